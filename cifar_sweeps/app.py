@@ -1,0 +1,26 @@
+"""cifar-train: the Hydra entry. Composition, sweeps and flags are Hydra's; faults are told in one clear message."""
+
+import sys
+
+import hydra
+from omegaconf import DictConfig
+
+from cifar_sweeps.config import conf_folder
+from cifar_sweeps.sweeps.faults import told_clearly
+
+
+@hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name="config")
+def train(cfg: DictConfig) -> float | None:
+    """Train one job; what it returns is the objective that an optimising sweeper maximises."""
+    from cifar_sweeps.sweeps.job import job  # torch and mlflow: not for --help, --cfg and tab completion
+
+    return job(cfg)
+
+
+def main() -> None:
+    """Run the command and exit with its status: 0 if all was trained, 1 if anything failed."""
+    sys.exit(told_clearly(train))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,16 @@
+"""Images in memory: loading, splitting, augmenting, batching. Loaders and augmentations bear the names that configs use."""
+
+from cifar_sweeps.data.augment import FlipCrop, RotateShiftFlip, ShiftFlip, Unchanged
+from cifar_sweeps.data.cifar10 import load_cifar10
+from cifar_sweeps.data.image_folder import load_image_folder
+from cifar_sweeps.data.synthetic import load_synthetic
+
+__all__ = [
+    "FlipCrop",
+    "RotateShiftFlip",
+    "ShiftFlip",
+    "Unchanged",
+    "load_cifar10",
+    "load_image_folder",
+    "load_synthetic",
+]

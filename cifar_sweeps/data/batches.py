@@ -1,0 +1,116 @@
+"""Images as a network reads them: picked from memory, augmented, scaled, a batch at a time."""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from cifar_sweeps.data.images import LabelledImages
+from cifar_sweeps.seeds import derive_seed
+
+Augmentation = Callable[[Tensor, torch.Generator], Tensor]
+"""(B, 3, H, W) float32 in [0, 1] and a CPU generator to the same shape, each image with its own draw."""
+
+
+class _Pixels:
+    """Picks images by index and scales them: pixels/255, then standardised where mean and std are given."""
+
+    def __init__(
+        self,
+        data: LabelledImages,
+        mean: Sequence[float] | None,
+        std: Sequence[float] | None,
+        device: torch.device,
+        channels_last: bool,
+    ) -> None:
+        # (N, H, W, 3), as the loaders lay it out: an image is one contiguous copy, and ready for channels_last.
+        self._pixels = data.images.permute(0, 2, 3, 1).to(device)
+        self.labels = data.labels.to(device)
+        self._shift = torch.tensor(mean or [0.0] * 3, device=device).view(3, 1, 1)
+        self._scale = torch.tensor(std or [1.0] * 3, device=device).reciprocal().view(3, 1, 1)
+        self._standardises = mean is not None or std is not None
+        self._layout = torch.channels_last if channels_last else torch.contiguous_format
+
+    def pick(self, indices: Tensor) -> Tensor:
+        """Return (B, 3, H, W) float32 in [0, 1]."""
+        return self._pixels.index_select(0, indices).permute(0, 3, 1, 2).float().mul_(1 / 255)
+
+    def finish(self, images: Tensor) -> Tensor:
+        if self._standardises:
+            images = (images - self._shift) * self._scale
+        return images.contiguous(memory_format=self._layout)
+
+
+class TrainBatches:
+    """Shuffled, augmented batches of one side of the data, new each epoch.
+
+    Order and augmentation of an epoch derive from (seed, epoch) alone: epoch 7 is the same whether or not epochs 1 to
+    6 ran. The last batch holds what is left.
+
+    indices: (n,) int64 into ``data``. mean, std: by channel, on pixels in [0, 1].
+    """
+
+    def __init__(
+        self,
+        data: LabelledImages,
+        indices: Tensor,
+        batch_size: int,
+        *,
+        seed: int,
+        augmentation: Augmentation | None = None,
+        mean: Sequence[float] | None = None,
+        std: Sequence[float] | None = None,
+        device: torch.device = torch.device("cpu"),  # noqa: B008 (a constant)
+        channels_last: bool = True,
+    ) -> None:
+        self._source = _Pixels(data, mean, std, device, channels_last)
+        self._indices, self._batch_size, self._seed = indices, batch_size, seed
+        self._augmentation, self._device = augmentation, device
+        self.num_images = len(indices)
+
+    def __len__(self) -> int:
+        """Steps an epoch."""
+        return math.ceil(self.num_images / self._batch_size)
+
+    def epoch(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield images (B, 3, H, W) float32 and labels (B,) int64 of epoch ``epoch`` (from 1)."""
+        order = torch.randperm(
+            self.num_images, generator=torch.Generator().manual_seed(derive_seed(self._seed, "order", epoch))
+        )
+        draws = torch.Generator().manual_seed(derive_seed(self._seed, "augmentation", epoch))
+        for chosen in self._indices[order].to(self._device).split(self._batch_size):
+            images = self._source.pick(chosen)
+            if self._augmentation is not None:
+                images = self._augmentation(images, draws)
+            yield self._source.finish(images), self._source.labels.index_select(0, chosen)
+
+
+class EvalBatches:
+    """Batches in the order of ``indices``, the same each time, without augmentation. Arguments as in `TrainBatches`."""
+
+    def __init__(
+        self,
+        data: LabelledImages,
+        indices: Tensor,
+        batch_size: int,
+        *,
+        mean: Sequence[float] | None = None,
+        std: Sequence[float] | None = None,
+        device: torch.device = torch.device("cpu"),  # noqa: B008 (a constant)
+        channels_last: bool = True,
+    ) -> None:
+        self._source = _Pixels(data, mean, std, device, channels_last)
+        self._indices = indices.to(device)
+        self._batch_size = batch_size
+        self.num_images = len(indices)
+
+    def __len__(self) -> int:
+        """Batches in all."""
+        return math.ceil(self.num_images / self._batch_size)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield images (B, 3, H, W) float32 and labels (B,) int64."""
+        for chosen in self._indices.split(self._batch_size):
+            images = self._source.finish(self._source.pick(chosen))
+            yield images, self._source.labels.index_select(0, chosen)

@@ -1,0 +1,82 @@
+"""Decoded data sets on disk: each is made once, and every process maps the same file into its memory."""
+
+import hashlib
+import json
+import logging
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from filelock import FileLock
+
+from cifar_sweeps.data.images import ImageData, LabelledImages, fingerprint
+from cifar_sweeps.errors import DataError
+from cifar_sweeps.files import whole_file
+
+log = logging.getLogger(__name__)
+
+_FORMAT = 1
+
+Made = tuple[LabelledImages, LabelledImages, tuple[str, ...]]
+"""Training side, test side, names of the classes."""
+
+
+def cached(folder: Path, *, name: str, key: str, original_order: bool, make: Callable[[], Made]) -> ImageData:
+    """Return the data set that ``make`` makes, from its cache file where there is a sound one.
+
+    key: everything that the data depends on; another key is another file. Processes that start at once wait for the
+    one that makes it. Raises DataError if the folder cannot be written, and what ``make`` raises.
+    """
+    digest = hashlib.sha256(f"{_FORMAT} {name} {key}".encode()).hexdigest()[:16]
+    safe = "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in name)[:40]
+    path = folder / f"{safe}-{digest}.pt"
+    found = _read(path, name)
+    if found is not None:
+        return found
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(path.with_suffix(".lock")):
+            found = _read(path, name)  # another process may have made it while this one waited
+            if found is None:
+                _write(path, make(), original_order)
+                found = _read(path, name)
+    except OSError as error:
+        raise DataError(
+            f"{folder}: the data cache cannot be written ({error.strerror or error}); "
+            "make room there, or set outputs=FOLDER to another folder"
+        ) from error
+    if found is None:
+        raise DataError(f"{path}: was written and cannot be read back; look at the disk")
+    return found
+
+
+def _write(path: Path, made: Made, original_order: bool) -> None:
+    train, test, classes = made
+    tensors: dict[str, Any] = {}
+    for side, data in (("train", train), ("test", test)):
+        # N, H, W, 3: see LabelledImages.
+        tensors[f"{side}_pixels"] = data.images.permute(0, 2, 3, 1).contiguous()
+        tensors[f"{side}_labels"] = data.labels.contiguous()
+    facts = {"classes": classes, "original_order": original_order, "fingerprint": fingerprint(train, test, classes)}
+    with whole_file(path) as file:
+        torch.save({**tensors, "facts": json.dumps(facts)}, file)
+
+
+def _read(path: Path, name: str) -> ImageData | None:
+    """Map a cache file into memory; None if there is none, or a damaged one."""
+    if not path.exists():
+        return None
+    try:
+        # torch checks the archive's directory, which stands at the file's end: a file that was cut off fails here.
+        held = torch.load(path, mmap=True, weights_only=True)
+        facts = json.loads(held["facts"])
+        sides = [
+            LabelledImages(held[f"{side}_pixels"].permute(0, 3, 1, 2), held[f"{side}_labels"])
+            for side in ("train", "test")
+        ]
+    except (OSError, RuntimeError, ValueError, KeyError, DataError, pickle.UnpicklingError) as error:
+        log.warning("%s: damaged (%s); it is made anew", path, error)
+        return None
+    return ImageData(name, sides[0], sides[1], tuple(facts["classes"]), facts["original_order"], facts["fingerprint"])

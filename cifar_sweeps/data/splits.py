@@ -1,0 +1,79 @@
+"""How the training side of a data set is divided: what is trained on, and what validates."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from cifar_sweeps.data.images import ImageData
+from cifar_sweeps.errors import ConfigError
+from cifar_sweeps.seeds import derive_seed
+
+SPLITS = ("stratified", "tail", "batch_1")
+BATCHES = 5
+"""CIFAR-10's training images come in five files; ``batch_1`` is the first."""
+
+
+@dataclass(frozen=True)
+class Splits:
+    """Indices into the training side, each (n,) int64 and rising. ``notes`` say where a split is not what was asked."""
+
+    train: Tensor
+    val: Tensor
+    notes: tuple[str, ...] = ()
+
+
+def split(data: ImageData, val_fraction: float, split: str, train_size: int | None, seed: int) -> Splits:
+    """Divide the training side of ``data``.
+
+    split: ``stratified`` draws ``val_fraction`` of each class; ``tail`` takes the last ``val_fraction`` of the images;
+        ``batch_1`` takes data_batch_1, the first fifth, whatever ``val_fraction`` is. The latter two mean something in
+        CIFAR-10's own order alone: on other data they become stratified splits of the same size, and a note says so.
+    train_size: how many of the remaining images are trained on, a stratified draw; None means all. The validation
+        images do not depend on it, and a smaller draw is a part of a larger one.
+    Raises ConfigError if a side would be empty, or train_size is more than there are.
+    """
+    if split not in SPLITS:
+        raise ConfigError(f"data.split={split}: unknown; use {', '.join(SPLITS)}")
+    if not 0 <= val_fraction < 1:
+        raise ConfigError(f"data.val_fraction={val_fraction}: must be in [0, 1); use e.g. 0.1")
+    labels = data.train.labels
+    count = len(labels)
+    held_out = count // BATCHES if split == "batch_1" else round(count * val_fraction)
+    if held_out == 0 and (val_fraction > 0 or split == "batch_1"):
+        raise ConfigError(f"data.val_fraction={val_fraction}: is no image at all of {count}; use a larger one")
+    if held_out == count:
+        raise ConfigError(f"data.val_fraction={val_fraction}: leaves none of {count} images to train on")
+    val, notes = _validation(data, split, held_out, seed)
+    is_train = torch.ones(count, dtype=torch.bool)
+    is_train[val] = False
+    train = is_train.nonzero().flatten()
+    if train_size is not None:
+        if not 1 <= train_size <= len(train):
+            raise ConfigError(f"data.train_size={train_size}: must be 1 to {len(train)}, or null for all of them")
+        chosen = _stratified(labels[train], seed, "train_size")[:train_size]
+        train = train[chosen].sort().values
+    return Splits(train, val, notes)
+
+
+def _validation(data: ImageData, split: str, held_out: int, seed: int) -> tuple[Tensor, tuple[str, ...]]:
+    count = len(data.train)
+    if split != "stratified" and data.original_order:
+        start = 0 if split == "batch_1" else count - held_out
+        return torch.arange(start, start + held_out), ()
+    notes = ()
+    if split != "stratified":
+        notes = (f"data.split={split}: {data.name} has not CIFAR-10's own order; a stratified split of the same size",)
+    return _stratified(data.train.labels, seed, "validation")[:held_out].sort().values, notes
+
+
+def _stratified(labels: Tensor, seed: int, stream: str) -> Tensor:
+    """Return an order of all images such that each beginning of it holds the classes in their proportions."""
+    generator = torch.Generator().manual_seed(derive_seed(seed, stream, 0))
+    shuffled = torch.randperm(len(labels), generator=generator)
+    place = torch.empty(len(labels), dtype=torch.float64)
+    for label in labels.unique():
+        own = shuffled[labels[shuffled] == label]
+        # The k-th of n images of its class belongs (k + 1/2)/n of the way down the whole order.
+        place[own] = (torch.arange(len(own), dtype=torch.float64) + 0.5) / len(own)
+    return shuffled[place[shuffled].argsort(stable=True)]

@@ -1,0 +1,33 @@
+"""What can be wrong before or while a run trains, each said in one clear message.
+
+A message names what arrived, what is allowed and what to do. The commands print it without a traceback.
+"""
+
+from collections.abc import Iterable
+
+
+class CifarSweepsError(Exception):
+    """Anything that the user can mend; the commands print its message alone and exit non-zero."""
+
+
+class ConfigError(CifarSweepsError):
+    """A config that cannot be run. Carries every fault that was found, not just the first."""
+
+    def __init__(self, faults: str | Iterable[str]) -> None:
+        self.faults = (faults,) if isinstance(faults, str) else tuple(faults)
+        super().__init__(self.faults[0] if len(self.faults) == 1 else "\n".join(f"- {fault}" for fault in self.faults))
+
+    def __reduce__(self) -> tuple[type["ConfigError"], tuple[tuple[str, ...]]]:
+        return type(self), (self.faults,)
+
+
+class DataError(CifarSweepsError):
+    """A data set that is missing, damaged or cannot be fetched."""
+
+
+class TrainingError(CifarSweepsError):
+    """A training that cannot go on, such as a loss that is no longer finite."""
+
+
+class TrackingError(CifarSweepsError):
+    """A store of runs that cannot be reached, read or written."""

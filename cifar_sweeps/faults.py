@@ -1,0 +1,32 @@
+"""Faults of composition, said as ours are said: what arrived, what is allowed, what to do."""
+
+from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
+
+from cifar_sweeps.config import did_you_mean
+
+COMPOSITION_ERRORS = (HydraException, OmegaConfBaseException)
+
+
+def translated(error: BaseException) -> str:
+    """Return Hydra's or OmegaConf's message in our words. Hydra's advice to add ``+`` would only hide a typo."""
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file:
+        group, _, option = str(error.missing_cfg_file).rpartition("/")
+        options = [str(name) for name in error.options or []]
+        known = ", ".join(options) or "no such option"
+        return f"{group}={option}: unknown option; {group} has {known}{did_you_mean(option, options)}"
+    cause = error.__cause__
+    if isinstance(error, ConfigCompositionException) and isinstance(cause, ConfigAttributeError | ConfigKeyError):
+        keys = [str(key) for key in cause.parent_node or {} if key != "hydra"]
+        parent = str(cause.full_key).rpartition(".")[0] or "the config"
+        has = f"{parent} has {', '.join(keys)}" if keys else f"{parent} holds no keys"
+        return f"{cause.full_key}: unknown key; {has}{did_you_mean(str(cause.key), keys)}"
+    if isinstance(error, OverrideParseException):
+        return (
+            f"{error.override}: cannot be read as an override ({str(error.message).splitlines()[0]}); "
+            "write key=value, and quote for the shell what holds spaces, commas or brackets: 'key=[3,5]'"
+        )
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if isinstance(cause, OmegaConfBaseException):
+        lines += [str(cause).splitlines()[0]]
+    return " ".join(lines)

@@ -1,0 +1,89 @@
+"""What a run leaves for a person to look at: report, pictures, the data it used, the model as MLflow serves it."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from cifar_sweeps.analysis import pictures, saved_model
+from cifar_sweeps.analysis.evaluation import EvaluationReport, evaluation_report
+from cifar_sweeps.files import write_whole
+from cifar_sweeps.scene import Scene
+from cifar_sweeps.tracking.record import Record
+from cifar_sweeps.tracking.store import MlflowRecord
+from cifar_sweeps.training.metrics import Evaluation
+
+
+def look_back(
+    scene: Scene,
+    folder: Path,
+    record: Record,
+    history: Sequence[Mapping[str, float]],
+    tested: Evaluation,
+    tested_epoch: int,
+) -> None:
+    """Write into the run's folder and its record what the trained net did with the test images.
+
+    history: one mapping an epoch, by MLflow's metric names. tested_epoch: whose weights the net now has.
+    """
+    report = evaluation_report(tested.logits, tested.labels, scene.data.classes)
+    for path in [*_write_report(report, folder), *_draw(scene, report, history, tested, folder)]:
+        record.artifact(path)
+    if isinstance(record, MlflowRecord):
+        _log_data(scene, record)
+        if scene.config.analysis.log_model:
+            _log_model(scene, record, tested_epoch)
+
+
+def _write_report(report: EvaluationReport, folder: Path) -> list[Path]:
+    paths = [folder / "classification_report.txt", folder / "classification_report.json"]
+    write_whole(paths[0], report.text)
+    write_whole(paths[1], json.dumps(report.by_class, indent=1, ensure_ascii=False))
+    return paths
+
+
+def _draw(
+    scene: Scene,
+    report: EvaluationReport,
+    history: Sequence[Mapping[str, float]],
+    tested: Evaluation,
+    folder: Path,
+) -> list[Path]:
+    if not scene.config.analysis.pictures:
+        return []
+    classes, images = scene.data.classes, scene.data.test.images
+    figures = {
+        "learning_curves.png": pictures.learning_curves(history),
+        "confusion_matrix.png": pictures.confusion_heatmap(report.confusion, classes, "test images"),
+        "predictions.png": pictures.prediction_grid(
+            images, tested.labels, report.predicted, report.probability, classes
+        ),
+    }
+    for name, figure in figures.items():
+        pictures.save(figure, folder / name)
+    return [folder / name for name in figures]
+
+
+def _log_data(scene: Scene, record: MlflowRecord) -> None:
+    sides = {
+        "training": scene.train.num_images,
+        "validation": len(scene.splits.val),
+        "testing": len(scene.data.test),
+    }
+    for context, count in sides.items():
+        if count:
+            saved_model.log_dataset(
+                record.client,
+                record.run_id,
+                name=scene.data.name,
+                fingerprint=scene.data.fingerprint,
+                source=str(scene.config.data.root or scene.data.name),
+                num_images=count,
+                num_classes=len(scene.data.classes),
+                context=context,
+            )
+
+
+def _log_model(scene: Scene, record: MlflowRecord, epoch: int) -> None:
+    servable = saved_model.ServableClassifier(scene.net, scene.config.data.mean, scene.config.data.std)
+    examples = scene.data.test.images[:2].numpy()
+    saved_model.log_model(record.client, record.run_id, servable, scene.data.classes, examples, step=epoch)

@@ -1,0 +1,172 @@
+"""A plain CNN described by config: blocks of convolutions, then dense layers."""
+
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from torch import Tensor, nn
+
+from cifar_sweeps.models.checks import (
+    Faults,
+    check_batch_norm,
+    check_flag,
+    check_name,
+    check_whole,
+    is_list,
+    is_number,
+    is_whole,
+    rates_each,
+)
+from cifar_sweeps.models.init import check_init, initialise
+from cifar_sweeps.models.layout import Block, read_layout
+
+# In place where the backward pass needs the output alone, so that no second map is written.
+ACTIVATIONS: dict[str, Callable[[float], nn.Module]] = {
+    "relu": lambda _: nn.ReLU(inplace=True),
+    "leaky_relu": lambda slope: nn.LeakyReLU(slope, inplace=True),
+    "elu": lambda _: nn.ELU(inplace=True),
+    "gelu": lambda _: nn.GELU(),
+    "silu": lambda _: nn.SiLU(),
+    "tanh": lambda _: nn.Tanh(),
+}
+DROPOUT_PLACES = ("pool", "conv")
+
+
+class ConvNet(nn.Module):
+    """Blocks of [convolutions, max-pooling, dropout], then dense layers, then one logit a class.
+
+    (N, in_channels, image_size, image_size) float -> (N, num_classes) float.
+
+    blocks: list of mappings ``{filters: [32, 32], padding: same, pool: 2, batch_norm: false}``; all but ``filters``
+        have these defaults. ``filters`` has one entry a convolution, ``padding`` ('same' or 'valid') may have;
+        ``pool: 0`` is none; ``batch_norm`` overrides the net's.
+    kernel_sizes: one integer, odd where the padding is 'same'; or a list by block, of integers or lists by convolution,
+        the last entry of a list repeating: ``[3, 5, 7]``; ``[3, [3, 5]]``.
+    activation: relu, leaky_relu (with ``negative_slope``), elu, gelu, silu or tanh, after all layers but the last.
+    dense: widths of the hidden dense layers; may be empty.
+    batch_norm: convolution, norm, activation, in this order. Momentum (the new batch's share) and epsilon default to
+        Keras' values.
+    conv_dropout: a rate in [0, 1), or a list of one rate a block. ``dropout_after`` 'pool': once, at the block's end;
+        'conv': after each convolution's activation.
+    dense_dropout: a rate, or a list of one rate a hidden dense layer.
+    init: see ``initialise``.
+
+    Weights are named by their place (``features.block1.conv1.weight``, ``head.dense1.weight``, ``head.logits.weight``).
+    Dropout takes no part in the names, so arms that differ in dropout load each other's weights.
+    Raises ConfigError with every fault of the arguments, each with the config's key.
+    """
+
+    def __init__(
+        self,
+        blocks: Sequence[Mapping[str, Any]],
+        kernel_sizes: int | Sequence[int | Sequence[int]] = 3,
+        *,
+        activation: str = "relu",
+        negative_slope: float = 0.1,
+        dense: Sequence[int] = (512,),
+        batch_norm: bool = False,
+        batch_norm_momentum: float = 0.01,
+        batch_norm_eps: float = 1e-3,
+        conv_dropout: float | Sequence[float] = 0.0,
+        dropout_after: str = "pool",
+        dense_dropout: float | Sequence[float] = 0.0,
+        num_classes: int = 10,
+        image_size: int = 32,
+        in_channels: int = 3,
+        init: str = "glorot_uniform",
+    ) -> None:
+        faults = Faults()
+        check_name("model.activation", activation, ACTIVATIONS, faults)
+        _check_slope(negative_slope, faults)
+        check_flag("model.batch_norm", batch_norm, faults)
+        check_batch_norm(batch_norm_momentum, batch_norm_eps, faults)
+        check_name("model.dropout_after", dropout_after, DROPOUT_PLACES, faults)
+        check_whole("model.num_classes", num_classes, 1, faults)
+        check_whole("data.image_size", image_size, 1, faults)
+        check_whole("model.in_channels", in_channels, 1, faults)
+        check_init(init, faults)
+        widths = _read_dense(dense, faults)
+        dense_rates = rates_each("regularization.dropout.dense", dense_dropout, len(widths), "dense layer", faults)
+        # What was a fault above should not be one again in every block.
+        norm, side = batch_norm is True, image_size if is_whole(image_size, 1) else 32
+        layout = read_layout(blocks, kernel_sizes, conv_dropout, batch_norm=norm, image_size=side, faults=faults)
+        faults.raise_if_any()
+
+        def activate() -> nn.Module:
+            return ACTIVATIONS[activation](negative_slope)
+
+        def normalise(channels: int) -> nn.Module:
+            return nn.BatchNorm2d(channels, eps=batch_norm_eps, momentum=batch_norm_momentum)
+
+        features: OrderedDict[str, nn.Module] = OrderedDict()
+        channels = in_channels
+        for number, block in enumerate(layout, start=1):
+            features[f"block{number}"] = _block(channels, block, activate, normalise, dropout_after)
+            channels = block.convs[-1].filters
+        flat = channels * layout[-1].side ** 2
+        super().__init__()
+        self.features = nn.Sequential(features)
+        self.head = _head(flat, widths, dense_rates, num_classes, activate)
+        initialise(self, init)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """images: (N, in_channels, image_size, image_size) float -> logits: (N, num_classes) float."""
+        maps = self.features(images)
+        # In the order (C, H, W) whatever the memory format, so the same weights serve both.
+        logits: Tensor = self.head(maps.flatten(1))
+        return logits
+
+
+def _block(
+    channels: int,
+    block: Block,
+    activate: Callable[[], nn.Module],
+    normalise: Callable[[int], nn.Module],
+    dropout_after: str,
+) -> nn.Sequential:
+    layers: OrderedDict[str, nn.Module] = OrderedDict()
+    for number, conv in enumerate(block.convs, start=1):
+        # A bias before a batch norm would be subtracted again at once.
+        layers[f"conv{number}"] = nn.Conv2d(
+            channels, conv.filters, conv.kernel_size, padding=conv.padding, bias=not block.batch_norm
+        )
+        if block.batch_norm:
+            layers[f"norm{number}"] = normalise(conv.filters)
+        layers[f"activation{number}"] = activate()
+        if block.dropout and dropout_after == "conv":
+            layers[f"dropout{number}"] = nn.Dropout(block.dropout)
+        channels = conv.filters
+    if block.pool:
+        layers["pool"] = nn.MaxPool2d(block.pool)
+    if block.dropout and dropout_after == "pool":
+        layers["dropout"] = nn.Dropout(block.dropout)
+    return nn.Sequential(layers)
+
+
+def _head(
+    features: int, widths: Sequence[int], rates: Sequence[float], num_classes: int, activate: Callable[[], nn.Module]
+) -> nn.Sequential:
+    layers: OrderedDict[str, nn.Module] = OrderedDict()
+    for number, (width, rate) in enumerate(zip(widths, rates, strict=True), start=1):
+        layers[f"dense{number}"] = nn.Linear(features, width)
+        layers[f"activation{number}"] = activate()
+        if rate:
+            layers[f"dropout{number}"] = nn.Dropout(rate)
+        features = width
+    layers["logits"] = nn.Linear(features, num_classes)
+    return nn.Sequential(layers)
+
+
+def _read_dense(dense: object, faults: Faults) -> list[int]:
+    if not is_list(dense):
+        faults.add("model.dense", dense, "must be a list of widths; use e.g. [512], or [] for none")
+        return []
+    for width in dense:
+        check_whole("model.dense", width, 1, faults)
+    return [width if is_whole(width, 1) else 1 for width in dense]
+
+
+def _check_slope(slope: object, faults: Faults) -> None:
+    # The in-place LeakyReLU cannot tell the signs apart again under a negative slope.
+    if not (is_number(slope) and 0 <= slope < float("inf")):
+        faults.add("model.negative_slope", slope, "must be a number of at least 0; use e.g. 0.1")

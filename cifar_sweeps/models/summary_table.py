@@ -1,0 +1,24 @@
+"""A model's summary as a table for the terminal."""
+
+from rich import box
+from rich.table import Table
+
+from cifar_sweeps.models.summary import Summary
+
+
+def summary_table(summary: Summary) -> Table:
+    """Return layer, type, output shape, parameters and multiply-adds, with the totals in the last row."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_footer=True, padding=(0, 1, 0, 0))
+    table.add_column("layer", footer="total", overflow="fold")
+    table.add_column("type")
+    table.add_column("output shape")
+    table.add_column("parameters", footer=f"{summary.parameters:,}", justify="right")
+    table.add_column("multiply-adds", footer=f"{summary.multiply_adds:,}", justify="right")
+    for layer in summary.layers:
+        shape = "×".join(str(side) for side in layer.output_shape)
+        figures = [f"{n:,}" if n else "" for n in (layer.parameters, layer.multiply_adds)]
+        table.add_row(layer.name, layer.type, shape, *figures)
+    frozen = summary.parameters - summary.trainable
+    trained = f"{frozen:,} parameters are frozen. " if frozen else ""
+    table.caption = f"{trained}Multiply-adds of convolutions and dense layers, for one image."
+    return table

@@ -1,0 +1,185 @@
+"""ONE run, told as a story: set up, fit, test, record, look back."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import yaml
+
+from cifar_sweeps.config import RunConfig, config_hash, flat
+from cifar_sweeps.errors import ConfigError
+from cifar_sweeps.files import write_whole
+from cifar_sweeps.looking_back import look_back
+from cifar_sweeps.scene import Scene, set_up
+from cifar_sweeps.tracking.provenance import provenance
+from cifar_sweeps.tracking.record import Record
+from cifar_sweeps.tracking.store import PREFIX
+from cifar_sweeps.training.checkpoint import Checkpoints, load
+from cifar_sweeps.training.early_stopping import Patience
+from cifar_sweeps.training.loop import evaluate, fit
+from cifar_sweeps.training.metrics import DivergedError, EpochMetrics, Evaluation
+from cifar_sweeps.watching import Watcher
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came out of a run. ``figures`` are all its last metrics by their MLflow names."""
+
+    run_id: str | None
+    folder: Path
+    figures: dict[str, float]
+    history: tuple[EpochMetrics, ...]
+    val_accuracy: float | None
+    """Validation accuracy of the weights that were tested; None without validation data."""
+
+
+def run(
+    config: RunConfig,
+    *,
+    name: str,
+    folder: Path,
+    open_record: Callable[[], Record],
+    watcher: Watcher,
+) -> Result:
+    """Train, test and record one run; its checkpoints and pictures lie in ``folder``.
+
+    open_record is called when all that can be wrong before training has been checked, so that a config that cannot
+    run leaves nothing in the store. Raises ConfigError or DataError before training, DivergedError from it.
+    """
+    scene = set_up(config)
+    _make_writable(folder)
+    record = open_record()
+    try:
+        record.params(flat(config.plain))
+        record.tags(_tags(scene))
+        record.artifact(_write_config(config, folder))
+        result = _train_and_test(scene, name, folder, record, watcher)
+    except KeyboardInterrupt:
+        record.close("KILLED", "interrupted")
+        raise
+    except BaseException as error:
+        if isinstance(error, DivergedError):
+            record.tags({f"{PREFIX}failed_epoch": str(error.epoch), f"{PREFIX}failed_step": str(error.step)})
+        record.close("FAILED", f"{type(error).__name__}: {error}")
+        watcher.ended(f"{name} failed: {error}")
+        raise
+    record.close("FINISHED")
+    return result
+
+
+def _train_and_test(scene: Scene, name: str, folder: Path, record: Record, watcher: Watcher) -> Result:
+    size = {"model/parameters": scene.summary.parameters, "model/multiply_adds": scene.summary.multiply_adds}
+    record.metrics(size, step=0)
+    watcher.started(scene.facts(name, folder))
+    checkpoints = Checkpoints(folder / "checkpoints", scene.config.plain)
+    history = _fit(scene, checkpoints, record, watcher)
+
+    once, tested_epoch = _choose_weights(scene, checkpoints, history)
+    record.metrics(once, step=history[-1].epoch)
+    tested = evaluate(scene.net, scene.test_batches(), scene.precision)
+    test_figures = _test_figures(scene, tested)
+    record.metrics(test_figures, step=tested_epoch)
+
+    for checkpoint in (checkpoints.last, checkpoints.best):
+        if checkpoint.exists():
+            record.artifact(checkpoint, "checkpoints")
+    rows = [{"epoch": float(metrics.epoch), **metrics.by_name()} for metrics in history]
+    look_back(scene, folder, record, rows, tested, tested_epoch)
+
+    figures = {**history[-1].by_name(), **once, **test_figures}
+    watcher.ended(_outcome(name, figures))
+    val_accuracy = next(metrics.val_accuracy for metrics in history if metrics.epoch == tested_epoch)
+    return Result(record.run_id, folder, figures, tuple(history), val_accuracy)
+
+
+def _fit(scene: Scene, checkpoints: Checkpoints, record: Record, watcher: Watcher) -> list[EpochMetrics]:
+    trainer = scene.config.trainer
+    stopping = trainer.early_stopping
+    patience = Patience(stopping.patience, stopping.min_delta, stopping.monitor)
+    history: list[EpochMetrics] = []
+    for metrics in fit(
+        scene.net,
+        scene.train,
+        scene.stepper,
+        scene.schedule,
+        epochs=trainer.epochs,
+        val_batches=scene.val,
+        seed=scene.config.seed,
+        precision=scene.precision,
+        on_step=watcher.step,
+    ):
+        history.append(metrics)
+        checkpoints.offer(scene.net, scene.stepper, scene.schedule, metrics)
+        record.metrics(metrics.by_name(), step=metrics.epoch)
+        watcher.epoch(metrics)
+        if patience.exhausted(metrics):
+            break
+    return history
+
+
+def _choose_weights(
+    scene: Scene, checkpoints: Checkpoints, history: list[EpochMetrics]
+) -> tuple[dict[str, float], int]:
+    """Put the weights that will be tested into the net; return the figures that a run has once, and their epoch."""
+    last = history[-1]
+    if checkpoints.best_epoch is None or checkpoints.best_accuracy is None or last.val_accuracy is None:
+        return {}, last.epoch
+    figures = {
+        "best/val_accuracy": checkpoints.best_accuracy,
+        "best/epoch": float(checkpoints.best_epoch),
+        "final/val_accuracy": last.val_accuracy,
+    }
+    if scene.config.trainer.select == "last":
+        return figures, last.epoch
+    scene.net.load_state_dict(load(checkpoints.best))
+    return figures, checkpoints.best_epoch
+
+
+def _test_figures(scene: Scene, tested: Evaluation) -> dict[str, float]:
+    figures = {"test/loss": tested.loss, "test/accuracy": tested.accuracy}
+    penalty = scene.stepper.penalty()
+    if penalty is not None:
+        figures["test/objective"] = tested.loss + penalty.item()
+    return figures
+
+
+def _make_writable(folder: Path) -> None:
+    try:
+        (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
+        write_whole(folder / ".writable", "")
+        (folder / ".writable").unlink()
+    except OSError as error:
+        raise ConfigError(
+            f"outputs: {folder} cannot be written ({error.strerror}); set outputs=FOLDER to another one"
+        ) from error
+
+
+def _write_config(config: RunConfig, folder: Path) -> Path:
+    path = folder / "config.yaml"
+    write_whole(path, yaml.safe_dump(config.plain, sort_keys=False, allow_unicode=True))
+    return path
+
+
+def _tags(scene: Scene) -> dict[str, str]:
+    """Return what a reader needs to trust and repeat the run."""
+    facts = {
+        "config_hash": config_hash(scene.config.plain),
+        "data": scene.data.name,
+        "data_fingerprint": scene.data.fingerprint,
+        "device": scene.device.type,
+        "gpu": torch.cuda.get_device_name(scene.device) if scene.device.type == "cuda" else "none",
+        "precision": scene.precision.name,
+        "threads": str(torch.get_num_threads()),
+        **provenance(),
+    }
+    if scene.splits.notes:
+        facts["split_notes"] = "; ".join(scene.splits.notes)
+    return {f"{PREFIX}{key}": value for key, value in facts.items()}
+
+
+def _outcome(name: str, figures: Mapping[str, float]) -> str:
+    words = f"{name}: test accuracy {figures['test/accuracy']:.4f}, loss {figures['test/loss']:.4f}"
+    if "best/val_accuracy" in figures:
+        words += f"; best val accuracy {figures['best/val_accuracy']:.4f} at epoch {figures['best/epoch']:.0f}"
+    return words

@@ -1,0 +1,58 @@
+"""What this process runs: the sweep, in the command; the watcher of its run, in a job's process.
+
+Hydra makes its callback and its launcher itself, tells the callback only of a good end, and calls a job with nothing
+but its config; so they find each other here.
+"""
+
+from typing import TYPE_CHECKING, Protocol
+
+from cifar_sweeps.sweeps.sweep_file import SweepFile
+from cifar_sweeps.tracking.record import State
+
+if TYPE_CHECKING:  # it imports torch, which `cifar-train --help` can do without
+    from cifar_sweeps.watching import Watcher
+
+
+class OpenSweep(Protocol):
+    """A sweep that has begun."""
+
+    facts: SweepFile
+
+    def open(self) -> None:
+        """Make ready what the jobs will share: the store, the parent run, the sweep's file."""
+
+    def note_failure(self, job: int, name: str, reason: str, log_file: str) -> None:
+        """Keep what went wrong with a job, for the summary and for its record."""
+
+    def end(self, state: State | None = None) -> None:
+        """Close the sweep's record and say what came out; once."""
+
+
+_sweeps: list[OpenSweep] = []
+_watchers: "list[Watcher]" = []
+
+
+def sweep() -> OpenSweep | None:
+    """Return the sweep that has begun and not ended."""
+    return _sweeps[-1] if _sweeps else None
+
+
+def sweep_began(sweep: OpenSweep) -> None:
+    """Note that ``sweep`` has begun."""
+    _sweeps.append(sweep)
+
+
+def sweep_ended(sweep: OpenSweep) -> None:
+    """Note that ``sweep`` has ended."""
+    if sweep in _sweeps:
+        _sweeps.remove(sweep)
+
+
+def watcher() -> "Watcher | None":
+    """Return who watches the run of this process, if a sweep has said so."""
+    return _watchers[-1] if _watchers else None
+
+
+def set_watcher(watcher: "Watcher") -> None:
+    """Say who watches the run of this process."""
+    _watchers.append(watcher)

@@ -1,0 +1,69 @@
+"""The last door of a command: faults are told once and clearly, and a sweep that broke off is closed."""
+
+import os
+import sys
+import traceback
+from collections.abc import Callable
+
+from cifar_sweeps.errors import CifarSweepsError, ConfigError
+from cifar_sweeps.faults import COMPOSITION_ERRORS, translated
+from cifar_sweeps.sweeps import current
+
+FULL_ERROR = "HYDRA_FULL_ERROR"
+INTERRUPTED, TERMINATED = 130, 143
+"""Exit statuses of a command that Ctrl-C or SIGTERM ended, by the shell's convention."""
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM arrived."""
+
+
+class Refused(BaseException):
+    """Carries a fault past Hydra, which would print a trace around any plain exception. None: all was said already."""
+
+    def __init__(self, fault: CifarSweepsError | None) -> None:
+        super().__init__(str(fault))
+        self.fault = fault
+
+
+def told_clearly(entry: Callable[[], object]) -> int:
+    """Run Hydra's entry and return the command's exit status, with any fault told on stderr.
+
+    With ``HYDRA_FULL_ERROR=1`` in the environment a fault's whole traceback is printed instead.
+    """
+    full = os.environ.get(FULL_ERROR) == "1"
+    os.environ[FULL_ERROR] = "1"  # otherwise Hydra prints the fault its own way and exits by itself
+    status = 0
+    try:
+        entry()
+    except (Exception, KeyboardInterrupt, Refused) as error:  # noqa: BLE001 (the last door: everything is told here)
+        status = _status(error)
+        if status:
+            sys.stderr.write(traceback.format_exc() if full else _in_words(error))
+    finally:
+        if not full:
+            del os.environ[FULL_ERROR]
+        sweep = current.sweep()
+        if sweep is not None:  # Hydra ends a sweep only if all went well
+            sweep.end("KILLED" if status in (INTERRUPTED, TERMINATED) else "FAILED")
+    return status
+
+
+def _status(error: BaseException) -> int:
+    if isinstance(error, Refused) and error.fault is None:
+        return 0
+    if isinstance(error, KeyboardInterrupt):
+        return TERMINATED if isinstance(error, Terminated) else INTERRUPTED
+    return 1
+
+
+def _in_words(error: BaseException) -> str:
+    fault = error.fault if isinstance(error, Refused) else error
+    if isinstance(fault, KeyboardInterrupt):
+        return "\nTerminated.\n" if isinstance(fault, Terminated) else "\nInterrupted.\n"
+    if isinstance(fault, COMPOSITION_ERRORS):
+        fault = ConfigError(translated(fault))
+    if isinstance(fault, CifarSweepsError):
+        message = str(fault)
+        return f"{type(fault).__name__}: {'' if not message.startswith('- ') else chr(10)}{message}\n"
+    return "".join(traceback.format_exception(fault))

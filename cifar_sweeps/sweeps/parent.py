@@ -1,0 +1,161 @@
+"""The sweep itself: a Hydra callback that opens its record before the first job, and says at its end what came out."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig
+from rich.console import Console
+
+from cifar_sweeps.errors import CifarSweepsError
+from cifar_sweeps.sweeps import current
+from cifar_sweeps.sweeps.faults import Refused
+from cifar_sweeps.sweeps.links import UI_ADDRESS, compare_link, ui_command
+from cifar_sweeps.sweeps.sweep_file import SweepFile
+from cifar_sweeps.sweeps.table import results_table
+from cifar_sweeps.tracking.record import NoRecord, Record, State
+from cifar_sweeps.tracking.store import DEFAULT_EXPERIMENT, PREFIX, ChildRun, Store, tracking_uri
+
+_LAUNCHER = "hydra_plugins.cifar_sweeps_launcher.LocalLauncher"
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A job that did not finish."""
+
+    job: int
+    name: str
+    reason: str
+    log_file: str
+
+
+class SweepParent(Callback):
+    """Opens the store, the experiment and the parent run of a multirun, and closes the parent with a true state."""
+
+    facts: SweepFile
+
+    def __init__(self) -> None:
+        self._store: Store | None = None
+        self._experiment_id = ""
+        self._record: Record = NoRecord()
+        self._folder = Path()
+        self._overrides = ""
+        self._failures: list[Failure] = []
+        self._is_open = False
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:  # noqa: ANN401
+        """Note the sweep. Raises Refused: Hydra would only warn of another exception."""
+        self._folder = Path(config.hydra.sweep.dir)
+        study = str(config.study_name or DEFAULT_EXPERIMENT)
+        overrides = [str(override) for override in config.hydra.overrides.task]
+        self._overrides = " ".join(overrides)
+        swept = tuple(swept_keys(overrides, config.hydra.sweeper.get("params")))
+        self.facts = SweepFile(self._folder.name, study, None, swept)
+        if config.tracking.backend == "mlflow":
+            outputs = Path(config.outputs)
+            self._store = Store(tracking_uri(config.tracking.uri, outputs), outputs)
+        current.sweep_began(self)
+        if config.hydra.launcher.get("_target_") != _LAUNCHER:
+            # Ours opens the sweep when all jobs have been checked; another launcher does not know of it.
+            try:
+                self.open()
+            except CifarSweepsError as fault:
+                raise Refused(fault) from fault
+
+    def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:  # noqa: ANN401
+        """Note a failure that happened in this process: under Hydra's basic launcher."""
+        if job_return.status == JobStatus.FAILED and current.sweep() is self:
+            from cifar_sweeps.sweeps.worker import first_line
+
+            hydra = config.hydra
+            log_file = Path(hydra.runtime.output_dir, "run.log")
+            name = " ".join(job_return.overrides or ())
+            self.note_failure(int(hydra.job.num), name, first_line(job_return._return_value), str(log_file))
+
+    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:  # noqa: ANN401
+        """All jobs have run."""
+        self.end()
+
+    def open(self) -> None:
+        """Make the store, the experiment and the parent run, and write the sweep's file; once.
+
+        Raises TrackingError if the store cannot be used.
+        """
+        if self._is_open:
+            return
+        if self._store is not None:
+            self._experiment_id = self._store.prepare(self.facts.study)
+            tags = {
+                "sweep_id": self.facts.sweep_id,
+                "study": self.facts.study,
+                "overrides": self._overrides,
+                "role": "sweep",
+            }
+            name = f"sweep {self.facts.sweep_id}"
+            self._record = self._store.create_run(
+                self._experiment_id, name, {f"{PREFIX}{key}": value for key, value in tags.items()}
+            )
+        self.facts = SweepFile(self.facts.sweep_id, self.facts.study, self._record.run_id, self.facts.swept)
+        self.facts.write(self._folder)
+        self._is_open = True
+
+    def note_failure(self, job: int, name: str, reason: str, log_file: str) -> None:
+        """Keep a failure for the summary, and set the job's run, if it still stands as RUNNING, to FAILED."""
+        self._failures.append(Failure(job, name, reason, log_file))
+        for child in self._children():
+            if child.state == "RUNNING" and child.tags.get(f"{PREFIX}job") == str(job):
+                self._close_child(child, "FAILED", reason)
+
+    def end(self, state: State | None = None) -> None:
+        """Close the parent run, FINISHED only if all of its jobs are, and print table, failures and links; once."""
+        current.sweep_ended(self)
+        if not self._is_open:
+            return
+        for child in self._children():
+            if child.state == "RUNNING":
+                self._close_child(child, "KILLED", "the sweep was stopped")
+        children = self._children()
+        bad = max(len(self._failures), sum(child.state != "FINISHED" for child in children))
+        reason = f"{bad} of its runs did not finish" if bad else ""
+        self._record.close(state or ("FAILED" if bad else "FINISHED"), reason)
+        self._print(children)
+
+    def _children(self) -> list[ChildRun]:
+        if self._store is None or self._record.run_id is None:
+            return []
+        return self._store.children(self._experiment_id, self._record.run_id)
+
+    def _close_child(self, child: ChildRun, state: State, reason: str) -> None:
+        assert self._store is not None
+        self._store.open_run(child.run_id).close(state, reason)
+
+    def _print(self, children: list[ChildRun]) -> None:
+        console = Console(highlight=False)
+        if children:
+            console.print(results_table(children))
+
+        def say(line: str) -> None:
+            console.print(line, markup=False, soft_wrap=True)
+
+        for failure in sorted(self._failures, key=lambda failure: failure.job):
+            say(f"Job {failure.job} failed ({failure.name}): {failure.reason}")
+            say(f"  its log: {failure.log_file}")
+        if self._store is None:
+            say(f"The runs lie in {self._folder}; they were not recorded (tracking=none).")
+            return
+        say("Look at the runs in MLflow:")
+        say(f"  {ui_command()}")
+        say(f"  {UI_ADDRESS}{compare_link(self._experiment_id, self.facts.sweep_id)}")
+        say(f"Folders, logs and checkpoints: {self._folder}")
+
+
+def swept_keys(overrides: Iterable[str], params: Mapping[str, Any] | None) -> list[str]:
+    """Return the keys that a sweep varies, from its command line and from its study's ``hydra.sweeper.params``."""
+    parser = OverridesParser.create()
+    stated = [f"{key}={value}" for key, value in (params or {}).items()]
+    last = {override.get_key_element(): override for override in parser.parse_overrides([*stated, *overrides])}
+    return [key.lstrip("+") for key, override in last.items() if override.is_sweep_override()]

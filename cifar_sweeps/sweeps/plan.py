@@ -1,0 +1,111 @@
+"""All jobs of a sweep, composed and checked before the first one starts."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from hydra.core.config_loader import ConfigLoader
+from omegaconf import DictConfig, open_dict
+
+from cifar_sweeps import build
+from cifar_sweeps.config import RunConfig, parse
+from cifar_sweeps.data.images import ImageData
+from cifar_sweeps.errors import CifarSweepsError, ConfigError, DataError
+from cifar_sweeps.faults import COMPOSITION_ERRORS, translated
+from cifar_sweeps.models.summary import Summary
+from cifar_sweeps.scene import check_data
+from cifar_sweeps.sweeps.sweep_file import short_name
+from cifar_sweeps.training.precision import resolve_device, resolve_precision
+
+
+@dataclass(frozen=True)
+class PlannedJob:
+    """A job that can run. ``node`` is its composed config, Hydra's part included."""
+
+    number: int
+    overrides: tuple[str, ...]
+    name: str
+    node: DictConfig
+    config: RunConfig
+    summary: Summary
+
+
+def plan(
+    loader: ConfigLoader,
+    master: DictConfig,
+    job_overrides: Sequence[Sequence[str]],
+    first_number: int,
+    swept: tuple[str, ...],
+) -> list[PlannedJob]:
+    """Compose and check every job, and make the caches of the data that they need.
+
+    Raises ConfigError with the faults of all jobs, each fault once.
+    """
+    jobs: list[PlannedJob] = []
+    faults: dict[str, list[int]] = {}
+    data: dict[str, ImageData | DataError] = {}
+    for number, overrides in enumerate(job_overrides, start=first_number):
+        try:
+            jobs.append(_planned(loader, master, list(overrides), number, swept, data))
+        except CifarSweepsError as error:
+            for fault in error.faults if isinstance(error, ConfigError) else (str(error),):
+                faults.setdefault(fault, []).append(number)
+    if faults:
+        raise ConfigError(_by_job(faults, len(job_overrides)))
+    return jobs
+
+
+def _planned(
+    loader: ConfigLoader,
+    master: DictConfig,
+    overrides: list[str],
+    number: int,
+    swept: tuple[str, ...],
+    data: dict[str, ImageData | DataError],
+) -> PlannedJob:
+    try:
+        node = loader.load_sweep_config(master, overrides)
+    except COMPOSITION_ERRORS as error:
+        raise ConfigError(translated(error)) from error
+    with open_dict(node):
+        node.hydra.job.id = str(number)
+        node.hydra.job.num = number
+    config = parse(_without_hydra(node))
+    resolve_precision(config.trainer.precision, resolve_device(config.trainer.device))
+    summary = build.check(config)
+    images = _images(config, data)
+    check_data(config, summary, images)
+    return PlannedJob(number, tuple(overrides), short_name(overrides, swept) or f"job {number}", node, config, summary)
+
+
+def _without_hydra(node: DictConfig) -> DictConfig:
+    task = node.copy()
+    with open_dict(task):
+        del task["hydra"]
+    return task
+
+
+def _images(config: RunConfig, known: dict[str, ImageData | DataError]) -> ImageData:
+    """Load each data set once for all jobs; one that fails, fails once."""
+    key = repr(sorted(config.data.source.items()))
+    if key not in known:
+        try:
+            known[key] = build.images(config)
+        except DataError as error:
+            known[key] = error
+    found = known[key]
+    if isinstance(found, DataError):
+        raise found
+    return found
+
+
+def _by_job(faults: dict[str, list[int]], jobs: int) -> list[str]:
+    """Name the jobs of a fault that only some have."""
+    return [
+        fault if len(numbers) == jobs else f"{fault} [{'job' if len(numbers) == 1 else 'jobs'} {_listed(numbers)}]"
+        for fault, numbers in faults.items()
+    ]
+
+
+def _listed(numbers: list[int]) -> str:
+    shown = ", ".join(str(number) for number in numbers[:8])
+    return f"{shown}, … ({len(numbers)} in all)" if len(numbers) > 8 else shown

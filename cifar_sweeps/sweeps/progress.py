@@ -1,0 +1,171 @@
+"""What a person sees of a sweep while it runs: one live table on a terminal, plain lines elsewhere."""
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from rich import box
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from cifar_sweeps.sweeps.news import News
+
+Phase = Literal["waiting", "running", "finished", "failed", "killed"]
+_ORDER: dict[Phase, int] = {"running": 0, "failed": 1, "killed": 2, "finished": 3, "waiting": 4}
+_STYLE: dict[Phase, str] = {
+    "running": "cyan",
+    "failed": "red",
+    "killed": "yellow",
+    "finished": "green",
+    "waiting": "dim",
+}
+
+
+@dataclass
+class JobProgress:
+    """How far one job is. ``done`` is in epochs, and can be between two."""
+
+    number: int
+    name: str
+    epochs: int
+    phase: Phase = "waiting"
+    done: float = 0.0
+    loss: float | None = None
+    best: float | None = None
+    began: float = 0.0
+    first_step: float | None = None
+    ended: float = 0.0
+
+    def seconds_left(self, now: float) -> float | None:
+        """Return the seconds that its remaining epochs will take at the pace of those done; None before there is one."""
+        if self.phase != "running" or self.first_step is None or self.done < 0.05:
+            return None
+        return (now - self.first_step) / self.done * (self.epochs - self.done)
+
+
+@dataclass
+class SweepProgress:
+    """All jobs of a sweep, as the terminal shows them."""
+
+    jobs: list[JobProgress]
+    console: Console
+    at_once: int = 1
+    _began: float = field(default_factory=time.monotonic)
+    _live: Live | None = None
+
+    def __enter__(self) -> "SweepProgress":
+        if self.console.is_terminal:
+            self._live = Live(console=self.console, get_renderable=self.table, refresh_per_second=4, transient=True)
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def job(self, number: int) -> JobProgress:
+        """Return a job by its number in the sweep."""
+        return next(job for job in self.jobs if job.number == number)
+
+    def hear(self, news: News) -> None:
+        """Take in what a job says of itself."""
+        job = self.job(int(news["job"]))
+        kind = news["kind"]
+        if kind == "started":
+            job.epochs, job.first_step = int(news["epochs"]), time.monotonic()
+        else:
+            job.done, job.loss = float(news["done"]), float(news["loss"])
+        if kind == "epoch" and news["val_accuracy"] is not None:
+            job.best = max(float(news["val_accuracy"]), job.best or 0.0)
+
+    def started(self, number: int) -> None:
+        """A job's process works on it."""
+        job = self.job(number)
+        job.phase, job.began = "running", time.monotonic()
+        if self._live is None:
+            self._say(f"{self._counted(job)} started: {job.name}")
+
+    def ended(self, number: int, phase: Phase, reason: str = "") -> None:
+        """A job has ended; a failure is said at once."""
+        job = self.job(number)
+        job.phase, job.ended = phase, time.monotonic()
+        if self._live is None or phase == "failed":
+            best = f", best val accuracy {job.best:.4f}" if job.best is not None else ""
+            words = f" in {job.ended - job.began:.0f} s{best}" if phase == "finished" else f": {reason}"
+            self._say(
+                f"{self._counted(job)} {phase}{words}: {job.name}"
+                if phase == "finished"
+                else f"{self._counted(job)} {phase} ({job.name}){words}"
+            )
+
+    def table(self) -> RenderableType:
+        """Draw the table: running jobs first, as many rows as fit, the best run so far marked."""
+        now = time.monotonic()
+        rows = max(3, self.console.height - 7)
+        shown = sorted(self.jobs, key=lambda job: (_ORDER[job.phase], job.number))
+        best = max((job.best for job in self.jobs if job.best is not None), default=None)
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), expand=True)
+        table.add_column("job", justify="right", no_wrap=True)
+        table.add_column("values", ratio=1, overflow="ellipsis", no_wrap=True)
+        for title in ("epoch", "loss", "val acc", "left"):
+            table.add_column(title, justify="right", no_wrap=True)
+        table.add_column("state", no_wrap=True)
+        for job in shown[:rows]:
+            table.add_row(*self._cells(job, best, now))
+        hidden = shown[rows:]
+        lines: list[RenderableType] = [table]
+        if hidden:
+            lines.append(Text(f"and {len(hidden)} more: {_counts(hidden)}", style="dim"))
+        lines.append(Text(self._whole(now)))
+        return Group(*lines)
+
+    def _cells(self, job: JobProgress, best: float | None, now: float) -> Iterable[Any]:
+        left = job.seconds_left(now)
+        is_best = best is not None and job.best == best
+        accuracy = "" if job.best is None else f"{'★ ' if is_best else ''}{job.best:.4f}"
+        yield str(job.number)
+        yield Text(job.name)
+        yield f"{int(job.done)}/{job.epochs}"
+        yield "" if job.loss is None else f"{job.loss:.3f}"
+        yield Text(accuracy, style="bold green" if is_best else "")
+        yield "" if left is None else _clock(left)
+        yield Text(job.phase, style=_STYLE[job.phase])
+
+    def _whole(self, now: float) -> str:
+        over = [job for job in self.jobs if job.phase in ("finished", "failed", "killed")]
+        words = (
+            f"{len(over)} of {len(self.jobs)} jobs done, {self.at_once} at once, {_clock(now - self._began)} elapsed"
+        )
+        pace = [
+            (now - job.first_step) / job.done
+            for job in self.jobs
+            if job.first_step and job.phase == "running" and job.done >= 0.2
+        ]
+        pace += [
+            (job.ended - job.first_step) / job.epochs for job in over if job.phase == "finished" and job.first_step
+        ]
+        if not pace:
+            return words
+        epochs = sum(job.epochs - job.done for job in self.jobs if job.phase in ("waiting", "running"))
+        return f"{words}, about {_clock(epochs * sum(pace) / len(pace) / self.at_once)} left"
+
+    def _counted(self, job: JobProgress) -> str:
+        width = len(str(len(self.jobs)))
+        return f"[{job.number:>{width}}/{len(self.jobs)}]"
+
+    def _say(self, line: str) -> None:
+        self.console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _counts(jobs: Iterable[JobProgress]) -> str:
+    phases = [job.phase for job in jobs]
+    return ", ".join(f"{phases.count(phase)} {phase}" for phase in _ORDER if phase in phases)
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -1,0 +1,37 @@
+"""What the jobs of a sweep must know of it, in one file of its folder: any launcher's jobs find it there."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from cifar_sweeps.files import write_whole
+
+NAME = "sweep.json"
+
+
+@dataclass(frozen=True)
+class SweepFile:
+    """A sweep by its names. ``swept`` are the keys that differ from job to job."""
+
+    sweep_id: str
+    study: str
+    parent_run_id: str | None
+    swept: tuple[str, ...]
+
+    def write(self, folder: Path) -> None:
+        """Write into the sweep's folder, whole."""
+        folder.mkdir(parents=True, exist_ok=True)
+        write_whole(folder / NAME, json.dumps(asdict(self), indent=1))
+
+
+def read(folder: Path) -> SweepFile:
+    """Read the file that `SweepFile.write` wrote."""
+    held = json.loads((folder / NAME).read_text(encoding="utf-8"))
+    return SweepFile(**{**held, "swept": tuple(held["swept"])})
+
+
+def short_name(overrides: list[str], swept: tuple[str, ...]) -> str:
+    """Return the swept values of a job in short form: ``l2=0.0005 seed=1`` for ``regularization.l2=0.0005 seed=1``."""
+    pairs = [override.lstrip("+~").partition("=") for override in overrides]
+    chosen = [(key, value) for key, _, value in pairs if key in swept]
+    return " ".join(f"{key.rpartition('.')[2]}={value}" for key, value in chosen)[:250]

@@ -1,0 +1,38 @@
+"""The table at a sweep's end: its runs, the best validation accuracy first."""
+
+from collections.abc import Sequence
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from cifar_sweeps.tracking.store import ChildRun
+
+_COLUMNS = {
+    "val acc": "best/val_accuracy",
+    "epoch": "best/epoch",
+    "last val": "final/val_accuracy",
+    "last train": "train/accuracy",
+    "test acc": "test/accuracy",
+    "s/epoch": "epoch_seconds",
+}
+
+
+def results_table(runs: Sequence[ChildRun]) -> Table:
+    """Return the runs by best validation accuracy; runs that have none, or did not finish, stand at the end."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("run", overflow="fold")
+    for title in _COLUMNS:
+        table.add_column(title, justify="right")
+    table.add_column("state")
+    for run in sorted(runs, key=lambda run: -run.metrics.get("best/val_accuracy", -1.0)):
+        cells = [_cell(title, run.metrics.get(metric)) for title, metric in _COLUMNS.items()]
+        colour = "green" if run.state == "FINISHED" else "red"
+        table.add_row(Text(run.name), *cells, Text(run.state.lower(), style=colour))
+    return table
+
+
+def _cell(title: str, value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.0f}" if title == "epoch" else f"{value:.1f}" if title == "s/epoch" else f"{value:.4f}"

@@ -1,0 +1,74 @@
+"""The inside of a job's process. The server that forks it has imported this module, and torch with it."""
+
+import logging
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+
+import cloudpickle
+import torch  # noqa: F401 (imported once by the fork server, for all jobs)
+from hydra.core.singleton import Singleton
+from hydra.core.utils import JobStatus, run_job, setup_globals
+
+import cifar_sweeps.run  # noqa: F401 (likewise: mlflow, and all that a run uses)
+from cifar_sweeps.sweeps import current
+from cifar_sweeps.sweeps.news import NewsWatcher
+
+log = logging.getLogger(__name__)
+
+Outcome = tuple[str, object]
+"""("finished", what the task returned) or ("failed", the first line of why)."""
+
+
+def work(payload: bytes, log_file: str, address: str, job: int) -> Outcome:
+    """Run one job. Only plain values are returned: they are unpickled where other classes may be loaded."""
+    _die_with_the_sweep()
+    _redirect_output(Path(log_file))
+    hydra_context, config, task_function, singletons = cloudpickle.loads(payload)
+    setup_globals()
+    Singleton.set_state(singletons)
+    current.set_watcher(NewsWatcher(address, job))
+    done = run_job(
+        hydra_context=hydra_context,
+        config=config,
+        task_function=task_function,
+        job_dir_key="hydra.sweep.dir",
+        job_subdir_key="hydra.sweep.subdir",
+    )
+    if done.status == JobStatus.COMPLETED:
+        return "finished", done.return_value
+    return "failed", first_line(done._return_value)
+
+
+def first_line(error: BaseException) -> str:
+    """Return an exception as one line, with a plain word where memory has run out."""
+    text = (str(error).strip().splitlines() or [""])[0]
+    if isinstance(error, MemoryError) or "allocate memory" in text or "out of memory" in text:
+        return f"out of memory: {text or type(error).__name__}"
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _die_with_the_sweep() -> None:
+    """End this process when the command that started it is gone, even by SIGKILL."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def wait() -> None:
+        parent.join()  # returns when the pipe to the parent breaks
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the sweep decides
+
+
+def _redirect_output(log_file: Path) -> None:
+    log_file.parent.mkdir(parents=True, exist_ok=True)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    descriptor = os.open(log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    os.dup2(descriptor, 1)
+    os.dup2(descriptor, 2)
+    os.close(descriptor)

@@ -1,0 +1,1 @@
+"""What a run tells the world: its record, kept in MLflow."""

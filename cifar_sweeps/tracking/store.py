@@ -1,0 +1,167 @@
+"""MLflow as the store of all runs: where it is, how it is made ready, how a run is written into it.
+
+Everything goes through `MlflowClient`: no active run, no global tracking address.
+"""
+
+import getpass
+import logging
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # read when mlflow is imported: nothing leaves the machine
+os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")  # no git on the machine is no reason for a warning
+
+from filelock import FileLock
+from mlflow import MlflowClient
+from mlflow.entities import Metric, Param, RunTag, ViewType
+from mlflow.exceptions import MlflowException
+
+from cifar_sweeps.errors import TrackingError
+from cifar_sweeps.tracking.record import State
+
+for _noisy in ("mlflow", "alembic"):  # the schema's migrations, the server's greetings
+    logging.getLogger(_noisy).setLevel(logging.WARNING)
+
+DEFAULT_EXPERIMENT = "cifar_sweeps"
+PREFIX = "cifar_sweeps."
+"""All tags that this project sets begin so."""
+
+_LONGEST_TAG, _LONGEST_PARAM, _MOST_PARAMS = 8000, 6000, 100
+
+
+def tracking_uri(configured: str | None, outputs: str | Path) -> str:
+    """Return the configured address, else ``MLFLOW_TRACKING_URI``, else the SQLite file in the outputs folder."""
+    chosen = configured or os.environ.get("MLFLOW_TRACKING_URI")
+    return chosen or f"sqlite:///{(Path(outputs).absolute() / 'mlflow.db').as_posix()}"
+
+
+@dataclass(frozen=True)
+class Store:
+    """One MLflow tracking store."""
+
+    uri: str
+    outputs: Path
+
+    def client(self) -> MlflowClient:
+        """Return MLflow's client of this store."""
+        return MlflowClient(self.uri)
+
+    def prepare(self, experiment: str) -> str:
+        """Make the database and the experiment where they are missing; return the experiment's id.
+
+        Locked, because processes that meet a fresh SQLite file at once crash in MLflow's schema migration.
+        Raises TrackingError if the store cannot be reached or written.
+        """
+        try:
+            self.outputs.mkdir(parents=True, exist_ok=True)
+            with FileLock(self.outputs / ".mlflow.lock"):
+                client = self.client()
+                found = client.get_experiment_by_name(experiment)
+                if found is not None and found.lifecycle_stage == "deleted":
+                    client.restore_experiment(found.experiment_id)
+                if found is not None:
+                    return str(found.experiment_id)
+                location = (self.outputs.absolute() / "artifacts").as_uri() if self._is_local() else None
+                return str(client.create_experiment(experiment, artifact_location=location))
+        except (MlflowException, OSError) as error:
+            raise TrackingError(
+                f"tracking.uri={self.uri}: the store cannot be used: {_first_line(error)}; "
+                "mend the address (tracking.uri or MLFLOW_TRACKING_URI), or train without a record: tracking=none"
+            ) from error
+
+    def create_run(
+        self, experiment_id: str, name: str, tags: Mapping[str, str], parent_run_id: str | None = None
+    ) -> "MlflowRecord":
+        """Open a run in the store, RUNNING until its record is closed."""
+        standard = {"mlflow.source.name": "cifar-train", "mlflow.source.type": "LOCAL", "mlflow.user": _user()}
+        if parent_run_id is not None:
+            standard["mlflow.parentRunId"] = parent_run_id
+        client = self.client()
+        run = client.create_run(experiment_id, run_name=name, tags=standard)
+        record = MlflowRecord(client, str(run.info.run_id))
+        record.tags(tags)
+        return record
+
+    def open_run(self, run_id: str) -> "MlflowRecord":
+        """Return the record of a run that exists."""
+        return MlflowRecord(self.client(), run_id)
+
+    def children(self, experiment_id: str, parent_run_id: str) -> list["ChildRun"]:
+        """Return what is known of a sweep's runs, in the order in which they started."""
+        filter_string = f"tags.`mlflow.parentRunId` = '{parent_run_id}'"
+        client, runs, token = self.client(), [], None
+        while True:
+            page = client.search_runs(
+                [experiment_id], filter_string, ViewType.ACTIVE_ONLY, 1000, ["attributes.start_time ASC"], token
+            )
+            runs.extend(page)
+            token = page.token
+            if not token:
+                break
+        return [
+            ChildRun(
+                str(run.info.run_id), str(run.info.run_name), str(run.info.status), run.data.metrics, run.data.tags
+            )
+            for run in runs
+        ]
+
+    def _is_local(self) -> bool:
+        return self.uri.startswith("sqlite:")
+
+
+@dataclass(frozen=True)
+class ChildRun:
+    """One run of a sweep as the store has it."""
+
+    run_id: str
+    name: str
+    state: str
+    metrics: Mapping[str, float]
+    tags: Mapping[str, str]
+
+
+class MlflowRecord:
+    """A run's record in MLflow: one call an epoch, parameters in one call."""
+
+    def __init__(self, client: MlflowClient, run_id: str) -> None:
+        self.client = client
+        self.run_id = run_id
+
+    def params(self, values: Mapping[str, str]) -> None:
+        """Write the flattened config. Values beyond MLflow's limit are cut; `config.yaml` has them whole."""
+        params = [Param(key, value[:_LONGEST_PARAM]) for key, value in values.items()]
+        for start in range(0, len(params), _MOST_PARAMS):
+            self.client.log_batch(self.run_id, params=params[start : start + _MOST_PARAMS])
+
+    def tags(self, values: Mapping[str, str]) -> None:
+        """Set tags in one call."""
+        self.client.log_batch(self.run_id, tags=[RunTag(key, value[:_LONGEST_TAG]) for key, value in values.items()])
+
+    def metrics(self, values: Mapping[str, float], step: int) -> None:
+        """Write all metrics of one epoch in one call."""
+        now = int(time.time() * 1000)
+        self.client.log_batch(self.run_id, metrics=[Metric(key, value, now, step) for key, value in values.items()])
+
+    def artifact(self, path: Path, folder: str = "") -> None:
+        """Copy a file into the run's artifacts."""
+        self.client.log_artifact(self.run_id, str(path), folder or None)
+
+    def close(self, state: State, reason: str = "") -> None:
+        """Set the final state; a reason becomes the tag ``cifar_sweeps.failure``."""
+        if reason:
+            self.tags({f"{PREFIX}failure": reason})
+        self.client.set_terminated(self.run_id, state)
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container whose user has no name
+        return "unknown"
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

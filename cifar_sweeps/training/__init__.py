@@ -1,0 +1,31 @@
+"""Training: the loop, the optimizer's step, schedules, checkpoints, precision. Plain arguments, no framework."""
+
+from cifar_sweeps.training.checkpoint import Checkpoints, restore
+from cifar_sweeps.training.determinism import make_deterministic, seed_everything, set_threads
+from cifar_sweeps.training.early_stopping import Patience
+from cifar_sweeps.training.loop import evaluate, fit
+from cifar_sweeps.training.metrics import DivergedError, EpochMetrics, Evaluation, StepProgress
+from cifar_sweeps.training.optim import Stepper, make_optimizer
+from cifar_sweeps.training.precision import Precision, resolve_device, resolve_precision
+from cifar_sweeps.training.schedules import Schedule
+
+__all__ = [
+    "Checkpoints",
+    "DivergedError",
+    "EpochMetrics",
+    "Evaluation",
+    "Patience",
+    "Precision",
+    "Schedule",
+    "StepProgress",
+    "Stepper",
+    "evaluate",
+    "fit",
+    "make_deterministic",
+    "make_optimizer",
+    "resolve_device",
+    "resolve_precision",
+    "restore",
+    "seed_everything",
+    "set_threads",
+]

@@ -1,0 +1,127 @@
+"""Checkpoints that are whole or not there, and hold nothing but tensors and plain values."""
+
+import contextlib
+import os
+import pickle
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from cifar_sweeps.errors import TrainingError
+from cifar_sweeps.training.metrics import EpochMetrics
+from cifar_sweeps.training.optim import Stepper
+from cifar_sweeps.training.schedules import Schedule
+
+
+class Checkpoints:
+    """Two files in one folder: ``last.pt``, all that a resume needs, and ``best.pt``, weights alone.
+
+    ``last.pt`` holds model, optimizer, schedule, epoch, config (plain values, as given) and the metrics of all epochs.
+    ``best.pt`` is a state dict of the epoch with the highest validation accuracy, the earliest of equals. Without
+    validation data nothing is selected: there is no ``best.pt``, and ``best_epoch`` stays None.
+
+    folder: exists. history: the earlier epochs' metrics, as `restore` gives them.
+    """
+
+    def __init__(
+        self, folder: Path, config: Mapping[str, Any] | None = None, history: Sequence[Mapping[str, Any]] = ()
+    ) -> None:
+        self.last = folder / "last.pt"
+        self.best = folder / "best.pt"
+        self.best_epoch: int | None = None
+        self.best_accuracy: float | None = None
+        self._config = dict(config or {})
+        self._history: list[dict[str, Any]] = []
+        for metrics in history:
+            self._note(EpochMetrics(**metrics))
+
+    def offer(self, model: nn.Module, optimizer: Stepper, schedule: Schedule, metrics: EpochMetrics) -> None:
+        """Save the state at an epoch's end. Raises TrainingError if the folder cannot be written."""
+        if self._note(metrics):
+            # Ahead of last.pt: if the process dies in between, the resume repeats this epoch and writes both.
+            save(self.best, model.state_dict())
+        payload = {
+            "model": model.state_dict(),
+            "optimizer": optimizer.state_dict(),
+            "schedule": schedule.state_dict(),
+            "epoch": metrics.epoch,
+            "config": self._config,
+            "metrics": self._history,
+        }
+        save(self.last, payload)
+
+    def _note(self, metrics: EpochMetrics) -> bool:
+        """Take an epoch into the history, and say whether it is the best so far."""
+        self._history.append(asdict(metrics))
+        accuracy = metrics.val_accuracy
+        if accuracy is None or (self.best_accuracy is not None and accuracy <= self.best_accuracy):
+            return False
+        self.best_epoch, self.best_accuracy = metrics.epoch, accuracy
+        return True
+
+
+def restore(path: Path, model: nn.Module, optimizer: Stepper, schedule: Schedule) -> tuple[int, list[dict[str, Any]]]:
+    """Load a ``last.pt`` into model, optimizer and schedule, which are built from the same config.
+
+    Returns the next epoch to train (from 1), and the metrics of the epochs before it as plain dicts.
+    Raises TrainingError if the file is damaged, or belongs to another model or optimizer.
+    """
+    state = load(path)
+    try:
+        model.load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
+        schedule.load_state_dict(state["schedule"])
+        return state["epoch"] + 1, list(state["metrics"])
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise TrainingError(
+            f"{path}: does not fit this run's model, optimizer or schedule ({error}); "
+            "resume with the config that it was saved with, or delete it to start anew"
+        ) from error
+
+
+def save(path: Path, payload: Mapping[str, Any]) -> None:
+    """Write ``payload`` (tensors and plain values) so that ``path`` is the old file or the new one, never a part.
+
+    Raises TrainingError if it cannot be written; the old file then stays as it was.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            torch.save(payload, file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        _sync_folder(path.parent)
+    except (OSError, RuntimeError) as error:  # torch's zip writer turns a full disk into a RuntimeError
+        raise TrainingError(f"{path}: cannot be written ({error}); make room, or set outputs=FOLDER") from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def load(path: Path, map_location: str = "cpu") -> dict[str, Any]:
+    """Read what `save` wrote, without running code from the file.
+
+    Raises TrainingError if it is missing, damaged, or holds more than tensors and plain values.
+    """
+    try:
+        state: dict[str, Any] = torch.load(path, map_location=map_location, weights_only=True)
+    except (OSError, EOFError, RuntimeError, ValueError, KeyError, pickle.UnpicklingError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise TrainingError(
+            f"{path}: is not a whole checkpoint ({reason}); delete it and train again, or use another one"
+        ) from error
+    return state
+
+
+def _sync_folder(folder: Path) -> None:
+    # The rename itself outlives a power cut only once the folder is on the disk.
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

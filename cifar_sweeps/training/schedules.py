@@ -1,0 +1,165 @@
+"""The learning rate over a training, as a factor on the optimizer's own rate.
+
+A schedule is asked before every step with ``progress``: the epochs done so far, with the fraction of the current one
+(0.0 at the first step; 2.5 in the middle of the third epoch). After each epoch it may see the validation loss.
+"""
+
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from cifar_sweeps.errors import ConfigError
+
+# The rate at which a warm-up starts, as a fraction of the full one: from exactly 0 the first step would be lost.
+WARMUP_START = 0.01
+
+
+class Schedule:
+    """What all schedules share: they know the progress alone, and remember nothing. `Plateau` differs."""
+
+    needs_validation = False
+
+    def factor(self, progress: float) -> float:
+        """Return what to multiply the base rate with. progress: in epochs, at least 0."""
+        raise NotImplementedError
+
+    def observe(self, val_loss: float) -> None:
+        """Take note of an epoch's validation loss (mean cross-entropy in nats)."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a resume needs, as plain numbers."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a state that `state_dict` gave."""
+
+
+class Constant(Schedule):
+    """The same rate throughout."""
+
+    def factor(self, progress: float) -> float:
+        """Return 1."""
+        return 1.0
+
+
+class Step(Schedule):
+    """The rate times ``gamma`` after each milestone: ``milestones=[170]`` lowers it from epoch 171 on.
+
+    milestones: rising numbers of whole epochs, each at least 1; one beyond the training's end is never reached.
+    gamma: in (0, 1]. Raises ConfigError with all faults.
+    """
+
+    def __init__(self, milestones: Sequence[int], gamma: float) -> None:
+        _raise_any(_step_faults(milestones, gamma))
+        self.milestones = tuple(milestones)
+        self.gamma = gamma
+
+    def factor(self, progress: float) -> float:
+        """Return gamma to the power of the milestones passed."""
+        return float(self.gamma ** sum(progress >= milestone for milestone in self.milestones))
+
+
+class Cosine(Schedule):
+    """A linear warm-up over ``warmup_epochs``, then half a cosine from 1 down to ``final_fraction`` at ``epochs``.
+
+    epochs: length of the training, warm-up included. Loshchilov & Hutter 2017 (SGDR) without restarts.
+    Raises ConfigError unless 0 <= warmup_epochs < epochs and 0 <= final_fraction <= 1.
+    """
+
+    def __init__(self, epochs: int, warmup_epochs: float = 0.0, final_fraction: float = 0.0) -> None:
+        _raise_any(_cosine_faults(epochs, warmup_epochs, final_fraction))
+        self.epochs = epochs
+        self.warmup_epochs = warmup_epochs
+        self.final_fraction = final_fraction
+
+    def factor(self, progress: float) -> float:
+        """Return a factor in [WARMUP_START, 1] while warming up, then in [final_fraction, 1]."""
+        if progress < self.warmup_epochs:
+            return WARMUP_START + (1 - WARMUP_START) * progress / self.warmup_epochs
+        done = min(1.0, (progress - self.warmup_epochs) / (self.epochs - self.warmup_epochs))
+        return self.final_fraction + (1 - self.final_fraction) * 0.5 * (1 + math.cos(math.pi * done))
+
+
+class Plateau(Schedule):
+    """The rate times ``factor`` whenever the validation loss has not fallen for ``patience`` epochs.
+
+    As Keras' ReduceLROnPlateau: an epoch counts as better if it lies more than ``min_delta`` (nats) below the best so
+    far, and after a reduction the count starts anew. The product of all reductions stays at least ``min_factor``.
+    Raises ConfigError with all faults.
+    """
+
+    needs_validation = True
+
+    def __init__(
+        self, factor: float = 0.1, patience: int = 10, min_delta: float = 1e-4, min_factor: float = 0.0
+    ) -> None:
+        _raise_any(_plateau_faults(factor, patience, min_delta, min_factor))
+        self.reduction = factor
+        self.patience = patience
+        self.min_delta = min_delta
+        self.min_factor = min_factor
+        self._current = 1.0
+        self._best = math.inf
+        self._waited = 0
+
+    def factor(self, progress: float) -> float:
+        """Return the product of the reductions so far, whatever the progress."""
+        return self._current
+
+    def observe(self, val_loss: float) -> None:
+        """Count an epoch (validation loss in nats), and reduce the rate where the patience is at its end."""
+        if val_loss < self._best - self.min_delta:
+            self._best, self._waited = val_loss, 0
+            return
+        self._waited += 1
+        if self._waited >= self.patience:
+            self._current, self._waited = max(self.min_factor, self._current * self.reduction), 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the current factor, the best validation loss (nats) and the epochs waited since."""
+        return {"current": self._current, "best": self._best, "waited": self._waited}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a state that `state_dict` gave."""
+        self._current, self._best, self._waited = state["current"], state["best"], state["waited"]
+
+
+def _raise_any(faults: Iterator[str]) -> None:
+    found = tuple(faults)
+    if found:
+        raise ConfigError(found)
+
+
+def _step_faults(milestones: Sequence[int], gamma: float) -> Iterator[str]:
+    rising = all(earlier < later for earlier, later in itertools.pairwise(milestones))
+    if not milestones or not rising or not all(isinstance(m, int) and m >= 1 for m in milestones):
+        yield (
+            f"lr_schedule.milestones={list(milestones)}: must be rising whole epochs of at least 1, such as [30, 40]; "
+            "use lr_schedule=constant for none"
+        )
+    if not 0 < gamma <= 1:
+        yield f"lr_schedule.gamma={gamma}: must be above 0 and at most 1; use e.g. 0.1"
+
+
+def _cosine_faults(epochs: int, warmup_epochs: float, final_fraction: float) -> Iterator[str]:
+    if not epochs >= 1:
+        yield f"lr_schedule.epochs={epochs}: must be at least 1; use ${{trainer.epochs}}"
+    if not 0 <= warmup_epochs < epochs:
+        yield (
+            f"lr_schedule.warmup_epochs={warmup_epochs}: must be at least 0 and below lr_schedule.epochs={epochs}; "
+            "use a shorter warm-up or a larger trainer.epochs"
+        )
+    if not 0 <= final_fraction <= 1:
+        yield f"lr_schedule.final_fraction={final_fraction}: must be in [0, 1]; use e.g. 0.01"
+
+
+def _plateau_faults(factor: float, patience: int, min_delta: float, min_factor: float) -> Iterator[str]:
+    if not 0 < factor < 1:
+        yield f"lr_schedule.factor={factor}: must be above 0 and below 1; use e.g. 0.1"
+    if not (isinstance(patience, int) and patience >= 1):
+        yield f"lr_schedule.patience={patience}: must be a whole number of epochs of at least 1; use e.g. 5"
+    if not (math.isfinite(min_delta) and min_delta >= 0):
+        yield f"lr_schedule.min_delta={min_delta}: must be finite and not negative; use e.g. 0.0001"
+    if not 0 <= min_factor <= 1:
+        yield f"lr_schedule.min_factor={min_factor}: must be in [0, 1]; use e.g. 0.001"

@@ -1,0 +1,34 @@
+"""The name under which Hydra finds the launcher `local`.
+
+Hydra accepts launchers only from this namespace, imports this module at every start and executes it anew, so it stays
+light; the work is in `cifar_sweeps.sweeps.launcher`.
+"""
+
+from collections.abc import Sequence
+
+from hydra.core.utils import JobReturn
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
+
+
+class LocalLauncher(Launcher):
+    """Runs each job of a sweep in a process of its own on this machine.
+
+    n_jobs: how many at once; ``auto`` is as many as the cores allow.
+    """
+
+    def __init__(self, n_jobs: int | str = "auto") -> None:
+        self.n_jobs = n_jobs
+        self._setup: tuple[HydraContext, TaskFunction, DictConfig] | None = None
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """Take what the jobs will need."""
+        self._setup = (hydra_context, task_function, config)
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        """Run the jobs and return what each returned, in their order."""
+        from cifar_sweeps.sweeps.launcher import launch
+
+        assert self._setup is not None
+        return launch(*self._setup, job_overrides, initial_job_idx, self.n_jobs)
