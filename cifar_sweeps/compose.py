@@ -8,7 +8,7 @@ from omegaconf import DictConfig
 
 from cifar_sweeps.config import RunConfig, conf_folder, parse
 from cifar_sweeps.errors import ConfigError
-from cifar_sweeps.faults import COMPOSITION_ERRORS, translated
+from cifar_sweeps.faults import is_of_composition, translated
 
 
 def compose(overrides: Sequence[str]) -> RunConfig:
@@ -21,5 +21,7 @@ def compose_node(overrides: Sequence[str]) -> DictConfig:
     try:
         with initialize_config_dir(version_base="1.3", config_dir=str(conf_folder())):
             return hydra_compose("config", overrides=list(overrides))
-    except COMPOSITION_ERRORS as error:
+    except Exception as error:
+        if not is_of_composition(error):
+            raise
         raise ConfigError(translated(error)) from error

@@ -31,3 +31,11 @@ class TrainingError(CifarSweepsError):
 
 class TrackingError(CifarSweepsError):
     """A store of runs that cannot be reached, read or written."""
+
+
+def in_one_line(error: BaseException) -> str:
+    """Return an exception's kind and the first line of its message, with a plain word where memory has run out."""
+    text = (str(error).strip().splitlines() or [""])[0]
+    if isinstance(error, MemoryError) or "allocate memory" in text or "out of memory" in text:
+        return f"out of memory: {text or type(error).__name__}"
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

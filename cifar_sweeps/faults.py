@@ -5,7 +5,17 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 
 from cifar_sweeps.config import did_you_mean
 
-COMPOSITION_ERRORS = (HydraException, OmegaConfBaseException)
+
+def is_of_composition(error: BaseException) -> bool:
+    """Say whether Hydra or OmegaConf raised this while they composed a config."""
+    if isinstance(error, HydraException | OmegaConfBaseException):
+        return True
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    # A few of Hydra's own checks raise a plain ValueError.
+    where = trace.tb_frame.f_globals.get("__name__", "") if trace is not None else ""
+    return isinstance(error, ValueError) and where.startswith("hydra._internal.")
 
 
 def translated(error: BaseException) -> str:

@@ -64,23 +64,19 @@ def _draw(
 
 
 def _log_data(scene: Scene, record: MlflowRecord) -> None:
-    sides = {
-        "training": scene.train.num_images,
-        "validation": len(scene.splits.val),
-        "testing": len(scene.data.test),
-    }
-    for context, count in sides.items():
-        if count:
-            saved_model.log_dataset(
-                record.client,
-                record.run_id,
-                name=scene.data.name,
-                fingerprint=scene.data.fingerprint,
-                source=str(scene.config.data.root or scene.data.name),
-                num_images=count,
-                num_classes=len(scene.data.classes),
-                context=context,
-            )
+    saved_model.log_dataset(
+        record.client,
+        record.run_id,
+        name=scene.data.name,
+        fingerprint=scene.data.fingerprint,
+        source=str(scene.config.data.root or scene.data.name),
+        images={
+            "training": scene.train.num_images,
+            "validation": len(scene.splits.val),
+            "test": len(scene.data.test),
+        },
+        num_classes=len(scene.data.classes),
+    )
 
 
 def _log_model(scene: Scene, record: MlflowRecord, epoch: int) -> None:

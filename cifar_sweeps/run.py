@@ -8,7 +8,7 @@ import torch
 import yaml
 
 from cifar_sweeps.config import RunConfig, config_hash, flat
-from cifar_sweeps.errors import ConfigError
+from cifar_sweeps.errors import ConfigError, in_one_line
 from cifar_sweeps.files import write_whole
 from cifar_sweeps.looking_back import look_back
 from cifar_sweeps.scene import Scene, set_up
@@ -61,8 +61,8 @@ def run(
     except BaseException as error:
         if isinstance(error, DivergedError):
             record.tags({f"{PREFIX}failed_epoch": str(error.epoch), f"{PREFIX}failed_step": str(error.step)})
-        record.close("FAILED", f"{type(error).__name__}: {error}")
-        watcher.ended(f"{name} failed: {error}")
+        record.close("FAILED", in_one_line(error))
+        watcher.ended(f"{name} failed: {in_one_line(error)}")
         raise
     record.close("FINISHED")
     return result

@@ -28,7 +28,10 @@ class LocalLauncher(Launcher):
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Run the jobs and return what each returned, in their order."""
+        from cifar_sweeps.sweeps import fork_server
+
+        context = fork_server.start()  # it imports torch while the next line does so here
         from cifar_sweeps.sweeps.launcher import launch
 
         assert self._setup is not None
-        return launch(*self._setup, job_overrides, initial_job_idx, self.n_jobs)
+        return launch(*self._setup, job_overrides, initial_job_idx, self.n_jobs, context)

@@ -31,9 +31,7 @@ def test_partial_binds_arguments_without_calling():
         pytest.param(
             {"_target_": "torch.optim.SGD", "params": {"_target_": "builtins.eval", "_args_": ["1"]}}, id="nested"
         ),
-        pytest.param(
-            {"_target_": "torch.optim.SGD", "_args_": [{"_target_": "builtins.eval"}]}, id="nested in _args_"
-        ),
+        pytest.param({"_target_": "torch.optim.SGD", "_args_": [{"_target_": "builtins.eval"}]}, id="nested in _args_"),
     ],
 )
 def test_nothing_is_built_that_is_not_allowed(node):

@@ -4,7 +4,6 @@ Figures are built as objects, without pyplot: nothing global is left behind, and
 """
 
 import math
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
 from cifar_sweeps.errors import DataError
+from cifar_sweeps.files import whole_file
 
 # Three of Okabe and Ito's colours, which stay apart for colour-blind readers too.
 BLUE, VERMILLION, GREEN = "#0072B2", "#D55E00", "#009E73"
@@ -52,9 +52,11 @@ def learning_curves(history: Sequence[EpochRow], title: str = "") -> Figure:
     for axes in (loss, accuracy):
         if best is not None:
             epoch, value = best
-            axes.axvline(epoch, color=GREEN, linestyle=":", label=f"best: epoch {epoch:g}, {value:.4f}", zorder=1)
+            name = f"best: epoch {epoch:g}, accuracy {value:.4f}"
+            axes.axvline(epoch, color=GREEN, linestyle=":", label=name, zorder=1)
         axes.set_xlabel("epoch")
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.margins(x=0.03 if len(history) > 1 else 1)  # a lone epoch needs room for whole numbers beside it
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axes.grid(alpha=0.3)
         axes.legend(fontsize=8.5)
     if title:
@@ -109,13 +111,15 @@ def prediction_grid(
     if len(images) == 0:
         raise DataError("no image to draw: a prediction grid takes at least one; look at the data set's test side")
     shown = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))[:count].tolist()
-    rows = math.ceil(len(shown) / GRID_COLUMNS)
-    figure = Figure(figsize=(1.9 * GRID_COLUMNS, 2.25 * rows + 0.5 * bool(title)), layout="constrained")
-    grid = figure.subplots(rows, GRID_COLUMNS, squeeze=False).ravel()
+    columns = min(GRID_COLUMNS, len(shown))
+    rows = math.ceil(len(shown) / columns)
+    figure = Figure(figsize=(1.9 * columns, 2.3 * rows + 0.6), layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False).ravel()
     for axes in grid:
         axes.set_axis_off()
     for axes, n in zip(grid, shown, strict=False):
         _prediction(axes, images[n], classes[int(labels[n])], classes[int(predicted[n])], float(probability[n]))
+    figure.supxlabel("first line: actual class; second: predicted class, probability", fontsize=8.5)
     if title:
         figure.suptitle(title)
     return figure
@@ -123,16 +127,8 @@ def prediction_grid(
 
 def save(figure: Figure, path: str | Path) -> None:
     """Write figure as a PNG to path, whole or not at all. The folder must exist."""
-    path = Path(path)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with part.open("wb") as file:
-            figure.savefig(file, format="png", dpi=DPI)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    with whole_file(Path(path)) as file:
+        figure.savefig(file, format="png", dpi=DPI)
 
 
 def _curve(axes: Axes, history: Sequence[EpochRow], key: str, name: str, colour: str, marker: str, line: str) -> None:
@@ -163,4 +159,6 @@ def _prediction(axes: Axes, image: Tensor, actual: str, predicted: str, probabil
 
 
 def _shortened(name: str) -> str:
-    return name if len(name) <= MAX_NAME_LENGTH else f"{name[: MAX_NAME_LENGTH - 1]}…"
+    # The middle goes, as long names of classes often share their beginning.
+    half = MAX_NAME_LENGTH // 2
+    return name if len(name) <= MAX_NAME_LENGTH else f"{name[:half]}…{name[-half + 1 :]}"

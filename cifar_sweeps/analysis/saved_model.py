@@ -7,7 +7,7 @@ installed, and where ``MLFLOW_ALLOW_PICKLE_DESERIALIZATION=false`` forbids pickl
 import copy
 import json
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -99,14 +99,15 @@ def log_dataset(
     name: str,
     fingerprint: str,
     source: str,
-    num_images: int,
+    images: Mapping[str, int],
     num_classes: int,
-    context: str = "training",
 ) -> None:
     """Record as an input of the run which images it used; the images themselves are neither copied nor read.
 
-    fingerprint: at most 36 characters, MLflow's digest. source: a folder or an http(s) address. num_images: how many
-    the run used in this context.
+    fingerprint: at most 36 characters, MLflow's digest. source: a folder or an http(s) address. images: how many the
+    run used on each side, such as ``{"training": 45000}``; they also become the input's tags ``num_images.training``.
+    MLflow keeps one data set by name and digest in an experiment, with the profile and source of the first run that
+    named it; where runs differ in their split, the tags are each run's own.
     """
     web = source.startswith(("http://", "https://"))
     dataset = Dataset(
@@ -114,9 +115,12 @@ def log_dataset(
         digest=fingerprint,
         source_type="http" if web else "local",
         source=json.dumps({"url" if web else "uri": source}),
-        profile=json.dumps({"num_images": num_images, "num_classes": num_classes}),
+        profile=json.dumps({"num_images": dict(images), "num_classes": num_classes}),
     )
-    client.log_inputs(run_id, [DatasetInput(dataset, [InputTag(MLFLOW_DATASET_CONTEXT, context)])])
+    # One input: MLflow keeps a data set's first context alone.
+    tags = [InputTag(MLFLOW_DATASET_CONTEXT, "training")]
+    tags += [InputTag(f"num_images.{side}", str(count)) for side, count in images.items()]
+    client.log_inputs(run_id, [DatasetInput(dataset, tags)])
 
 
 def _signature(image_shape: tuple[int, ...], num_classes: int) -> ModelSignature:

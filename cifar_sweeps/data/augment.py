@@ -28,15 +28,20 @@ class Unchanged:
 class FlipCrop:
     """Crop each image at random out of itself padded with ``padding`` black pixels a side, and mirror every second one.
 
-    As torchvision's RandomHorizontalFlip and RandomCrop(S, padding). Raises ConfigError if padding is negative.
+    As torchvision's RandomHorizontalFlip and RandomCrop(S, padding). Raises ConfigError if padding is negative, or no
+    whole number of pixels.
     """
 
     padding: int = 4
     flip: bool = True
 
     def __post_init__(self) -> None:
-        if self.padding < 0:
-            raise ConfigError(f"augmentation.padding={self.padding}: must be at least 0 pixels; use e.g. 4")
+        faults = [*_flip_faults(self.flip)]
+        if not isinstance(self.padding, int) or self.padding < 0:
+            faults.append(
+                f"augmentation.padding={self.padding}: must be a whole number of pixels from 0 on; use e.g. 4"
+            )
+        _raise_any(faults)
 
     def __call__(self, images: Tensor, generator: Generator) -> Tensor:
         """Return new images."""
@@ -44,11 +49,15 @@ class FlipCrop:
         offsets = torch.randint(0, 2 * self.padding + 1, (2, count, 1), generator=generator)
         mirrored = _mirrored(count, generator) if self.flip else torch.zeros(count, dtype=torch.bool)
         places = torch.arange(size)
-        rows = (places + offsets[0]).to(images.device)
-        columns = (torch.where(mirrored[:, None], places.flip(0), places) + offsets[1]).to(images.device)
-        padded = F.pad(images, [self.padding] * 4).permute(0, 2, 3, 1)
-        every = torch.arange(count, device=images.device)[:, None, None]
-        return padded[every, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+        rows = places + offsets[0]
+        columns = torch.where(mirrored[:, None], places.flip(0), places) + offsets[1]
+        # Which pixel of all the padded images fills each place: one index_select takes half the time of an indexing in
+        # three dimensions.
+        side = size + 2 * self.padding
+        row_starts = (torch.arange(count)[:, None] * side + rows) * side
+        chosen = (row_starts[:, :, None] + columns[:, None, :]).flatten().to(images.device)
+        padded = F.pad(images, [self.padding] * 4).permute(0, 2, 3, 1).reshape(-1, 3)
+        return padded.index_select(0, chosen).view(count, size, size, 3).permute(0, 3, 1, 2)
 
 
 @dataclass(frozen=True)
@@ -63,7 +72,7 @@ class ShiftFlip:
     flip: bool = True
 
     def __post_init__(self) -> None:
-        _raise_any(_shift_faults(self.shift))
+        _raise_any([*_flip_faults(self.flip), *_shift_faults(self.shift)])
 
     def __call__(self, images: Tensor, generator: Generator) -> Tensor:
         """Return new images."""
@@ -82,7 +91,7 @@ class RotateShiftFlip:
     flip: bool = True
 
     def __post_init__(self) -> None:
-        faults = [*_shift_faults(self.shift)]
+        faults = [*_flip_faults(self.flip), *_shift_faults(self.shift)]
         if not 0 <= self.degrees <= 180:
             faults.append(f"augmentation.degrees={self.degrees}: must be in [0, 180]; use e.g. 20")
         _raise_any(faults)
@@ -98,8 +107,7 @@ def _move(images: Tensor, degrees: float, shift: float, flip: bool, generator: G
     angle, down, right = torch.rand((3, count), generator=generator) * 2 - 1
     angle = angle * math.radians(degrees)
     sign = torch.where(_mirrored(count, generator), -1.0, 1.0) if flip else torch.ones(count)
-    maps = _sampling_maps(angle, down * shift, right * shift, sign).to(images.device)
-    grid = F.affine_grid(maps, list(images.shape), align_corners=False)
+    grid = _grid(_sampling_maps(angle, down * shift, right * shift, sign).to(images.device), images.shape[-1])
     return F.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
 
 
@@ -120,6 +128,17 @@ def _sampling_maps(angle: Tensor, down: Tensor, right: Tensor, sign: Tensor) -> 
     )
 
 
+def _grid(maps: Tensor, size: int) -> Tensor:
+    """Return the places (B, S, S, 2) that ``maps`` gives to the pixels' centres.
+
+    The same as affine_grid(align_corners=False), which takes twice the time of the sampling itself on a CPU.
+    """
+    centres = (torch.arange(size, device=maps.device) * 2 + 1) / size - 1
+    along_x = maps[:, :, 0, None, None] * centres
+    along_y = maps[:, :, 1, None, None] * centres[:, None] + maps[:, :, 2, None, None]
+    return (along_x + along_y).permute(0, 2, 3, 1)
+
+
 def _mirrored(count: int, generator: Generator) -> Tensor:
     return torch.rand(count, generator=generator) < 0.5
 
@@ -129,7 +148,11 @@ def _shift_faults(shift: float) -> Iterator[str]:
         yield f"augmentation.shift={shift}: must be in [0, 1), a fraction of the image's side; use e.g. 0.1"
 
 
-def _raise_any(faults: list[str] | Iterator[str]) -> None:
-    found = list(faults)
-    if found:
-        raise ConfigError(found)
+def _flip_faults(flip: object) -> Iterator[str]:
+    if not isinstance(flip, bool):
+        yield f"augmentation.flip={flip}: must be true or false"
+
+
+def _raise_any(faults: list[str]) -> None:
+    if faults:
+        raise ConfigError(faults)

@@ -27,8 +27,8 @@ class _Pixels:
         # (N, H, W, 3), as the loaders lay it out: an image is one contiguous copy, and ready for channels_last.
         self._pixels = data.images.permute(0, 2, 3, 1).to(device)
         self.labels = data.labels.to(device)
-        self._shift = torch.tensor(mean or [0.0] * 3, device=device).view(3, 1, 1)
-        self._scale = torch.tensor(std or [1.0] * 3, device=device).reciprocal().view(3, 1, 1)
+        self._shift = torch.tensor([0.0] * 3 if mean is None else mean, device=device).view(3, 1, 1)
+        self._scale = torch.tensor([1.0] * 3 if std is None else std, device=device).reciprocal().view(3, 1, 1)
         self._standardises = mean is not None or std is not None
         self._layout = torch.channels_last if channels_last else torch.contiguous_format
 
@@ -40,6 +40,11 @@ class _Pixels:
         if self._standardises:
             images = (images - self._shift) * self._scale
         return images.contiguous(memory_format=self._layout)
+
+
+def _in_batches(indices: Tensor, size: int) -> Iterator[Tensor]:
+    # Tensor.split would make one empty batch of no indices.
+    return (indices[start : start + size] for start in range(0, len(indices), size))
 
 
 class TrainBatches:
@@ -79,7 +84,7 @@ class TrainBatches:
             self.num_images, generator=torch.Generator().manual_seed(derive_seed(self._seed, "order", epoch))
         )
         draws = torch.Generator().manual_seed(derive_seed(self._seed, "augmentation", epoch))
-        for chosen in self._indices[order].to(self._device).split(self._batch_size):
+        for chosen in _in_batches(self._indices[order].to(self._device), self._batch_size):
             images = self._source.pick(chosen)
             if self._augmentation is not None:
                 images = self._augmentation(images, draws)
@@ -111,6 +116,6 @@ class EvalBatches:
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield images (B, 3, H, W) float32 and labels (B,) int64."""
-        for chosen in self._indices.split(self._batch_size):
+        for chosen in _in_batches(self._indices, self._batch_size):
             images = self._source.finish(self._source.pick(chosen))
             yield images, self._source.labels.index_select(0, chosen)

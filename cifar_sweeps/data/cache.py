@@ -3,7 +3,6 @@
 import hashlib
 import json
 import logging
-import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -61,7 +60,10 @@ def _write(path: Path, made: Made, original_order: bool) -> None:
         tensors[f"{side}_labels"] = data.labels.contiguous()
     facts = {"classes": classes, "original_order": original_order, "fingerprint": fingerprint(train, test, classes)}
     with whole_file(path) as file:
-        torch.save({**tensors, "facts": json.dumps(facts)}, file)
+        try:
+            torch.save({**tensors, "facts": json.dumps(facts)}, file)
+        except RuntimeError as error:  # torch's own word for a write that failed, as on a full disk
+            raise OSError(f"torch.save: {error}") from error
 
 
 def _read(path: Path, name: str) -> ImageData | None:
@@ -76,7 +78,8 @@ def _read(path: Path, name: str) -> ImageData | None:
             LabelledImages(held[f"{side}_pixels"].permute(0, 3, 1, 2), held[f"{side}_labels"])
             for side in ("train", "test")
         ]
-    except (OSError, RuntimeError, ValueError, KeyError, DataError, pickle.UnpicklingError) as error:
+        classes, original_order = tuple(facts["classes"]), bool(facts["original_order"])
+        return ImageData(name, sides[0], sides[1], classes, original_order, str(facts["fingerprint"]))
+    except Exception as error:  # noqa: BLE001 (a damaged archive may raise anything; whatever it is, the file is no use)
         log.warning("%s: damaged (%s); it is made anew", path, error)
         return None
-    return ImageData(name, sides[0], sides[1], tuple(facts["classes"]), facts["original_order"], facts["fingerprint"])

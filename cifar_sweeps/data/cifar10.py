@@ -1,13 +1,15 @@
 """CIFAR-10 itself: torchvision's download with its checksums, or the Python batches that are there already."""
 
 import pickle
+import tempfile
 from collections.abc import Sequence
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
 
 import numpy as np
 import torch
+from filelock import FileLock
 
 from cifar_sweeps.data.cache import Made, cached
 from cifar_sweeps.data.images import ImageData, LabelledImages
@@ -19,10 +21,12 @@ CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "hors
 TRAIN_FILES = tuple(f"data_batch_{number}" for number in range(1, 6))
 TEST_FILES = ("test_batch",)
 
-_OTHERWISE = (
-    "fetch cifar-10-python.tar.gz (https://www.cs.toronto.edu/~kriz/cifar.html) on another machine and unpack it there, "
-    "or use images of your own (data=image_folder data.root=FOLDER), or drawn ones (data=synthetic)"
-)
+
+def _otherwise(folder: Path) -> str:
+    return (
+        "fetch cifar-10-python.tar.gz (https://www.cs.toronto.edu/~kriz/cifar.html) on another machine, unpack it in "
+        f"{folder.parent}, or use your own images (data=image_folder data.root=FOLDER) or drawn ones (data=synthetic)"
+    )
 
 
 def load_cifar10(*, root: str | Path, cache: str | Path, download: bool = True) -> ImageData:
@@ -34,12 +38,12 @@ def load_cifar10(*, root: str | Path, cache: str | Path, download: bool = True) 
     folder = Path(root).expanduser().absolute() / FOLDER
     if not folder.is_dir():
         if not download:
-            raise DataError(f"{folder}: there is no such folder, and data.download=false; {_OTHERWISE}")
-        _download(folder.parent)
+            raise DataError(f"{folder}: there is no such folder, and data.source.download=false; {_otherwise(folder)}")
+        _download(folder)
     paths = [folder / name for name in (*TRAIN_FILES, *TEST_FILES)]
     for path in paths:
         if not path.is_file():
-            raise DataError(f"{path}: missing from CIFAR-10's batches; remove {folder} to download it anew, or {_OTHERWISE}")
+            raise DataError(f"{path}: is missing from CIFAR-10's batches; {_mend(folder)}")
 
     def read() -> Made:
         return _side(folder, TRAIN_FILES), _side(folder, TEST_FILES), CLASSES
@@ -48,15 +52,29 @@ def load_cifar10(*, root: str | Path, cache: str | Path, download: bool = True) 
     return cached(Path(cache), name=NAME, key=stamps, original_order=True, make=read)
 
 
-def _download(root: Path) -> None:
-    """Let torchvision fetch, check and unpack the archive."""
-    from torchvision.datasets import CIFAR10  # slow to import, and only needed once
+def _mend(folder: Path) -> str:
+    return f"remove {folder} to download it anew, or {_otherwise(folder)}"
 
+
+def _download(folder: Path) -> None:
+    """Let torchvision fetch, check and unpack the archive; ``folder`` appears whole, and once for all processes."""
+    # Slow to import, and only needed once.
+    from torchvision.datasets import CIFAR10
+    from torchvision.datasets.utils import download_and_extract_archive
+
+    root = folder.parent
     try:
         root.mkdir(parents=True, exist_ok=True)
-        CIFAR10(str(root), download=True)
-    except (URLError, OSError, RuntimeError) as error:
-        raise DataError(f"CIFAR-10 cannot be downloaded to {root} ({error}); {_OTHERWISE}") from error
+        with FileLock(root / ".cifar10.lock"):
+            if folder.is_dir():  # another process has fetched it while this one waited
+                return
+            with tempfile.TemporaryDirectory(dir=root, prefix=".unpacking-") as unpacked:
+                download_and_extract_archive(
+                    CIFAR10.url, str(root), unpacked, filename=CIFAR10.filename, md5=CIFAR10.tgz_md5
+                )
+                (Path(unpacked) / FOLDER).replace(folder)
+    except (OSError, RuntimeError, HTTPException) as error:
+        raise DataError(f"CIFAR-10 cannot be downloaded to {root} ({error}); {_otherwise(folder)}") from error
 
 
 def _side(folder: Path, names: Sequence[str]) -> LabelledImages:
@@ -91,8 +109,6 @@ def _batch(path: Path) -> dict[str, Any]:
             raise ValueError(f"{batch['data'].shape} {batch['data'].dtype} pixels for {count} labels")
         if count == 0 or not all(0 <= label < len(CLASSES) for label in batch["labels"]):
             raise ValueError("no labels, or labels beyond 9")
-    except (OSError, EOFError, KeyError, ValueError, TypeError, AttributeError, pickle.UnpicklingError) as error:
-        raise DataError(
-            f"{path}: is damaged ({error}); remove {path.parent} to download it anew, or {_OTHERWISE}"
-        ) from error
+    except Exception as error:
+        raise DataError(f"{path}: is damaged ({error}); {_mend(path.parent)}") from error
     return batch

@@ -40,7 +40,9 @@ def split(data: ImageData, val_fraction: float, split: str, train_size: int | No
     labels = data.train.labels
     count = len(labels)
     held_out = count // BATCHES if split == "batch_1" else round(count * val_fraction)
-    if held_out == 0 and (val_fraction > 0 or split == "batch_1"):
+    if held_out == 0 and split == "batch_1":
+        raise ConfigError(f"data.split=batch_1: a fifth of {count} images is none; use more images, or stratified")
+    if held_out == 0 and val_fraction > 0:
         raise ConfigError(f"data.val_fraction={val_fraction}: is no image at all of {count}; use a larger one")
     if held_out == count:
         raise ConfigError(f"data.val_fraction={val_fraction}: leaves none of {count} images to train on")
@@ -61,7 +63,7 @@ def _validation(data: ImageData, split: str, held_out: int, seed: int) -> tuple[
     if split != "stratified" and data.original_order:
         start = 0 if split == "batch_1" else count - held_out
         return torch.arange(start, start + held_out), ()
-    notes = ()
+    notes: tuple[str, ...] = ()
     if split != "stratified":
         notes = (f"data.split={split}: {data.name} has not CIFAR-10's own order; a stratified split of the same size",)
     return _stratified(data.train.labels, seed, "validation")[:held_out].sort().values, notes
@@ -72,7 +74,7 @@ def _stratified(labels: Tensor, seed: int, stream: str) -> Tensor:
     generator = torch.Generator().manual_seed(derive_seed(seed, stream, 0))
     shuffled = torch.randperm(len(labels), generator=generator)
     place = torch.empty(len(labels), dtype=torch.float64)
-    for label in labels.unique():
+    for label in torch.unique(labels):
         own = shuffled[labels[shuffled] == label]
         # The k-th of n images of its class belongs (k + 1/2)/n of the way down the whole order.
         place[own] = (torch.arange(len(own), dtype=torch.float64) + 0.5) / len(own)

@@ -6,7 +6,7 @@ import traceback
 from collections.abc import Callable
 
 from cifar_sweeps.errors import CifarSweepsError, ConfigError
-from cifar_sweeps.faults import COMPOSITION_ERRORS, translated
+from cifar_sweeps.faults import is_of_composition, translated
 from cifar_sweeps.sweeps import current
 
 FULL_ERROR = "HYDRA_FULL_ERROR"
@@ -58,10 +58,10 @@ def _status(error: BaseException) -> int:
 
 
 def _in_words(error: BaseException) -> str:
-    fault = error.fault if isinstance(error, Refused) else error
+    fault = error.fault if isinstance(error, Refused) and error.fault is not None else error
     if isinstance(fault, KeyboardInterrupt):
         return "\nTerminated.\n" if isinstance(fault, Terminated) else "\nInterrupted.\n"
-    if isinstance(fault, COMPOSITION_ERRORS):
+    if is_of_composition(fault):
         fault = ConfigError(translated(fault))
     if isinstance(fault, CifarSweepsError):
         message = str(fault)

@@ -4,8 +4,8 @@ import logging
 import shlex
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
+from hydra.conf import HydraConf
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
@@ -41,7 +41,7 @@ def job(cfg: DictConfig) -> float | None:
         raise
 
 
-def _job(cfg: DictConfig, hydra: Any) -> float | None:
+def _job(cfg: DictConfig, hydra: HydraConf) -> float | None:
     config = parse(cfg)
     overrides = [str(override) for override in hydra.overrides.task]
     in_sweep = hydra.mode == RunMode.MULTIRUN
@@ -63,7 +63,7 @@ def study_name(config: RunConfig) -> str:
     return config.study_name or DEFAULT_EXPERIMENT
 
 
-def _open_record(config: RunConfig, name: str, hydra: Any, sweep: sweep_file.SweepFile | None) -> Record:
+def _open_record(config: RunConfig, name: str, hydra: HydraConf, sweep: sweep_file.SweepFile | None) -> Record:
     if config.tracking.backend == "none":
         return NoRecord()
     study = study_name(config)
@@ -84,7 +84,7 @@ def _as_typed(overrides: Iterable[str]) -> str:
     return shlex.join(str(override) for override in overrides)
 
 
-def _single_name(hydra: Any) -> str:
+def _single_name(hydra: HydraConf) -> str:
     choices = hydra.runtime.choices
     if choices.get("experiment"):
         return str(choices["experiment"])

@@ -1,7 +1,6 @@
 """Every job of a sweep in a process of its own: started from a server that has imported torch, watched, replaced."""
 
 import concurrent.futures
-import multiprocessing
 import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -20,7 +19,7 @@ from rich.console import Console
 
 from cifar_sweeps.cores import Share, available_cores, share_cores
 from cifar_sweeps.errors import CifarSweepsError, ConfigError
-from cifar_sweeps.sweeps import current, worker
+from cifar_sweeps.sweeps import current, fork_server, worker
 from cifar_sweeps.sweeps.dry_run import print_plan
 from cifar_sweeps.sweeps.faults import Refused, Terminated
 from cifar_sweeps.sweeps.news import NewsDesk
@@ -31,16 +30,16 @@ from cifar_sweeps.training.precision import resolve_device
 LOG_NAME = "run.log"
 
 
-class JobFailed(CifarSweepsError):
+class JobFailedError(CifarSweepsError):
     """What a sweeper gets in place of a failed job's value."""
 
 
 class FailedJob(JobReturn):
     """A failed job's return: raises quietly, for the sweep's summary tells of it."""
 
-    @property
+    @property  # type: ignore[misc]  # it is never set
     def return_value(self) -> Any:  # noqa: ANN401 (as Hydra has it)
-        """Raise JobFailed."""
+        """Raise JobFailedError."""
         raise self._return_value
 
 
@@ -51,6 +50,7 @@ def launch(
     job_overrides: Sequence[Sequence[str]],
     first_number: int,
     n_jobs: int | str,
+    context: BaseContext,
 ) -> list[JobReturn]:
     """Check all jobs, then run each in its own process; return what each returned, in their order.
 
@@ -60,17 +60,18 @@ def launch(
     if sweep is None:
         raise RuntimeError("the launcher 'local' runs inside a multirun of cifar-train only")
     at_once = _n_jobs(n_jobs)
-    server = _process_context()
     try:
         jobs = plan(hydra_context.config_loader, master, job_overrides, first_number, sweep.facts.swept)
         if master.sweep.dry_run:
+            fork_server.stop()
             print_plan(jobs, _share(jobs, at_once))
             raise Refused(None)
         sweep.open()
     except CifarSweepsError as fault:
+        fork_server.stop()
         raise Refused(fault) from fault
     share = _share(jobs, at_once)
-    return _Launch(hydra_context, task_function, jobs, share, sweep, server).run()
+    return _Launch(hydra_context, task_function, jobs, share, sweep, context).run()
 
 
 def _n_jobs(configured: int | str) -> int | None:
@@ -91,19 +92,6 @@ def _share(jobs: Sequence[PlannedJob], n_jobs: int | None) -> Share:
         n_jobs=n_jobs,
         threads=max(int(count) for count in threads) if threads else None,
     )
-
-
-def _process_context() -> BaseContext:
-    """Return the way processes are made: forked from a server with torch imported, or spawned where that is not to be had."""
-    if "forkserver" not in multiprocessing.get_all_start_methods():
-        return multiprocessing.get_context("spawn")
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([worker.__name__])
-    # It imports while this process composes and checks the jobs.
-    from multiprocessing import forkserver
-
-    forkserver.ensure_running()
-    return context
 
 
 class _Launch:
@@ -142,7 +130,7 @@ class _Launch:
                         returns[job.number] = self._ended(job, future)
         finally:
             # After a good end nobody works any more; after an interrupt whoever does is stopped.
-            pool.stop()
+            pool.stop()  # type: ignore[no-untyped-call]
             pool.join()
             desk.close()
         return [returns[job.number] for job in self._jobs]
@@ -154,7 +142,7 @@ class _Launch:
         payload = cloudpickle.dumps((self._hydra_context, job.node, self._task_function, Singleton.get_state()))
         self._progress.started(job.number)
         arguments = (payload, str(_log_file(job)), address, job.number)
-        return pool.schedule(worker.work, args=arguments)  # type: ignore[no-any-return]
+        return pool.schedule(worker.work, args=arguments)
 
     def _ended(self, job: PlannedJob, future: "concurrent.futures.Future[worker.Outcome]") -> JobReturn:
         try:
@@ -169,7 +157,10 @@ class _Launch:
         self._progress.ended(job.number, "failed", str(value))
         self._sweep.note_failure(job.number, job.name, str(value), str(_log_file(job)))
         return FailedJob(
-            overrides=list(job.overrides), cfg=job.node, status=JobStatus.FAILED, _return_value=JobFailed(str(value))
+            overrides=list(job.overrides),
+            cfg=job.node,
+            status=JobStatus.FAILED,
+            _return_value=JobFailedError(str(value)),
         )
 
 

@@ -4,6 +4,7 @@ A datagram arrives whole or not at all, needs no lock that a killed job could ke
 waited for when nobody reads. The truth about a run is in its record; this is for the table on the terminal alone.
 """
 
+import contextlib
 import json
 import shutil
 import socket
@@ -70,7 +71,5 @@ class NewsWatcher:
         """Nothing: that a job has ended is seen from its process."""
 
     def _send(self, item: News) -> None:
-        try:
+        with contextlib.suppress(OSError):  # nobody reads (any more); the run goes on all the same
             self._socket.sendto(json.dumps({"job": self._job, **item}).encode(), self._address)
-        except OSError:  # nobody reads (any more); the run goes on all the same
-            pass

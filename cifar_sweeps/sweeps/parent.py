@@ -11,7 +11,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 from rich.console import Console
 
-from cifar_sweeps.errors import CifarSweepsError
+from cifar_sweeps.errors import CifarSweepsError, in_one_line
 from cifar_sweeps.sweeps import current
 from cifar_sweeps.sweeps.faults import Refused
 from cifar_sweeps.sweeps.links import UI_ADDRESS, compare_link, ui_command
@@ -69,12 +69,10 @@ class SweepParent(Callback):
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:  # noqa: ANN401
         """Note a failure that happened in this process: under Hydra's basic launcher."""
         if job_return.status == JobStatus.FAILED and current.sweep() is self:
-            from cifar_sweeps.sweeps.worker import first_line
-
             hydra = config.hydra
             log_file = Path(hydra.runtime.output_dir, "run.log")
             name = " ".join(job_return.overrides or ())
-            self.note_failure(int(hydra.job.num), name, first_line(job_return._return_value), str(log_file))
+            self.note_failure(int(hydra.job.num), name, in_one_line(job_return._return_value), str(log_file))
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:  # noqa: ANN401
         """All jobs have run."""

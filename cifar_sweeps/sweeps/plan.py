@@ -10,7 +10,7 @@ from cifar_sweeps import build
 from cifar_sweeps.config import RunConfig, parse
 from cifar_sweeps.data.images import ImageData
 from cifar_sweeps.errors import CifarSweepsError, ConfigError, DataError
-from cifar_sweeps.faults import COMPOSITION_ERRORS, translated
+from cifar_sweeps.faults import is_of_composition, translated
 from cifar_sweeps.models.summary import Summary
 from cifar_sweeps.scene import check_data
 from cifar_sweeps.sweeps.sweep_file import short_name
@@ -64,7 +64,9 @@ def _planned(
 ) -> PlannedJob:
     try:
         node = loader.load_sweep_config(master, overrides)
-    except COMPOSITION_ERRORS as error:
+    except Exception as error:
+        if not is_of_composition(error):
+            raise
         raise ConfigError(translated(error)) from error
     with open_dict(node):
         node.hydra.job.id = str(number)

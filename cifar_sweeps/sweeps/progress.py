@@ -22,6 +22,8 @@ _STYLE: dict[Phase, str] = {
     "finished": "green",
     "waiting": "dim",
 }
+_FIRST_GUESS = 0.1
+"""Epochs of a job that must be done before its pace is believed."""
 
 
 @dataclass
@@ -39,11 +41,16 @@ class JobProgress:
     first_step: float | None = None
     ended: float = 0.0
 
-    def seconds_left(self, now: float) -> float | None:
-        """Return the seconds that its remaining epochs will take at the pace of those done; None before there is one."""
-        if self.phase != "running" or self.first_step is None or self.done < 0.05:
+    def seconds_an_epoch(self, now: float) -> float | None:
+        """Return its pace so far, all that is not training included; None before there is one."""
+        if self.first_step is None or self.done < _FIRST_GUESS:
             return None
-        return (now - self.first_step) / self.done * (self.epochs - self.done)
+        return ((self.ended or now) - self.first_step) / self.done
+
+    def seconds_left(self, now: float) -> float | None:
+        """Return the seconds that its remaining epochs will take at this pace; None before there is one."""
+        pace = self.seconds_an_epoch(now)
+        return None if pace is None or self.phase != "running" else pace * (self.epochs - self.done)
 
 
 @dataclass
@@ -86,20 +93,18 @@ class SweepProgress:
         job = self.job(number)
         job.phase, job.began = "running", time.monotonic()
         if self._live is None:
-            self._say(f"{self._counted(job)} started: {job.name}")
+            self._say(f"job {number} started: {job.name}")
 
     def ended(self, number: int, phase: Phase, reason: str = "") -> None:
-        """A job has ended; a failure is said at once."""
+        """A job has ended. A failure is said at once, on a terminal too."""
         job = self.job(number)
         job.phase, job.ended = phase, time.monotonic()
-        if self._live is None or phase == "failed":
+        count = f"{len(self._over())} of {len(self.jobs)}"
+        if phase == "failed":
+            self._say(f"job {number} failed ({count}): {job.name}: {reason}")
+        elif self._live is None:
             best = f", best val accuracy {job.best:.4f}" if job.best is not None else ""
-            words = f" in {job.ended - job.began:.0f} s{best}" if phase == "finished" else f": {reason}"
-            self._say(
-                f"{self._counted(job)} {phase}{words}: {job.name}"
-                if phase == "finished"
-                else f"{self._counted(job)} {phase} ({job.name}){words}"
-            )
+            self._say(f"job {number} {phase} in {job.ended - job.began:.0f} s ({count}): {job.name}{best}")
 
     def table(self) -> RenderableType:
         """Draw the table: running jobs first, as many rows as fit, the best run so far marked."""
@@ -134,27 +139,19 @@ class SweepProgress:
         yield "" if left is None else _clock(left)
         yield Text(job.phase, style=_STYLE[job.phase])
 
+    def _over(self) -> list[JobProgress]:
+        return [job for job in self.jobs if job.phase in ("finished", "failed", "killed")]
+
     def _whole(self, now: float) -> str:
-        over = [job for job in self.jobs if job.phase in ("finished", "failed", "killed")]
+        over = self._over()
         words = (
             f"{len(over)} of {len(self.jobs)} jobs done, {self.at_once} at once, {_clock(now - self._began)} elapsed"
         )
-        pace = [
-            (now - job.first_step) / job.done
-            for job in self.jobs
-            if job.first_step and job.phase == "running" and job.done >= 0.2
-        ]
-        pace += [
-            (job.ended - job.first_step) / job.epochs for job in over if job.phase == "finished" and job.first_step
-        ]
-        if not pace:
+        paces = [pace for job in self.jobs if (pace := job.seconds_an_epoch(now)) is not None]
+        if not paces:
             return words
         epochs = sum(job.epochs - job.done for job in self.jobs if job.phase in ("waiting", "running"))
-        return f"{words}, about {_clock(epochs * sum(pace) / len(pace) / self.at_once)} left"
-
-    def _counted(self, job: JobProgress) -> str:
-        width = len(str(len(self.jobs)))
-        return f"[{job.number:>{width}}/{len(self.jobs)}]"
+        return f"{words}, about {_clock(epochs * sum(paces) / len(paces) / self.at_once)} left"
 
     def _say(self, line: str) -> None:
         self.console.print(line, markup=False, highlight=False, soft_wrap=True)

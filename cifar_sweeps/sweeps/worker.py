@@ -1,6 +1,7 @@
 """The inside of a job's process. The server that forks it has imported this module, and torch with it."""
 
-import logging
+import contextlib
+import importlib
 import multiprocessing
 import os
 import signal
@@ -9,15 +10,38 @@ import threading
 from pathlib import Path
 
 import cloudpickle
-import torch  # noqa: F401 (imported once by the fork server, for all jobs)
 from hydra.core.singleton import Singleton
 from hydra.core.utils import JobStatus, run_job, setup_globals
 
-import cifar_sweeps.run  # noqa: F401 (likewise: mlflow, and all that a run uses)
+import cifar_sweeps.sweeps.job  # noqa: F401 (torch, mlflow and all that a run uses: once, by the server)
+from cifar_sweeps.errors import in_one_line
 from cifar_sweeps.sweeps import current
 from cifar_sweeps.sweeps.news import NewsWatcher
 
-log = logging.getLogger(__name__)
+_USED_LATE = (
+    "alembic.command",
+    "matplotlib.backends.backend_agg",
+    "mlflow.pyfunc",
+    "mlflow.pytorch",
+    "mlflow.store.artifact.local_artifact_repo",
+    "mlflow.store.tracking.sqlalchemy_store",
+    "networkx",
+    "PIL.JpegImagePlugin",
+    "PIL.PngImagePlugin",
+    "sklearn.metrics",
+    "sqlalchemy.dialects.sqlite",
+    "torch._dynamo",
+    "torch._export.passes.collect_tracepoints_pass",
+    "torch._functorch.aot_autograd",
+    "torch._inductor.compile_fx",
+    "torch.export.pt2_archive",
+)
+"""What a run imports at its end, to record and to export its model: over three seconds in each job, if not once before
+the fork. A module that is not there (any more) costs that time and nothing else."""
+
+for _name in _USED_LATE:
+    with contextlib.suppress(ImportError):
+        importlib.import_module(_name)
 
 Outcome = tuple[str, object]
 """("finished", what the task returned) or ("failed", the first line of why)."""
@@ -40,15 +64,7 @@ def work(payload: bytes, log_file: str, address: str, job: int) -> Outcome:
     )
     if done.status == JobStatus.COMPLETED:
         return "finished", done.return_value
-    return "failed", first_line(done._return_value)
-
-
-def first_line(error: BaseException) -> str:
-    """Return an exception as one line, with a plain word where memory has run out."""
-    text = (str(error).strip().splitlines() or [""])[0]
-    if isinstance(error, MemoryError) or "allocate memory" in text or "out of memory" in text:
-        return f"out of memory: {text or type(error).__name__}"
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+    return "failed", in_one_line(done._return_value)
 
 
 def _die_with_the_sweep() -> None:

@@ -13,7 +13,10 @@ HOST = "127.0.0.1"
 
 
 def serve(outputs: Path, port: int) -> None:
-    """Serve MLflow's page of the store until it is interrupted. Raises TrackingError if there is no store, or no port."""
+    """Serve MLflow's page of the store until it is interrupted.
+
+    Raises TrackingError if there is no store, or if the port is taken.
+    """
     database = outputs.absolute() / "mlflow.db"
     if "MLFLOW_TRACKING_URI" in os.environ:
         raise TrackingError(

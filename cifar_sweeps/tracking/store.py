@@ -16,7 +16,7 @@ os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")  # no git on the machine is
 
 from filelock import FileLock
 from mlflow import MlflowClient
-from mlflow.entities import Metric, Param, RunTag, ViewType
+from mlflow.entities import Metric, Param, Run, RunTag, ViewType
 from mlflow.exceptions import MlflowException
 
 from cifar_sweeps.errors import TrackingError
@@ -92,7 +92,8 @@ class Store:
     def children(self, experiment_id: str, parent_run_id: str) -> list["ChildRun"]:
         """Return what is known of a sweep's runs, in the order in which they started."""
         filter_string = f"tags.`mlflow.parentRunId` = '{parent_run_id}'"
-        client, runs, token = self.client(), [], None
+        client, token = self.client(), None
+        runs: list[Run] = []
         while True:
             page = client.search_runs(
                 [experiment_id], filter_string, ViewType.ACTIVE_ONLY, 1000, ["attributes.start_time ASC"], token

@@ -1,0 +1,37 @@
+"""The server that jobs are forked from: it imports torch, mlflow and the rest once for all of them.
+
+Light to import, so that the server is on its way while the command itself still imports.
+"""
+
+import contextlib
+import multiprocessing
+import os
+import signal
+from multiprocessing.context import BaseContext
+
+WORKER = "cifar_sweeps.sweeps.worker"
+
+
+def start() -> BaseContext:
+    """Return the way processes are made: forked from the server, or spawned where there is no such thing."""
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    from multiprocessing import forkserver
+
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([WORKER])
+    forkserver.ensure_running()
+    return context
+
+
+def stop() -> None:
+    """End the server even while it imports; left alone it would hold the command's output open until it is done."""
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return
+    from multiprocessing import forkserver
+
+    # Private, for there is no public way; without it a refused sweep ends seconds later, and nothing worse.
+    server = getattr(getattr(forkserver, "_forkserver", None), "_forkserver_pid", None)
+    if server is not None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(server, signal.SIGKILL)

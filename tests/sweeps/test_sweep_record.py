@@ -1,0 +1,210 @@
+"""One small sweep, read back through MLflow's client: is what is recorded complete, and true?"""
+
+import json
+import math
+import re
+import shlex
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pytest
+import torch
+import yaml
+from conftest import TINY, cifar_train
+from mlflow import MlflowClient
+
+JOBS = 4
+
+
+class Swept:
+    """A finished sweep: what the command printed, and the client of its store."""
+
+    def __init__(self, outputs: Path) -> None:
+        self.outputs = outputs
+        self.command = cifar_train("-m", "seed=0,1", "regularization=none,l2", *TINY, CIFAR_SWEEPS_OUTPUTS=str(outputs))
+        self.uri = f"sqlite:///{outputs}/mlflow.db"
+        self.client = MlflowClient(self.uri)
+        self.experiment = self.client.get_experiment_by_name("cifar_sweeps")
+        runs = self.client.search_runs([self.experiment.experiment_id])
+        self.parents = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
+        self.children = sorted(
+            (run for run in runs if "mlflow.parentRunId" in run.data.tags),
+            key=lambda run: run.data.tags["cifar_sweeps.job"],
+        )
+
+    def artifacts(self, run, folder=None):
+        return {item.path for item in self.client.list_artifacts(run.info.run_id, folder)}
+
+    def history(self, run, metric):
+        return [(point.step, point.value) for point in self.client.get_metric_history(run.info.run_id, metric)]
+
+
+@pytest.fixture(scope="module")
+def sweep(tmp_path_factory):
+    return Swept(tmp_path_factory.mktemp("sweep with a space"))
+
+
+def test_the_command_succeeds_and_says_where_to_look(sweep):
+    assert sweep.command.returncode == 0, sweep.command.stderr
+    printed = sweep.command.stdout
+    assert "cifar-sweeps ui" in printed
+    assert f"/#/experiments/{sweep.experiment.experiment_id}/runs?workflowType=machine_learning" in printed
+    assert "orderByKey=metrics.%60best%2Fval_accuracy%60&orderByAsc=false" in printed
+    assert sweep.parents[0].data.tags["cifar_sweeps.sweep_id"] in printed
+
+
+def test_the_table_is_sorted_by_best_validation_accuracy(sweep):
+    rows = [line.split() for line in sweep.command.stdout.splitlines() if line.rstrip().endswith("finished")]
+    shown = [float(row[2]) for row in rows if row[0].startswith("seed=")]
+    assert len(shown) == JOBS
+    assert shown == sorted(shown, reverse=True)
+
+
+def test_one_finished_parent_with_finished_children(sweep):
+    assert [run.info.status for run in sweep.parents] == ["FINISHED"]
+    assert [run.info.status for run in sweep.children] == ["FINISHED"] * JOBS
+    parent = sweep.parents[0].info.run_id
+    assert {run.data.tags["mlflow.parentRunId"] for run in sweep.children} == {parent}
+
+
+def test_children_are_named_by_their_swept_values(sweep):
+    assert [run.info.run_name for run in sweep.children] == [
+        "seed=0 regularization=none",
+        "seed=0 regularization=l2",
+        "seed=1 regularization=none",
+        "seed=1 regularization=l2",
+    ]
+
+
+def test_metrics_by_epoch(sweep):
+    for run in sweep.children:
+        named = ["train/loss", "train/accuracy", "val/loss", "val/accuracy", "lr", "epoch_seconds", "images_per_second"]
+        if "l2" in run.info.run_name:
+            named += ["train/objective", "val/objective"]
+        for metric in named:
+            history = sweep.history(run, metric)
+            assert [step for step, _ in history] == [1, 2], metric
+            assert all(math.isfinite(value) for _, value in history), metric
+
+
+def test_metrics_of_the_whole_run_agree_with_the_epochs(sweep):
+    for run in sweep.children:
+        accuracies = dict(sweep.history(run, "val/accuracy"))
+        figures = run.data.metrics
+        assert figures["final/val_accuracy"] == accuracies[2]
+        assert figures["best/val_accuracy"] == max(accuracies.values()) == accuracies[figures["best/epoch"]]
+        assert sweep.history(run, "test/accuracy")[0][0] == sweep.history(run, "test/loss")[0][0] == 2
+        assert figures["model/parameters"] > 0
+        assert figures["model/multiply_adds"] > 0
+
+
+def test_objectives_only_where_there_is_a_penalty(sweep):
+    for run in sweep.children:
+        has_penalty = "l2" in run.info.run_name
+        assert ("train/objective" in run.data.metrics) == has_penalty
+        assert ("test/objective" in run.data.metrics) == has_penalty
+        if has_penalty:
+            assert run.data.metrics["test/objective"] > run.data.metrics["test/loss"]
+
+
+def test_parameters_are_the_flattened_config(sweep):
+    run = sweep.children[1]
+    assert run.data.params["regularization.l2"] == "0.0005"
+    assert run.data.params["trainer.epochs"] == "2"
+    assert run.data.params["seed"] == "0"
+    assert run.data.params["model._target_"] == "cifar_sweeps.models.ConvNet"
+
+
+def test_tags_tell_where_the_run_comes_from(sweep):
+    names = "sweep_id study config_hash overrides data data_fingerprint git_commit git_clean cpu gpu device precision"
+    names += " threads version.torch version.mlflow version.hydra-core python folder"
+    for run in sweep.children:
+        tags = {key.removeprefix("cifar_sweeps."): value for key, value in run.data.tags.items()}
+        assert set(names.split()) <= set(tags)
+        assert tags["precision"] == "fp32"
+        assert tags["threads"] == "1"
+        assert tags["version.torch"] == torch.__version__.split("+")[0] or tags["version.torch"] == torch.__version__
+        assert re.fullmatch("[0-9a-f]{16}", tags["config_hash"])
+    hashes = {run.data.tags["cifar_sweeps.config_hash"] for run in sweep.children}
+    assert len(hashes) == JOBS
+    assert len({run.data.tags["cifar_sweeps.data_fingerprint"] for run in sweep.children}) == 1
+
+
+def test_artifacts(sweep):
+    for run in sweep.children:
+        assert {
+            "config.yaml",
+            "learning_curves.png",
+            "confusion_matrix.png",
+            "classification_report.txt",
+            "classification_report.json",
+            "predictions.png",
+            "checkpoints",
+        } <= sweep.artifacts(run)
+        assert sweep.artifacts(run, "checkpoints") == {"checkpoints/last.pt", "checkpoints/best.pt"}
+
+
+def test_the_recorded_config_is_the_run_s_own(sweep, tmp_path):
+    run = sweep.children[3]
+    path = sweep.client.download_artifacts(run.info.run_id, "config.yaml", str(tmp_path))
+    config = yaml.safe_load(Path(path).read_text())
+    assert (config["seed"], config["regularization"]["l2"], config["trainer"]["threads"]) == (1, 5e-4, 1)
+
+
+def test_checkpoints_load_without_running_code(sweep, tmp_path):
+    run = sweep.children[0]
+    folder = sweep.client.download_artifacts(run.info.run_id, "checkpoints", str(tmp_path))
+    last = torch.load(Path(folder, "last.pt"), weights_only=True)
+    assert {"model", "optimizer", "schedule", "epoch", "config", "metrics"} <= set(last)
+    assert last["epoch"] == 2
+    assert [row["epoch"] for row in last["metrics"]] == [1, 2]
+    best = torch.load(Path(folder, "best.pt"), weights_only=True)
+    assert set(best) == set(last["model"])
+
+
+def test_the_logged_model_predicts_what_the_record_says(sweep, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", sweep.uri)
+    mlflow.set_tracking_uri(sweep.uri)
+    run = sweep.children[0]
+    model = mlflow.pyfunc.load_model(f"runs:/{run.info.run_id}/model")
+    cache = next((sweep.outputs / "data" / "cache").glob("synthetic-*.pt"))
+    held = torch.load(cache, weights_only=True)
+    images = held["test_pixels"].permute(0, 3, 1, 2).contiguous().numpy()
+    probabilities = model.predict(images)
+    assert probabilities.shape == (60, 10)
+    assert np.allclose(probabilities.sum(axis=1), 1, atol=1e-5)
+    accuracy = (probabilities.argmax(axis=1) == held["test_labels"].numpy()).mean()
+    assert accuracy == pytest.approx(run.data.metrics["test/accuracy"])
+
+
+def test_the_data_set_is_an_input_of_the_run(sweep):
+    for run in sweep.children:
+        (given,) = run.inputs.dataset_inputs
+        assert given.tags[0].value == "training"
+        assert json.loads(given.dataset.profile)["num_images"] == {"training": 160, "validation": 40, "test": 60}
+        assert given.dataset.digest == run.data.tags["cifar_sweeps.data_fingerprint"]
+
+
+def test_a_run_repeated_from_its_recorded_overrides_is_the_same_bit_for_bit(sweep, outputs):
+    run = sweep.children[3]
+    overrides = shlex.split(run.data.tags["cifar_sweeps.overrides"])
+    threads = run.data.tags["cifar_sweeps.threads"]
+    again = cifar_train(*overrides, f"trainer.threads={threads}", "analysis.log_model=false")
+    assert again.returncode == 0, again.stderr
+    client = MlflowClient(f"sqlite:///{outputs}/mlflow.db")
+    (single,) = client.search_runs([client.get_experiment_by_name("cifar_sweeps").experiment_id])
+    assert "mlflow.parentRunId" not in single.data.tags
+    for metric in ("train/loss", "train/accuracy", "val/loss", "val/accuracy", "train/objective"):
+        repeated = [(point.step, point.value) for point in client.get_metric_history(single.info.run_id, metric)]
+        assert repeated == sweep.history(run, metric)
+    assert single.data.metrics["test/loss"] == run.data.metrics["test/loss"]
+    assert single.data.tags["cifar_sweeps.config_hash"] == run.data.tags["cifar_sweeps.config_hash"]
+
+
+def test_each_job_s_log_has_what_a_single_run_prints(sweep):
+    for run in sweep.children:
+        log = Path(run.data.tags["cifar_sweeps.folder"], "run.log").read_text()
+        assert "epoch 1/2" in log
+        assert "epoch 2/2" in log
+        assert "test accuracy" in log
