@@ -30,8 +30,10 @@ class LocalLauncher(Launcher):
         """Run the jobs and return what each returned, in their order."""
         from cifar_sweeps.sweeps import fork_server
 
-        context = fork_server.start()  # it imports torch while the next line does so here
+        assert self._setup is not None
+        context, task_function, config = self._setup
+        # The server imports torch while the next line does so here.
+        processes = None if config.sweep.dry_run else fork_server.start()
         from cifar_sweeps.sweeps.launcher import launch
 
-        assert self._setup is not None
-        return launch(*self._setup, job_overrides, initial_job_idx, self.n_jobs, context)
+        return launch(context, task_function, config, job_overrides, initial_job_idx, self.n_jobs, processes)

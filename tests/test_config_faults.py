@@ -36,7 +36,7 @@ FAULTS = {
     "train size 0": (["data.train_size=0"], "data.train_size=0", "at least 1"),
     "more pooling than pixels": (
         [
-            "model.blocks=[{filters: [4]}, {filters: [4]}, {filters: [4]}, {filters: [4]}, {filters: [4]}, {filters: [4]}]"
+            f"model.blocks=[{', '.join(['{filters: [4]}'] * 6)}]",
         ],
         "model.blocks[5].pool=2",
         "use fewer blocks",

@@ -9,7 +9,7 @@ import os
 import signal
 from multiprocessing.context import BaseContext
 
-WORKER = "cifar_sweeps.sweeps.worker"
+PRELOAD = "cifar_sweeps.sweeps.preload"
 
 
 def start() -> BaseContext:
@@ -19,7 +19,7 @@ def start() -> BaseContext:
     from multiprocessing import forkserver
 
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([WORKER])
+    context.set_forkserver_preload([PRELOAD])
     forkserver.ensure_running()
     return context
 

@@ -50,11 +50,12 @@ def launch(
     job_overrides: Sequence[Sequence[str]],
     first_number: int,
     n_jobs: int | str,
-    context: BaseContext,
+    processes: BaseContext | None,
 ) -> list[JobReturn]:
     """Check all jobs, then run each in its own process; return what each returned, in their order.
 
-    Raises Refused, before any job has started, with the faults of all of them.
+    processes: how they are made; None if the sweep is to be shown only.
+    Raises Refused, before any job has started, with the faults of all of them, or with none when the sweep was shown.
     """
     sweep = current.sweep()
     if sweep is None:
@@ -62,8 +63,7 @@ def launch(
     at_once = _n_jobs(n_jobs)
     try:
         jobs = plan(hydra_context.config_loader, master, job_overrides, first_number, sweep.facts.swept)
-        if master.sweep.dry_run:
-            fork_server.stop()
+        if processes is None:
             print_plan(jobs, _share(jobs, at_once))
             raise Refused(None)
         sweep.open()
@@ -71,7 +71,7 @@ def launch(
         fork_server.stop()
         raise Refused(fault) from fault
     share = _share(jobs, at_once)
-    return _Launch(hydra_context, task_function, jobs, share, sweep, context).run()
+    return _Launch(hydra_context, task_function, jobs, share, sweep, processes).run()
 
 
 def _n_jobs(configured: int | str) -> int | None:

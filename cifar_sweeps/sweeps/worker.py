@@ -1,7 +1,5 @@
-"""The inside of a job's process. The server that forks it has imported this module, and torch with it."""
+"""The inside of a job's process."""
 
-import contextlib
-import importlib
 import multiprocessing
 import os
 import signal
@@ -13,35 +11,9 @@ import cloudpickle
 from hydra.core.singleton import Singleton
 from hydra.core.utils import JobStatus, run_job, setup_globals
 
-import cifar_sweeps.sweeps.job  # noqa: F401 (torch, mlflow and all that a run uses: once, by the server)
 from cifar_sweeps.errors import in_one_line
 from cifar_sweeps.sweeps import current
 from cifar_sweeps.sweeps.news import NewsWatcher
-
-_USED_LATE = (
-    "alembic.command",
-    "matplotlib.backends.backend_agg",
-    "mlflow.pyfunc",
-    "mlflow.pytorch",
-    "mlflow.store.artifact.local_artifact_repo",
-    "mlflow.store.tracking.sqlalchemy_store",
-    "networkx",
-    "PIL.JpegImagePlugin",
-    "PIL.PngImagePlugin",
-    "sklearn.metrics",
-    "sqlalchemy.dialects.sqlite",
-    "torch._dynamo",
-    "torch._export.passes.collect_tracepoints_pass",
-    "torch._functorch.aot_autograd",
-    "torch._inductor.compile_fx",
-    "torch.export.pt2_archive",
-)
-"""What a run imports at its end, to record and to export its model: over three seconds in each job, if not once before
-the fork. A module that is not there (any more) costs that time and nothing else."""
-
-for _name in _USED_LATE:
-    with contextlib.suppress(ImportError):
-        importlib.import_module(_name)
 
 Outcome = tuple[str, object]
 """("finished", what the task returned) or ("failed", the first line of why)."""

@@ -159,7 +159,7 @@ def test_all_faults_of_all_jobs_come_before_the_first_job(outputs):
     assert "did you mean 'torch'" in done.stderr
     assert "Traceback" not in done.stderr
     assert not (outputs / "mlflow.db").exists()
-    assert not (outputs / "sweeps").exists()
+    assert not list(outputs.glob("sweeps/*/0"))
 
 
 def test_an_unknown_option_in_a_sweep_starts_nothing(outputs):
@@ -194,14 +194,13 @@ def test_hydra_s_basic_launcher_still_works(outputs):
 def test_a_job_s_value_reaches_the_sweeper(outputs, tmp_path):
     script = tmp_path / "values.py"
     script.write_text(
-        "import sys\n"
-        "from hydra._internal.core_plugins.basic_sweeper import BasicSweeper\n"
-        "sweep = BasicSweeper.sweep\n"
-        "def spy(self, arguments):\n"
-        "    results = sweep(self, arguments)\n"
-        "    print('values', [result.return_value for result in results[0]])\n"
+        "from cifar_sweeps.sweeps import launcher\n"
+        "launch = launcher.launch\n"
+        "def spy(*arguments):\n"
+        "    results = launch(*arguments)\n"
+        "    print('values', [result.return_value for result in results])\n"
         "    return results\n"
-        "BasicSweeper.sweep = spy\n"
+        "launcher.launch = spy\n"
         "from cifar_sweeps.app import main\n"
         "if __name__ == '__main__':\n"
         "    main()\n"
