@@ -33,7 +33,7 @@ class LocalLauncher(Launcher):
         assert self._setup is not None
         context, task_function, config = self._setup
         # The server imports torch while the next line does so here.
-        processes = None if config.sweep.dry_run else fork_server.start()
+        processes = None if config.sweep.dry_run else fork_server.start(config.analysis.log_model)
         from cifar_sweeps.sweeps.launcher import launch
 
         return launch(context, task_function, config, job_overrides, initial_job_idx, self.n_jobs, processes)

@@ -105,9 +105,8 @@ def log_dataset(
     """Record as an input of the run which images it used; the images themselves are neither copied nor read.
 
     fingerprint: at most 36 characters, MLflow's digest. source: a folder or an http(s) address. images: how many the
-    run used on each side, such as ``{"training": 45000}``; they also become the input's tags ``num_images.training``.
-    MLflow keeps one data set by name and digest in an experiment, with the profile and source of the first run that
-    named it; where runs differ in their split, the tags are each run's own.
+    run used on each side, such as ``{"training": 45000}``: tags of the input, ``num_images.training``, for MLflow keeps
+    one data set by name and digest in an experiment, with the profile of the first run that named it.
     """
     web = source.startswith(("http://", "https://"))
     dataset = Dataset(
@@ -115,7 +114,7 @@ def log_dataset(
         digest=fingerprint,
         source_type="http" if web else "local",
         source=json.dumps({"url" if web else "uri": source}),
-        profile=json.dumps({"num_images": dict(images), "num_classes": num_classes}),
+        profile=json.dumps({"num_classes": num_classes}),
     )
     # One input: MLflow keeps a data set's first context alone.
     tags = [InputTag(MLFLOW_DATASET_CONTEXT, "training")]

@@ -9,17 +9,20 @@ import os
 import signal
 from multiprocessing.context import BaseContext
 
-PRELOAD = "cifar_sweeps.sweeps.preload"
+PRELOAD, PRELOAD_EXPORT = "cifar_sweeps.sweeps.preload", "cifar_sweeps.sweeps.preload_export"
 
 
-def start() -> BaseContext:
-    """Return the way processes are made: forked from the server, or spawned where there is no such thing."""
+def start(with_export: bool) -> BaseContext:
+    """Return the way processes are made: forked from the server, or spawned where there is no such thing.
+
+    with_export: whether the jobs will export their models, which takes more imports.
+    """
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     from multiprocessing import forkserver
 
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([PRELOAD])
+    context.set_forkserver_preload([PRELOAD, PRELOAD_EXPORT] if with_export else [PRELOAD])
     forkserver.ensure_running()
     return context
 

@@ -1,35 +1,34 @@
 """What the fork server imports once, so that no job has to: torch, mlflow, and all that a run uses.
 
-Imported by the server alone. Nothing here may start a thread, for a fork would not take it along.
+Imported by the server alone. Nothing here may start a thread, for a fork would not take it along. A module that is not
+there (any more) costs each job the time to import it, and nothing else.
 """
 
 import contextlib
 import importlib
+from collections.abc import Iterable
 
 import cifar_sweeps.sweeps.worker  # noqa: F401
 from cifar_sweeps.sweeps import job  # noqa: F401
 
-_USED_LATE = (
+_FOR_ANY_RUN = (
     "alembic.command",
     "matplotlib.backends.backend_agg",
-    "mlflow.pyfunc",
-    "mlflow.pytorch",
     "mlflow.store.artifact.local_artifact_repo",
     "mlflow.store.tracking.sqlalchemy_store",
-    "networkx",
     "PIL.JpegImagePlugin",
     "PIL.PngImagePlugin",
     "sklearn.metrics",
     "sqlalchemy.dialects.sqlite",
-    "torch._dynamo",
-    "torch._export.passes.collect_tracepoints_pass",
-    "torch._functorch.aot_autograd",
-    "torch._inductor.compile_fx",
-    "torch.export.pt2_archive",
+    "torch._dynamo",  # the first optimizer imports it
 )
-"""What a run imports at its end, to record and to export its model: over three seconds in each job, if not once before
-the fork. A module that is not there (any more) costs that time and nothing else."""
 
-for _name in _USED_LATE:
-    with contextlib.suppress(ImportError):
-        importlib.import_module(_name)
+
+def imported(names: Iterable[str]) -> None:
+    """Import what is there of ``names``."""
+    for name in names:
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
+
+
+imported(_FOR_ANY_RUN)

@@ -165,7 +165,6 @@ def test_checkpoints_load_without_running_code(sweep, tmp_path):
 
 def test_the_logged_model_predicts_what_the_record_says(sweep, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", sweep.uri)
-    mlflow.set_tracking_uri(sweep.uri)
     run = sweep.children[0]
     model = mlflow.pyfunc.load_model(f"runs:/{run.info.run_id}/model")
     cache = next((sweep.outputs / "data" / "cache").glob("synthetic-*.pt"))
@@ -181,8 +180,10 @@ def test_the_logged_model_predicts_what_the_record_says(sweep, monkeypatch):
 def test_the_data_set_is_an_input_of_the_run(sweep):
     for run in sweep.children:
         (given,) = run.inputs.dataset_inputs
-        assert given.tags[0].value == "training"
-        assert json.loads(given.dataset.profile)["num_images"] == {"training": 160, "validation": 40, "test": 60}
+        tags = {tag.key: tag.value for tag in given.tags}
+        assert tags.pop("mlflow.data.context") == "training"
+        assert tags == {"num_images.training": "160", "num_images.validation": "40", "num_images.test": "60"}
+        assert json.loads(given.dataset.profile)["num_classes"] == 10
         assert given.dataset.digest == run.data.tags["cifar_sweeps.data_fingerprint"]
 
 
