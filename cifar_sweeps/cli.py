@@ -7,11 +7,14 @@ from typing import Annotated
 
 import typer
 
-from cifar_sweeps.errors import CifarSweepsError
+from cifar_sweeps.errors import CifarSweepsError, TrackingError
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 
 Overrides = Annotated[list[str] | None, typer.Argument(help="as for cifar-train: model=lenet_3 kernel_size=k5 …")]
+
+
+Run = Annotated[str, typer.Argument(help="a run's id, the beginning of it, or its name")]
 
 
 @app.callback()
@@ -39,6 +42,49 @@ def ui(
     from cifar_sweeps.tracking.server import serve
 
     serve(Path(os.environ.get("CIFAR_SWEEPS_OUTPUTS", "outputs")), port)
+
+
+@app.command()
+def logs(run: Run) -> None:
+    """Print the log file of a run: what it said while it trained, and its traceback if it failed."""
+    from cifar_sweeps.sweeps.records import default_store
+
+    known = default_store().find(run)
+    path = Path(known.tag("folder") or "", "run.log")
+    if not path.is_file():
+        raise TrackingError(f"{run}: its log {path} is not on this machine (any more)")
+    typer.echo(path.read_text(encoding="utf-8", errors="replace"), nl=False)
+
+
+@app.command()
+def reproduce(
+    run: Run,
+    show: Annotated[bool, typer.Option("--show", help="only print the command that repeats the run")] = False,
+) -> None:
+    """Train a recorded run again, and say whether its epochs came out the same to the last bit."""
+    import shlex
+
+    from rich.console import Console
+
+    from cifar_sweeps.sweeps.records import default_store
+    from cifar_sweeps.sweeps.reproduce import overrides_of
+    from cifar_sweeps.sweeps.reproduce import reproduce as repeat
+
+    store = default_store()
+    known = store.find(run)
+    typer.echo(f"cifar-train {shlex.join(overrides_of(known))}")
+    if show:
+        return
+    result, differences = repeat(known, store, Console(highlight=False))
+    if not differences:
+        typer.echo(f"Identical to {known.name} ({known.run_id[:8]}) in all {len(result.history)} epochs, bit for bit.")
+        return
+    first = min(differences, key=lambda difference: difference.epoch)
+    typer.echo(
+        f"{len(differences)} figures differ from the record, first {first.metric} at epoch {first.epoch}: "
+        f"{first.recorded!r} then, {first.repeated!r} now. Compare the runs' tags: versions, processor, data."
+    )
+    raise typer.Exit(1)
 
 
 def main() -> None:

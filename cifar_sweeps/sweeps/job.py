@@ -1,8 +1,6 @@
 """One job as Hydra calls it: from its composed config to a run in the store."""
 
 import logging
-import shlex
-from collections.abc import Iterable
 from pathlib import Path
 
 from hydra.conf import HydraConf
@@ -11,13 +9,12 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from rich.console import Console
 
-from cifar_sweeps.config import RunConfig, parse
+from cifar_sweeps.config import parse
 from cifar_sweeps.errors import CifarSweepsError
 from cifar_sweeps.run import run
 from cifar_sweeps.sweeps import current, sweep_file
 from cifar_sweeps.sweeps.faults import Refused
-from cifar_sweeps.tracking.record import NoRecord, Record
-from cifar_sweeps.tracking.store import DEFAULT_EXPERIMENT, PREFIX, Store, tracking_uri
+from cifar_sweeps.sweeps.records import open_record
 from cifar_sweeps.watching import LogWatcher, TerminalWatcher, Watchers
 
 log = logging.getLogger(__name__)
@@ -44,44 +41,21 @@ def job(cfg: DictConfig) -> float | None:
 def _job(cfg: DictConfig, hydra: HydraConf) -> float | None:
     config = parse(cfg)
     overrides = [str(override) for override in hydra.overrides.task]
-    in_sweep = hydra.mode == RunMode.MULTIRUN
-    sweep = sweep_file.read(Path(hydra.sweep.dir)) if in_sweep else None
-    name = sweep_file.short_name(overrides, sweep.swept) if sweep else ""
-    name = name or _single_name(hydra)
+    folder = Path(hydra.runtime.output_dir)
+    name, tags, parent = _single_name(hydra), {}, None
+    if hydra.mode == RunMode.MULTIRUN:
+        sweep = sweep_file.read(Path(hydra.sweep.dir))
+        name = sweep_file.short_name(overrides, sweep.swept) or name
+        tags = {"sweep_id": sweep.sweep_id, "job": str(hydra.job.num)}
+        parent = sweep.parent_run_id
     result = run(
         config,
         name=name,
-        folder=Path(hydra.runtime.output_dir),
-        open_record=lambda: _open_record(config, name, hydra, sweep),
+        folder=folder,
+        open_record=lambda: open_record(config, name, overrides, folder, tags, parent),
         watcher=Watchers(LogWatcher(), current.watcher() or TerminalWatcher(Console(highlight=False))),
     )
     return result.val_accuracy
-
-
-def study_name(config: RunConfig) -> str:
-    """Return the MLflow experiment that a config's runs belong to."""
-    return config.study_name or DEFAULT_EXPERIMENT
-
-
-def _open_record(config: RunConfig, name: str, hydra: HydraConf, sweep: sweep_file.SweepFile | None) -> Record:
-    if config.tracking.backend == "none":
-        return NoRecord()
-    study = study_name(config)
-    store = Store(tracking_uri(config.tracking.uri, config.outputs), Path(config.outputs))
-    tags = {"study": study, "overrides": _as_typed(hydra.overrides.task), "folder": str(hydra.runtime.output_dir)}
-    if sweep is not None:
-        tags |= {"sweep_id": sweep.sweep_id, "job": str(hydra.job.num)}
-    return store.create_run(
-        store.prepare(study),
-        name,
-        {f"{PREFIX}{key}": value for key, value in tags.items()},
-        sweep.parent_run_id if sweep is not None else None,
-    )
-
-
-def _as_typed(overrides: Iterable[str]) -> str:
-    """Return overrides as one can type them into a shell."""
-    return shlex.join(str(override) for override in overrides)
 
 
 def _single_name(hydra: HydraConf) -> str:

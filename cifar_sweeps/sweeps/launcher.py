@@ -18,7 +18,7 @@ from pebble import ProcessExpired, ProcessPool
 from rich.console import Console
 
 from cifar_sweeps.cores import Share, available_cores, share_cores
-from cifar_sweeps.errors import CifarSweepsError, ConfigError
+from cifar_sweeps.errors import CifarSweepsError, ConfigError, in_one_line
 from cifar_sweeps.sweeps import current, fork_server, worker
 from cifar_sweeps.sweeps.dry_run import print_plan
 from cifar_sweeps.sweeps.faults import Refused, Terminated
@@ -149,6 +149,8 @@ class _Launch:
             outcome, value = future.result()
         except ProcessExpired as expired:
             outcome, value = "failed", _how_it_died(expired.exitcode)
+        except Exception as error:  # noqa: BLE001 (whatever went wrong around a job is that job's failure)
+            outcome, value = "failed", in_one_line(error)
         if outcome == "finished":
             self._progress.ended(job.number, "finished")
             return JobReturn(

@@ -18,7 +18,7 @@ from cifar_sweeps.sweeps.links import UI_ADDRESS, compare_link, ui_command
 from cifar_sweeps.sweeps.sweep_file import SweepFile
 from cifar_sweeps.sweeps.table import results_table
 from cifar_sweeps.tracking.record import NoRecord, Record, State
-from cifar_sweeps.tracking.store import DEFAULT_EXPERIMENT, PREFIX, ChildRun, Store, tracking_uri
+from cifar_sweeps.tracking.store import DEFAULT_EXPERIMENT, PREFIX, KnownRun, Store, tracking_uri
 
 _LAUNCHER = "hydra_plugins.cifar_sweeps_launcher.LocalLauncher"
 
@@ -105,7 +105,7 @@ class SweepParent(Callback):
         """Keep a failure for the summary, and set the job's run, if it still stands as RUNNING, to FAILED."""
         self._failures.append(Failure(job, name, reason, log_file))
         for child in self._children():
-            if child.state == "RUNNING" and child.tags.get(f"{PREFIX}job") == str(job):
+            if child.state == "RUNNING" and child.tag("job") == str(job):
                 self._close_child(child, "FAILED", reason)
 
     def end(self, state: State | None = None) -> None:
@@ -122,16 +122,16 @@ class SweepParent(Callback):
         self._record.close(state or ("FAILED" if bad else "FINISHED"), reason)
         self._print(children)
 
-    def _children(self) -> list[ChildRun]:
+    def _children(self) -> list[KnownRun]:
         if self._store is None or self._record.run_id is None:
             return []
         return self._store.children(self._experiment_id, self._record.run_id)
 
-    def _close_child(self, child: ChildRun, state: State, reason: str) -> None:
+    def _close_child(self, child: KnownRun, state: State, reason: str) -> None:
         assert self._store is not None
         self._store.open_run(child.run_id).close(state, reason)
 
-    def _print(self, children: list[ChildRun]) -> None:
+    def _print(self, children: list[KnownRun]) -> None:
         console = Console(highlight=False)
         if children:
             console.print(results_table(children))

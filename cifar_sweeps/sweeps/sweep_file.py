@@ -35,3 +35,11 @@ def short_name(overrides: list[str], swept: tuple[str, ...]) -> str:
     pairs = [override.lstrip("+~").partition("=") for override in overrides]
     chosen = [(key, value) for key, _, value in pairs if key in swept]
     return " ".join(f"{key.rpartition('.')[2]}={value}" for key, value in chosen)[:250]
+
+
+def split_name(name: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the keys and the values of a short name."""
+    pairs = [pair.partition("=") for pair in name.split()]
+    if not all(equals for _, equals, _ in pairs):
+        return ("run",), (name,)
+    return tuple(key for key, _, _ in pairs), tuple(value for _, _, value in pairs)

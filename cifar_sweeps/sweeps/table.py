@@ -6,7 +6,8 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from cifar_sweeps.tracking.store import ChildRun
+from cifar_sweeps.sweeps.sweep_file import split_name
+from cifar_sweeps.tracking.store import KnownRun
 
 _COLUMNS = {
     "val acc": "best/val_accuracy",
@@ -18,17 +19,20 @@ _COLUMNS = {
 }
 
 
-def results_table(runs: Sequence[ChildRun]) -> Table:
+def results_table(runs: Sequence[KnownRun]) -> Table:
     """Return the runs by best validation accuracy; runs that have none, or did not finish, stand at the end."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    table.add_column("run", overflow="fold")
+    keys = {split_name(run.name)[0] for run in runs}
+    same = len(keys) == 1  # then the header names them, and a row has their values alone
+    table.add_column(" / ".join(keys.pop()) if same else "run", overflow="fold")
     for title in _COLUMNS:
         table.add_column(title, justify="right")
     table.add_column("state")
     for run in sorted(runs, key=lambda run: -run.metrics.get("best/val_accuracy", -1.0)):
         cells = [_cell(title, run.metrics.get(metric)) for title, metric in _COLUMNS.items()]
         colour = "green" if run.state == "FINISHED" else "red"
-        table.add_row(Text(run.name), *cells, Text(run.state.lower(), style=colour))
+        name = " / ".join(split_name(run.name)[1]) if same else run.name
+        table.add_row(Text(name), *cells, Text(run.state.lower(), style=colour))
     return table
 
 

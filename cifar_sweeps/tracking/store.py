@@ -7,7 +7,7 @@ import getpass
 import logging
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from filelock import FileLock
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, Run, RunTag, ViewType
 from mlflow.exceptions import MlflowException
+from mlflow.store.entities.paged_list import PagedList
 
 from cifar_sweeps.errors import TrackingError
 from cifar_sweeps.tracking.record import State
@@ -89,39 +90,60 @@ class Store:
         """Return the record of a run that exists."""
         return MlflowRecord(self.client(), run_id)
 
-    def children(self, experiment_id: str, parent_run_id: str) -> list["ChildRun"]:
+    def find(self, run: str) -> "KnownRun":
+        """Return a run by its id, the beginning of its id (at least four letters), or its name (the newest so called).
+
+        Raises TrackingError if there is none, or more than one id begins so.
+        """
+        client = self.client()
+        experiments = [str(experiment.experiment_id) for experiment in client.search_experiments()]
+        pages = _all_pages(
+            lambda token: client.search_runs(
+                experiments, "", ViewType.ACTIVE_ONLY, 1000, ["attributes.start_time DESC"], token
+            )
+        )
+        runs = [_known(found) for found in pages]
+        named = [found for found in runs if found.name == run]
+        begun = [found for found in runs if found.run_id.startswith(run) and len(run) >= 4]
+        if len(begun) > 1:
+            raise TrackingError(f"{run}: {len(begun)} runs have ids that begin so; give more letters")
+        if not begun and not named:
+            known = ", ".join(f"{found.run_id[:8]} ({found.name})" for found in runs[:3]) or "no runs at all"
+            raise TrackingError(f"{run}: no run has this id or name in {self.uri}; the newest: {known}")
+        return (begun or named)[0]
+
+    def history(self, run_id: str, metric: str) -> list[tuple[int, float]]:
+        """Return (epoch, value) of one metric, in order."""
+        points = self.client().get_metric_history(run_id, metric)
+        return sorted((int(point.step), float(point.value)) for point in points)
+
+    def children(self, experiment_id: str, parent_run_id: str) -> list["KnownRun"]:
         """Return what is known of a sweep's runs, in the order in which they started."""
-        filter_string = f"tags.`mlflow.parentRunId` = '{parent_run_id}'"
-        client, token = self.client(), None
-        runs: list[Run] = []
-        while True:
-            page = client.search_runs(
-                [experiment_id], filter_string, ViewType.ACTIVE_ONLY, 1000, ["attributes.start_time ASC"], token
+        client, ours = self.client(), f"tags.`mlflow.parentRunId` = '{parent_run_id}'"
+        pages = _all_pages(
+            lambda token: client.search_runs(
+                [experiment_id], ours, ViewType.ACTIVE_ONLY, 1000, ["attributes.start_time ASC"], token
             )
-            runs.extend(page)
-            token = page.token
-            if not token:
-                break
-        return [
-            ChildRun(
-                str(run.info.run_id), str(run.info.run_name), str(run.info.status), run.data.metrics, run.data.tags
-            )
-            for run in runs
-        ]
+        )
+        return [_known(run) for run in pages]
 
     def _is_local(self) -> bool:
         return self.uri.startswith("sqlite:")
 
 
 @dataclass(frozen=True)
-class ChildRun:
-    """One run of a sweep as the store has it."""
+class KnownRun:
+    """One run as the store has it. ``metrics`` are the last values."""
 
     run_id: str
     name: str
     state: str
     metrics: Mapping[str, float]
     tags: Mapping[str, str]
+
+    def tag(self, key: str) -> str | None:
+        """Return one of the tags that this project sets, by its short name."""
+        return self.tags.get(f"{PREFIX}{key}")
 
 
 class MlflowRecord:
@@ -166,3 +188,18 @@ def _user() -> str:
 
 def _first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def _known(run: Run) -> KnownRun:
+    info = run.info
+    return KnownRun(str(info.run_id), str(info.run_name), str(info.status), run.data.metrics, run.data.tags)
+
+
+def _all_pages(search: Callable[[str | None], PagedList[Run]]) -> Iterator[Run]:
+    token = None
+    while True:
+        page = search(token)
+        yield from page
+        token = page.token
+        if not token:
+            return

@@ -1,0 +1,42 @@
+"""Where a run's record is opened, and under what names."""
+
+import os
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from cifar_sweeps.config import RunConfig
+from cifar_sweeps.tracking.record import NoRecord, Record
+from cifar_sweeps.tracking.store import DEFAULT_EXPERIMENT, PREFIX, Store, tracking_uri
+
+
+def study_name(config: RunConfig) -> str:
+    """Return the MLflow experiment that a config's runs belong to."""
+    return config.study_name or DEFAULT_EXPERIMENT
+
+
+def open_record(
+    config: RunConfig,
+    name: str,
+    overrides: Sequence[str],
+    folder: Path,
+    more_tags: Mapping[str, str] | None = None,
+    parent_run_id: str | None = None,
+) -> Record:
+    """Open the record of one run in the store that its config names.
+
+    overrides: what to type after ``cifar-train`` to get this config. more_tags: by their short names.
+    """
+    if config.tracking.backend == "none":
+        return NoRecord()
+    study = study_name(config)
+    store = Store(tracking_uri(config.tracking.uri, config.outputs), Path(config.outputs))
+    tags = {"study": study, "overrides": shlex.join(overrides), "folder": str(folder.absolute()), **(more_tags or {})}
+    named = {f"{PREFIX}{key}": value for key, value in tags.items()}
+    return store.create_run(store.prepare(study), name, named, parent_run_id)
+
+
+def default_store() -> Store:
+    """Return the store of this folder's outputs, or the one that ``MLFLOW_TRACKING_URI`` names."""
+    outputs = Path(os.environ.get("CIFAR_SWEEPS_OUTPUTS", "outputs"))
+    return Store(tracking_uri(None, outputs), outputs)

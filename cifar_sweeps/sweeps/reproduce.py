@@ -1,0 +1,68 @@
+"""One run again, from what the store has of it, and whether it came out the same."""
+
+import math
+import shlex
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from rich.console import Console
+
+from cifar_sweeps.compose import compose
+from cifar_sweeps.errors import TrackingError
+from cifar_sweeps.run import Result, run
+from cifar_sweeps.sweeps.records import open_record
+from cifar_sweeps.tracking.store import KnownRun, Store
+from cifar_sweeps.watching import TerminalWatcher
+
+COMPARED = ("train/loss", "train/accuracy", "val/loss", "val/accuracy")
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Where a repeated run departs from the recorded one."""
+
+    metric: str
+    epoch: int
+    recorded: float
+    repeated: float
+
+
+def overrides_of(known: KnownRun) -> list[str]:
+    """Return what to type after ``cifar-train`` to repeat a run: its overrides, its threads and its precision.
+
+    The latter two change sums in their last digits, and the machine may have chosen them. Raises TrackingError if the
+    record does not hold them.
+    """
+    recorded, threads, precision = known.tag("overrides"), known.tag("threads"), known.tag("precision")
+    if recorded is None or threads is None or precision is None:
+        raise TrackingError(f"{known.run_id} ({known.name}): is not a run that cifar-train recorded; choose another")
+    return [*shlex.split(recorded), f"trainer.threads={threads}", f"trainer.precision={precision}"]
+
+
+def reproduce(known: KnownRun, store: Store, console: Console) -> tuple[Result, list[Difference]]:
+    """Train the run again as a run of its own, and return it with the epochs' figures that are not the same.
+
+    Raises ConfigError if the config is no longer understood, and what the run raises.
+    """
+    overrides = overrides_of(known)
+    config = compose([*overrides, f"outputs={shlex.quote(str(store.outputs))}"])
+    folder = Path(config.outputs) / "runs" / datetime.now().strftime("%Y-%m-%d_%H-%M-%S-%f")
+    name = f"{known.name} again"
+    result = run(
+        config,
+        name=name,
+        folder=folder,
+        open_record=lambda: open_record(config, name, overrides, folder, {"reproduces": known.run_id}),
+        watcher=TerminalWatcher(console),
+    )
+    repeated = {
+        (metric, epoch.epoch): epoch.by_name().get(metric, math.nan) for epoch in result.history for metric in COMPARED
+    }
+    differences = [
+        Difference(metric, epoch, value, found)
+        for metric in COMPARED
+        for epoch, value in store.history(known.run_id, metric)
+        if (found := repeated.get((metric, epoch), math.nan)) != value
+    ]
+    return result, differences
