@@ -1,5 +1,6 @@
 """The last door of a command: faults are told once and clearly, and a sweep that broke off is closed."""
 
+import errno
 import os
 import sys
 import traceback
@@ -10,6 +11,8 @@ from cifar_sweeps.faults import is_of_composition, translated
 from cifar_sweeps.sweeps import current
 
 FULL_ERROR = "HYDRA_FULL_ERROR"
+_UNWRITABLE = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.ENOTDIR, errno.EEXIST})
+"""What Hydra meets when it makes a run's folder, before this project's own check of it."""
 INTERRUPTED, TERMINATED = 130, 143
 """Exit statuses of a command that Ctrl-C or SIGTERM ended, by the shell's convention."""
 
@@ -61,6 +64,9 @@ def _in_words(error: BaseException) -> str:
     fault = error.fault if isinstance(error, Refused) and error.fault is not None else error
     if isinstance(fault, KeyboardInterrupt):
         return "\nTerminated.\n" if isinstance(fault, Terminated) else "\nInterrupted.\n"
+    if isinstance(fault, OSError) and fault.errno in _UNWRITABLE:
+        where = f"outputs: {fault.filename or 'the outputs folder'} cannot be written ({fault.strerror})"
+        fault = ConfigError(f"{where}; make room or mend its rights, or set CIFAR_SWEEPS_OUTPUTS to another folder")
     if is_of_composition(fault):
         fault = ConfigError(translated(fault))
     if isinstance(fault, CifarSweepsError):

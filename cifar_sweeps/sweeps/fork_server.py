@@ -9,7 +9,8 @@ import os
 import signal
 from multiprocessing.context import BaseContext
 
-PRELOAD, PRELOAD_EXPORT = "cifar_sweeps.sweeps.preload", "cifar_sweeps.sweeps.preload_export"
+PRELOAD = ["cifar_sweeps.sweeps.preload", "cifar_sweeps.app"]
+PRELOAD_FOR_EXPORT = ["cifar_sweeps.sweeps.preload_export"]
 
 
 def start(with_export: bool) -> BaseContext:
@@ -22,7 +23,7 @@ def start(with_export: bool) -> BaseContext:
     from multiprocessing import forkserver
 
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([PRELOAD, PRELOAD_EXPORT] if with_export else [PRELOAD])
+    context.set_forkserver_preload(PRELOAD + (PRELOAD_FOR_EXPORT if with_export else []))
     forkserver.ensure_running()
     return context
 

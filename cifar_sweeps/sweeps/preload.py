@@ -10,7 +10,6 @@ from collections.abc import Iterable
 
 # All of the package that a job will meet, what its pickles name included: an edit of the source while a sweep runs is
 # then none of its business.
-import cifar_sweeps.app
 import cifar_sweeps.sweeps.job
 import cifar_sweeps.sweeps.parent
 import cifar_sweeps.sweeps.worker  # noqa: F401

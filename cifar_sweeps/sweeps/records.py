@@ -37,6 +37,11 @@ def open_record(
 
 
 def default_store() -> Store:
-    """Return the store of this folder's outputs, or the one that ``MLFLOW_TRACKING_URI`` names."""
+    """Return the store of this folder's outputs, or the one that ``MLFLOW_TRACKING_URI`` names.
+
+    Raises TrackingError if nothing has been recorded there yet.
+    """
     outputs = Path(os.environ.get("CIFAR_SWEEPS_OUTPUTS", "outputs"))
-    return Store(tracking_uri(None, outputs), outputs)
+    store = Store(tracking_uri(None, outputs), outputs)
+    store.check_exists()
+    return store

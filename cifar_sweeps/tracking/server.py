@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from cifar_sweeps.errors import TrackingError
+from cifar_sweeps.tracking.store import Store, tracking_uri
 
 HOST = "127.0.0.1"
 """Runs carry paths, overrides and host facts; the page has no login, so it is served to this machine alone."""
@@ -17,15 +18,12 @@ def serve(outputs: Path, port: int) -> None:
 
     Raises TrackingError if there is no store, or if the port is taken.
     """
-    database = outputs.absolute() / "mlflow.db"
     if "MLFLOW_TRACKING_URI" in os.environ:
         raise TrackingError(
             f"MLFLOW_TRACKING_URI={os.environ['MLFLOW_TRACKING_URI']}: the runs are recorded there; open its own page"
         )
-    if not database.exists():
-        raise TrackingError(
-            f"{database}: there is no store yet; train something first, e.g. cifar-train study=quickstart"
-        )
+    store = Store(tracking_uri(None, outputs), outputs)
+    store.check_exists()
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         if probe.connect_ex((HOST, port)) == 0:
             raise TrackingError(
@@ -35,8 +33,8 @@ def serve(outputs: Path, port: int) -> None:
     sys.stdout.flush()
     command = [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1"]
     artifacts = (outputs.absolute() / "artifacts").as_uri()
-    store = ["--backend-store-uri", f"sqlite:///{database.as_posix()}", "--default-artifact-root", artifacts]
-    server = subprocess.Popen([*command, *store])
+    where = ["--backend-store-uri", store.uri, "--default-artifact-root", artifacts]
+    server = subprocess.Popen([*command, *where])
     try:
         server.wait()
     except KeyboardInterrupt:

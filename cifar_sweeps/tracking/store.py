@@ -127,6 +127,14 @@ class Store:
         )
         return [_known(run) for run in pages]
 
+    def check_exists(self) -> None:
+        """Raise TrackingError if the store is a file that is not there: opening it would make it."""
+        path = self.uri.removeprefix("sqlite:///")
+        if self._is_local() and not Path(path).exists():
+            raise TrackingError(
+                f"{path}: there is no store yet; train something first, e.g. cifar-train study=quickstart"
+            )
+
     def _is_local(self) -> bool:
         return self.uri.startswith("sqlite:")
 
