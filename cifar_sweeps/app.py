@@ -19,6 +19,11 @@ def train(cfg: DictConfig) -> float | None:
 
 def main() -> None:
     """Run the command and exit with its status: 0 if all was trained, 1 if anything failed."""
+    if sys.platform == "win32":
+        sys.exit(
+            "cifar-train runs on Linux and macOS. On Windows use it inside WSL: the jobs of a sweep, their news and "
+            "the safe writing of files need a POSIX system."
+        )
     sys.exit(told_clearly(train))
 
 

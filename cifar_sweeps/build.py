@@ -80,7 +80,7 @@ def check(config: RunConfig) -> Summary:
     Raises ConfigError with all faults of all parts.
     """
     faults: list[str] = []
-    for part in (schedule, augmentation, _check_optimizer, _check_source):
+    for part in (_check_schedule, augmentation, _check_optimizer, _check_source):
         try:
             part(config)
         except ConfigError as error:
@@ -216,6 +216,14 @@ def _optimizer(config: RunConfig, parameters: list[nn.Parameter]) -> torch.optim
 def _check_optimizer(config: RunConfig) -> None:
     # One number stands for the weights: fused optimizers refuse the meta device.
     _optimizer(config, [nn.Parameter(torch.zeros(1))])
+
+
+def _check_schedule(config: RunConfig) -> None:
+    if schedule(config).needs_validation and not config.validates:
+        raise ConfigError(
+            "lr_schedule: follows the validation loss, but data.val_fraction=0; "
+            "set data.val_fraction above 0, or use lr_schedule=step"
+        )
 
 
 def _check_source(config: RunConfig) -> None:

@@ -136,6 +136,11 @@ class RunConfig:
     assumptions: list[str] = field(default_factory=list)
     plain: dict[str, Any] = field(default_factory=dict, repr=False)
 
+    @property
+    def validates(self) -> bool:
+        """Whether a part of the training side is held out."""
+        return self.data.val_fraction > 0 or self.data.split == "batch_1"
+
 
 def conf_folder() -> Path:
     """Return the folder of YAML groups: inside an installed package, or beside the package in a checkout."""

@@ -87,12 +87,21 @@ def threads(config: RunConfig) -> int:
 
 
 def check_data(config: RunConfig, summary: Summary, data: ImageData) -> Splits:
-    """Divide ``data`` as the config says. Raises ConfigError if it cannot be, or if the model has other classes."""
+    """Divide ``data`` as the config says.
+
+    Raises ConfigError if it cannot be divided so, or if model and data differ in classes or image size.
+    """
     outputs = summary.layers[-1].output_shape[-1]
     if outputs != len(data.classes):
         raise ConfigError(
             f"model.num_classes={outputs}: {data.name} has {len(data.classes)} classes; "
             f"set model.num_classes={len(data.classes)}"
+        )
+    size = data.train.images.shape[-1]
+    if size != config.data.image_size:
+        raise ConfigError(
+            f"data.image_size={config.data.image_size}: {data.name} has images of {size}×{size} pixels; "
+            f"set data.image_size={size}"
         )
     return split(data, config.data.val_fraction, config.data.split, config.data.train_size, config.seed)
 

@@ -95,7 +95,7 @@ class TerminalWatcher:
         if self._bar is not None:
             figures = f"loss {progress.loss:.3f}  acc {progress.accuracy:.3f}  {progress.images_per_second:,.0f} img/s"
             done = progress.epoch - 1 + progress.step / progress.steps
-            self._bar.update(self._task, completed=int(done), figures=figures)
+            self._bar.update(self._task, completed=done, figures=figures)
 
     def epoch(self, metrics: EpochMetrics) -> None:
         """Print the epoch's line above the bar."""

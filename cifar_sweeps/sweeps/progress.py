@@ -112,7 +112,7 @@ class SweepProgress:
         """Draw the table: running jobs first, as many rows as fit, the best run so far marked."""
         now = time.monotonic()
         rows = max(3, self.console.height - 7)
-        shown = sorted(self.jobs, key=lambda job: (_ORDER[job.phase], job.number))
+        shown = sorted(self.jobs, key=_place)
         best = max((job.best for job in self.jobs if job.best is not None), default=None)
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), expand=True)
         table.add_column("job", justify="right", no_wrap=True)
@@ -160,6 +160,11 @@ class SweepProgress:
 
     def _say(self, line: str) -> None:
         self.console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _place(job: JobProgress) -> tuple[int, float, int]:
+    """Sort by phase, finished jobs by their best accuracy."""
+    return _ORDER[job.phase], -(job.best or 0.0) if job.phase == "finished" else 0.0, job.number
 
 
 def _counts(jobs: Iterable[JobProgress]) -> str:

@@ -1,7 +1,5 @@
 """Checkpoints that are whole or not there, and hold nothing but tensors and plain values."""
 
-import contextlib
-import os
 import pickle
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -12,6 +10,7 @@ import torch
 from torch import nn
 
 from cifar_sweeps.errors import TrainingError
+from cifar_sweeps.files import whole_file
 from cifar_sweeps.training.metrics import EpochMetrics
 from cifar_sweeps.training.optim import Stepper
 from cifar_sweeps.training.schedules import Schedule
@@ -88,19 +87,11 @@ def save(path: Path, payload: Mapping[str, Any]) -> None:
 
     Raises TrainingError if it cannot be written; the old file then stays as it was.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with temporary.open("wb") as file:
+        with whole_file(path) as file:
             torch.save(payload, file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        _sync_folder(path.parent)
     except (OSError, RuntimeError) as error:  # torch's zip writer turns a full disk into a RuntimeError
         raise TrainingError(f"{path}: cannot be written ({error}); make room, or set outputs=FOLDER") from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
 
 
 def load(path: Path, map_location: str = "cpu") -> dict[str, Any]:
@@ -116,12 +107,3 @@ def load(path: Path, map_location: str = "cpu") -> dict[str, Any]:
             f"{path}: is not a whole checkpoint ({reason}); delete it and train again, or use another one"
         ) from error
     return state
-
-
-def _sync_folder(folder: Path) -> None:
-    # The rename itself outlives a power cut only once the folder is on the disk.
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -1,0 +1,137 @@
+"""One run in this process, without MLflow: what it trains, tests and leaves."""
+
+import pytest
+import torch
+from conftest import TINY
+
+from cifar_sweeps.compose import compose
+from cifar_sweeps.errors import ConfigError
+from cifar_sweeps.run import run
+from cifar_sweeps.training.metrics import DivergedError
+from cifar_sweeps.watching import LogWatcher
+
+SMALL = (*TINY, "analysis.pictures=false", "trainer.epochs=4")
+
+
+class Spy:
+    """A record that keeps what it is told."""
+
+    run_id = None
+
+    def __init__(self):
+        self.by_metric, self.state, self.reason, self.tagged = {}, None, "", {}
+
+    def params(self, values):
+        pass
+
+    def tags(self, values):
+        self.tagged |= values
+
+    def metrics(self, values, step):
+        for name, value in values.items():
+            self.by_metric.setdefault(name, []).append((step, value))
+
+    def artifact(self, path, folder=""):
+        assert path.exists()
+
+    def close(self, state, reason=""):
+        self.state, self.reason = state, reason
+
+
+def trained(folder, *overrides):
+    spy = Spy()
+    result = run(
+        compose([*SMALL, *overrides]), name="a run", folder=folder, open_record=lambda: spy, watcher=LogWatcher()
+    )
+    return result, spy
+
+
+def weights(path):
+    return torch.load(path, weights_only=True)
+
+
+def test_the_test_set_is_opened_once_for_the_last_epoch(tmp_path):
+    result, spy = trained(tmp_path)
+    assert [step for step, _ in spy.by_metric["test/accuracy"]] == [4]
+    assert result.val_accuracy == spy.by_metric["val/accuracy"][-1][1]
+    assert spy.state == "FINISHED"
+
+
+def test_the_best_weights_are_tested_where_they_are_selected(tmp_path):
+    # At this rate the net gets worse after its best epoch.
+    overrides = ("trainer.select=best", "optimizer.lr=0.05", "seed=1")
+    result, spy = trained(tmp_path, *overrides)
+    accuracies = dict(spy.by_metric["val/accuracy"])
+    best = max(accuracies, key=lambda epoch: accuracies[epoch])
+    assert spy.by_metric["best/epoch"][0][1] == best
+    assert [step for step, _ in spy.by_metric["test/accuracy"]] == [best]
+    assert result.val_accuracy == accuracies[best]
+    best_weights = weights(tmp_path / "checkpoints" / "best.pt")
+    last_weights = weights(tmp_path / "checkpoints" / "last.pt")["model"]
+    is_last = all(torch.equal(best_weights[name], last_weights[name]) for name in best_weights)
+    assert is_last == (best == 4)
+
+
+def test_early_stopping_ends_a_run_that_no_longer_improves(tmp_path):
+    overrides = ("trainer.early_stopping.patience=1", "trainer.early_stopping.min_delta=1.0", "trainer.epochs=9")
+    result, spy = trained(tmp_path, *overrides)
+    assert len(result.history) == 2
+    assert [step for step, _ in spy.by_metric["test/accuracy"]] == [2]
+
+
+def test_a_run_without_validation_data(tmp_path):
+    result, spy = trained(tmp_path, "data.val_fraction=0")
+    assert result.val_accuracy is None
+    assert not {"val/loss", "val/accuracy", "best/val_accuracy"} & set(spy.by_metric)
+    assert not (tmp_path / "checkpoints" / "best.pt").exists()
+
+
+def test_the_order_of_images_changes_with_the_seed_alone(tmp_path):
+    losses = []
+    for attempt, seed in enumerate((0, 0, 1)):
+        result, _ = trained(tmp_path / str(attempt), f"seed={seed}", "augmentation=rotate_shift_flip")
+        losses.append([metrics.train_loss for metrics in result.history])
+    assert losses[0] == losses[1] != losses[2]
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw", "adamax", "rmsprop"])
+def test_every_optimizer_lowers_the_loss_in_every_precision(tmp_path, optimizer, precision):
+    rate = "0.01" if optimizer == "sgd" else "0.003"
+    overrides = (f"optimizer={optimizer}", f"optimizer.lr={rate}", f"trainer.precision={precision}", "trainer.epochs=6")
+    result, _ = trained(tmp_path, *overrides, "data.source.label_noise=0")
+    assert result.history[-1].train_loss < result.history[0].train_loss
+
+
+def test_a_diverged_run_is_recorded_as_failed_with_epoch_and_step(tmp_path):
+    spy = Spy()
+    with pytest.raises(DivergedError):
+        run(
+            compose([*SMALL, "optimizer=sgd", "optimizer.lr=1e30"]),
+            name="a run",
+            folder=tmp_path,
+            open_record=lambda: spy,
+            watcher=LogWatcher(),
+        )
+    assert spy.state == "FAILED"
+    assert "diverged" in spy.reason
+    assert spy.tagged["cifar_sweeps.failed_epoch"] == "1"
+    assert int(spy.tagged["cifar_sweeps.failed_step"]) >= 1
+    assert "test/accuracy" not in spy.by_metric
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["model.num_classes=7"], "set model.num_classes=10"),
+        (["data.train_size=1000"], "data.train_size=1000"),
+        (["lr_schedule=plateau", "data.val_fraction=0"], "follows the validation loss"),
+    ],
+    ids=["classes", "train size", "plateau"],
+)
+def test_what_only_the_data_can_tell_is_told_before_a_record_is_opened(tmp_path, overrides, message):
+    def unexpected():
+        raise AssertionError("a record was opened")
+
+    with pytest.raises(ConfigError, match=message):
+        run(compose([*SMALL, *overrides]), name="a run", folder=tmp_path, open_record=unexpected, watcher=LogWatcher())
