@@ -10,6 +10,7 @@ from typing import NamedTuple
 import pytest
 from conftest import TINY
 from hydra.core.global_hydra import GlobalHydra
+from mlflow import MlflowClient
 
 from cifar_sweeps import app, build, cli
 from cifar_sweeps.compose import compose
@@ -134,3 +135,13 @@ def test_a_run_is_found_by_name_logged_and_reproduced(typed):
     again = typed(cli.main, "reproduce", name)
     assert again.status == 0, again.err
     assert "in all 2 epochs, bit for bit" in again.out
+
+
+def test_the_tracking_address_of_the_environment_is_respected(typed, outputs, tmp_path, monkeypatch):
+    address = f"sqlite:///{tmp_path}/elsewhere.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    assert typed(app.main, *QUICK, "trainer.epochs=1").status == 0
+    assert not (outputs / "mlflow.db").exists()
+    client = MlflowClient(address)
+    (run,) = client.search_runs([client.get_experiment_by_name("cifar_sweeps").experiment_id])
+    assert run.info.status == "FINISHED"

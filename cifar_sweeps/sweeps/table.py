@@ -10,11 +10,11 @@ from cifar_sweeps.sweeps.sweep_file import split_name
 from cifar_sweeps.tracking.store import KnownRun
 
 _COLUMNS = {
-    "val acc": "best/val_accuracy",
-    "epoch": "best/epoch",
-    "last val": "final/val_accuracy",
-    "last train": "train/accuracy",
-    "test acc": "test/accuracy",
+    "best val": "best/val_accuracy",
+    "at": "best/epoch",
+    "val": "final/val_accuracy",
+    "train": "train/accuracy",
+    "test": "test/accuracy",
     "s/epoch": "epoch_seconds",
 }
 
@@ -33,10 +33,14 @@ def results_table(runs: Sequence[KnownRun]) -> Table:
         colour = "green" if run.state == "FINISHED" else "red"
         name = " / ".join(split_name(run.name)[1]) if same else run.name
         table.add_row(Text(name), *cells, Text(run.state.lower(), style=colour))
+    table.caption = (
+        "Accuracies: the best on validation and at which epoch; then the last epoch's; then on the test images."
+    )
+    table.caption_justify = "left"
     return table
 
 
 def _cell(title: str, value: float | None) -> str:
     if value is None:
         return "-"
-    return f"{value:.0f}" if title == "epoch" else f"{value:.1f}" if title == "s/epoch" else f"{value:.4f}"
+    return f"{value:.0f}" if title == "at" else f"{value:.1f}" if title == "s/epoch" else f"{value:.4f}"

@@ -55,8 +55,8 @@ def test_the_command_succeeds_and_says_where_to_look(sweep):
 
 
 def test_the_table_is_sorted_by_best_validation_accuracy(sweep):
-    rows = [line.split() for line in sweep.command.stdout.splitlines() if line.rstrip().endswith("finished")]
-    shown = [float(row[2]) for row in rows if row[0].startswith("seed=")]
+    rows = [line for line in sweep.command.stdout.splitlines() if line.rstrip().endswith("finished")]
+    shown = [float(found.group()) for row in rows if (found := re.search(r"0\.\d{4}", row))]
     assert len(shown) == JOBS
     assert shown == sorted(shown, reverse=True)
 
