@@ -4,6 +4,7 @@ Hydra makes its callback and its launcher itself, tells the callback only of a g
 but its config; so they find each other here.
 """
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol
 
 from cifar_sweeps.sweeps.sweep_file import SweepFile
@@ -18,8 +19,8 @@ class OpenSweep(Protocol):
 
     facts: SweepFile
 
-    def open(self) -> None:
-        """Make ready what the jobs will share: the store, the parent run, the sweep's file."""
+    def open(self, tags: Mapping[str, str] | None = None) -> None:
+        """Make ready what the jobs will share: the store, the parent run (with ``tags``), the sweep's file."""
 
     def note_failure(self, job: int, name: str, reason: str, log_file: str) -> None:
         """Keep what went wrong with a job, for the summary and for its record."""

@@ -60,17 +60,17 @@ def launch(
     sweep = current.sweep()
     if sweep is None:
         raise RuntimeError("the launcher 'local' runs inside a multirun of cifar-train only")
-    at_once = _n_jobs(n_jobs)
     try:
+        at_once = _n_jobs(n_jobs)
         jobs = plan(hydra_context.config_loader, master, job_overrides, first_number, sweep.facts.swept)
         if processes is None:
             print_plan(jobs, _share(jobs, at_once))
             raise Refused(None)
-        sweep.open()
+        share = _share(jobs, at_once)
+        sweep.open({"n_jobs": str(share.jobs), "threads": str(share.threads)})
     except CifarSweepsError as fault:
         fork_server.stop()
         raise Refused(fault) from fault
-    share = _share(jobs, at_once)
     return _Launch(hydra_context, task_function, jobs, share, sweep, processes).run()
 
 
@@ -79,7 +79,7 @@ def _n_jobs(configured: int | str) -> int | None:
         return None
     if isinstance(configured, int) and not isinstance(configured, bool) and configured >= 1:
         return configured
-    raise Refused(ConfigError(f"hydra.launcher.n_jobs={configured}: must be auto, or at least 1"))
+    raise ConfigError(f"hydra.launcher.n_jobs={configured}: must be auto, or at least 1")
 
 
 def _share(jobs: Sequence[PlannedJob], n_jobs: int | None) -> Share:

@@ -78,24 +78,26 @@ class SweepParent(Callback):
         """All jobs have run."""
         self.end()
 
-    def open(self) -> None:
+    def open(self, tags: Mapping[str, str] | None = None) -> None:
         """Make the store, the experiment and the parent run, and write the sweep's file; once.
 
+        tags: more of the parent run's, by their short names.
         Raises TrackingError if the store cannot be used.
         """
         if self._is_open:
             return
         if self._store is not None:
             self._experiment_id = self._store.prepare(self.facts.study)
-            tags = {
+            own = {
                 "sweep_id": self.facts.sweep_id,
                 "study": self.facts.study,
                 "overrides": self._overrides,
                 "role": "sweep",
+                **(tags or {}),
             }
             name = f"sweep {self.facts.sweep_id}"
             self._record = self._store.create_run(
-                self._experiment_id, name, {f"{PREFIX}{key}": value for key, value in tags.items()}
+                self._experiment_id, name, {f"{PREFIX}{key}": value for key, value in own.items()}
             )
         self.facts = SweepFile(self.facts.sweep_id, self.facts.study, self._record.run_id, self.facts.swept)
         self.facts.write(self._folder)

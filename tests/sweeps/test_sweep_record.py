@@ -68,6 +68,12 @@ def test_one_finished_parent_with_finished_children(sweep):
     assert {run.data.tags["mlflow.parentRunId"] for run in sweep.children} == {parent}
 
 
+def test_the_parent_says_how_the_cores_were_shared(sweep):
+    tags = sweep.parents[0].data.tags
+    assert 1 <= int(tags["cifar_sweeps.n_jobs"]) <= JOBS
+    assert tags["cifar_sweeps.threads"] == "1"
+
+
 def test_children_are_named_by_their_swept_values(sweep):
     assert [run.info.run_name for run in sweep.children] == [
         "seed=0 regularization=none",
