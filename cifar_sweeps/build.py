@@ -53,12 +53,16 @@ def model(config: RunConfig) -> nn.Module:
 def augmentation(config: RunConfig) -> Callable[..., torch.Tensor]:
     """Build the transform of a training batch."""
     transform: Callable[..., torch.Tensor] = build(config.augmentation, "augmentation")
+    if not callable(transform):
+        raise ConfigError(f"augmentation._target_={config.augmentation['_target_']}: must build something callable")
     return transform
 
 
 def schedule(config: RunConfig) -> Schedule:
     """Build the learning rate's course over the epochs."""
-    course: Schedule = build(config.lr_schedule, "lr_schedule")
+    course = build(config.lr_schedule, "lr_schedule")
+    if not isinstance(course, Schedule):
+        raise ConfigError(f"lr_schedule._target_={config.lr_schedule['_target_']}: must build a Schedule")
     return course
 
 
@@ -122,7 +126,7 @@ def build(node: Target, key: str) -> Any:  # noqa: ANN401 (whatever the node nam
         return builder(*positional, **named)
     except CifarSweepsError:
         raise
-    except (TypeError, ValueError, AssertionError) as error:
+    except (TypeError, ValueError, AssertionError, RuntimeError) as error:
         raise ConfigError(f"{key}: {target} refuses its arguments: {error}") from error
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cifar_sweeps.errors import CifarSweepsError, TrackingError
+from cifar_sweeps.errors import CifarSweepsError, TrackingError, in_one_line
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 
@@ -50,7 +50,10 @@ def logs(run: Run) -> None:
     from cifar_sweeps.sweeps.records import default_store
 
     known = default_store().find(run)
-    path = Path(known.tag("folder") or "", "run.log")
+    folder = known.tag("folder")
+    if folder is None:
+        raise TrackingError(f"{run}: is a sweep, not a run; give the id or name of one of its runs")
+    path = Path(folder, "run.log")
     if not path.is_file():
         raise TrackingError(f"{run}: its log {path} is not on this machine (any more)")
     typer.echo(path.read_text(encoding="utf-8", errors="replace"), nl=False)
@@ -66,6 +69,7 @@ def reproduce(
 
     from rich.console import Console
 
+    from cifar_sweeps.sweeps.faults import signals_interrupt
     from cifar_sweeps.sweeps.records import default_store
     from cifar_sweeps.sweeps.reproduce import overrides_of
     from cifar_sweeps.sweeps.reproduce import reproduce as repeat
@@ -75,7 +79,8 @@ def reproduce(
     typer.echo(f"cifar-train {shlex.join(overrides_of(known))}")
     if show:
         return
-    result, differences = repeat(known, store, Console(highlight=False))
+    with signals_interrupt():
+        result, differences = repeat(known, store, Console(highlight=False))
     if not differences:
         typer.echo(f"Identical to {known.name} ({known.run_id[:8]}) in all {len(result.history)} epochs, bit for bit.")
         return
@@ -93,6 +98,10 @@ def main() -> None:
         app()
     except CifarSweepsError as fault:
         sys.exit(f"{type(fault).__name__}: {fault}")
+    except Exception as fault:
+        if type(fault).__name__ not in ("MlflowException", "RestException"):  # mlflow is not imported for this
+            raise
+        sys.exit(f"TrackingError: the store cannot be used: {in_one_line(fault)}; see MLFLOW_TRACKING_URI")
 
 
 if __name__ == "__main__":

@@ -293,6 +293,9 @@ def _value_faults(plain: Mapping[str, Any]) -> Iterator[str]:
         yield f"data.val_fraction={data['val_fraction']}: must be at least 0 and below 1; use e.g. 0.1"
     if data["train_size"] is not None and data["train_size"] < 1:
         yield f"data.train_size={data['train_size']}: must be at least 1, or null for all"
+    min_delta = trainer["early_stopping"]["min_delta"]
+    if not (math.isfinite(min_delta) and min_delta >= 0):
+        yield f"trainer.early_stopping.min_delta={min_delta}: must be finite and not negative"
     if data["image_size"] < 8:
         yield f"data.image_size={data['image_size']}: must be at least 8 pixels"
     for key in ("mean", "std"):

@@ -56,13 +56,14 @@ def run(
         record.artifact(_write_config(config, folder))
         result = _train_and_test(scene, name, folder, record, watcher)
     except KeyboardInterrupt:
+        watcher.ended(f"{name} interrupted")
         record.close("KILLED", "interrupted")
         raise
     except BaseException as error:
+        watcher.ended(f"{name} failed: {in_one_line(error)}")
         if isinstance(error, DivergedError):
             record.tags({f"{PREFIX}failed_epoch": str(error.epoch), f"{PREFIX}failed_step": str(error.step)})
         record.close("FAILED", in_one_line(error))
-        watcher.ended(f"{name} failed: {in_one_line(error)}")
         raise
     record.close("FINISHED")
     return result

@@ -4,9 +4,12 @@ import pytest
 import torch
 from conftest import TINY
 
+from cifar_sweeps import build
 from cifar_sweeps.compose import compose
 from cifar_sweeps.errors import ConfigError
 from cifar_sweeps.run import run
+from cifar_sweeps.scene import set_up
+from cifar_sweeps.training.loop import evaluate
 from cifar_sweeps.training.metrics import DivergedError
 from cifar_sweeps.watching import LogWatcher
 
@@ -66,10 +69,12 @@ def test_the_best_weights_are_tested_where_they_are_selected(tmp_path):
     assert spy.by_metric["best/epoch"][0][1] == best
     assert [step for step, _ in spy.by_metric["test/accuracy"]] == [best]
     assert result.val_accuracy == accuracies[best]
-    best_weights = weights(tmp_path / "checkpoints" / "best.pt")
-    last_weights = weights(tmp_path / "checkpoints" / "last.pt")["model"]
-    is_last = all(torch.equal(best_weights[name], last_weights[name]) for name in best_weights)
-    assert is_last == (best == 4)
+    net = build.model(compose([*SMALL, *overrides]))
+    net.load_state_dict(weights(tmp_path / "checkpoints" / "best.pt"))
+    scene = set_up(compose([*SMALL, *overrides]))
+    tested = evaluate(net.to(memory_format=torch.channels_last), scene.test_batches(), scene.precision)
+    assert spy.by_metric["test/loss"][0][1] == pytest.approx(tested.loss)
+    assert best < 4  # or the last weights would have done as well
 
 
 def test_early_stopping_ends_a_run_that_no_longer_improves(tmp_path):

@@ -25,7 +25,7 @@ def installed(tmp_path_factory):
 
 
 def from_elsewhere(installed: Path, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    # -P keeps the working folder, and PYTHONPATH puts the wheel before the editable checkout.
+    # PYTHONPATH puts the wheel's content before the editable checkout.
     return subprocess.run(
         [sys.executable, "-m", "cifar_sweeps", *arguments],
         cwd=folder,

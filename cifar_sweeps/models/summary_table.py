@@ -2,6 +2,7 @@
 
 from rich import box
 from rich.table import Table
+from rich.text import Text
 
 from cifar_sweeps.models.summary import Summary
 
@@ -17,7 +18,7 @@ def summary_table(summary: Summary) -> Table:
     for layer in summary.layers:
         shape = "×".join(str(side) for side in layer.output_shape)
         figures = [f"{n:,}" if n else "" for n in (layer.parameters, layer.multiply_adds)]
-        table.add_row(layer.name, layer.type, shape, *figures)
+        table.add_row(Text(layer.name), Text(layer.type), shape, *figures)
     frozen = summary.parameters - summary.trainable
     trained = f"{frozen:,} parameters are frozen. " if frozen else ""
     table.caption = f"{trained}Multiply-adds of convolutions and dense layers, for one image."

@@ -25,8 +25,8 @@ class OpenSweep(Protocol):
     def note_failure(self, job: int, name: str, reason: str, log_file: str) -> None:
         """Keep what went wrong with a job, for the summary and for its record."""
 
-    def end(self, state: State | None = None) -> None:
-        """Close the sweep's record and say what came out; once."""
+    def end(self, state: State | None = None) -> State:
+        """Close the sweep's record, say what came out, and return how the sweep ended."""
 
 
 _sweeps: list[OpenSweep] = []

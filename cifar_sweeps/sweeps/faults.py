@@ -2,13 +2,18 @@
 
 import errno
 import os
+import signal
 import sys
+import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
 
-from cifar_sweeps.errors import CifarSweepsError, ConfigError
+from cifar_sweeps.errors import CifarSweepsError, ConfigError, in_one_line
 from cifar_sweeps.faults import is_of_composition, translated
 from cifar_sweeps.sweeps import current
+from cifar_sweeps.tracking.record import State
 
 FULL_ERROR = "HYDRA_FULL_ERROR"
 _UNWRITABLE = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.ENOTDIR, errno.EEXIST})
@@ -37,19 +42,51 @@ def told_clearly(entry: Callable[[], object]) -> int:
     full = os.environ.get(FULL_ERROR) == "1"
     os.environ[FULL_ERROR] = "1"  # otherwise Hydra prints the fault its own way and exits by itself
     status = 0
-    try:
-        entry()
-    except (Exception, KeyboardInterrupt, Refused) as error:  # noqa: BLE001 (the last door: everything is told here)
-        status = _status(error)
-        if status:
-            sys.stderr.write(traceback.format_exc() if full else _in_words(error))
-    finally:
-        if not full:
-            del os.environ[FULL_ERROR]
-        sweep = current.sweep()
-        if sweep is not None:  # Hydra ends a sweep only if all went well
-            sweep.end("KILLED" if status in (INTERRUPTED, TERMINATED) else "FAILED")
+    with signals_interrupt():
+        try:
+            entry()
+        except (Exception, KeyboardInterrupt, Refused) as error:  # noqa: BLE001 (the last door: all is told here)
+            status = _status(error)
+            if status:
+                sys.stderr.write(traceback.format_exc() if full else _in_words(error))
+        finally:
+            if not full:
+                del os.environ[FULL_ERROR]
+            status = _end_sweep(status) or status
     return status
+
+
+def _end_sweep(status: int) -> int:
+    """Close the sweep that has begun, if any, and return 1 if it could not be, or did not finish."""
+    sweep = current.sweep()
+    if sweep is None:
+        return 0
+    state: State | None = "KILLED" if status in (INTERRUPTED, TERMINATED) else "FAILED" if status else None
+    try:
+        return 0 if sweep.end(state) == "FINISHED" or status else 1
+    except Exception as error:  # noqa: BLE001 (a store that has gone away must not hide what else is told)
+        sys.stderr.write(f"TrackingError: the sweep's record could not be closed: {in_one_line(error)}\n")
+        return status or 1
+
+
+@contextmanager
+def signals_interrupt() -> Iterator[None]:
+    """Let SIGTERM, and a terminal that goes away, stop the command as Ctrl-C does; a second signal changes nothing."""
+
+    def stop(number: int, _: FrameType | None) -> None:
+        for each in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+            signal.signal(each, signal.SIG_IGN)  # the first one is being dealt with
+        raise KeyboardInterrupt if number == signal.SIGINT else Terminated
+
+    if threading.current_thread() is not threading.main_thread():  # only there can handlers be set
+        yield
+        return
+    before = {each: signal.signal(each, stop) for each in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
 
 
 def _status(error: BaseException) -> int:

@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from cifar_sweeps.config import parse
-from cifar_sweeps.errors import CifarSweepsError
+from cifar_sweeps.errors import CifarSweepsError, ConfigError
 from cifar_sweeps.run import run
 from cifar_sweeps.sweeps import current, sweep_file
 from cifar_sweeps.sweeps.faults import Refused
@@ -43,6 +43,8 @@ def _job(cfg: DictConfig, hydra: HydraConf) -> float | None:
     overrides = [str(override) for override in hydra.overrides.task]
     folder = Path(hydra.runtime.output_dir)
     name, tags, parent = _single_name(hydra), {}, None
+    if config.sweep.dry_run:
+        raise ConfigError("sweep.dry_run=true: shows the jobs of a sweep; add -m or study=NAME, or leave it out")
     if hydra.mode == RunMode.MULTIRUN:
         sweep = sweep_file.read(Path(hydra.sweep.dir))
         name = sweep_file.short_name(overrides, sweep.swept) or name

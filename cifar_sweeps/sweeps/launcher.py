@@ -2,11 +2,9 @@
 
 import concurrent.futures
 import signal
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from multiprocessing.context import BaseContext
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import cloudpickle
@@ -21,7 +19,7 @@ from cifar_sweeps.cores import Share, available_cores, share_cores
 from cifar_sweeps.errors import CifarSweepsError, ConfigError, in_one_line
 from cifar_sweeps.sweeps import current, fork_server, worker
 from cifar_sweeps.sweeps.dry_run import print_plan
-from cifar_sweeps.sweeps.faults import Refused, Terminated
+from cifar_sweeps.sweeps.faults import Refused
 from cifar_sweeps.sweeps.news import NewsDesk
 from cifar_sweeps.sweeps.plan import PlannedJob, plan
 from cifar_sweeps.sweeps.progress import JobProgress, SweepProgress
@@ -119,7 +117,7 @@ class _Launch:
         waiting = list(self._jobs)
         running: dict[concurrent.futures.Future[worker.Outcome], PlannedJob] = {}
         try:
-            with _sigterm_interrupts(), self._progress:
+            with self._progress:
                 while waiting or running:
                     while waiting and len(running) < self._share.jobs:
                         job = waiting.pop(0)
@@ -149,7 +147,7 @@ class _Launch:
             outcome, value = future.result()
         except ProcessExpired as expired:
             outcome, value = "failed", _how_it_died(expired.exitcode)
-        except Exception as error:  # noqa: BLE001 (whatever went wrong around a job is that job's failure)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 (whatever went wrong around a job is its failure)
             outcome, value = "failed", in_one_line(error)
         if outcome == "finished":
             self._progress.ended(job.number, "finished")
@@ -176,17 +174,3 @@ def _how_it_died(exit_code: int | None) -> str:
         hint = "; the system does so when memory runs out" if name == "SIGKILL" else ""
         return f"its process was killed by {name}{hint}"
     return f"its process ended with status {exit_code}"
-
-
-@contextmanager
-def _sigterm_interrupts() -> Iterator[None]:
-    """Let SIGTERM stop a sweep as Ctrl-C does."""
-
-    def stop(_: int, __: FrameType | None) -> None:
-        raise Terminated
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

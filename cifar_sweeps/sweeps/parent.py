@@ -1,5 +1,6 @@
 """The sweep itself: a Hydra callback that opens its record before the first job, and says at its end what came out."""
 
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,10 +9,11 @@ from typing import Any
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.experimental.callback import Callback
+from mlflow.exceptions import MlflowException
 from omegaconf import DictConfig
 from rich.console import Console
 
-from cifar_sweeps.errors import CifarSweepsError, in_one_line
+from cifar_sweeps.errors import CifarSweepsError, ConfigError, in_one_line
 from cifar_sweeps.sweeps import current
 from cifar_sweeps.sweeps.faults import Refused
 from cifar_sweeps.sweeps.links import UI_ADDRESS, compare_link, ui_command
@@ -62,6 +64,10 @@ class SweepParent(Callback):
         if config.hydra.launcher.get("_target_") != _LAUNCHER:
             # Ours opens the sweep when all jobs have been checked; another launcher does not know of it.
             try:
+                if config.sweep.dry_run:
+                    raise ConfigError(
+                        "sweep.dry_run=true: is done by hydra/launcher=local alone; leave the launcher out"
+                    )
                 self.open()
             except CifarSweepsError as fault:
                 raise Refused(fault) from fault
@@ -73,10 +79,6 @@ class SweepParent(Callback):
             log_file = Path(hydra.runtime.output_dir, "run.log")
             name = " ".join(job_return.overrides or ())
             self.note_failure(int(hydra.job.num), name, in_one_line(job_return._return_value), str(log_file))
-
-    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:  # noqa: ANN401
-        """All jobs have run."""
-        self.end()
 
     def open(self, tags: Mapping[str, str] | None = None) -> None:
         """Make the store, the experiment and the parent run, and write the sweep's file; once.
@@ -106,23 +108,34 @@ class SweepParent(Callback):
     def note_failure(self, job: int, name: str, reason: str, log_file: str) -> None:
         """Keep a failure for the summary, and set the job's run, if it still stands as RUNNING, to FAILED."""
         self._failures.append(Failure(job, name, reason, log_file))
-        for child in self._children():
-            if child.state == "RUNNING" and child.tag("job") == str(job):
-                self._close_child(child, "FAILED", reason)
+        try:
+            for child in self._children():
+                if child.state == "RUNNING" and child.tag("job") == str(job):
+                    self._close_child(child, "FAILED", reason)
+        except MlflowException as error:  # the other jobs go on; the sweep's end tries again
+            sys.stderr.write(f"The store does not take job {job}'s failure: {in_one_line(error)}\n")
 
-    def end(self, state: State | None = None) -> None:
-        """Close the parent run, FINISHED only if all of its jobs are, and print table, failures and links; once."""
+    def end(self, state: State | None = None) -> State:
+        """Close the parent run, FINISHED only if all of its jobs are, and print table, failures and links; once.
+
+        Called by the command rather than by Hydra, which tells a callback of a good end alone.
+        """
         current.sweep_ended(self)
         if not self._is_open:
-            return
+            return state or "FINISHED"
         for child in self._children():
             if child.state == "RUNNING":
-                self._close_child(child, "KILLED", "the sweep was stopped")
+                known = next((failure for failure in self._failures if str(failure.job) == child.tag("job")), None)
+                if known is not None:
+                    self._close_child(child, "FAILED", known.reason)
+                else:
+                    self._close_child(child, "KILLED", "the sweep was stopped")
         children = self._children()
-        bad = max(len(self._failures), sum(child.state != "FINISHED" for child in children))
-        reason = f"{bad} of its runs did not finish" if bad else ""
-        self._record.close(state or ("FAILED" if bad else "FINISHED"), reason)
+        bad = bool(self._failures) or any(child.state != "FINISHED" for child in children)
+        outcome: State = state or ("FAILED" if bad else "FINISHED")
+        self._record.close(outcome, "" if outcome == "FINISHED" else "not all of its runs finished")
         self._print(children)
+        return outcome
 
     def _children(self) -> list[KnownRun]:
         if self._store is None or self._record.run_id is None:

@@ -72,11 +72,21 @@ def _planned(
         node.hydra.job.id = str(number)
         node.hydra.job.num = number
     config = parse(_without_hydra(node))
+    _refuse_leaving(master, config)
     resolve_precision(config.trainer.precision, resolve_device(config.trainer.device))
     summary = build.check(config)
     images = _images(config, data)
     check_data(config, summary, images)
     return PlannedJob(number, tuple(overrides), short_name(overrides, swept) or f"job {number}", node, config, summary)
+
+
+def _refuse_leaving(master: DictConfig, config: RunConfig) -> None:
+    """Refuse a job that would be recorded elsewhere than its sweep."""
+    there = (master.study_name, master.outputs, master.tracking.backend, master.tracking.uri)
+    if (config.study_name, config.outputs, config.tracking.backend, config.tracking.uri) != there:
+        raise ConfigError(
+            "study_name, outputs and tracking: are a sweep's own and cannot be swept; start a sweep for each"
+        )
 
 
 def _without_hydra(node: DictConfig) -> DictConfig:

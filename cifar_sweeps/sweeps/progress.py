@@ -119,7 +119,7 @@ class SweepProgress:
         keys = {split_name(job.name)[0] for job in self.jobs}
         self._same_keys = len(keys) == 1
         title = " / ".join(keys.pop()) if self._same_keys else "values"
-        table.add_column(title, ratio=1, overflow="ellipsis", no_wrap=True)
+        table.add_column(Text(title), ratio=1, overflow="ellipsis", no_wrap=True)
         for title in ("epoch", "loss", "val acc", "left"):
             table.add_column(title, justify="right", no_wrap=True)
         table.add_column("state", no_wrap=True)

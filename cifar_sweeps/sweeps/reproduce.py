@@ -1,5 +1,6 @@
 """One run again, from what the store has of it, and whether it came out the same."""
 
+import logging
 import math
 import shlex
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from cifar_sweeps.errors import TrackingError
 from cifar_sweeps.run import Result, run
 from cifar_sweeps.sweeps.records import open_record
 from cifar_sweeps.tracking.store import KnownRun, Store
-from cifar_sweeps.watching import TerminalWatcher
+from cifar_sweeps.watching import LogWatcher, TerminalWatcher, Watchers
 
 COMPARED = ("train/loss", "train/accuracy", "val/loss", "val/accuracy")
 
@@ -46,23 +47,34 @@ def reproduce(known: KnownRun, store: Store, console: Console) -> tuple[Result, 
     Raises ConfigError if the config is no longer understood, and what the run raises.
     """
     overrides = overrides_of(known)
+    if not store.history(known.run_id, COMPARED[0]):
+        raise TrackingError(
+            f"{known.run_id} ({known.name}): has no epochs on record to compare with; --show prints how"
+        )
     config = compose([*overrides, f"outputs={shlex.quote(str(store.outputs))}"])
     folder = Path(config.outputs) / "runs" / datetime.now().strftime("%Y-%m-%d_%H-%M-%S-%f")
     name = f"{known.name} again"
+    folder.mkdir(parents=True)
+    log_file = logging.FileHandler(folder / "run.log", encoding="utf-8")
+    logging.getLogger("cifar_sweeps").addHandler(log_file)
+    logging.getLogger("cifar_sweeps").setLevel(logging.INFO)
     result = run(
         config,
         name=name,
         folder=folder,
         open_record=lambda: open_record(config, name, overrides, folder, {"reproduces": known.run_id}),
-        watcher=TerminalWatcher(console),
+        watcher=Watchers(LogWatcher(), TerminalWatcher(console)),
     )
     repeated = {
-        (metric, epoch.epoch): epoch.by_name().get(metric, math.nan) for epoch in result.history for metric in COMPARED
+        (metric, epoch.epoch): value
+        for epoch in result.history
+        for metric, value in epoch.by_name().items()
+        if metric in COMPARED
     }
+    then = {(metric, epoch): value for metric in COMPARED for epoch, value in store.history(known.run_id, metric)}
     differences = [
-        Difference(metric, epoch, value, found)
-        for metric in COMPARED
-        for epoch, value in store.history(known.run_id, metric)
-        if (found := repeated.get((metric, epoch), math.nan)) != value
+        Difference(metric, epoch, then.get((metric, epoch), math.nan), repeated.get((metric, epoch), math.nan))
+        for metric, epoch in sorted(then.keys() | repeated.keys())
+        if then.get((metric, epoch)) != repeated.get((metric, epoch))
     ]
     return result, differences

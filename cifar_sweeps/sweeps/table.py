@@ -24,7 +24,7 @@ def results_table(runs: Sequence[KnownRun]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     keys = {split_name(run.name)[0] for run in runs}
     same = len(keys) == 1  # then the header names them, and a row has their values alone
-    table.add_column(" / ".join(keys.pop()) if same else "run", overflow="fold")
+    table.add_column(Text(" / ".join(keys.pop()) if same else "run"), overflow="fold")
     for title in _COLUMNS:
         table.add_column(title, justify="right")
     table.add_column("state")

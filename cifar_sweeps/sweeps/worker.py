@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import threading
+import traceback
 from pathlib import Path
 
 import cloudpickle
@@ -27,13 +28,17 @@ def work(payload: bytes, log_file: str, address: str, job: int) -> Outcome:
     setup_globals()
     Singleton.set_state(singletons)
     current.set_watcher(NewsWatcher(address, job))
-    done = run_job(
-        hydra_context=hydra_context,
-        config=config,
-        task_function=task_function,
-        job_dir_key="hydra.sweep.dir",
-        job_subdir_key="hydra.sweep.subdir",
-    )
+    try:
+        done = run_job(
+            hydra_context=hydra_context,
+            config=config,
+            task_function=task_function,
+            job_dir_key="hydra.sweep.dir",
+            job_subdir_key="hydra.sweep.subdir",
+        )
+    except BaseException as error:  # noqa: BLE001 (sys.exit in a job must not end the sweep)
+        traceback.print_exc()
+        return "failed", in_one_line(error)
     if done.status == JobStatus.COMPLETED:
         return "finished", done.return_value
     return "failed", in_one_line(done._return_value)

@@ -91,6 +91,8 @@ def save(path: Path, payload: Mapping[str, Any]) -> None:
         with whole_file(path) as file:
             torch.save(payload, file)
     except (OSError, RuntimeError) as error:  # torch's zip writer turns a full disk into a RuntimeError
+        if isinstance(error.__context__, KeyboardInterrupt):  # and an interrupt, too
+            raise error.__context__ from None
         raise TrainingError(f"{path}: cannot be written ({error}); make room, or set outputs=FOLDER") from error
 
 

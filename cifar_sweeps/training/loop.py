@@ -68,9 +68,11 @@ def fit(
             torch.manual_seed(derive_seed(seed, "dropout", epoch))
             train = _train_epoch(model, batches, optimizer, schedule, epoch, precision, on_step)
             validation = None if val_batches is None else _validate(model, val_batches, precision, epoch, len(batches))
-            if validation is not None:
-                schedule.observe(validation.loss)
-            yield _metrics(epoch, first_lr, train, validation, optimizer.penalty())
+            metrics = _metrics(epoch, first_lr, train, validation, optimizer.penalty())
+            watched = metrics.val_loss if metrics.val_objective is None else metrics.val_objective
+            if watched is not None:
+                schedule.observe(watched)  # with the penalty, as Keras' val_loss has it
+            yield metrics
 
     return train_epochs()
 

@@ -73,9 +73,9 @@ def waiting_sweep(outputs, tmp_path):
 
 @pytest.fixture(scope="module")
 def bad_day(tmp_path_factory):
-    """Six jobs, of which one is killed, one raises, one leaves, one uses up its memory, and one diverges."""
+    """Seven jobs: one is killed, two end their process, one raises, one uses up its memory, and one diverges."""
     outputs = tmp_path_factory.mktemp("outputs")
-    deeds = "model.deed=none,kill,throw,leave,allocate,diverge"
+    deeds = "model.deed=kill,quit,throw,leave,allocate,diverge,none"
     done = cifar_train("-m", *MISBEHAVING, deeds, CIFAR_SWEEPS_OUTPUTS=str(outputs), **ALLOWED)
     return done, *runs_of(outputs), outputs
 
@@ -94,6 +94,7 @@ def test_the_good_job_finishes_and_the_sweep_fails(bad_day):
         ("kill", "its process was killed by SIGKILL"),
         ("throw", "ValueError: a bad day"),
         ("leave", "its process ended with status 3"),
+        ("quit", "SystemExit: 7"),
         ("allocate", "out of memory"),
         ("diverge", "the loss is nan at epoch 1, step 1"),
     ],
@@ -134,6 +135,24 @@ def test_an_interrupt_stops_the_jobs_and_leaves_none_running(waiting_sweep, outp
     assert [run.info.status for run in children.values()] == ["KILLED"] * 2
     assert printed.count("killed") >= 2  # in the table
     wait_until(lambda: not alive_in_session(waiting_sweep.pid), seconds=10)
+
+
+@pytest.mark.parametrize(
+    ("signal_number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 143)], ids=str
+)
+def test_an_interrupted_single_run_is_recorded_as_killed(outputs, tmp_path, signal_number, status):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "cifar_sweeps", *MISBEHAVING, "model.deed=wait"],
+        env={**os.environ, **ALLOWED, "MISBEHAVING_FOLDER": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    wait_until(lambda: any(tmp_path.iterdir()))
+    process.send_signal(signal_number)
+    process.communicate(timeout=30)
+    assert process.returncode == status
+    run, _ = runs_of(outputs)
+    assert run.info.status == "KILLED"
 
 
 def test_when_the_command_is_killed_its_jobs_end_too(waiting_sweep):
