@@ -44,6 +44,13 @@ def test_the_mean_colour_does_not_tell_the_class(folder):
     assert (nearest == data.test.labels).float().mean() < 0.25
 
 
+@pytest.mark.parametrize("shape", synthetic._SHAPES.values(), ids=list(synthetic._SHAPES))
+def test_every_class_looks_the_same_in_a_mirror(shape):
+    across = np.linspace(-0.99, 0.99, 64, dtype=np.float32)
+    u, v = np.meshgrid(across, across)
+    assert np.allclose(shape(u, v), shape(-u, v), atol=1e-5)
+
+
 def test_the_second_load_draws_nothing(folder, monkeypatch):
     first = load_synthetic(cache=folder, seed=5, **SMALL)
     monkeypatch.setattr(synthetic, "_side", None)

@@ -188,7 +188,7 @@ def test_the_data_set_is_an_input_of_the_run(sweep):
         (given,) = run.inputs.dataset_inputs
         tags = {tag.key: tag.value for tag in given.tags}
         assert tags.pop("mlflow.data.context") == "training"
-        assert tags == {"num_images.training": "160", "num_images.validation": "40", "num_images.test": "60"}
+        assert tags == {"num_images.training": "150", "num_images.validation": "50", "num_images.test": "60"}
         assert json.loads(given.dataset.profile)["num_classes"] == 10
         assert given.dataset.digest == run.data.tags["cifar_sweeps.data_fingerprint"]
 
