@@ -135,6 +135,8 @@ def test_a_run_is_found_by_name_logged_and_reproduced(typed):
     again = typed(cli.main, "reproduce", name)
     assert again.status == 0, again.err
     assert "in all 2 epochs, bit for bit" in again.out
+    assert "epoch 2/2" in typed(cli.main, "logs", f"{name} again").out
+    assert again.err == ""
 
 
 def test_the_tracking_address_of_the_environment_is_respected(typed, outputs, tmp_path, monkeypatch):

@@ -3,6 +3,8 @@
 import logging
 import math
 import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -55,16 +57,14 @@ def reproduce(known: KnownRun, store: Store, console: Console) -> tuple[Result, 
     folder = Path(config.outputs) / "runs" / datetime.now().strftime("%Y-%m-%d_%H-%M-%S-%f")
     name = f"{known.name} again"
     folder.mkdir(parents=True)
-    log_file = logging.FileHandler(folder / "run.log", encoding="utf-8")
-    logging.getLogger("cifar_sweeps").addHandler(log_file)
-    logging.getLogger("cifar_sweeps").setLevel(logging.INFO)
-    result = run(
-        config,
-        name=name,
-        folder=folder,
-        open_record=lambda: open_record(config, name, overrides, folder, {"reproduces": known.run_id}),
-        watcher=Watchers(LogWatcher(), TerminalWatcher(console)),
-    )
+    with _logged_into(folder / "run.log"):
+        result = run(
+            config,
+            name=name,
+            folder=folder,
+            open_record=lambda: open_record(config, name, overrides, folder, {"reproduces": known.run_id}),
+            watcher=Watchers(LogWatcher(), TerminalWatcher(console)),
+        )
     repeated = {
         (metric, epoch.epoch): value
         for epoch in result.history
@@ -78,3 +78,21 @@ def reproduce(known: KnownRun, store: Store, console: Console) -> tuple[Result, 
         if then.get((metric, epoch)) != repeated.get((metric, epoch))
     ]
     return result, differences
+
+
+@contextmanager
+def _logged_into(path: Path) -> Iterator[None]:
+    """Write this project's log into a file and nowhere else: what `cifar-train` has Hydra do."""
+    ours, file = logging.getLogger("cifar_sweeps"), logging.FileHandler(path, encoding="utf-8")
+    file.setFormatter(logging.Formatter("[%(asctime)s][%(levelname)s] %(message)s"))
+    level, propagates = ours.level, ours.propagate
+    ours.addHandler(file)
+    ours.setLevel(logging.INFO)
+    ours.propagate = False
+    try:
+        yield
+    finally:
+        ours.removeHandler(file)
+        file.close()
+        ours.setLevel(level)
+        ours.propagate = propagates
