@@ -4,6 +4,7 @@ Hydra accepts launchers only from this namespace, imports this module at every s
 light; the work is in `cifar_sweeps.sweeps.launcher`.
 """
 
+import sys
 from collections.abc import Sequence
 
 from hydra.core.utils import JobReturn
@@ -32,6 +33,8 @@ class LocalLauncher(Launcher):
 
         assert self._setup is not None
         context, task_function, config = self._setup
+        sys.stdout.write(f"Checking {len(job_overrides)} job{'s' if len(job_overrides) > 1 else ''} …\n")
+        sys.stdout.flush()  # the imports below take seconds, on a cold disk many
         # The server imports torch while the next line does so here.
         processes = None if config.sweep.dry_run else fork_server.start(config.analysis.log_model)
         from cifar_sweeps.sweeps.launcher import launch

@@ -1,12 +1,13 @@
 import os
-
-os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported: tests share the machine
-
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported: tests share the machine
+for _name in ("CIFAR_SWEEPS_MAKE", "HYDRA_FULL_ERROR", "MLFLOW_TRACKING_URI"):
+    os.environ.pop(_name, None)  # what the developer has set is none of the tests' business
 
 TINY = (
     "data.source.train_images=200",
@@ -22,10 +23,8 @@ TINY = (
 
 @pytest.fixture(autouse=True)
 def _own_outputs(tmp_path_factory, monkeypatch):
-    """No test writes into the checkout, meets another's store, or reaches a store that the developer has set."""
+    """No test writes into the checkout, or meets another's store."""
     monkeypatch.setenv("CIFAR_SWEEPS_OUTPUTS", str(tmp_path_factory.mktemp("outputs")))
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
 
 
 @pytest.fixture

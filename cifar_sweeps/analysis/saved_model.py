@@ -17,12 +17,14 @@ import numpy.typing as npt
 import torch
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModelOutput, LoggedModelStatus
+from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
 from mlflow.types import Schema, TensorSpec
 from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
 from torch import Tensor, nn
 
 MODEL_NAME = "model"
+_TRIES = 5
 
 
 class ServableClassifier(nn.Module):
@@ -119,7 +121,15 @@ def log_dataset(
     # One input: MLflow keeps a data set's first context alone.
     tags = [InputTag(MLFLOW_DATASET_CONTEXT, "training")]
     tags += [InputTag(f"num_images.{side}", str(count)) for side, count in images.items()]
-    client.log_inputs(run_id, [DatasetInput(dataset, tags)])
+    for attempt in range(_TRIES):
+        try:
+            client.log_inputs(run_id, [DatasetInput(dataset, tags)])
+            return
+        except MlflowException as error:
+            # MLflow looks whether the data set is known and then adds it: of jobs that do so at once, one is refused,
+            # and finds it known the next time.
+            if "IntegrityError" not in str(error) or attempt == _TRIES - 1:
+                raise
 
 
 def _signature(image_shape: tuple[int, ...], num_classes: int) -> ModelSignature:

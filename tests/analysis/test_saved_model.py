@@ -1,11 +1,13 @@
 import json
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import mlflow
 import numpy as np
 import pytest
 import torch
 from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
 from torch import nn
 
 from cifar_sweeps.analysis.saved_model import ServableClassifier, log_dataset, log_model
@@ -179,3 +181,25 @@ def test_runs_that_split_the_same_data_differently_each_say_how(store):
         (entry,) = client.get_run(run_id).inputs.dataset_inputs
         tags = {tag.key: tag.value for tag in entry.tags}
         assert tags == {"mlflow.data.context": "training", "num_images.training": str(count)}
+
+
+def test_jobs_that_name_a_new_data_set_at_once_are_all_recorded(store):
+    client, experiment = store
+    runs = [client.create_run(experiment).info.run_id for _ in range(8)]
+
+    def log(run_id):
+        log_dataset(client, run_id, name="new", fingerprint="8910", source="/x", images={"training": 9}, num_classes=10)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(log, runs))
+
+    assert all(len(client.get_run(run_id).inputs.dataset_inputs) == 1 for run_id in runs)
+
+
+def test_a_refusal_for_another_reason_is_raised(monkeypatch):
+    class Refusing:
+        def log_inputs(self, *_):
+            raise MlflowException("no such run")
+
+    with pytest.raises(MlflowException, match="no such run"):
+        log_dataset(Refusing(), "x", name="x", fingerprint="1", source="/x", images={}, num_classes=10)
