@@ -39,9 +39,11 @@ def ui(
     port: Annotated[int, typer.Option(help="where the page is served on this machine")] = 5000,
 ) -> None:
     """Open the MLflow page of the runs in this folder's outputs, on 127.0.0.1 alone. Ctrl-C ends it."""
+    from cifar_sweeps.sweeps.faults import signals_interrupt
     from cifar_sweeps.tracking.server import serve
 
-    serve(Path(os.environ.get("CIFAR_SWEEPS_OUTPUTS", "outputs")), port)
+    with signals_interrupt():
+        serve(Path(os.environ.get("CIFAR_SWEEPS_OUTPUTS", "outputs")), port)
 
 
 @app.command()
@@ -80,9 +82,11 @@ def reproduce(
     if show:
         return
     with signals_interrupt():
-        result, differences = repeat(known, store, Console(highlight=False))
+        differences = repeat(known, store, Console(highlight=False))
     if not differences:
-        typer.echo(f"Identical to {known.name} ({known.run_id[:8]}) in all {len(result.history)} epochs, bit for bit.")
+        epochs = len(store.history(known.run_id, "train/loss"))
+        ended = "" if known.state == "FINISHED" else f" that are on record ({known.state.lower()} then)"
+        typer.echo(f"Identical to {known.name} ({known.run_id[:8]}) in all {epochs} epochs{ended}, bit for bit.")
         return
     first = min(differences, key=lambda difference: difference.epoch)
     typer.echo(

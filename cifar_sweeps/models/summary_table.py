@@ -12,7 +12,7 @@ def summary_table(summary: Summary) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_footer=True, padding=(0, 1, 0, 0))
     table.add_column("layer", footer="total", overflow="fold")
     table.add_column("type")
-    table.add_column("output shape")
+    table.add_column("output")
     table.add_column("parameters", footer=f"{summary.parameters:,}", justify="right")
     table.add_column("multiply-adds", footer=f"{summary.multiply_adds:,}", justify="right")
     for layer in summary.layers:
@@ -22,4 +22,5 @@ def summary_table(summary: Summary) -> Table:
     frozen = summary.parameters - summary.trainable
     trained = f"{frozen:,} parameters are frozen. " if frozen else ""
     table.caption = f"{trained}Multiply-adds of convolutions and dense layers, for one image."
+    table.caption_justify = "left"
     return table

@@ -66,9 +66,11 @@ def launch(
             raise Refused(None)
         share = _share(jobs, at_once)
         sweep.open({"n_jobs": str(share.jobs), "threads": str(share.threads)})
-    except CifarSweepsError as fault:
+    except BaseException as error:
         fork_server.stop()
-        raise Refused(fault) from fault
+        if isinstance(error, CifarSweepsError):
+            raise Refused(error) from error
+        raise
     return _Launch(hydra_context, task_function, jobs, share, sweep, processes).run()
 
 

@@ -1,5 +1,6 @@
 """The sweep itself: a Hydra callback that opens its record before the first job, and says at its end what came out."""
 
+import contextlib
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -122,6 +123,7 @@ class SweepParent(Callback):
         """
         current.sweep_ended(self)
         if not self._is_open:
+            self._remove_folder()
             return state or "FINISHED"
         for child in self._children():
             if child.state == "RUNNING":
@@ -136,6 +138,12 @@ class SweepParent(Callback):
         self._record.close(outcome, "" if outcome == "FINISHED" else "not all of its runs finished")
         self._print(children)
         return outcome
+
+    def _remove_folder(self) -> None:
+        """Remove what Hydra made for a sweep of which no job has begun."""
+        with contextlib.suppress(OSError):  # another launcher's files are its own
+            (self._folder / "multirun.yaml").unlink()
+            self._folder.rmdir()
 
     def _children(self) -> list[KnownRun]:
         if self._store is None or self._record.run_id is None:

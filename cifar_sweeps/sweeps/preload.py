@@ -6,13 +6,16 @@ there (any more) costs each job the time to import it, and nothing else.
 
 import contextlib
 import importlib
+import signal
 from collections.abc import Iterable
+
+signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the server too, and is none of its business
 
 # All of the package that a job will meet, what its pickles name included: an edit of the source while a sweep runs is
 # then none of its business.
-import cifar_sweeps.sweeps.job
-import cifar_sweeps.sweeps.parent
-import cifar_sweeps.sweeps.worker  # noqa: F401
+import cifar_sweeps.sweeps.job  # noqa: E402
+import cifar_sweeps.sweeps.parent  # noqa: E402
+import cifar_sweeps.sweeps.worker  # noqa: E402, F401
 
 _FOR_ANY_RUN = (
     "alembic.command",

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from cifar_sweeps.compose import compose
 from cifar_sweeps.errors import TrackingError
-from cifar_sweeps.run import Result, run
+from cifar_sweeps.run import run
 from cifar_sweeps.sweeps.records import open_record
 from cifar_sweeps.tracking.store import KnownRun, Store
 from cifar_sweeps.watching import LogWatcher, TerminalWatcher, Watchers
@@ -43,8 +43,8 @@ def overrides_of(known: KnownRun) -> list[str]:
     return [*shlex.split(recorded), f"trainer.threads={threads}", f"trainer.precision={precision}"]
 
 
-def reproduce(known: KnownRun, store: Store, console: Console) -> tuple[Result, list[Difference]]:
-    """Train the run again as a run of its own, and return it with the epochs' figures that are not the same.
+def reproduce(known: KnownRun, store: Store, console: Console) -> list[Difference]:
+    """Train the run again as a run of its own, and return the figures of recorded epochs that are not the same.
 
     Raises ConfigError if the config is no longer understood, and what the run raises.
     """
@@ -72,12 +72,12 @@ def reproduce(known: KnownRun, store: Store, console: Console) -> tuple[Result, 
         if metric in COMPARED
     }
     then = {(metric, epoch): value for metric in COMPARED for epoch, value in store.history(known.run_id, metric)}
-    differences = [
+    recorded_epochs = max(epoch for _, epoch in then)  # a run that was stopped has fewer than its repetition
+    return [
         Difference(metric, epoch, then.get((metric, epoch), math.nan), repeated.get((metric, epoch), math.nan))
         for metric, epoch in sorted(then.keys() | repeated.keys())
-        if then.get((metric, epoch)) != repeated.get((metric, epoch))
+        if epoch <= recorded_epochs and then.get((metric, epoch)) != repeated.get((metric, epoch))
     ]
-    return result, differences
 
 
 @contextmanager

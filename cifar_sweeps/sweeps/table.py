@@ -12,7 +12,7 @@ from cifar_sweeps.tracking.store import KnownRun
 _COLUMNS = {
     "best val": "best/val_accuracy",
     "at": "best/epoch",
-    "val": "final/val_accuracy",
+    "val": "val/accuracy",
     "train": "train/accuracy",
     "test": "test/accuracy",
     "s/epoch": "epoch_seconds",

@@ -1,9 +1,12 @@
 """The MLflow page over the embedded store."""
 
+import contextlib
 import os
+import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from cifar_sweeps.errors import TrackingError
@@ -24,19 +27,39 @@ def serve(outputs: Path, port: int) -> None:
         )
     store = Store(tracking_uri(None, outputs), outputs)
     store.check_exists()
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        if probe.connect_ex((HOST, port)) == 0:
-            raise TrackingError(
-                f"--port={port}: something is already served there; choose another, e.g. --port={port + 1}"
-            )
-    sys.stdout.write(f"MLflow is at http://{HOST}:{port}/#/experiments (Ctrl-C ends it)\n")
-    sys.stdout.flush()
+    if _answers(port):
+        raise TrackingError(f"--port={port}: something is already served there; choose another, e.g. --port={port + 1}")
     command = [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1"]
     artifacts = (outputs.absolute() / "artifacts").as_uri()
     where = ["--backend-store-uri", store.uri, "--default-artifact-root", artifacts]
-    server = subprocess.Popen([*command, *where])
+    log_file = outputs / "mlflow-ui.log"
+    _say(f"Starting MLflow (it takes some seconds; its log: {log_file}) …")
+    with log_file.open("ab") as log:
+        # A session of its own: one signal then ends it with all its workers, and Ctrl-C reaches us alone.
+        server = subprocess.Popen([*command, *where], stdout=log, stderr=log, start_new_session=True)
     try:
-        server.wait()
+        while server.poll() is None and not _answers(port):
+            time.sleep(0.2)
+        if server.poll() is None:
+            _say(f"MLflow is at http://{HOST}:{port}/#/experiments (Ctrl-C ends it)")
+        if server.wait() != 0:
+            raise TrackingError(f"MLflow's server ended by itself; see {log_file}")
     except KeyboardInterrupt:
-        server.terminate()
-        server.wait()
+        _say("")
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(server.pid, signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            server.wait(timeout=5)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(server.pid, signal.SIGKILL)  # what did not heed it
+
+
+def _answers(port: int) -> bool:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        return probe.connect_ex((HOST, port)) == 0
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
