@@ -16,11 +16,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from cifar_sweeps.config import RunConfig, Target, did_you_mean
+from cifar_sweeps.config import RunConfig
 from cifar_sweeps.data.images import ImageData
 from cifar_sweeps.errors import CifarSweepsError, ConfigError
 from cifar_sweeps.models.parameters import conv_kernels, decayed_weights
 from cifar_sweeps.models.summary import Summary, summarise
+from cifar_sweeps.schema import Target, did_you_mean
 from cifar_sweeps.training.optim import Stepper, make_optimizer
 from cifar_sweeps.training.schedules import Schedule
 

@@ -6,23 +6,19 @@ are only checked for their shape; `cifar_sweeps.build` knows what their targets 
 """
 
 import dataclasses
-import difflib
 import hashlib
 import json
 import math
-import types
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from cifar_sweeps.errors import ConfigError
-
-Target = dict[str, Any]
-"""A node that is built: ``_target_`` and the arguments for it, as plain Python values."""
+from cifar_sweeps.schema import Target, fits, shape_faults, typed
 
 Rates = float | list[float]
 """A scalar for all blocks, or one value a block."""
@@ -132,7 +128,7 @@ class RunConfig:
     tracking: Tracking
     analysis: Analysis
     sweep: Sweep
-    published: dict[str, Any] = field(default_factory=dict)
+    published: dict[str, object] = field(default_factory=dict)
     assumptions: list[str] = field(default_factory=list)
     plain: dict[str, Any] = field(default_factory=dict, repr=False)
 
@@ -160,12 +156,12 @@ def parse(cfg: DictConfig) -> RunConfig:
         raise ConfigError(f"{error.full_key or 'config'}: {str(error).splitlines()[0]}") from error
     assert isinstance(plain, dict)
     named = {str(key): value for key, value in plain.items()}
-    faults = [*_shape_faults(named, RunConfig, "")]
+    faults = [*shape_faults(named, RunConfig)]
     if not faults:
         faults = [*_value_faults(named)]
     if faults:
         raise ConfigError(faults)
-    config = _typed(named, RunConfig)
+    config = typed(named, RunConfig)
     assert isinstance(config, RunConfig)
     return dataclasses.replace(config, plain=named)
 
@@ -196,86 +192,6 @@ def flat(plain: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
         else:
             pairs[f"{prefix}{key}"] = str(value)
     return pairs
-
-
-def did_you_mean(word: str, allowed: Iterator[str] | list[str] | tuple[str, ...]) -> str:
-    """Return ``; did you mean 'x'?`` for the nearest allowed word, or ``""`` if none is near."""
-    near = difflib.get_close_matches(word, list(allowed), n=1, cutoff=0.6)
-    return f"; did you mean {near[0]!r}?" if near else ""
-
-
-def _shape_faults(node: Mapping[str, Any], schema: type, path: str) -> Iterator[str]:
-    hints = get_type_hints(schema)
-    allowed = [f.name for f in dataclasses.fields(schema) if f.name != "plain"]
-    required = [f.name for f in dataclasses.fields(schema) if _is_required(f)]
-    for key in node:
-        if key not in allowed:
-            where = path.rstrip(".") or "the config"
-            guess = did_you_mean(key, allowed)
-            yield f"{path}{key}: unknown key; {where} has {', '.join(allowed)}{guess}"
-    for key in required:
-        if key not in node:
-            yield f"{path}{key}: missing; give it a value"
-    for key in allowed:
-        if key in node:
-            yield from _type_faults(node[key], hints[key], f"{path}{key}")
-
-
-def _is_required(schema_field: dataclasses.Field[Any]) -> bool:
-    return schema_field.default is dataclasses.MISSING and schema_field.default_factory is dataclasses.MISSING
-
-
-def _type_faults(value: Any, hint: Any, path: str) -> Iterator[str]:  # noqa: ANN401 (any YAML value may arrive)
-    if dataclasses.is_dataclass(hint):
-        if isinstance(value, Mapping):
-            yield from _shape_faults(value, hint, f"{path}.")  # type: ignore[arg-type]
-        else:
-            yield f"{path}={value}: must be a group of keys; choose one of the group's options"
-    elif hint == Target:
-        if not isinstance(value, Mapping):
-            yield f"{path}={value}: must be a group of keys with a _target_; choose one of the group's options"
-        elif not isinstance(value.get("_target_"), str) and path not in {"published"}:
-            yield f"{path}._target_: missing; choose one of the group's options"
-    elif not _fits(value, hint):
-        yield f"{path}={value}: must be {_in_words(hint)}, not {type(value).__name__}"
-
-
-def _fits(value: object, hint: object) -> bool:
-    origin = get_origin(hint)
-    if origin in (Union, types.UnionType):
-        return any(_fits(value, option) for option in get_args(hint))
-    if origin is Literal:
-        return value in get_args(hint) and not isinstance(value, bool)
-    if origin is list:
-        return isinstance(value, list) and all(_fits(entry, get_args(hint)[0]) for entry in value)
-    if origin is dict:
-        return isinstance(value, Mapping)
-    if hint is Any:
-        return True
-    if hint is float:
-        return isinstance(value, int | float) and not isinstance(value, bool)
-    if hint is int:
-        return isinstance(value, int) and not isinstance(value, bool)
-    return isinstance(value, hint) if isinstance(hint, type) else False
-
-
-def _in_words(hint: object) -> str:
-    origin = get_origin(hint)
-    if origin in (Union, types.UnionType):
-        return " or ".join(_in_words(option) for option in get_args(hint))
-    if origin is Literal:
-        return " or ".join(repr(option) for option in get_args(hint))
-    if origin is list:
-        return f"a list ([…] of {_in_words(get_args(hint)[0])})"
-    words = {int: "an integer", float: "a number", str: "a text", bool: "true or false", type(None): "null", Any: "any"}
-    return words.get(hint, str(hint))  # type: ignore[call-overload, no-any-return]
-
-
-def _typed(value: Any, hint: Any) -> Any:  # noqa: ANN401 (follows the schema, whatever it holds)
-    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
-        hints = get_type_hints(hint)
-        return hint(**{key: _typed(entry, hints[key]) for key, entry in value.items()})
-    return float(value) if hint is float else value
 
 
 def _value_faults(plain: Mapping[str, Any]) -> Iterator[str]:
@@ -324,12 +240,12 @@ def _rate_faults(plain: Mapping[str, Any]) -> Iterator[str]:
             if not 0 <= rate < 1:
                 yield f"regularization.dropout.{key}={rates}: {rate} is not a rate; use at least 0 and below 1"
     lr = optimizer.get("lr")
-    if not _fits(lr, float) or not (math.isfinite(lr) and lr > 0):
+    if not fits(lr, float) or not (math.isfinite(lr) and lr > 0):
         yield f"optimizer.lr={lr}: must be a finite number above 0; use e.g. 0.001"
     if optimizer.get("weight_decay"):
         yield (
             f"optimizer.weight_decay={optimizer['weight_decay']}: decay has one home; "
             "use regularization.weight_decay (decoupled) or regularization.l2 (Keras' penalty)"
         )
-    if regularization["weight_decay"] * lr >= 1 if _fits(lr, float) else False:
+    if regularization["weight_decay"] * lr >= 1 if fits(lr, float) else False:
         yield f"regularization.weight_decay={regularization['weight_decay']}: times optimizer.lr={lr} is 1 or more"

@@ -3,7 +3,7 @@
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
-from cifar_sweeps.config import did_you_mean
+from cifar_sweeps.schema import did_you_mean
 
 
 def is_of_composition(error: BaseException) -> bool:
