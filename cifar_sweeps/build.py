@@ -21,6 +21,7 @@ from cifar_sweeps.data.images import ImageData
 from cifar_sweeps.errors import CifarSweepsError, ConfigError
 from cifar_sweeps.models.parameters import conv_kernels, decayed_weights
 from cifar_sweeps.models.summary import Summary, summarise
+from cifar_sweeps.models.weights import Pretrained
 from cifar_sweeps.schema import Target, did_you_mean
 from cifar_sweeps.training.optim import Stepper, make_optimizer
 from cifar_sweeps.training.schedules import Schedule
@@ -44,10 +45,10 @@ def images(config: RunConfig) -> ImageData:
 
 
 def model(config: RunConfig) -> nn.Module:
-    """Build the network, initialised from torch's global generator (seed it first)."""
-    net = build(config.model, "model")
-    if not isinstance(net, nn.Module):
-        raise ConfigError(f"model._target_={config.model['_target_']}: must build a torch.nn.Module")
+    """Build the network, initialised from torch's global generator (seed it first), with its pretrained weights."""
+    net = _structure(config)
+    if isinstance(net, Pretrained):
+        net.load_pretrained()
     return net
 
 
@@ -80,7 +81,7 @@ def stepper(config: RunConfig, net: nn.Module) -> Stepper:
 
 
 def check(config: RunConfig) -> Summary:
-    """Build everything but the data and return the model's summary.
+    """Build everything but the data and return the model's summary. Pretrained weights are fetched if need be.
 
     Raises ConfigError with all faults of all parts.
     """
@@ -91,7 +92,10 @@ def check(config: RunConfig) -> Summary:
         except ConfigError as error:
             faults.extend(error.faults)
     try:
-        summary = describe(config)
+        net = _structure(config)
+        summary = _summary(net, config)
+        if isinstance(net, Pretrained):
+            net.check_pretrained()
     except ConfigError as error:
         raise ConfigError([*error.faults, *faults]) from error
     if faults:
@@ -100,8 +104,18 @@ def check(config: RunConfig) -> Summary:
 
 
 def describe(config: RunConfig) -> Summary:
-    """Return the layers, parameters and multiply-adds of the model that ``config`` names."""
-    net = model(config)
+    """Return the layers, parameters and multiply-adds of the model that ``config`` names; no weights are read."""
+    return _summary(_structure(config), config)
+
+
+def _structure(config: RunConfig) -> nn.Module:
+    net = build(config.model, "model")
+    if not isinstance(net, nn.Module):
+        raise ConfigError(f"model._target_={config.model['_target_']}: must build a torch.nn.Module")
+    return net
+
+
+def _summary(net: nn.Module, config: RunConfig) -> Summary:
     size = config.data.image_size
     try:
         return summarise(net, (3, size, size))
@@ -224,7 +238,13 @@ def _check_optimizer(config: RunConfig) -> None:
 
 
 def _check_schedule(config: RunConfig) -> None:
-    if schedule(config).needs_validation and not config.validates:
+    follows = schedule(config).needs_validation
+    if follows and config.data.split == "test":
+        raise ConfigError(
+            "lr_schedule: follows the validation loss, which data.split=test takes from the test set; "
+            "use lr_schedule=step, or another data.split"
+        )
+    if follows and not config.validates:
         raise ConfigError(
             "lr_schedule: follows the validation loss, but data.val_fraction=0; "
             "set data.val_fraction above 0, or use lr_schedule=step"

@@ -49,7 +49,7 @@ def ui(
 @app.command()
 def logs(run: Run) -> None:
     """Print the log file of a run: what it said while it trained, and its traceback if it failed."""
-    from cifar_sweeps.sweeps.records import default_store
+    from cifar_sweeps.tracking.store import default_store
 
     known = default_store().find(run)
     folder = known.tag("folder")
@@ -72,9 +72,9 @@ def reproduce(
     from rich.console import Console
 
     from cifar_sweeps.sweeps.faults import signals_interrupt
-    from cifar_sweeps.sweeps.records import default_store
     from cifar_sweeps.sweeps.reproduce import overrides_of
     from cifar_sweeps.sweeps.reproduce import reproduce as repeat
+    from cifar_sweeps.tracking.store import default_store
 
     store = default_store()
     known = store.find(run)
@@ -94,6 +94,54 @@ def reproduce(
         f"{first.recorded!r} then, {first.repeated!r} now. Compare the runs' tags: versions, processor, data."
     )
     raise typer.Exit(1)
+
+
+@app.command()
+def results(
+    what: Annotated[str, typer.Argument(help="a study's name, a sweep's id, or the id of its parent run")],
+    csv: Annotated[bool, typer.Option("--csv", help="comma-separated values, every column")] = False,
+    json: Annotated[bool, typer.Option("--json", help="a list of objects, every column")] = False,
+    epochs: Annotated[bool, typer.Option("--epochs", help="one row a run and epoch, not one a run")] = False,
+) -> None:
+    """Print the results of a study or a sweep, one row a run."""
+    from rich.console import Console
+
+    from cifar_sweeps.studies import results as data
+    from cifar_sweeps.studies import terminal
+
+    if csv and json:
+        raise typer.BadParameter("give --csv or --json, not both")
+    rows = data.history(what) if epochs else data.load(what)
+    if csv:
+        typer.echo(rows.to_csv(index=False), nl=False)
+    elif json:
+        typer.echo(rows.to_json(orient="records", date_format="iso", double_precision=15, indent=1))
+    else:
+        console = Console(highlight=False)
+        table = terminal.epochs_table if epochs else terminal.runs_table
+        console.print(table(rows, console.width))
+
+
+@app.command()
+def report(
+    study: Annotated[str, typer.Argument(help="a study's name, or a sweep's id")],
+    sweep: Annotated[
+        list[str] | None, typer.Option(help="a sweep's id; again for sweeps to be merged  [default: the newest]")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="the page  [default: OUTPUTS/reports/STUDY.html]")] = None,
+) -> None:
+    """Write a study's report: claims and their verdicts, published and measured figures, curves, environment."""
+    from rich.console import Console
+
+    from cifar_sweeps.studies.report import write_report
+    from cifar_sweeps.studies.terminal import grid_table
+
+    written = write_report(study, out, sweeps=sweep or [])
+    console = Console(highlight=False)
+    for grid in (written.claims, written.ranking):
+        console.print(grid_table(grid, console.width))
+    for path in written.paths:
+        console.print(str(path), markup=False, soft_wrap=True)
 
 
 def main() -> None:

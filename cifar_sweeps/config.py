@@ -8,8 +8,7 @@ are only checked for their shape; `cifar_sweeps.build` knows what their targets 
 import dataclasses
 import hashlib
 import json
-import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -17,8 +16,10 @@ from typing import Any, Literal
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from cifar_sweeps.budget import Budget, scaled
 from cifar_sweeps.errors import ConfigError
-from cifar_sweeps.schema import Target, fits, shape_faults, typed
+from cifar_sweeps.schema import Target, shape_faults, typed
+from cifar_sweeps.values import value_faults
 
 Rates = float | list[float]
 """A scalar for all blocks, or one value a block."""
@@ -31,8 +32,9 @@ class DataConfig:
     source: Target
     image_size: int
     val_fraction: float
-    split: Literal["stratified", "tail", "batch_1"]
+    split: Literal["stratified", "tail", "batch_1", "test"]
     train_size: int | None
+    train_fraction: float
     mean: list[float] | None
     std: list[float] | None
     root: str | None = None
@@ -74,9 +76,11 @@ class EarlyStopping:
 
 @dataclass(frozen=True)
 class Trainer:
-    """How long, how large, on what, and whose weights are tested."""
+    """How long, how large, on what, from which weights, and whose weights are tested."""
 
     epochs: int
+    parts: int
+    init_from: str | None
     batch_size: int
     eval_batch_size: int
     precision: Literal["auto", "fp32", "bf16"]
@@ -84,6 +88,8 @@ class Trainer:
     channels_last: bool
     threads: int | Literal["auto"]
     select: Literal["last", "best"]
+    test_at: list[int]
+    test_augmented: bool
     early_stopping: EarlyStopping
 
 
@@ -111,6 +117,39 @@ class Sweep:
 
 
 @dataclass(frozen=True)
+class Published:
+    """What a document printed: one ``value``, after ``epoch`` (null: at the end), or ``values`` by epoch from 1."""
+
+    metric: str
+    where: str
+    value: float | None = None
+    values: list[float] | None = None
+    epoch: int | None = None
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A comparison that a document makes: ``metric`` of ``arm`` beside that of ``against``, or beside ``than``.
+
+    A side is a mapping of swept keys to values, or the name of an experiment. expects: what the claim says of the
+    difference arm − against; ``same`` means within ``margin``, ``not_higher`` by no more than it. at, against_at: after
+    which epoch each side is taken; null: at the end.
+    """
+
+    says: str
+    where: str
+    metric: str
+    arm: str | dict[str, Any]
+    expects: Literal["higher", "lower", "same", "not_higher"]
+    against: str | dict[str, Any] | None = None
+    than: float | None = None
+    at: int | None = None
+    against_at: int | None = None
+    margin: float = 0.01
+    needs_full_budget: bool = False
+
+
+@dataclass(frozen=True)
 class RunConfig:
     """One run, whole. ``plain`` is the same as nested plain values, as it is recorded."""
 
@@ -128,14 +167,22 @@ class RunConfig:
     tracking: Tracking
     analysis: Analysis
     sweep: Sweep
-    published: dict[str, object] = field(default_factory=dict)
+    budget: Budget
+    published: list[Published] = field(default_factory=list)
+    published_epochs: int | None = None
     assumptions: list[str] = field(default_factory=list)
+    claims: list[Claim] = field(default_factory=list)
     plain: dict[str, Any] = field(default_factory=dict, repr=False)
 
     @property
     def validates(self) -> bool:
-        """Whether a part of the training side is held out."""
-        return self.data.val_fraction > 0 or self.data.split == "batch_1"
+        """Whether there are images to validate on."""
+        return self.data.val_fraction > 0 or self.data.split in ("batch_1", "test")
+
+    @property
+    def total_epochs(self) -> int:
+        """Epochs in all: ``trainer.epochs`` on each part of the training images."""
+        return self.trainer.epochs * self.trainer.parts
 
 
 def conf_folder() -> Path:
@@ -155,19 +202,30 @@ def parse(cfg: DictConfig) -> RunConfig:
     except OmegaConfBaseException as error:
         raise ConfigError(f"{error.full_key or 'config'}: {str(error).splitlines()[0]}") from error
     assert isinstance(plain, dict)
-    named = {str(key): value for key, value in plain.items()}
+    return from_plain({str(key): value for key, value in plain.items()})
+
+
+def from_plain(named: Mapping[str, Any]) -> RunConfig:
+    """Check nested plain values, as a run's ``config.yaml`` holds them, and return them typed and cut to their budget.
+
+    Raises ConfigError with every fault that was found.
+    """
     faults = [*shape_faults(named, RunConfig)]
     if not faults:
-        faults = [*_value_faults(named)]
+        faults = [*value_faults(named)]
     if faults:
         raise ConfigError(faults)
+    named = scaled(named)
     config = typed(named, RunConfig)
     assert isinstance(config, RunConfig)
     return dataclasses.replace(config, plain=named)
 
 
 # What cannot change a run's result: where things lie and what they are called, what is drawn afterwards.
-_WITHOUT_EFFECT = frozenset({"outputs", "study_name", "tracking", "analysis", "sweep", "published", "assumptions"})
+_WITHOUT_EFFECT = frozenset(
+    {"outputs", "study_name", "tracking", "analysis", "sweep", "published", "published_epochs", "assumptions", "claims"}
+    | {"budget"}  # what it changed stands in the epochs and images themselves
+)
 _PLACES = frozenset({"root", "cache"})
 
 
@@ -192,60 +250,3 @@ def flat(plain: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
         else:
             pairs[f"{prefix}{key}"] = str(value)
     return pairs
-
-
-def _value_faults(plain: Mapping[str, Any]) -> Iterator[str]:
-    """Yield what no schema of types can say: ranges."""
-    trainer, data = plain["trainer"], plain["data"]
-    for key in ("epochs", "batch_size", "eval_batch_size"):
-        if trainer[key] < 1:
-            yield f"trainer.{key}={trainer[key]}: must be at least 1"
-    if trainer["threads"] != "auto" and trainer["threads"] < 1:
-        yield f"trainer.threads={trainer['threads']}: must be at least 1, or auto"
-    patience = trainer["early_stopping"]["patience"]
-    if patience is not None and patience < 1:
-        yield f"trainer.early_stopping.patience={patience}: must be at least 1, or null for never"
-    if not 0 <= data["val_fraction"] < 1:  # NaN fails this, too
-        yield f"data.val_fraction={data['val_fraction']}: must be at least 0 and below 1; use e.g. 0.1"
-    if data["train_size"] is not None and data["train_size"] < 1:
-        yield f"data.train_size={data['train_size']}: must be at least 1, or null for all"
-    min_delta = trainer["early_stopping"]["min_delta"]
-    if not (math.isfinite(min_delta) and min_delta >= 0):
-        yield f"trainer.early_stopping.min_delta={min_delta}: must be finite and not negative"
-    if data["image_size"] < 8:
-        yield f"data.image_size={data['image_size']}: must be at least 8 pixels"
-    for key in ("mean", "std"):
-        channels = data[key]
-        if channels is not None and (len(channels) != 3 or not all(math.isfinite(x) for x in channels)):
-            yield f"data.{key}={channels}: must be three finite numbers, one a channel, or null"
-    if data["std"] is not None and any(x == 0 for x in data["std"]):
-        yield f"data.std={data['std']}: must not hold 0"
-    if not 0 <= plain["seed"] < 2**63:
-        yield f"seed={plain['seed']}: must be at least 0 and below 2**63"
-    yield from _rate_faults(plain)
-    if data["val_fraction"] == 0 and data["split"] != "batch_1":
-        if trainer["select"] == "best":
-            yield "trainer.select=best: needs validation data, but data.val_fraction=0; use trainer.select=last"
-        if patience is not None:
-            yield "trainer.early_stopping.patience: needs validation data, but data.val_fraction=0; use null"
-
-
-def _rate_faults(plain: Mapping[str, Any]) -> Iterator[str]:
-    regularization, optimizer = plain["regularization"], plain["optimizer"]
-    for key in ("l2", "l1", "weight_decay"):
-        if not (math.isfinite(regularization[key]) and regularization[key] >= 0):
-            yield f"regularization.{key}={regularization[key]}: must be finite and not negative"
-    for key, rates in regularization["dropout"].items():
-        for rate in rates if isinstance(rates, list) else [rates]:
-            if not 0 <= rate < 1:
-                yield f"regularization.dropout.{key}={rates}: {rate} is not a rate; use at least 0 and below 1"
-    lr = optimizer.get("lr")
-    if not fits(lr, float) or not (math.isfinite(lr) and lr > 0):
-        yield f"optimizer.lr={lr}: must be a finite number above 0; use e.g. 0.001"
-    if optimizer.get("weight_decay"):
-        yield (
-            f"optimizer.weight_decay={optimizer['weight_decay']}: decay has one home; "
-            "use regularization.weight_decay (decoupled) or regularization.l2 (Keras' penalty)"
-        )
-    if regularization["weight_decay"] * lr >= 1 if fits(lr, float) else False:
-        yield f"regularization.weight_decay={regularization['weight_decay']}: times optimizer.lr={lr} is 1 or more"

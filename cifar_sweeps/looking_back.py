@@ -71,7 +71,7 @@ def _log_data(scene: Scene, record: MlflowRecord) -> None:
         fingerprint=scene.data.fingerprint,
         source=str(scene.config.data.root or scene.data.name),
         images={
-            "training": scene.train.num_images,
+            "training": scene.splits.num_train,
             "validation": len(scene.splits.val),
             "test": len(scene.data.test),
         },

@@ -12,6 +12,7 @@ from cifar_sweeps.errors import ConfigError, in_one_line
 from cifar_sweeps.files import write_whole
 from cifar_sweeps.looking_back import look_back
 from cifar_sweeps.scene import Scene, set_up
+from cifar_sweeps.starting_weights import starting_weights
 from cifar_sweeps.tracking.provenance import provenance
 from cifar_sweeps.tracking.record import Record
 from cifar_sweeps.tracking.store import PREFIX
@@ -47,7 +48,8 @@ def run(
     open_record is called when all that can be wrong before training has been checked, so that a config that cannot
     run leaves nothing in the store. Raises ConfigError or DataError before training, DivergedError from it.
     """
-    scene = set_up(config)
+    initial = starting_weights(config)
+    scene = set_up(config, initial)
     _make_writable(folder)
     record = open_record()
     try:
@@ -80,6 +82,9 @@ def _train_and_test(scene: Scene, name: str, folder: Path, record: Record, watch
     record.metrics(once, step=history[-1].epoch)
     tested = evaluate(scene.net, scene.test_batches(), scene.precision)
     test_figures = _test_figures(scene, tested)
+    if scene.config.trainer.test_augmented:
+        augmented = evaluate(scene.net, scene.test_batches(augmented=True), scene.precision)
+        test_figures |= {"test_augmented/loss": augmented.loss, "test_augmented/accuracy": augmented.accuracy}
     record.metrics(test_figures, step=tested_epoch)
 
     for checkpoint in (checkpoints.last, checkpoints.best):
@@ -104,7 +109,8 @@ def _fit(scene: Scene, checkpoints: Checkpoints, record: Record, watcher: Watche
         scene.train,
         scene.stepper,
         scene.schedule,
-        epochs=trainer.epochs,
+        epochs=scene.config.total_epochs,
+        parts=trainer.parts,
         val_batches=scene.val,
         seed=scene.config.seed,
         precision=scene.precision,
@@ -114,6 +120,9 @@ def _fit(scene: Scene, checkpoints: Checkpoints, record: Record, watcher: Watche
         checkpoints.offer(scene.net, scene.stepper, scene.schedule, metrics)
         record.metrics(metrics.by_name(), step=metrics.epoch)
         watcher.epoch(metrics)
+        if metrics.epoch in trainer.test_at and metrics.epoch < scene.config.total_epochs:
+            tested = evaluate(scene.net, scene.test_batches(), scene.precision)
+            record.metrics(_test_figures(scene, tested), step=metrics.epoch)
         if patience.exhausted(metrics):
             break
     return history
@@ -174,6 +183,8 @@ def _tags(scene: Scene) -> dict[str, str]:
         "threads": str(torch.get_num_threads()),
         **provenance(),
     }
+    facts["budget"] = scene.budget()
+    facts["validated_on"] = "test" if scene.splits.val_on_test else "validation"
     if scene.splits.notes:
         facts["split_notes"] = "; ".join(scene.splits.notes)
     return {f"{PREFIX}{key}": value for key, value in facts.items()}

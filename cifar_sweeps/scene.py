@@ -7,13 +7,15 @@ import torch
 from torch import Tensor, nn
 
 from cifar_sweeps import build
+from cifar_sweeps.budget import budget_words
 from cifar_sweeps.config import RunConfig
 from cifar_sweeps.cores import available_cores
-from cifar_sweeps.data.batches import EvalBatches, TrainBatches
+from cifar_sweeps.data.batches import Augmentation, EvalBatches, TrainBatches
 from cifar_sweeps.data.images import ImageData, LabelledImages
 from cifar_sweeps.data.splits import Splits, split
 from cifar_sweeps.errors import ConfigError
 from cifar_sweeps.models.summary import Summary
+from cifar_sweeps.training.checkpoint import load_weights
 from cifar_sweeps.training.determinism import make_deterministic, seed_everything, set_threads
 from cifar_sweeps.training.optim import Stepper
 from cifar_sweeps.training.precision import Precision, resolve_device, resolve_precision
@@ -37,23 +39,42 @@ class Scene:
     stepper: Stepper
     schedule: Schedule
 
-    def test_batches(self) -> EvalBatches:
-        """Open the test set: once, when the training has ended and the weights have been chosen."""
-        return _eval_batches(self.config, self.data.test, torch.arange(len(self.data.test)), self.device)
+    def test_batches(self, augmented: bool = False) -> EvalBatches:
+        """Open the test set: when the weights have been chosen, or at an epoch that the config names beforehand."""
+        augmentation = build.augmentation(self.config) if augmented else None
+        every = torch.arange(len(self.data.test))
+        return _eval_batches(self.config, self.data.test, every, self.device, augmentation)
+
+    def budget(self) -> str:
+        """Say how much of the full training this run is."""
+        config = self.config
+        return budget_words(
+            config.budget.name,
+            config.trainer.epochs,
+            config.published_epochs or (config.budget.full or {}).get("epochs"),
+            self.splits.num_train,
+            self.splits.available,
+        )
 
     def facts(self, name: str, folder: Path) -> RunFacts:
         """Return what a person should know before the first epoch."""
-        sides = (self.train.num_images, len(self.splits.val), len(self.data.test))
+        sides = (self.splits.num_train, len(self.splits.val), len(self.data.test))
         images = "{}: {:,} training, {:,} validation, {:,} test images".format(self.data.name, *sides)
         adds = self.summary.multiply_adds / 1e6
         size = f"{self.summary.parameters:,} parameters, {adds:,.1f} M multiply-adds an image"
         count = torch.get_num_threads()
         machine = f"{self.device.type}, {self.precision.name}, {count} thread{'s' if count > 1 else ''}"
-        return RunFacts(name, str(folder), self.config.trainer.epochs, (images, *self.splits.notes, size, machine))
+        words = self.budget()
+        budget = () if words == "full" else (f"budget {words}",)
+        facts = (images, *self.splits.notes, *budget, size, machine)
+        return RunFacts(name, str(folder), self.config.total_epochs, facts)
 
 
-def set_up(config: RunConfig) -> Scene:
-    """Build the scene. Raises ConfigError or DataError with all that stands against the run."""
+def set_up(config: RunConfig, initial: Path | None = None) -> Scene:
+    """Build the scene. Raises ConfigError or DataError with all that stands against the run.
+
+    initial: a checkpoint whose weights the net begins with; the optimizer is fresh.
+    """
     set_threads(threads(config))
     make_deterministic()
     device = resolve_device(config.trainer.device)
@@ -63,19 +84,24 @@ def set_up(config: RunConfig) -> Scene:
     splits = check_data(config, summary, data)
     seed_everything(config.seed)
     layout = torch.channels_last if config.trainer.channels_last else torch.contiguous_format
-    net = build.model(config).to(device=device, memory_format=layout)  # type: ignore[call-overload]
+    net = build.model(config)
+    if initial is not None:
+        load_weights(initial, net)
+    net = net.to(device=device, memory_format=layout)  # type: ignore[call-overload]
     train = TrainBatches(
         data.train,
-        splits.train,
+        splits.parts,
         config.trainer.batch_size,
         seed=config.seed,
+        epochs_a_part=config.trainer.epochs,
         augmentation=build.augmentation(config),
         mean=config.data.mean,
         std=config.data.std,
         device=device,
         channels_last=config.trainer.channels_last,
     )
-    val = _eval_batches(config, data.train, splits.val, device) if len(splits.val) else None
+    val_side = data.test if splits.val_on_test else data.train
+    val = _eval_batches(config, val_side, splits.val, device) if len(splits.val) else None
     stepper, schedule = build.stepper(config, net), build.schedule(config)
     return Scene(config, data, splits, net, summary, device, precision, train, val, stepper, schedule)
 
@@ -103,14 +129,29 @@ def check_data(config: RunConfig, summary: Summary, data: ImageData) -> Splits:
             f"data.image_size={config.data.image_size}: {data.name} has images of {size}×{size} pixels; "
             f"set data.image_size={size}"
         )
-    return split(data, config.data.val_fraction, config.data.split, config.data.train_size, config.seed)
+    return split(
+        data,
+        config.data.val_fraction,
+        config.data.split,
+        config.data.train_size,
+        config.seed,
+        train_fraction=config.data.train_fraction,
+        parts=config.trainer.parts,
+    )
 
 
-def _eval_batches(config: RunConfig, images: LabelledImages, indices: Tensor, device: torch.device) -> EvalBatches:
+def _eval_batches(
+    config: RunConfig,
+    images: LabelledImages,
+    indices: Tensor,
+    device: torch.device,
+    augmentation: Augmentation | None = None,
+) -> EvalBatches:
     return EvalBatches(
         images,
         indices,
         config.trainer.eval_batch_size,
+        augmentation=augmentation,
         mean=config.data.mean,
         std=config.data.std,
         device=device,

@@ -49,8 +49,16 @@ def _type_faults(value: Any, hint: Any, path: str) -> Iterator[str]:  # noqa: AN
             yield f"{path}={value}: must be a group of keys with a _target_; choose one of the group's options"
         elif not isinstance(value.get("_target_"), str):
             yield f"{path}._target_: missing; choose one of the group's options"
+    elif _entry_schema(hint) and isinstance(value, list):
+        for i, entry in enumerate(value):
+            yield from _type_faults(entry, get_args(hint)[0], f"{path}[{i}]")
     elif not fits(value, hint):
         yield f"{path}={value}: must be {_in_words(hint)}, not {type(value).__name__}"
+
+
+def _entry_schema(hint: Any) -> bool:  # noqa: ANN401
+    """Say whether a hint is a list of groups."""
+    return get_origin(hint) is list and dataclasses.is_dataclass(get_args(hint)[0])
 
 
 def fits(value: object, hint: object) -> bool:
@@ -90,4 +98,6 @@ def typed(value: Any, hint: Any) -> Any:  # noqa: ANN401 (follows the schema, wh
     if dataclasses.is_dataclass(hint) and isinstance(hint, type):
         hints = get_type_hints(hint)
         return hint(**{key: typed(entry, hints[key]) for key, entry in value.items()})
+    if _entry_schema(hint):
+        return [typed(entry, get_args(hint)[0]) for entry in value]
     return float(value) if hint is float else value

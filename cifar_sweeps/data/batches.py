@@ -53,7 +53,54 @@ class TrainBatches:
     Order and augmentation of an epoch derive from (seed, epoch) alone: epoch 7 is the same whether or not epochs 1 to
     6 ran. The last batch holds what is left.
 
-    indices: (n,) int64 into ``data``. mean, std: by channel, on pixels in [0, 1].
+    parts: (n,) int64 each, into ``data``: ``epochs_a_part`` epochs of the first, then as many of the next, and so on.
+    mean, std: by channel, on pixels in [0, 1].
+    """
+
+    def __init__(
+        self,
+        data: LabelledImages,
+        parts: Sequence[Tensor],
+        batch_size: int,
+        *,
+        seed: int,
+        epochs_a_part: int = 1,
+        augmentation: Augmentation | None = None,
+        mean: Sequence[float] | None = None,
+        std: Sequence[float] | None = None,
+        device: torch.device = torch.device("cpu"),  # noqa: B008 (a constant)
+        channels_last: bool = True,
+    ) -> None:
+        self._source = _Pixels(data, mean, std, device, channels_last)
+        self._parts, self._epochs_a_part = tuple(parts), epochs_a_part
+        self._batch_size, self._seed = batch_size, seed
+        self._augmentation, self._device = augmentation, device
+
+    def steps(self, epoch: int) -> int:
+        """Return how many batches an epoch (from 1) has."""
+        return math.ceil(len(self._part(epoch)) / self._batch_size)
+
+    def epoch(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield images (B, 3, H, W) float32 and labels (B,) int64 of epoch ``epoch`` (from 1)."""
+        part = self._part(epoch)
+        order = torch.randperm(
+            len(part), generator=torch.Generator().manual_seed(derive_seed(self._seed, "order", epoch))
+        )
+        draws = torch.Generator().manual_seed(derive_seed(self._seed, "augmentation", epoch))
+        for chosen in _in_batches(part[order].to(self._device), self._batch_size):
+            images = self._source.pick(chosen)
+            if self._augmentation is not None:
+                images = self._augmentation(images, draws)
+            yield self._source.finish(images), self._source.labels.index_select(0, chosen)
+
+    def _part(self, epoch: int) -> Tensor:
+        return self._parts[min((epoch - 1) // self._epochs_a_part, len(self._parts) - 1)]
+
+
+class EvalBatches:
+    """Batches in the order of ``indices``, the same each time. Arguments as in `TrainBatches`.
+
+    augmentation: for a test on augmented images; its draws are the same each time.
     """
 
     def __init__(
@@ -62,7 +109,6 @@ class TrainBatches:
         indices: Tensor,
         batch_size: int,
         *,
-        seed: int,
         augmentation: Augmentation | None = None,
         mean: Sequence[float] | None = None,
         std: Sequence[float] | None = None,
@@ -70,44 +116,8 @@ class TrainBatches:
         channels_last: bool = True,
     ) -> None:
         self._source = _Pixels(data, mean, std, device, channels_last)
-        self._indices, self._batch_size, self._seed = indices, batch_size, seed
-        self._augmentation, self._device = augmentation, device
-        self.num_images = len(indices)
-
-    def __len__(self) -> int:
-        """Steps an epoch."""
-        return math.ceil(self.num_images / self._batch_size)
-
-    def epoch(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield images (B, 3, H, W) float32 and labels (B,) int64 of epoch ``epoch`` (from 1)."""
-        order = torch.randperm(
-            self.num_images, generator=torch.Generator().manual_seed(derive_seed(self._seed, "order", epoch))
-        )
-        draws = torch.Generator().manual_seed(derive_seed(self._seed, "augmentation", epoch))
-        for chosen in _in_batches(self._indices[order].to(self._device), self._batch_size):
-            images = self._source.pick(chosen)
-            if self._augmentation is not None:
-                images = self._augmentation(images, draws)
-            yield self._source.finish(images), self._source.labels.index_select(0, chosen)
-
-
-class EvalBatches:
-    """Batches in the order of ``indices``, the same each time, without augmentation. Arguments as in `TrainBatches`."""
-
-    def __init__(
-        self,
-        data: LabelledImages,
-        indices: Tensor,
-        batch_size: int,
-        *,
-        mean: Sequence[float] | None = None,
-        std: Sequence[float] | None = None,
-        device: torch.device = torch.device("cpu"),  # noqa: B008 (a constant)
-        channels_last: bool = True,
-    ) -> None:
-        self._source = _Pixels(data, mean, std, device, channels_last)
         self._indices = indices.to(device)
-        self._batch_size = batch_size
+        self._batch_size, self._augmentation = batch_size, augmentation
         self.num_images = len(indices)
 
     def __len__(self) -> int:
@@ -116,6 +126,9 @@ class EvalBatches:
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield images (B, 3, H, W) float32 and labels (B,) int64."""
+        draws = torch.Generator().manual_seed(derive_seed(0, "augmentation", 0))
         for chosen in _in_batches(self._indices, self._batch_size):
-            images = self._source.finish(self._source.pick(chosen))
-            yield images, self._source.labels.index_select(0, chosen)
+            images = self._source.pick(chosen)
+            if self._augmentation is not None:
+                images = self._augmentation(images, draws)
+            yield self._source.finish(images), self._source.labels.index_select(0, chosen)

@@ -1,5 +1,6 @@
 """One job as Hydra calls it: from its composed config to a run in the store."""
 
+import json
 import logging
 from pathlib import Path
 
@@ -42,13 +43,15 @@ def _job(cfg: DictConfig, hydra: HydraConf) -> float | None:
     config = parse(cfg)
     overrides = [str(override) for override in hydra.overrides.task]
     folder = Path(hydra.runtime.output_dir)
-    name, tags, parent = _single_name(hydra), {}, None
+    name, parent = _single_name(hydra), None
+    tags = {"swept": json.dumps({"experiment": hydra.runtime.choices["experiment"]})} if _has_experiment(hydra) else {}
     if config.sweep.dry_run:
         raise ConfigError("sweep.dry_run=true: shows the jobs of a sweep; add -m or study=NAME, or leave it out")
     if hydra.mode == RunMode.MULTIRUN:
         sweep = sweep_file.read(Path(hydra.sweep.dir))
         name = sweep_file.short_name(overrides, sweep.swept) or name
-        tags = {"sweep_id": sweep.sweep_id, "job": str(hydra.job.num)}
+        swept = sweep_file.swept_values(overrides, sweep.swept)
+        tags = {"sweep_id": sweep.sweep_id, "job": str(hydra.job.num), "swept": json.dumps(swept)}
         parent = sweep.parent_run_id
     result = run(
         config,
@@ -62,6 +65,10 @@ def _job(cfg: DictConfig, hydra: HydraConf) -> float | None:
 
 def _single_name(hydra: HydraConf) -> str:
     choices = hydra.runtime.choices
-    if choices.get("experiment"):
+    if _has_experiment(hydra):
         return str(choices["experiment"])
     return " ".join(f"{group}={choices[group]}" for group in ("model", "regularization", "kernel_size"))
+
+
+def _has_experiment(hydra: HydraConf) -> bool:
+    return bool(hydra.runtime.choices.get("experiment"))

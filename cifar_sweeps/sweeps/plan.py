@@ -13,6 +13,7 @@ from cifar_sweeps.errors import CifarSweepsError, ConfigError, DataError
 from cifar_sweeps.faults import is_of_composition, translated
 from cifar_sweeps.models.summary import Summary
 from cifar_sweeps.scene import check_data
+from cifar_sweeps.starting_weights import check_starting_weights
 from cifar_sweeps.sweeps.sweep_file import short_name
 from cifar_sweeps.training.precision import resolve_device, resolve_precision
 
@@ -77,6 +78,7 @@ def _planned(
     summary = build.check(config)
     images = _images(config, data)
     check_data(config, summary, images)
+    check_starting_weights(config)
     return PlannedJob(number, tuple(overrides), short_name(overrides, swept) or f"job {number}", node, config, summary)
 
 

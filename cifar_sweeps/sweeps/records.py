@@ -1,6 +1,5 @@
 """Where a run's record is opened, and under what names."""
 
-import os
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -34,14 +33,3 @@ def open_record(
     tags = {"study": study, "overrides": shlex.join(overrides), "folder": str(folder.absolute()), **(more_tags or {})}
     named = {f"{PREFIX}{key}": value for key, value in tags.items()}
     return store.create_run(store.prepare(study), name, named, parent_run_id)
-
-
-def default_store() -> Store:
-    """Return the store of this folder's outputs, or the one that ``MLFLOW_TRACKING_URI`` names.
-
-    Raises TrackingError if nothing has been recorded there yet.
-    """
-    outputs = Path(os.environ.get("CIFAR_SWEEPS_OUTPUTS", "outputs"))
-    store = Store(tracking_uri(None, outputs), outputs)
-    store.check_exists()
-    return store

@@ -30,11 +30,15 @@ def read(folder: Path) -> SweepFile:
     return SweepFile(**{**held, "swept": tuple(held["swept"])})
 
 
+def swept_values(overrides: list[str], swept: tuple[str, ...]) -> dict[str, str]:
+    """Return the values that a job has of the keys that its sweep varies."""
+    pairs = [override.lstrip("+~").partition("=") for override in overrides]
+    return {key: value for key, _, value in pairs if key in swept}
+
+
 def short_name(overrides: list[str], swept: tuple[str, ...]) -> str:
     """Return the swept values of a job in short form: ``l2=0.0005 seed=1`` for ``regularization.l2=0.0005 seed=1``."""
-    pairs = [override.lstrip("+~").partition("=") for override in overrides]
-    chosen = [(key, value) for key, _, value in pairs if key in swept]
-    return " ".join(f"{key.rpartition('.')[2]}={value}" for key, value in chosen)[:250]
+    return " ".join(f"{key.rpartition('.')[2]}={value}" for key, value in swept_values(overrides, swept).items())[:250]
 
 
 def split_name(name: str) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -82,6 +82,23 @@ def restore(path: Path, model: nn.Module, optimizer: Stepper, schedule: Schedule
         ) from error
 
 
+def load_weights(path: Path, model: nn.Module) -> None:
+    """Put the weights of a ``last.pt`` or of a state dict, such as ``best.pt``, into ``model``.
+
+    Raises TrainingError if the file is damaged, or holds the weights of another model.
+    """
+    state = load(path)
+    weights = state["model"] if isinstance(state.get("model"), Mapping) else state
+    try:
+        model.load_state_dict(weights)
+    except (TypeError, AttributeError, RuntimeError) as error:
+        faults = [line.strip() for line in str(error).splitlines()[1:4]]
+        raise TrainingError(
+            f"{path}: holds the weights of another model ({' '.join(faults) or error}); "
+            "choose the model that it was trained with, or another file"
+        ) from error
+
+
 def save(path: Path, payload: Mapping[str, Any]) -> None:
     """Write ``payload`` (tensors and plain values) so that ``path`` is the old file or the new one, never a part.
 

@@ -33,7 +33,9 @@ class EpochBatches(Protocol):
         """Yield the batches of one epoch (from 1)."""
         ...
 
-    def __len__(self) -> int: ...
+    def steps(self, epoch: int) -> int:
+        """Return how many batches that epoch has."""
+        ...
 
 
 def fit(
@@ -43,6 +45,7 @@ def fit(
     schedule: Schedule,
     *,
     epochs: int,
+    parts: int = 1,
     val_batches: Batches | None = None,
     first_epoch: int = 1,
     seed: int,
@@ -51,6 +54,7 @@ def fit(
 ) -> Iterator[EpochMetrics]:
     """Train ``model`` (images to logits (B, C)) and yield each epoch's metrics, from ``first_epoch`` to ``epochs``.
 
+    parts: into how many the training images are divided; the schedule counts passes over all of them.
     The caller decides between epochs: record, save, stop. on_step is called every `PROGRESS_SECONDS` at most, and after
     an epoch's last step. All randomness of an epoch derives from (seed, epoch), whatever ran before.
     Raises ConfigError at once if the schedule needs validation data and there is none; DivergedError from the epoch in
@@ -64,10 +68,11 @@ def fit(
 
     def train_epochs() -> Iterator[EpochMetrics]:
         for epoch in range(first_epoch, epochs + 1):
-            first_lr = optimizer.base_lr * schedule.factor(epoch - 1)
+            first_lr = optimizer.base_lr * schedule.factor((epoch - 1) / parts)
             torch.manual_seed(derive_seed(seed, "dropout", epoch))
-            train = _train_epoch(model, batches, optimizer, schedule, epoch, precision, on_step)
-            validation = None if val_batches is None else _validate(model, val_batches, precision, epoch, len(batches))
+            train = _train_epoch(model, batches, optimizer, schedule, epoch, parts, precision, on_step)
+            steps = batches.steps(epoch)
+            validation = None if val_batches is None else _validate(model, val_batches, precision, epoch, steps)
             metrics = _metrics(epoch, first_lr, train, validation, optimizer.penalty())
             watched = metrics.val_loss if metrics.val_objective is None else metrics.val_objective
             if watched is not None:
@@ -100,16 +105,17 @@ def _train_epoch(
     optimizer: Stepper,
     schedule: Schedule,
     epoch: int,
+    parts: int,
     precision: Precision,
     on_step: Callable[[StepProgress], None] | None,
 ) -> Means:
     model.train()
-    device, steps = _device_of(model), len(batches)
+    device, steps = _device_of(model), batches.steps(epoch)
     autocast = precision.autocast(device)
     tally = Tally(device)
     reported = tally.started
     for step, (images, labels) in enumerate(batches.epoch(epoch), start=1):
-        optimizer.lr = optimizer.base_lr * schedule.factor(epoch - 1 + (step - 1) / steps)
+        optimizer.lr = optimizer.base_lr * schedule.factor((epoch - 1 + (step - 1) / steps) / parts)
         with autocast:
             logits = model(images)
         loss = F.cross_entropy(logits.float(), labels)

@@ -23,26 +23,26 @@ def order(batches, epoch):
 
 def test_an_epoch_holds_every_chosen_image_once():
     chosen = EVERY[::2]
-    batches = TrainBatches(DATA, chosen, 16, seed=0)
+    batches = TrainBatches(DATA, [chosen], 16, seed=0)
     assert sorted(order(batches, 1)) == chosen.tolist()
-    assert batches.num_images == 50
+    assert batches.steps(1) == 4
 
 
 def test_the_last_batch_holds_what_is_left():
-    batches = TrainBatches(DATA, EVERY, 32, seed=0)
+    batches = TrainBatches(DATA, [EVERY], 32, seed=0)
     assert [len(images) for images, _ in batches.epoch(1)] == [32, 32, 32, 4]
-    assert len(batches) == 4
+    assert batches.steps(1) == 4
 
 
 def test_labels_go_with_their_images():
-    for images, labels in TrainBatches(DATA, EVERY, 32, seed=0).epoch(1):
+    for images, labels in TrainBatches(DATA, [EVERY], 32, seed=0).epoch(1):
         assert images.dtype == torch.float32
         assert labels.dtype == torch.int64
         assert labels.tolist() == DATA.labels[numbers(images)].tolist()
 
 
 def test_orders_differ_by_epoch_and_seed():
-    orders = [order(TrainBatches(DATA, EVERY, 32, seed=seed), epoch) for seed, epoch in ((0, 1), (0, 2), (1, 1))]
+    orders = [order(TrainBatches(DATA, [EVERY], 32, seed=seed), epoch) for seed, epoch in ((0, 1), (0, 2), (1, 1))]
     assert len({tuple(order) for order in orders}) == 3
     assert EVERY.tolist() not in orders
 
@@ -50,7 +50,7 @@ def test_orders_differ_by_epoch_and_seed():
 @pytest.mark.parametrize("augmentation", [None, FlipCrop(padding=1)], ids=["plain", "augmented"])
 def test_an_epoch_is_the_same_whatever_ran_before(augmentation):
     def batches():
-        return TrainBatches(DATA, EVERY, 32, seed=3, augmentation=augmentation)
+        return TrainBatches(DATA, [EVERY], 32, seed=3, augmentation=augmentation)
 
     used = batches()
     for epoch in range(1, 7):
@@ -62,14 +62,14 @@ def test_an_epoch_is_the_same_whatever_ran_before(augmentation):
 
 
 def test_augmentation_differs_by_epoch():
-    batches = TrainBatches(labelled(1), torch.tensor([0]), 1, seed=0, augmentation=FlipCrop())
+    batches = TrainBatches(labelled(1), [torch.tensor([0])], 1, seed=0, augmentation=FlipCrop())
     drawn = {next(batches.epoch(epoch))[0].numpy().tobytes() for epoch in range(1, 9)}
     assert len(drawn) > 4
 
 
 def test_augmentation_leaves_the_data_alone():
     before = DATA.images.clone()
-    list(TrainBatches(DATA, EVERY, 32, seed=0, augmentation=lambda images, _: images.zero_()).epoch(1))
+    list(TrainBatches(DATA, [EVERY], 32, seed=0, augmentation=lambda images, _: images.zero_()).epoch(1))
     assert torch.equal(DATA.images, before)
 
 
@@ -94,7 +94,7 @@ def test_augmentation_sees_pixels_before_they_are_standardised():
         assert images.max() <= 1
         return torch.zeros_like(images)
 
-    batches = TrainBatches(DATA, EVERY, 100, seed=0, augmentation=check, mean=(1, 2, 3), std=(1, 1, 2))
+    batches = TrainBatches(DATA, [EVERY], 100, seed=0, augmentation=check, mean=(1, 2, 3), std=(1, 1, 2))
     images, _ = next(batches.epoch(1))
     assert images[0, :, 0, 0].tolist() == [-1, -2, -1.5]
 
@@ -103,7 +103,7 @@ def test_augmentation_sees_pixels_before_they_are_standardised():
 @pytest.mark.parametrize("augmentation", [None, FlipCrop()], ids=["plain", "augmented"])
 def test_memory_format_is_as_asked(channels_last, augmentation):
     expected = torch.channels_last if channels_last else torch.contiguous_format
-    train = TrainBatches(DATA, EVERY, 32, seed=0, augmentation=augmentation, channels_last=channels_last)
+    train = TrainBatches(DATA, [EVERY], 32, seed=0, augmentation=augmentation, channels_last=channels_last)
     for batches in (train.epoch(1), EvalBatches(DATA, EVERY, 32, channels_last=channels_last)):
         for images, _ in batches:
             assert images.is_contiguous(memory_format=expected)

@@ -1,0 +1,88 @@
+"""Budgets: less of the same training, by rules that are the same for every study, and always named.
+
+``budget=short`` multiplies epochs and training images by its factors. Whatever counts epochs goes along: the schedule's
+length, milestones, warm-up and patience, the patience of early stopping, the epochs at which the test set is opened.
+Validation and test images stay as they are.
+"""
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Factors in (0, 1] for epochs and training images, and the fewest epochs (never more than there were).
+
+    ``full``: what a config that has been scaled asked for at first; None in one that has not been.
+    """
+
+    name: str
+    epochs: float
+    images: float
+    least_epochs: int
+    full: dict[str, Any] | None = None
+
+
+def scaled(plain: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a config (nested plain values) cut to its budget; one that has been cut already comes back as it is."""
+    config = copy.deepcopy(dict(plain))
+    budget, trainer, data = config["budget"], config["trainer"], config["data"]
+    if budget.get("full") is not None or (budget["epochs"] == 1 and budget["images"] == 1):
+        return config
+    budget["full"] = {"epochs": trainer["epochs"], "train_size": data["train_size"]}
+    least = min(budget["least_epochs"], trainer["epochs"])
+    # The factor that the whole epochs leave, so that what counts epochs still fits into them.
+    shorter = max(least, round(trainer["epochs"] * budget["epochs"])) / trainer["epochs"]
+    trainer["epochs"] = round(trainer["epochs"] * shorter)
+    trainer["test_at"] = _rising([_whole(epoch, shorter) for epoch in trainer["test_at"]])
+    stopping = trainer["early_stopping"]
+    if stopping["patience"] is not None:
+        stopping["patience"] = _whole(stopping["patience"], shorter)
+    _scale_schedule(config["lr_schedule"], shorter)
+    for entry in [*config.get("published", []), *config.get("claims", [])]:
+        for key in ("epoch", "at", "against_at"):
+            if entry.get(key) is not None:
+                entry[key] = _whole(entry[key], shorter)
+    if data["train_size"] is None:
+        data["train_fraction"] = data["train_fraction"] * budget["images"]
+    else:
+        data["train_size"] = _whole(data["train_size"], budget["images"])
+    return config
+
+
+def budget_words(
+    name: str, epochs: int, published_epochs: int | None, images: int, all_images: int, epochs_word: str = "epochs"
+) -> str:
+    """Say how much of the full training a run is: ``full``, or ``short: 4 of 35 epochs, 2,000 of 40,000 images``.
+
+    A run that is shorter without a budget's name, by override, is called ``own``.
+    """
+    cuts = []
+    if published_epochs is not None and epochs != published_epochs:
+        cuts.append(f"{epochs:,} of {published_epochs:,} {epochs_word}")
+    if images < all_images:
+        cuts.append(f"{images:,} of {all_images:,} training images")
+    if not cuts and name == "full":
+        return "full"
+    return f"{'own' if name == 'full' else name}: {', '.join(cuts) or 'as long as the full one'}"
+
+
+def _scale_schedule(schedule: dict[str, Any], factor: float) -> None:
+    for key in ("epochs", "patience"):
+        if isinstance(schedule.get(key), int):
+            schedule[key] = _whole(schedule[key], factor)
+    if isinstance(schedule.get("milestones"), list):
+        schedule["milestones"] = _rising([_whole(epoch, factor) for epoch in schedule["milestones"]])
+    if isinstance(schedule.get("warmup_epochs"), int | float):
+        schedule["warmup_epochs"] = schedule["warmup_epochs"] * factor
+
+
+def _whole(count: int, factor: float) -> int:
+    return max(1, round(count * factor))
+
+
+def _rising(epochs: list[int]) -> list[int]:
+    """Two epochs that fall together are one."""
+    return sorted(set(epochs))

@@ -1,0 +1,132 @@
+"""The weights that a training starts from when they are not drawn anew: ``trainer.init_from``.
+
+A checkpoint file, a recorded run, or an experiment. An experiment is trained first, with the run's own seed, data and
+budget, and without a record; its weights are kept by its config's hash, so that all jobs of a sweep that start from it
+share one training. As a training repeats bit for bit, they are the weights of that experiment's own run.
+"""
+
+import logging
+import os
+from pathlib import Path
+
+from filelock import FileLock
+from mlflow.exceptions import MlflowException
+
+from cifar_sweeps import build
+from cifar_sweeps.budget import scaled
+from cifar_sweeps.compose import compose
+from cifar_sweeps.config import RunConfig, conf_folder, config_hash, from_plain
+from cifar_sweeps.errors import ConfigError, TrackingError, in_one_line
+from cifar_sweeps.scene import set_up, threads
+from cifar_sweeps.tracking.store import Store, tracking_uri
+from cifar_sweeps.training.checkpoint import load_weights, save
+from cifar_sweeps.training.loop import fit
+
+log = logging.getLogger(__name__)
+
+CHECKPOINT = "checkpoints/last.pt"
+
+# What the first training shares with the one that starts from it.
+_SHARED_TRAINER = ("precision", "device", "channels_last", "threads", "eval_batch_size")
+
+
+def check_starting_weights(config: RunConfig) -> None:
+    """Raise ConfigError or TrainingError if there are no weights to start from, or they are another model's."""
+    source = config.trainer.init_from
+    if source is None:
+        return
+    if _is_experiment(source):
+        first = first_training(config)
+        if first.model != config.model:
+            raise ConfigError(
+                f"trainer.init_from={source}: has another model than this run; choose its model, or another start"
+            )
+        return
+    load_weights(_recorded_or_file(config, source), build.model(config))
+
+
+def starting_weights(config: RunConfig) -> Path | None:
+    """Return the checkpoint to start from, or None to start anew; an experiment that has not been trained is trained.
+
+    Raises as `check_starting_weights`, and what the first training raises.
+    """
+    source = config.trainer.init_from
+    if source is None:
+        return None
+    check_starting_weights(config)
+    if not _is_experiment(source):
+        return _recorded_or_file(config, source)
+    return _trained(first_training(config))
+
+
+def first_training(config: RunConfig) -> RunConfig:
+    """Return the config of the experiment that ``config`` starts from."""
+    source = str(config.trainer.init_from)
+    plain = dict(compose([f"experiment={source}"]).plain)
+    own = config.plain
+    plain["trainer"] = {**plain["trainer"], **{key: own["trainer"][key] for key in _SHARED_TRAINER}}
+    plain["data"] = own["data"]
+    plain["budget"] = {**own["budget"], "full": None}
+    plain |= {key: own[key] for key in ("seed", "outputs")}
+    cut = scaled(plain)
+    cut["data"] = own["data"]  # it has been cut already, or by hand
+    return from_plain(cut)
+
+
+def _is_experiment(source: str) -> bool:
+    return (conf_folder() / "experiment" / f"{source}.yaml").is_file()
+
+
+def _recorded_or_file(config: RunConfig, source: str) -> Path:
+    path = Path(source).expanduser()
+    if path.is_file():
+        return path
+    if path.suffix == ".pt" or os.sep in source:
+        raise ConfigError(
+            f"trainer.init_from={source}: there is no such file, nor such an experiment; "
+            "give a checkpoint's path, a run's id or name, or a name of conf/experiment"
+        )
+    store = Store(tracking_uri(config.tracking.uri, config.outputs), Path(config.outputs))
+    try:
+        store.check_exists()
+        known = store.find(source)
+        kept = Path(known.tag("folder") or "", CHECKPOINT)
+        if kept.is_file():
+            return kept
+        folder = _kept_weights(config) / known.run_id
+        folder.mkdir(parents=True, exist_ok=True)
+        return Path(store.client().download_artifacts(known.run_id, CHECKPOINT, str(folder)))
+    except (TrackingError, MlflowException, OSError) as error:
+        raise ConfigError(f"trainer.init_from={source}: {in_one_line(error)}") from error
+
+
+def _kept_weights(config: RunConfig) -> Path:
+    return Path(config.outputs) / "data" / "weights"
+
+
+def _trained(config: RunConfig) -> Path:
+    """Return the weights of a config's training, from the file where they are kept or by training now."""
+    folder = _kept_weights(config)
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{config_hash(config.plain)}-{build.images(config).fingerprint}-{threads(config)}.pt"
+    with FileLock(path.with_suffix(".lock")):  # the jobs that come while one trains wait for it
+        if path.is_file():
+            return path
+        log.info("training what this run starts from, as there are no weights of it in %s", path)
+        scene = set_up(config)
+        for metrics in fit(
+            scene.net,
+            scene.train,
+            scene.stepper,
+            scene.schedule,
+            epochs=config.total_epochs,
+            parts=config.trainer.parts,
+            val_batches=scene.val,
+            seed=config.seed,
+            precision=scene.precision,
+        ):
+            log.info(
+                "first training, epoch %d of %d: loss %.3f", metrics.epoch, config.total_epochs, metrics.train_loss
+            )
+        save(path, scene.net.state_dict())
+    return path
