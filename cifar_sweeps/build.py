@@ -244,6 +244,10 @@ def _check_schedule(config: RunConfig) -> None:
             "lr_schedule: follows the validation loss, which data.split=test takes from the test set; "
             "use lr_schedule=step, or another data.split"
         )
+    if follows and config.trainer.validate_every > 1:
+        raise ConfigError(
+            "lr_schedule: follows the validation loss of every epoch; set trainer.validate_every=1, or use another one"
+        )
     if follows and not config.validates:
         raise ConfigError(
             "lr_schedule: follows the validation loss, but data.val_fraction=0; "

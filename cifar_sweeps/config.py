@@ -33,6 +33,7 @@ class DataConfig:
     image_size: int
     val_fraction: float
     split: Literal["stratified", "tail", "batch_1", "test"]
+    val_size: int | None
     train_size: int | None
     train_fraction: float
     mean: list[float] | None
@@ -87,6 +88,7 @@ class Trainer:
     device: str
     channels_last: bool
     threads: int | Literal["auto"]
+    validate_every: int
     select: Literal["last", "best"]
     test_at: list[int]
     test_augmented: bool

@@ -112,6 +112,7 @@ def _fit(scene: Scene, checkpoints: Checkpoints, record: Record, watcher: Watche
         epochs=scene.config.total_epochs,
         parts=trainer.parts,
         val_batches=scene.val,
+        validate_every=trainer.validate_every,
         seed=scene.config.seed,
         precision=scene.precision,
         on_step=watcher.step,

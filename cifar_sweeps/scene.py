@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -10,11 +11,14 @@ from cifar_sweeps import build
 from cifar_sweeps.budget import budget_words
 from cifar_sweeps.config import RunConfig
 from cifar_sweeps.cores import available_cores
+from cifar_sweeps.data.augment import Unchanged
 from cifar_sweeps.data.batches import Augmentation, EvalBatches, TrainBatches
+from cifar_sweeps.data.features import Extractor, LabelledFeatures, cached_features
 from cifar_sweeps.data.images import ImageData, LabelledImages
 from cifar_sweeps.data.splits import Splits, split
 from cifar_sweeps.errors import ConfigError
 from cifar_sweeps.models.summary import Summary
+from cifar_sweeps.models.transfer import TransferNet
 from cifar_sweeps.training.checkpoint import load_weights
 from cifar_sweeps.training.determinism import make_deterministic, seed_everything, set_threads
 from cifar_sweeps.training.optim import Stepper
@@ -43,7 +47,8 @@ class Scene:
         """Open the test set: when the weights have been chosen, or at an epoch that the config names beforehand."""
         augmentation = build.augmentation(self.config) if augmented else None
         every = torch.arange(len(self.data.test))
-        return _eval_batches(self.config, self.data.test, every, self.device, augmentation)
+        side = _side(self.config, self.data, "test", every, self.net, self.precision, self.device)
+        return _eval_batches(self.config, side, every, self.device, augmentation)
 
     def budget(self) -> str:
         """Say how much of the full training this run is."""
@@ -88,8 +93,10 @@ def set_up(config: RunConfig, initial: Path | None = None) -> Scene:
     if initial is not None:
         load_weights(initial, net)
     net = net.to(device=device, memory_format=layout)  # type: ignore[call-overload]
+    read = splits.train if splits.val_on_test else torch.cat([splits.train, splits.val])
+    train_side = _side(config, data, "train", read, net, precision, device)
     train = TrainBatches(
-        data.train,
+        train_side,
         splits.parts,
         config.trainer.batch_size,
         seed=config.seed,
@@ -100,7 +107,7 @@ def set_up(config: RunConfig, initial: Path | None = None) -> Scene:
         device=device,
         channels_last=config.trainer.channels_last,
     )
-    val_side = data.test if splits.val_on_test else data.train
+    val_side = _side(config, data, "test", splits.val, net, precision, device) if splits.val_on_test else train_side
     val = _eval_batches(config, val_side, splits.val, device) if len(splits.val) else None
     stepper, schedule = build.stepper(config, net), build.schedule(config)
     return Scene(config, data, splits, net, summary, device, precision, train, val, stepper, schedule)
@@ -136,13 +143,50 @@ def check_data(config: RunConfig, summary: Summary, data: ImageData) -> Splits:
         config.data.train_size,
         config.seed,
         train_fraction=config.data.train_fraction,
+        val_size=config.data.val_size,
         parts=config.trainer.parts,
+    )
+
+
+def _side(
+    config: RunConfig,
+    data: ImageData,
+    side: Literal["train", "test"],
+    used: Tensor,
+    net: nn.Module,
+    precision: Precision,
+    device: torch.device,
+) -> LabelledImages | LabelledFeatures:
+    """Return one side of the data: its images, or what a frozen backbone makes of them if they are always the same."""
+    images = data.train if side == "train" else data.test
+    if not (isinstance(net, TransferNet) and net.frozen and isinstance(build.augmentation(config), Unchanged)):
+        return images
+
+    def apply(batch: Tensor) -> Tensor:
+        with precision.autocast(device):
+            features: Tensor = net.backbone(batch)
+        return features
+
+    # Under bf16 the head's first product rounds its input to bf16 in any case, so that nothing is lost by keeping that.
+    backbone = net.backbone
+    dtype = precision.dtype or torch.float32
+    extractor = Extractor(f"{backbone.name}-{backbone.cut}", backbone.identity(), backbone.width, dtype, apply)
+    trainer = config.trainer
+    # What can change the last bits, such as the number of threads, is part of the key: a run repeats bit for bit.
+    made_by = (device.type, torch.get_num_threads(), trainer.eval_batch_size, trainer.channels_last)
+    return cached_features(
+        Path(config.outputs) / "data" / "features",
+        extractor,
+        key=f"{data.fingerprint} {side} {config.data.mean} {config.data.std} {made_by}",
+        labels=images.labels,
+        used=used,
+        batches=lambda indices: _eval_batches(config, images, indices, device),
     )
 
 
 def _eval_batches(
     config: RunConfig,
-    images: LabelledImages,
+    images: LabelledImages | LabelledFeatures,
     indices: Tensor,
     device: torch.device,
     augmentation: Augmentation | None = None,

@@ -10,7 +10,7 @@ from cifar_sweeps.schema import fits
 def value_faults(plain: Mapping[str, Any]) -> Iterator[str]:
     """Yield what is wrong with a config whose keys and types are sound."""
     trainer, data = plain["trainer"], plain["data"]
-    for key in ("epochs", "parts", "batch_size", "eval_batch_size"):
+    for key in ("epochs", "parts", "batch_size", "eval_batch_size", "validate_every"):
         if trainer[key] < 1:
             yield f"trainer.{key}={trainer[key]}: must be at least 1"
     if trainer["threads"] != "auto" and trainer["threads"] < 1:
@@ -20,8 +20,9 @@ def value_faults(plain: Mapping[str, Any]) -> Iterator[str]:
         yield f"trainer.early_stopping.patience={patience}: must be at least 1, or null for never"
     if not 0 <= data["val_fraction"] < 1:  # NaN fails this, too
         yield f"data.val_fraction={data['val_fraction']}: must be at least 0 and below 1; use e.g. 0.1"
-    if data["train_size"] is not None and data["train_size"] < 1:
-        yield f"data.train_size={data['train_size']}: must be at least 1, or null for all"
+    for key in ("train_size", "val_size"):
+        if data[key] is not None and data[key] < 1:
+            yield f"data.{key}={data[key]}: must be at least 1, or null for all"
     if not 0 < data["train_fraction"] <= 1:
         yield f"data.train_fraction={data['train_fraction']}: must be above 0 and at most 1; use e.g. 0.5"
     min_delta = trainer["early_stopping"]["min_delta"]
@@ -54,6 +55,8 @@ def _selection_faults(trainer: Mapping[str, Any], data: Mapping[str, Any]) -> It
             yield f"trainer.select=best: {why}; use trainer.select=last, or another data.split"
         if stops:
             yield f"trainer.early_stopping.patience: {why}; use null, or another data.split"
+    elif stops and trainer["validate_every"] > 1:
+        yield "trainer.early_stopping.patience: counts validated epochs; set trainer.validate_every=1, or use null"
     elif data["val_fraction"] == 0 and data["split"] != "batch_1":
         if selects:
             yield "trainer.select=best: needs validation data, but data.val_fraction=0; use trainer.select=last"

@@ -48,6 +48,7 @@ def split(
     seed: int,
     *,
     train_fraction: float = 1.0,
+    val_size: int | None = None,
     parts: int = 1,
 ) -> Splits:
     """Divide the training side of ``data``.
@@ -59,6 +60,7 @@ def split(
     train_size: how many of the remaining images are trained on, a stratified draw; None means all. The validation
         images do not depend on it, and a smaller draw is a part of a larger one. train_fraction: the part of those
         that is used, in (0, 1].
+    val_size: how many of the validation images are used, a stratified draw; None means all. The others are not trained on.
     parts: into how many consecutive parts the training images fall; stratified ones where there is no original order.
     Raises ConfigError if a side would be empty, or train_size is more than there are.
     """
@@ -91,6 +93,11 @@ def split(
         )
     if size < available:
         train = train[_stratified(labels[train], seed, "train_size")[:size]].sort().values
+    if val_size is not None:
+        if not 1 <= val_size <= len(val):
+            raise ConfigError(f"data.val_size={val_size}: must be 1 to {len(val)}, or null for all of them")
+        side = data.test if split == "test" else data.train
+        val = val[_stratified(side.labels[val], seed, "val_size")[:val_size]].sort().values
     divided, more_notes = _in_parts(data, train, parts, seed)
     return Splits(divided, val, notes + more_notes, split == "test", available)
 

@@ -47,6 +47,7 @@ def fit(
     epochs: int,
     parts: int = 1,
     val_batches: Batches | None = None,
+    validate_every: int = 1,
     first_epoch: int = 1,
     seed: int,
     precision: Precision,
@@ -55,6 +56,7 @@ def fit(
     """Train ``model`` (images to logits (B, C)) and yield each epoch's metrics, from ``first_epoch`` to ``epochs``.
 
     parts: into how many the training images are divided; the schedule counts passes over all of them.
+    validate_every: epochs; the last one is always validated, the others have no validation figures.
     The caller decides between epochs: record, save, stop. on_step is called every `PROGRESS_SECONDS` at most, and after
     an epoch's last step. All randomness of an epoch derives from (seed, epoch), whatever ran before.
     Raises ConfigError at once if the schedule needs validation data and there is none; DivergedError from the epoch in
@@ -71,8 +73,9 @@ def fit(
             first_lr = optimizer.base_lr * schedule.factor((epoch - 1) / parts)
             torch.manual_seed(derive_seed(seed, "dropout", epoch))
             train = _train_epoch(model, batches, optimizer, schedule, epoch, parts, precision, on_step)
-            steps = batches.steps(epoch)
-            validation = None if val_batches is None else _validate(model, val_batches, precision, epoch, steps)
+            validation = None
+            if val_batches is not None and (epoch % validate_every == 0 or epoch == epochs):
+                validation = _validate(model, val_batches, precision, epoch, batches.steps(epoch))
             metrics = _metrics(epoch, first_lr, train, validation, optimizer.penalty())
             watched = metrics.val_loss if metrics.val_objective is None else metrics.val_objective
             if watched is not None:
