@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from torch import Tensor
 
+from cifar_sweeps.data.features import LabelledFeatures
 from cifar_sweeps.data.images import LabelledImages
 from cifar_sweeps.seeds import derive_seed
 
@@ -42,6 +43,34 @@ class _Pixels:
         return images.contiguous(memory_format=self._layout)
 
 
+class _Features:
+    """Picks the features of images by the images' indices."""
+
+    def __init__(self, data: LabelledFeatures, device: torch.device) -> None:
+        # They stay in their file, whose pages all jobs share, and go to the device a batch at a time.
+        self._features, self._rows, self._device = data.features, data.rows, device
+        self.labels = data.labels.to(device)
+
+    def pick(self, indices: Tensor) -> Tensor:
+        """Return (B, F) float32."""
+        return self._features.index_select(0, self._rows[indices.cpu()]).to(self._device).float()
+
+    def finish(self, features: Tensor) -> Tensor:
+        return features
+
+
+def _source(
+    data: LabelledImages | LabelledFeatures,
+    mean: Sequence[float] | None,
+    std: Sequence[float] | None,
+    device: torch.device,
+    channels_last: bool,
+) -> _Pixels | _Features:
+    if isinstance(data, LabelledFeatures):
+        return _Features(data, device)
+    return _Pixels(data, mean, std, device, channels_last)
+
+
 def _in_batches(indices: Tensor, size: int) -> Iterator[Tensor]:
     # Tensor.split would make one empty batch of no indices.
     return (indices[start : start + size] for start in range(0, len(indices), size))
@@ -53,13 +82,15 @@ class TrainBatches:
     Order and augmentation of an epoch derive from (seed, epoch) alone: epoch 7 is the same whether or not epochs 1 to
     6 ran. The last batch holds what is left.
 
+    data: images, or in their place the features (B, F) float32 that a frozen backbone made of them, which are as they
+    were when they were made: unaugmented, and of images that were scaled already.
     parts: (n,) int64 each, into ``data``: ``epochs_a_part`` epochs of the first, then as many of the next, and so on.
     mean, std: by channel, on pixels in [0, 1].
     """
 
     def __init__(
         self,
-        data: LabelledImages,
+        data: LabelledImages | LabelledFeatures,
         parts: Sequence[Tensor],
         batch_size: int,
         *,
@@ -71,7 +102,7 @@ class TrainBatches:
         device: torch.device = torch.device("cpu"),  # noqa: B008 (a constant)
         channels_last: bool = True,
     ) -> None:
-        self._source = _Pixels(data, mean, std, device, channels_last)
+        self._source = _source(data, mean, std, device, channels_last)
         self._parts, self._epochs_a_part = tuple(parts), epochs_a_part
         self._batch_size, self._seed = batch_size, seed
         self._augmentation, self._device = augmentation, device
@@ -105,7 +136,7 @@ class EvalBatches:
 
     def __init__(
         self,
-        data: LabelledImages,
+        data: LabelledImages | LabelledFeatures,
         indices: Tensor,
         batch_size: int,
         *,
@@ -115,7 +146,7 @@ class EvalBatches:
         device: torch.device = torch.device("cpu"),  # noqa: B008 (a constant)
         channels_last: bool = True,
     ) -> None:
-        self._source = _Pixels(data, mean, std, device, channels_last)
+        self._source = _source(data, mean, std, device, channels_last)
         self._indices = indices.to(device)
         self._batch_size, self._augmentation = batch_size, augmentation
         self.num_images = len(indices)

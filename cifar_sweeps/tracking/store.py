@@ -187,6 +187,17 @@ class MlflowRecord:
         self.client.set_terminated(self.run_id, state)
 
 
+def default_store() -> Store:
+    """Return the store of this folder's outputs, or the one that ``MLFLOW_TRACKING_URI`` names.
+
+    Raises TrackingError if nothing has been recorded there yet.
+    """
+    outputs = Path(os.environ.get("CIFAR_SWEEPS_OUTPUTS", "outputs"))
+    store = Store(tracking_uri(None, outputs), outputs)
+    store.check_exists()
+    return store
+
+
 def _user() -> str:
     try:
         return getpass.getuser()

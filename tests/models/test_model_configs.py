@@ -26,11 +26,19 @@ COUNTS = {
     ("small_resnet", "k3"): 696_618,
     ("resnet18", "k3"): 11_181_642,
     ("mobilenet_v2", "k3"): 2_236_682,
+    ("vgg16_block3", "k3"): 2_826_250,
+    ("vgg16_top", "k3"): 14_982_474,
+    ("efficientnet_lite0", "k3"): 1_623_914,
 }
+TRAINED = {"vgg16_block3": 1_090_762, "vgg16_top": 267_786, "efficientnet_lite0": 923_146}
 
 
 def build(model: str, kernel_size: str = "k3", regularization: str = "none", *more: str) -> torch.nn.Module:
     groups = [f"model={model}", f"kernel_size={kernel_size}", f"regularization={regularization}"]
+    if model in TRAINED:
+        groups.append("model.weights=none")
+    if model == "efficientnet_lite0":
+        pytest.importorskip("efficientnet_lite_pytorch", reason="the extra `pretrained` is not installed")
     return build_model(compose([*groups, *more]))
 
 
@@ -44,7 +52,8 @@ def test_every_model_file_has_its_count_checked():
 
 @pytest.mark.parametrize(("names", "count"), COUNTS.items(), ids=str)
 def test_parameter_counts_are_the_documents(names, count):
-    assert summarise(build(*names)).parameters == count
+    summary = summarise(build(*names))
+    assert (summary.parameters, summary.trainable) == (count, TRAINED.get(names[0], count))
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -52,6 +61,7 @@ def test_every_comment_names_the_count(model):
     (count,) = (count for (name, _), count in COUNTS.items() if name == model)
     comment = [line for line in (CONF / "model" / f"{model}.yaml").read_text().splitlines() if line.startswith("#")]
     assert f"{count:,}" in " ".join(comment)
+    assert f"{TRAINED.get(model, count):,}" in " ".join(comment)
 
 
 @pytest.mark.parametrize("regularization", ["none", "dropout"])
@@ -61,10 +71,9 @@ def test_every_parameter_gets_a_gradient(model, regularization):
     network = build(model, "k3", regularization)
     loss = torch.nn.functional.cross_entropy(network(torch.rand(4, 3, 32, 32)), torch.arange(4))
     loss.backward()
-    idle = [
-        name for name, parameter in network.named_parameters() if parameter.grad is None or not parameter.grad.any()
-    ]
-    assert idle == []
+    gradients = {name: weight.grad for name, weight in network.named_parameters() if weight.requires_grad}
+    assert [name for name, gradient in gradients.items() if gradient is None or not gradient.any()] == []
+    assert all(weight.grad is None for weight in network.parameters() if not weight.requires_grad)
 
 
 @pytest.mark.parametrize(
