@@ -1,9 +1,11 @@
 """Compose one run's config from overrides, without Hydra's command line: for tools, notebooks and tests."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig
 
 from cifar_sweeps.config import RunConfig, conf_folder, parse
@@ -19,9 +21,20 @@ def compose(overrides: Sequence[str]) -> RunConfig:
 def compose_node(overrides: Sequence[str]) -> DictConfig:
     """Return the composed config before it is checked. Raises ConfigError if it cannot be composed."""
     try:
-        with initialize_config_dir(version_base="1.3", config_dir=str(conf_folder())):
+        with _aside_from_the_command(), initialize_config_dir(version_base="1.3", config_dir=str(conf_folder())):
             return hydra_compose("config", overrides=list(overrides))
     except Exception as error:
         if not is_of_composition(error):
             raise
         raise ConfigError(translated(error)) from error
+
+
+@contextmanager
+def _aside_from_the_command() -> Iterator[None]:
+    """Let Hydra begin anew where it already serves a command, and give the command its own Hydra back."""
+    here = GlobalHydra.instance()
+    before, here.hydra = here.hydra, None
+    try:
+        yield
+    finally:
+        here.hydra = before
