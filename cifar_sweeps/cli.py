@@ -64,36 +64,34 @@ def logs(run: Run) -> None:
 @app.command()
 def reproduce(
     run: Run,
+    overrides: Overrides = None,
     show: Annotated[bool, typer.Option("--show", help="only print the command that repeats the run")] = False,
+    accuracy: Annotated[float, typer.Option(help="how far accuracies may be apart within tolerance")] = 0.03,
+    loss: Annotated[float, typer.Option(help="how far losses may be apart, as a part of the recorded one")] = 0.1,
 ) -> None:
-    """Train a recorded run again, and say whether its epochs came out the same to the last bit."""
+    """Train a recorded run again, and say whether its epochs came out the same; with OVERRIDES, what they changed."""
     import shlex
 
     from rich.console import Console
 
+    from cifar_sweeps.sweeps import reproduce as again
     from cifar_sweeps.sweeps.faults import signals_interrupt
-    from cifar_sweeps.sweeps.reproduce import overrides_of
-    from cifar_sweeps.sweeps.reproduce import reproduce as repeat
+    from cifar_sweeps.sweeps.verdict import Tolerance
     from cifar_sweeps.tracking.store import default_store
 
-    store = default_store()
+    store, console = default_store(), Console(highlight=False)
     known = store.find(run)
-    typer.echo(f"cifar-train {shlex.join(overrides_of(known))}")
+    typer.echo(f"cifar-train {shlex.join([*again.overrides_of(known), *(overrides or [])])}")
     if show:
         return
     with signals_interrupt():
-        differences = repeat(known, store, Console(highlight=False))
-    if not differences:
-        epochs = len(store.history(known.run_id, "train/loss"))
-        ended = "" if known.state == "FINISHED" else f" that are on record ({known.state.lower()} then)"
-        typer.echo(f"Identical to {known.name} ({known.run_id[:8]}) in all {epochs} epochs{ended}, bit for bit.")
-        return
-    first = min(differences, key=lambda difference: difference.epoch)
-    typer.echo(
-        f"{len(differences)} figures differ from the record, first {first.metric} at epoch {first.epoch}: "
-        f"{first.recorded!r} then, {first.repeated!r} now. Compare the runs' tags: versions, processor, data."
-    )
-    raise typer.Exit(1)
+        if overrides:
+            typer.echo("\n".join(again.vary(known, overrides, store, console)))
+            return
+        verdict = again.reproduce(known, store, console, Tolerance(accuracy, loss))
+    typer.echo(verdict.words)
+    if not verdict.holds:
+        raise typer.Exit(1)
 
 
 @app.command()

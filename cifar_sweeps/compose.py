@@ -1,5 +1,6 @@
 """Compose one run's config from overrides, without Hydra's command line: for tools, notebooks and tests."""
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -15,7 +16,7 @@ from cifar_sweeps.faults import is_of_composition, translated
 
 def compose(overrides: Sequence[str]) -> RunConfig:
     """Return the config that ``cifar-train OVERRIDES`` would train. Raises ConfigError."""
-    return parse(compose_node(overrides))
+    return dataclasses.replace(parse(compose_node(overrides)), overrides=tuple(overrides))
 
 
 def compose_node(overrides: Sequence[str]) -> DictConfig:

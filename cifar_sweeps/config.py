@@ -153,7 +153,10 @@ class Claim:
 
 @dataclass(frozen=True)
 class RunConfig:
-    """One run, whole. ``plain`` is the same as nested plain values, as it is recorded."""
+    """One run, whole. ``plain`` is the same as nested plain values, as it is recorded.
+
+    ``overrides``: what was typed to get it, where that is known.
+    """
 
     seed: int
     outputs: str
@@ -175,6 +178,7 @@ class RunConfig:
     assumptions: list[str] = field(default_factory=list)
     claims: list[Claim] = field(default_factory=list)
     plain: dict[str, Any] = field(default_factory=dict, repr=False)
+    overrides: tuple[str, ...] = ()
 
     @property
     def validates(self) -> bool:

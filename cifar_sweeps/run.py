@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 import torch
 import yaml
 
+from cifar_sweeps import records
 from cifar_sweeps.config import RunConfig, config_hash, flat
 from cifar_sweeps.errors import ConfigError, in_one_line
 from cifar_sweeps.files import write_whole
@@ -20,7 +22,7 @@ from cifar_sweeps.training.checkpoint import Checkpoints, load
 from cifar_sweeps.training.early_stopping import Patience
 from cifar_sweeps.training.loop import evaluate, fit
 from cifar_sweeps.training.metrics import DivergedError, EpochMetrics, Evaluation
-from cifar_sweeps.watching import Watcher
+from cifar_sweeps.watching import LogWatcher, Watcher
 
 
 @dataclass(frozen=True)
@@ -38,20 +40,24 @@ class Result:
 def run(
     config: RunConfig,
     *,
-    name: str,
-    folder: Path,
-    open_record: Callable[[], Record],
-    watcher: Watcher,
+    name: str = "run",
+    folder: Path | None = None,
+    open_record: Callable[[], Record] | None = None,
+    watcher: Watcher | None = None,
 ) -> Result:
     """Train, test and record one run; its checkpoints and pictures lie in ``folder``.
 
-    open_record is called when all that can be wrong before training has been checked, so that a config that cannot
-    run leaves nothing in the store. Raises ConfigError or DataError before training, DivergedError from it.
+    From a notebook: ``run(compose(["model=lenet_3", "trainer.epochs=2"]))``. folder: a new one under
+    ``config.outputs``, unless given. open_record is called when all that can be wrong before training has been checked,
+    so that a config that cannot run leaves nothing in the store; by default it opens a run in the config's store.
+    Raises ConfigError or DataError before training, DivergedError from it.
     """
+    folder = folder or new_folder(config)
+    watcher = watcher or LogWatcher()
     initial = starting_weights(config)
     scene = set_up(config, initial)
     _make_writable(folder)
-    record = open_record()
+    record = open_record() if open_record else records.open_record(config, name, config.overrides, folder)
     try:
         record.params(flat(config.plain))
         record.tags(_tags(scene))
@@ -69,6 +75,11 @@ def run(
         raise
     record.close("FINISHED")
     return result
+
+
+def new_folder(config: RunConfig) -> Path:
+    """Return a folder for a run under the config's outputs, named after this moment; it is not made yet."""
+    return Path(config.outputs) / "runs" / datetime.now().strftime("%Y-%m-%d_%H-%M-%S-%f")
 
 
 def _train_and_test(scene: Scene, name: str, folder: Path, record: Record, watcher: Watcher) -> Result:
@@ -182,6 +193,7 @@ def _tags(scene: Scene) -> dict[str, str]:
         "gpu": torch.cuda.get_device_name(scene.device) if scene.device.type == "cuda" else "none",
         "precision": scene.precision.name,
         "threads": str(torch.get_num_threads()),
+        "cpu_features": torch.backends.cpu.get_cpu_capability(),
         **provenance(),
     }
     facts["budget"] = scene.budget()

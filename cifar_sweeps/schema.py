@@ -19,7 +19,7 @@ def did_you_mean(word: str, allowed: Iterator[str] | list[str] | tuple[str, ...]
 def shape_faults(node: Mapping[str, Any], schema: type, path: str = "") -> Iterator[str]:
     """Yield what is wrong with the keys and types of ``node``, which ``path`` (ending in a dot) leads to."""
     hints = get_type_hints(schema)
-    allowed = [f.name for f in dataclasses.fields(schema) if f.name != "plain"]
+    allowed = [f.name for f in dataclasses.fields(schema) if f.name not in ("plain", "overrides")]
     required = [f.name for f in dataclasses.fields(schema) if _is_required(f)]
     for key in node:
         if key not in allowed:

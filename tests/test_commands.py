@@ -134,9 +134,14 @@ def test_a_run_is_found_by_name_logged_and_reproduced(typed):
     assert "epoch 2/2" in typed(cli.main, "logs", name).out
     again = typed(cli.main, "reproduce", name)
     assert again.status == 0, again.err
-    assert "in all 2 epochs, bit for bit" in again.out
+    assert again.out.splitlines()[-1] == "bit-identical"
     assert "epoch 2/2" in typed(cli.main, "logs", f"{name} again").out
     assert again.err == ""
+    varied = typed(cli.main, "reproduce", name, "trainer.precision=bf16", "regularization=dropout")
+    assert varied.status == 0, varied.err
+    assert "changed trainer.precision: fp32 -> bf16" in varied.out
+    assert "changed model.conv_dropout: 0.0 -> 0.25" in varied.out
+    assert "train/accuracy: " in varied.out.splitlines()[-5]
 
 
 def test_the_tracking_address_of_the_environment_is_respected(typed, outputs, tmp_path, monkeypatch):

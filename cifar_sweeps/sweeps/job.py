@@ -12,10 +12,10 @@ from rich.console import Console
 
 from cifar_sweeps.config import parse
 from cifar_sweeps.errors import CifarSweepsError, ConfigError
+from cifar_sweeps.records import open_record
 from cifar_sweeps.run import run
 from cifar_sweeps.sweeps import current, sweep_file
 from cifar_sweeps.sweeps.faults import Refused
-from cifar_sweeps.sweeps.records import open_record
 from cifar_sweeps.watching import LogWatcher, TerminalWatcher, Watchers
 
 log = logging.getLogger(__name__)

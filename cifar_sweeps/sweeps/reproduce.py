@@ -1,34 +1,26 @@
 """One run again, from what the store has of it, and whether it came out the same."""
 
 import logging
-import math
 import shlex
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
+from typing import Any
 
+import yaml
+from mlflow.exceptions import MlflowException
 from rich.console import Console
 
+from cifar_sweeps import build
 from cifar_sweeps.compose import compose
-from cifar_sweeps.errors import TrackingError
-from cifar_sweeps.run import run
-from cifar_sweeps.sweeps.records import open_record
-from cifar_sweeps.tracking.store import KnownRun, Store
+from cifar_sweeps.config import RunConfig, flat, from_plain
+from cifar_sweeps.errors import ConfigError, DataError, TrackingError, in_one_line
+from cifar_sweeps.records import open_record
+from cifar_sweeps.run import Result, new_folder, run
+from cifar_sweeps.sweeps.verdict import COMPARED, Figures, Tolerance, Verdict, verdict
+from cifar_sweeps.tracking.store import PREFIX, KnownRun, Store
 from cifar_sweeps.watching import LogWatcher, TerminalWatcher, Watchers
-
-COMPARED = ("train/loss", "train/accuracy", "val/loss", "val/accuracy")
-
-
-@dataclass(frozen=True)
-class Difference:
-    """Where a repeated run departs from the recorded one."""
-
-    metric: str
-    epoch: int
-    recorded: float
-    repeated: float
 
 
 def overrides_of(known: KnownRun) -> list[str]:
@@ -43,41 +35,121 @@ def overrides_of(known: KnownRun) -> list[str]:
     return [*shlex.split(recorded), f"trainer.threads={threads}", f"trainer.precision={precision}"]
 
 
-def reproduce(known: KnownRun, store: Store, console: Console) -> list[Difference]:
-    """Train the run again as a run of its own, and return the figures of recorded epochs that are not the same.
+def reproduce(known: KnownRun, store: Store, console: Console, tolerance: Tolerance | None = None) -> Verdict:
+    """Train the run again, as a run of its own that names the original, and say whether it came out the same.
 
-    Raises ConfigError if the config is no longer understood, and what the run raises.
+    The config is the recorded one. Raises ConfigError if it is no longer understood, DataError if the images are not
+    those of the record, TrackingError if there is nothing to compare with, and what the run raises.
     """
-    overrides = overrides_of(known)
-    if not store.history(known.run_id, COMPARED[0]):
+    recorded = _figures(known, store)
+    if not recorded:
         raise TrackingError(
-            f"{known.run_id} ({known.name}): has no epochs on record to compare with; --show prints how"
+            f"{known.run_id} ({known.name}): has no epochs on record to compare with; --show prints how to repeat it"
         )
-    config = compose([*overrides, f"outputs={shlex.quote(str(store.outputs))}"])
-    folder = Path(config.outputs) / "runs" / datetime.now().strftime("%Y-%m-%d_%H-%M-%S-%f")
-    name = f"{known.name} again"
-    folder.mkdir(parents=True)
-    with _logged_into(folder / "run.log"):
-        result = run(
-            config,
-            name=name,
-            folder=folder,
-            open_record=lambda: open_record(config, name, overrides, folder, {"reproduces": known.run_id}),
-            watcher=Watchers(LogWatcher(), TerminalWatcher(console)),
-        )
+    config = from_plain(_here(recorded_config(known, store), known, store))
+    _check_images(config, known)
+    result = _trained(config, known, overrides_of(known), f"{known.name} again", console)
     repeated = {
         (metric, epoch.epoch): value
         for epoch in result.history
         for metric, value in epoch.by_name().items()
         if metric in COMPARED
     }
-    then = {(metric, epoch): value for metric in COMPARED for epoch, value in store.history(known.run_id, metric)}
-    recorded_epochs = max(epoch for _, epoch in then)  # a run that was stopped has fewer than its repetition
+    new_tags = store.find(str(result.run_id)).tags if result.run_id else {}
+    return verdict(recorded, repeated, _short(known.tags), _short(new_tags), tolerance or Tolerance())
+
+
+def vary(known: KnownRun, overrides: Sequence[str], store: Store, console: Console) -> list[str]:
+    """Train the run again with ``overrides`` on top of its own, and return what differs: config, then outcome.
+
+    Raises ConfigError if the overrides are not understood, DataError, TrackingError, and what the run raises.
+    """
+    before = recorded_config(known, store)
+    own = [*overrides_of(known), *overrides]
+    config = compose([*own, f"outputs={shlex.quote(str(store.outputs))}"])
+    changes = [f"changed {line}" for line in _differences(_here(before, known, store), config.plain)]
+    if not changes:
+        raise ConfigError(f"{' '.join(overrides)}: is what the run had already; leave it out to repeat the run")
+    for line in changes:
+        console.print(line, markup=False, soft_wrap=True)
+    result = _trained(config, known, own, f"{known.name} with {' '.join(overrides)}", console)
     return [
-        Difference(metric, epoch, then.get((metric, epoch), math.nan), repeated.get((metric, epoch), math.nan))
-        for metric, epoch in sorted(then.keys() | repeated.keys())
-        if epoch <= recorded_epochs and then.get((metric, epoch)) != repeated.get((metric, epoch))
+        f"{metric}: {known.metrics[metric]:.4f} then, {result.figures[metric]:.4f} now"
+        for metric in (*COMPARED, "test/loss", "test/accuracy")
+        if metric in known.metrics and metric in result.figures
     ]
+
+
+def recorded_config(known: KnownRun, store: Store) -> dict[str, Any]:
+    """Return the config that a run recorded, as nested plain values. Raises TrackingError if there is none."""
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            path = store.client().download_artifacts(known.run_id, "config.yaml", folder)
+            plain = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (MlflowException, OSError, yaml.YAMLError) as error:
+        raise TrackingError(
+            f"{known.run_id} ({known.name}): its config.yaml cannot be read ({in_one_line(error)}); "
+            f"repeat it by hand: cifar-train {shlex.join(overrides_of(known))}"
+        ) from error
+    if not isinstance(plain, dict):
+        raise TrackingError(f"{known.run_id} ({known.name}): its config.yaml is not a config")
+    return plain
+
+
+def _here(plain: Mapping[str, Any], known: KnownRun, store: Store) -> dict[str, Any]:
+    """Return a recorded config with this machine's outputs folder, and with what the machine chose for it then."""
+    then, now = str(plain.get("outputs", "")), str(store.outputs)
+
+    def moved(value: object) -> object:
+        if isinstance(value, Mapping):
+            return {key: moved(entry) for key, entry in value.items()}
+        if isinstance(value, str) and then and value.startswith(f"{then}/"):
+            return now + value[len(then) :]
+        return value
+
+    config: dict[str, Any] = {key: moved(value) for key, value in plain.items()}
+    config["outputs"] = now
+    threads, precision = known.tag("threads"), known.tag("precision")
+    if isinstance(config.get("trainer"), dict) and threads and precision:
+        config["trainer"] |= {"threads": int(threads), "precision": precision}
+    return config
+
+
+def _check_images(config: RunConfig, known: KnownRun) -> None:
+    recorded, found = known.tag("data_fingerprint"), build.images(config)
+    if recorded is not None and recorded != found.fingerprint:
+        raise DataError(
+            f"{found.name}: these are not the images of the record (fingerprint {found.fingerprint}, then {recorded}); "
+            "use the same data set in the same order (data.root), or give overrides to train on these"
+        )
+
+
+def _trained(config: RunConfig, known: KnownRun, overrides: Sequence[str], name: str, console: Console) -> Result:
+    folder = new_folder(config)
+    folder.mkdir(parents=True)
+    with _logged_into(folder / "run.log"):
+        return run(
+            config,
+            name=name,
+            folder=folder,
+            open_record=lambda: open_record(config, name, overrides, folder, {"reproduces": known.run_id}),
+            watcher=Watchers(LogWatcher(), TerminalWatcher(console)),
+        )
+
+
+def _figures(known: KnownRun, store: Store) -> Figures:
+    return {(metric, epoch): value for metric in COMPARED for epoch, value in store.history(known.run_id, metric)}
+
+
+def _differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
+    was, now = flat(before), flat(after)
+    for key in sorted({*was, *now}):
+        if was.get(key) != now.get(key) and not key.startswith(("outputs", "published", "claims")):
+            yield f"{key}: {was.get(key, 'absent')} -> {now.get(key, 'absent')}"
+
+
+def _short(tags: Mapping[str, str]) -> dict[str, str]:
+    return {key.removeprefix(PREFIX): value for key, value in tags.items() if key.startswith(PREFIX)}
 
 
 @contextmanager
