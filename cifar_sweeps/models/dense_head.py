@@ -62,7 +62,7 @@ class HeadPlan:
             layers[f"dense{number}"] = nn.Linear(features, width)
             layers[f"activation{number}"] = nn.ReLU(inplace=True)
             if self.batch_norm == "all" or (self.batch_norm == "last" and number == len(self.widths)):
-                layers[f"norm{number}"] = _Norm(width, self.batch_norm_eps, self.batch_norm_momentum)
+                layers[f"norm{number}"] = DenseBatchNorm(width, self.batch_norm_eps, self.batch_norm_momentum)
             if rate:
                 layers[f"dropout{number}"] = nn.Dropout(rate)
             features = width
@@ -75,10 +75,11 @@ class HeadPlan:
         return rates_each("regularization.dropout.dense", self.dropout, count, "dense layer", faults)
 
 
-class _Norm(nn.BatchNorm1d):
+class DenseBatchNorm(nn.BatchNorm1d):
     """Batch norm that lets a last batch of one image pass: it has no variance, so the running figures serve."""
 
     def forward(self, features: Tensor) -> Tensor:
+        """Return (B, F) float for features (B, F)."""
         if self.training and len(features) == 1:
             return F.batch_norm(features, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
         return super().forward(features)
