@@ -95,6 +95,19 @@ def reproduce(
 
 
 @app.command()
+def studies(
+    names: Annotated[list[str] | None, typer.Argument(help="only these studies")] = None,
+) -> None:
+    """List the documents' studies: their arms, parameters, published results, and what an arm needs to run."""
+    from rich.console import Console
+
+    from cifar_sweeps.studies.catalogue import catalogue
+    from cifar_sweeps.studies.catalogue_tables import print_catalogue
+
+    print_catalogue(catalogue(names or []), Console(highlight=False))
+
+
+@app.command()
 def results(
     what: Annotated[str, typer.Argument(help="a study's name, a sweep's id, or the id of its parent run")],
     csv: Annotated[bool, typer.Option("--csv", help="comma-separated values, every column")] = False,

@@ -16,14 +16,26 @@ from cifar_sweeps.faults import is_of_composition, translated
 
 def compose(overrides: Sequence[str]) -> RunConfig:
     """Return the config that ``cifar-train OVERRIDES`` would train. Raises ConfigError."""
-    return dataclasses.replace(parse(compose_node(overrides)), overrides=tuple(overrides))
+    return compose_all([overrides])[0]
+
+
+def compose_all(many: Sequence[Sequence[str]]) -> list[RunConfig]:
+    """Return the configs of several lists of overrides. Raises ConfigError at the first that is not one."""
+    return [
+        dataclasses.replace(parse(node), overrides=tuple(overrides))
+        for overrides, node in zip(many, _composed(many), strict=True)
+    ]
 
 
 def compose_node(overrides: Sequence[str]) -> DictConfig:
     """Return the composed config before it is checked. Raises ConfigError if it cannot be composed."""
+    return _composed([overrides])[0]
+
+
+def _composed(many: Sequence[Sequence[str]]) -> list[DictConfig]:
     try:
         with _aside_from_the_command(), initialize_config_dir(version_base="1.3", config_dir=str(conf_folder())):
-            return hydra_compose("config", overrides=list(overrides))
+            return [hydra_compose("config", overrides=list(overrides)) for overrides in many]
     except Exception as error:
         if not is_of_composition(error):
             raise

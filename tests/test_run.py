@@ -6,9 +6,10 @@ from conftest import TINY
 
 from cifar_sweeps import build
 from cifar_sweeps.compose import compose
-from cifar_sweeps.errors import ConfigError
+from cifar_sweeps.errors import ConfigError, TrainingError
 from cifar_sweeps.run import run
 from cifar_sweeps.scene import set_up
+from cifar_sweeps.starting_weights import starting_weights
 from cifar_sweeps.training.loop import evaluate
 from cifar_sweeps.training.metrics import DivergedError
 from cifar_sweeps.watching import LogWatcher
@@ -75,6 +76,97 @@ def test_the_best_weights_are_tested_where_they_are_selected(tmp_path):
     tested = evaluate(net.to(memory_format=torch.channels_last), scene.test_batches(), scene.precision)
     assert spy.by_metric["test/loss"][0][1] == pytest.approx(tested.loss)
     assert best < 4  # or the last weights would have done as well
+
+
+def test_the_test_set_is_opened_at_the_epochs_that_were_named(tmp_path):
+    plain, _ = trained(tmp_path / "a")
+    result, spy = trained(tmp_path / "b", "trainer.test_at=[1,3,4]")
+    assert [step for step, _ in spy.by_metric["test/accuracy"]] == [1, 3, 4]
+    assert result.figures["test/loss"] == plain.figures["test/loss"]  # opening it has changed nothing
+
+
+def test_augmented_test_images_have_a_figure_of_their_own(tmp_path):
+    plain, _ = trained(tmp_path / "a", "augmentation=rotate_shift_flip")
+    result, spy = trained(tmp_path / "b", "augmentation=rotate_shift_flip", "trainer.test_augmented=true")
+    assert result.figures["test/loss"] == plain.figures["test/loss"]
+    assert result.figures["test_augmented/loss"] != result.figures["test/loss"]
+    assert "test_augmented/accuracy" in spy.by_metric
+    assert "test_augmented/accuracy" not in plain.figures
+
+
+def test_parts_are_trained_one_after_another_and_the_optimizer_goes_on(tmp_path):
+    result, spy = trained(tmp_path, "trainer.parts=3", "trainer.epochs=2")
+    assert [metrics.epoch for metrics in result.history] == [1, 2, 3, 4, 5, 6]
+    state = weights(tmp_path / "checkpoints" / "last.pt")["optimizer"]["state"]
+    steps = {int(entry["step"]) for entry in state.values()}
+    assert steps == {6}  # 150 images in three parts of 50, one step of 64 each; two epochs a part
+    scene = set_up(compose([*SMALL, "trainer.parts=3", "trainer.epochs=2"]))
+    seen = [sum(len(labels) for _, labels in scene.train.epoch(epoch)) for epoch in range(1, 7)]
+    assert seen == [50] * 6
+    assert "trainer.parts=3" in spy.tagged["cifar_sweeps.split_notes"]
+
+
+def test_validation_on_the_test_set_is_marked_and_selects_nothing(tmp_path):
+    result, spy = trained(tmp_path, "data.split=test")
+    assert spy.tagged["cifar_sweeps.validated_on"] == "test"
+    assert result.figures["val/accuracy"] == result.figures["test/accuracy"]
+    with pytest.raises(ConfigError) as caught:
+        compose([*SMALL, "data.split=test", "trainer.select=best", "trainer.early_stopping.patience=2"])
+    assert len(caught.value.faults) == 2
+
+
+def test_epochs_that_are_not_validated_have_no_validation_figures(tmp_path):
+    _, spy = trained(tmp_path, "trainer.validate_every=3")
+    assert [step for step, _ in spy.by_metric["val/accuracy"]] == [3, 4]
+    assert [step for step, _ in spy.by_metric["train/accuracy"]] == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("file", ["last.pt", "best.pt"])
+def test_a_run_starts_from_the_weights_of_a_file_with_a_fresh_optimizer(tmp_path, file):
+    trained(tmp_path / "first")
+    path = tmp_path / "first" / "checkpoints" / file
+    scene = set_up(compose(SMALL), path)
+    held = weights(path)
+    held = held.get("model", held)
+    assert all(torch.equal(value, held[name]) for name, value in scene.net.state_dict().items())
+    assert scene.stepper.optimizer.state == {}
+    result, _ = trained(tmp_path / "second", f"trainer.init_from={path}")
+    assert result.history[0].train_loss < trained(tmp_path / "anew")[0].history[0].train_loss
+
+
+def test_starting_from_an_experiment_is_its_own_training_gone_on(tmp_path, outputs):
+    small = ("data=synthetic", *TINY[:2], "trainer.threads=1", "analysis.pictures=false")
+    first = run(compose(["experiment=base_cnn/base", *small, "tracking=none"]), folder=tmp_path / "first")
+    config = compose(["experiment=base_cnn/longer", *small, "tracking=none"])
+    path = starting_weights(config)
+    held, own = weights(path), weights(tmp_path / "first" / "checkpoints" / "last.pt")["model"]
+    assert all(torch.equal(held[name], own[name]) for name in own)
+    before = path.stat().st_mtime_ns
+    run(config, folder=tmp_path / "second")
+    assert path.stat().st_mtime_ns == before  # it was trained once
+    assert first.history[-1].epoch == 2
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("/nowhere/last.pt", "there is no such file, nor such an experiment"),
+        ("a_run_that_is_not", "trainer.init_from=a_run_that_is_not: "),
+        ("case_study/model_3", "has another model than this run"),
+    ],
+    ids=["file", "run", "experiment"],
+)
+def test_a_start_that_is_not_there_is_told_before_anything_is_trained(tmp_path, source, message):
+    with pytest.raises(ConfigError) as caught:
+        trained(tmp_path, f"trainer.init_from={source}")
+    assert message in str(caught.value)
+
+
+def test_weights_of_another_model_are_refused(tmp_path):
+    trained(tmp_path / "first")
+    path = tmp_path / "first" / "checkpoints" / "best.pt"
+    with pytest.raises(TrainingError, match="holds the weights of another model"):
+        trained(tmp_path / "second", f"trainer.init_from={path}", "model.dense=[32]")
 
 
 def test_early_stopping_ends_a_run_that_no_longer_improves(tmp_path):

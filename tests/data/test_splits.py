@@ -98,3 +98,49 @@ def test_impossible_values_are_named(val_fraction, kind, train_size, key):
 def test_too_few_images_for_a_fifth():
     with pytest.raises(ConfigError, match=r"data\.split=batch_1: a fifth of 4 images"):
         split(image_data(torch.arange(4)), 0.0, "batch_1", None, seed=0)
+
+
+def test_parts_are_consecutive_in_the_original_order():
+    splits = split(image_data(UNEVEN, original_order=True), 0.1, "batch_1", None, 0, parts=4)
+    assert [part.tolist() for part in splits.parts] == [
+        list(range(start, start + 200)) for start in (200, 400, 600, 800)
+    ]
+    assert splits.notes == ()
+
+
+def test_parts_are_stratified_elsewhere_and_say_so():
+    splits = split(image_data(UNEVEN), 0.2, "stratified", None, 0, parts=4)
+    assert [shares(UNEVEN[part]) for part in splits.parts] == [[120, 60, 20]] * 4
+    assert torch.equal(torch.cat(splits.parts).sort().values, splits.train)
+    assert any("trainer.parts=4" in note for note in splits.notes)
+
+
+def test_too_many_parts_are_refused():
+    with pytest.raises(ConfigError, match=r"trainer\.parts=9"):
+        split(image_data(UNEVEN), 0.2, "stratified", 8, 0, parts=9)
+
+
+def test_the_test_set_as_validation_holds_nothing_out_and_is_marked():
+    splits = split(image_data(UNEVEN), 0.2, "test", None, 0)
+    assert splits.val_on_test
+    assert len(splits.train) == 1000
+    assert splits.val.tolist() == list(range(len(image_data(UNEVEN).test)))
+    assert "validated on the test set" in splits.notes[0]
+
+
+def test_a_fraction_of_the_training_images_is_the_beginning_of_the_whole():
+    half = split(image_data(UNEVEN), 0.2, "stratified", None, 0, train_fraction=0.5)
+    whole = split(image_data(UNEVEN), 0.2, "stratified", None, 0)
+    assert (len(half.train), half.available) == (400, 800)
+    assert set(half.train.tolist()) < set(whole.train.tolist())
+    assert torch.equal(half.val, whole.val)
+
+
+def test_fewer_validation_images_are_a_part_of_them_and_trained_on_by_none():
+    few = split(image_data(UNEVEN), 0.2, "stratified", None, 0, val_size=50)
+    whole = split(image_data(UNEVEN), 0.2, "stratified", None, 0)
+    assert len(few.val) == 50
+    assert set(few.val.tolist()) < set(whole.val.tolist())
+    assert torch.equal(few.train, whole.train)
+    with pytest.raises(ConfigError, match=r"data\.val_size=201"):
+        split(image_data(UNEVEN), 0.2, "stratified", None, 0, val_size=201)

@@ -1,0 +1,92 @@
+"""Results as data: one row a run, or one row an epoch, as pandas has them.
+
+In a notebook: ``from cifar_sweeps.studies import results; results.load("regularization")``.
+"""
+
+from typing import Any
+
+import pandas as pd
+
+from cifar_sweeps.studies.finding import find
+from cifar_sweeps.studies.histories import is_by_epoch, read_histories
+from cifar_sweeps.studies.runs import Study, StudyRun
+from cifar_sweeps.tracking.store import Store, default_store
+
+_FACTS = ("budget", "data", "data_fingerprint", "validated_on", "failure")
+_FIRST = (
+    ("best/val_accuracy", "best/val_accuracy"),
+    ("best/epoch", "best/epoch"),
+    ("val/accuracy", "val/accuracy"),
+    ("val/loss", "val/loss"),
+    ("train/accuracy", "train/accuracy"),
+    ("train/loss", "train/loss"),
+    ("test/accuracy", "test/accuracy"),
+    ("test/loss", "test/loss"),
+    ("gap/accuracy", "gap/accuracy"),
+    ("gap/loss", "gap/loss"),
+    ("seconds_an_epoch", "seconds_an_epoch"),
+    ("model/parameters", "parameters"),
+    ("model/multiply_adds", "multiply_adds"),
+)
+_LEFT_OUT = {"epoch_seconds"}  # the last epoch's; the median says more
+
+
+def load(what: str, store: Store | None = None) -> pd.DataFrame:
+    """Return one row a run of a study (by its name) or a sweep (by its id, or its parent's run id).
+
+    Columns: run_id, name, sweep_id, arm (the swept values other than the seed), state, seed, one a swept key, the last
+    value of every metric by its name, ``gap/accuracy`` (train less val), ``gap/loss`` (val less train),
+    ``seconds_an_epoch`` (median), parameters, multiply_adds, budget, data, data_fingerprint, validated_on, failure,
+    started (UTC), duration (seconds). What a run does not have is missing there.
+    Raises TrackingError if nothing is called so, or nothing has been recorded.
+    """
+    return frame(find(what, store or default_store()))
+
+
+def frame(study: Study) -> pd.DataFrame:
+    """Return one row a run, as `load` does."""
+    swept = dict.fromkeys(key for run in study.runs for key in run.swept if key != "seed")
+    recorded = dict.fromkeys(metric for run in study.runs for metric in run.metrics)
+    first = [(metric, column) for metric, column in _FIRST if metric in recorded]
+    left_out = _LEFT_OUT | {metric for metric, _ in first}
+    metrics = [*first, *((metric, metric) for metric in recorded if metric not in left_out)]
+    table = pd.DataFrame([_row(run, list(swept), metrics) for run in study.runs])
+    table["seed"] = table["seed"].astype("Int64")  # whole numbers, also where one is missing
+    return table
+
+
+def history(what: str, store: Store | None = None) -> pd.DataFrame:
+    """Return one row a run and epoch: run_id, arm, seed, epoch (from 1), and a column a metric.
+
+    ``what`` is as for `load`. A metric that an epoch does not have is missing there.
+    Raises TrackingError as `load` does.
+    """
+    store = store or default_store()
+    study = find(what, store)
+    metrics = list(dict.fromkeys(metric for run in study.runs for metric in run.metrics if is_by_epoch(metric)))
+    histories = read_histories(store.client(), [run.run_id for run in study.runs], metrics)
+    rows: list[dict[str, Any]] = []
+    for run in study.runs:
+        ours = histories[run.run_id]
+        for epoch in sorted({epoch for points in ours.values() for epoch in points}):
+            figures = {metric: ours.get(metric, {}).get(epoch) for metric in metrics}
+            rows.append({"run_id": run.run_id, "arm": run.arm, "seed": run.seed, "epoch": epoch, **figures})
+    table = pd.DataFrame(rows, columns=["run_id", "arm", "seed", "epoch", *metrics])
+    return table.astype({"seed": "Int64", "epoch": "int64", **dict.fromkeys(metrics, "float64")})
+
+
+def _row(run: StudyRun, swept: list[str], metrics: list[tuple[str, str]]) -> dict[str, Any]:
+    facts = {key: run.tag(key) for key in _FACTS}
+    return {
+        "run_id": run.run_id,
+        "name": run.name,
+        "sweep_id": run.tag("sweep_id"),
+        "arm": run.arm,
+        "state": run.state,
+        "seed": run.seed,
+        **{key: run.swept.get(key) for key in swept},
+        **{column: run.metrics.get(metric) for metric, column in metrics},
+        **facts,
+        "started": run.started,
+        "duration": run.seconds,
+    }

@@ -1,0 +1,100 @@
+"""A study's tables on the terminal, as wide as it is."""
+
+from typing import Any
+
+import pandas as pd
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from cifar_sweeps.studies.grids import NONE, Grid
+
+WIDE = 110
+"""Columns of a terminal from which on the less important columns of a table have room."""
+
+_RESULTS = (
+    ("arm", "arm", ""),
+    ("seed", "seed", "d"),
+    ("best", "best/val_accuracy", ".4f"),
+    ("at", "best/epoch", ".0f"),
+    ("val", "val/accuracy", ".4f"),
+    ("train", "train/accuracy", ".4f"),
+    ("gap", "gap/accuracy", "+.4f"),
+    ("test", "test/accuracy", ".4f"),
+    ("s/epoch", "seconds_an_epoch", ".2f"),
+    ("parameters", "parameters", ",.0f"),
+    ("state", "state", ""),
+)
+_WIDE_ONLY = {"at", "train", "parameters"}
+_EPOCHS = (
+    ("arm", "arm", ""),
+    ("seed", "seed", "d"),
+    ("epoch", "epoch", "d"),
+    ("train", "train/accuracy", ".4f"),
+    ("val", "val/accuracy", ".4f"),
+    ("train loss", "train/loss", ".4f"),
+    ("val loss", "val/loss", ".4f"),
+    ("lr", "lr", ".3g"),
+    ("seconds", "epoch_seconds", ".2f"),
+)
+_WIDE_EPOCHS = {"lr", "seconds"}
+
+
+def grid_table(grid: Grid, width: int) -> Table | Text:
+    """Return a table of the report, without its extra columns if the terminal is narrow."""
+    if not grid.rows:
+        return Text(f"{grid.title}: {grid.empty}\n")
+    shown = [n for n, column in enumerate(grid.columns) if width >= WIDE or not column.is_extra]
+    table = _table(grid.title)
+    for n in shown:
+        column = grid.columns[n]
+        table.add_column(
+            column.title, justify="right" if column.is_number else "left", no_wrap=column.is_number, overflow="fold"
+        )
+    for row in grid.rows:
+        table.add_row(*(Text(row[n]) for n in shown))
+    return table
+
+
+def runs_table(runs: pd.DataFrame, width: int) -> Table:
+    """Return one row a run, the best last validation accuracy first."""
+    by = [column for column in ("val/accuracy", "started") if column in runs]
+    ordered = runs.sort_values(by, ascending=[column == "started" for column in by], na_position="last")
+    table = _frame_table(ordered, _RESULTS, set() if width >= WIDE else _WIDE_ONLY)
+    table.caption = (
+        "Accuracies: the best on validation; then the last epoch's; gap: train − val; then on the test images."
+    )
+    table.caption_justify = "left"
+    return table
+
+
+def epochs_table(epochs: pd.DataFrame, width: int) -> Table:
+    """Return one row a run and epoch."""
+    return _frame_table(epochs, _EPOCHS, set() if width >= WIDE else _WIDE_EPOCHS)
+
+
+def _frame_table(frame: pd.DataFrame, columns: tuple[tuple[str, str, str], ...], left_out: set[str]) -> Table:
+    table = _table("")
+    shown = [column for column in columns if column[1] in frame and column[0] not in left_out]
+    for title, _, form in shown:
+        table.add_column(title, justify="right" if form else "left", no_wrap=bool(form), overflow="fold")
+    for row in frame[[key for _, key, _ in shown]].itertuples(index=False):
+        table.add_row(*(Text(_cell(value, form)) for value, (_, _, form) in zip(row, shown, strict=True)))
+    return table
+
+
+def _cell(value: Any, form: str) -> str:  # noqa: ANN401 (whatever a frame holds)
+    if pd.isna(value):
+        return NONE
+    return f"{int(value) if form == 'd' else value:{form}}"
+
+
+def _table(title: str) -> Table:
+    return Table(
+        title=title or None,
+        title_justify="left",
+        title_style="bold",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+    )
