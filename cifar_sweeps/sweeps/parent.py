@@ -137,7 +137,27 @@ class SweepParent(Callback):
         outcome: State = state or ("FAILED" if bad else "FINISHED")
         self._record.close(outcome, "" if outcome == "FINISHED" else "not all of its runs finished")
         self._print(children)
+        if outcome != "KILLED":
+            self._report()
         return outcome
+
+    def _report(self) -> None:
+        """Keep the report with the sweep's record. A sweep that ended well stays so if it cannot be written."""
+        if self._store is None or self._record.run_id is None:
+            return
+        from cifar_sweeps.studies.report import attach_report  # pandas and matplotlib: at the end, not at the start
+
+        try:
+            report = attach_report(
+                self._store, self._record.run_id, self.facts.study, self.facts.sweep_id, self._folder / "report"
+            )
+        except Exception as error:  # noqa: BLE001 (whatever it is, the runs are safe, and can be reported later)
+            sys.stderr.write(
+                f"The report could not be written: {in_one_line(error)}; "
+                f"try again: cifar-sweeps report {self.facts.study} --sweep {self.facts.sweep_id}\n"
+            )
+            return
+        Console(highlight=False).print(f"Report: {report.page}", markup=False, soft_wrap=True)
 
     def _remove_folder(self) -> None:
         """Remove what Hydra made for a sweep of which no job has begun."""
@@ -168,6 +188,12 @@ class SweepParent(Callback):
         if self._store is None:
             say(f"The runs lie in {self._folder}; they were not recorded (tracking=none).")
             return
+        finished = [child for child in children if child.state == "FINISHED"]
+        if finished:
+            best = max(finished, key=lambda child: child.metrics.get("best/val_accuracy", -1.0))
+            say("Repeat a run, the best one for example (each run's description in MLflow says how):")
+            say(f"  cifar-sweeps reproduce {best.run_id[:8]}")
+            say(f"  {best.tags.get('mlflow.note.content', '').removeprefix('Repeat it: ').strip('`')}")
         say("Look at the runs in MLflow:")
         say(f"  {ui_command()}")
         say(f"  {UI_ADDRESS}{compare_link(self._experiment_id, self.facts.sweep_id)}")

@@ -1,6 +1,6 @@
 """The table at a sweep's end: its runs, the best validation accuracy first."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from rich import box
 from rich.table import Table
@@ -33,11 +33,18 @@ def results_table(runs: Sequence[KnownRun]) -> Table:
         colour = "green" if run.state == "FINISHED" else "red"
         name = " / ".join(split_name(run.name)[1]) if same else run.name
         table.add_row(Text(name), *cells, Text(run.state.lower(), style=colour))
-    table.caption = (
-        "Accuracies: the best on validation and at which epoch; then the last epoch's; then on the test images."
-    )
+    table.caption = "\n".join(_captions(runs))
     table.caption_justify = "left"
     return table
+
+
+def _captions(runs: Sequence[KnownRun]) -> Iterator[str]:
+    yield "Accuracies: the best on validation and at which epoch; then the last epoch's; then on the test images."
+    budgets = sorted({run.tag("budget") or "full" for run in runs} - {"full"})
+    if budgets:
+        yield f"Not the full training: budget {'; '.join(budgets)}."
+    if any(run.tag("validated_on") == "test" for run in runs):
+        yield "Validated on the test set, as the document did: no validation figure of those runs is independent."
 
 
 def _cell(title: str, value: float | None) -> str:
