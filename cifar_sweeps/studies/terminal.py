@@ -25,7 +25,7 @@ _RESULTS = (
     ("parameters", "parameters", ",.0f"),
     ("state", "state", ""),
 )
-_WIDE_ONLY = {"at", "train", "parameters"}
+_WIDE_ONLY = {"best", "at", "train", "parameters"}
 _EPOCHS = (
     ("arm", "arm", ""),
     ("seed", "seed", "d"),
@@ -61,9 +61,8 @@ def runs_table(runs: pd.DataFrame, width: int) -> Table:
     by = [column for column in ("val/accuracy", "started") if column in runs]
     ordered = runs.sort_values(by, ascending=[column == "started" for column in by], na_position="last")
     table = _frame_table(ordered, _RESULTS, set() if width >= WIDE else _WIDE_ONLY)
-    table.caption = (
-        "Accuracies: the best on validation; then the last epoch's; gap: train − val; then on the test images."
-    )
+    best = "best: the highest on validation, and at which epoch; " if width >= WIDE else ""
+    table.caption = f"Accuracies of the last epoch; {best}gap: train − val."
     table.caption_justify = "left"
     return table
 

@@ -1,0 +1,167 @@
+"""Intervals, verdicts and comparisons, on runs made by hand."""
+
+import datetime
+
+import pytest
+
+from cifar_sweeps.studies import markdown
+from cifar_sweeps.studies.arms import arm_name, equal_values, swept_values
+from cifar_sweeps.studies.claims import collected, judge, read_claims, verdict
+from cifar_sweeps.studies.intervals import Estimate, estimate
+from cifar_sweeps.studies.published import compare, printed
+from cifar_sweeps.studies.runs import StudyRun, apart
+
+NOW = datetime.datetime(2026, 1, 1, tzinfo=datetime.timezone.utc)
+
+
+def a_run(arm, seed, accuracy, budget="full", sweep_id="s", **swept):
+    values = {"experiment": arm, **{key.replace("__", "."): value for key, value in swept.items()}, "seed": str(seed)}
+    tags = {"cifar_sweeps.budget": budget, "cifar_sweeps.sweep_id": sweep_id}
+    metrics = {"val/accuracy": accuracy, "val/loss": 1 - accuracy}
+    name = arm_name(values, "one setting")
+    return StudyRun(f"{name}-{seed}", name, "finished", values, "", name, metrics, {"seed": str(seed)}, tags, NOW, 1.0)
+
+
+def claim(**changes):
+    plain = {"says": "A beats B", "metric": "val/accuracy", "arm": "A", "against": "B", "expects": "higher"}
+    (found,) = read_claims([{**plain, **changes}])
+    return found
+
+
+def test_the_interval_is_students():
+    found = estimate([0.70, 0.73, 0.71])
+    # Table of t: 4.3027 for two degrees of freedom; the standard deviation is 0.0152753.
+    assert found.mean == pytest.approx(0.7133333)
+    assert found.half == pytest.approx(4.302653 * 0.01527525 / 3**0.5)
+    assert found.n == 3
+    assert estimate([0.5]) == Estimate(0.5, None, 1)
+    assert estimate([None, float("nan")]) is None
+
+
+@pytest.mark.parametrize(
+    ("mean", "half", "expects", "said"),
+    [
+        (0.05, 0.02, "higher", "agrees"),
+        (-0.05, 0.02, "higher", "contradicts"),
+        (0.01, 0.02, "higher", "not decided by this much data"),
+        (-0.05, 0.02, "lower", "agrees"),
+        (0.05, 0.02, "lower", "contradicts"),
+        (0.002, 0.005, "same", "agrees"),
+        (0.05, 0.02, "same", "contradicts"),
+        (-0.05, 0.02, "same", "contradicts"),
+        (0.005, 0.02, "same", "not decided by this much data"),
+        (-0.05, 0.02, "not_higher", "agrees"),
+        (0.05, 0.02, "not_higher", "contradicts"),
+        (0.0, 0.02, "not_higher", "not decided by this much data"),
+        (0.05, None, "higher", "not decided: one seed"),
+    ],
+)
+def test_verdicts(mean, half, expects, said):
+    assert verdict(Estimate(mean, half, 3), expects, 0.01) == said
+
+
+def test_the_effect_is_paired_by_seed():
+    runs = [a_run("A", 0, 0.70), a_run("A", 1, 0.83), a_run("A", 2, 0.99), a_run("B", 0, 0.60), a_run("B", 1, 0.70)]
+    (outcome,) = judge([claim()], runs, {})
+    # 0.10 and 0.13; seed 2 has no partner. t is 12.7062 for one degree of freedom.
+    assert outcome.effect.mean == pytest.approx(0.115)
+    assert outcome.effect.half == pytest.approx(12.7062 * 0.0212132 / 2**0.5, rel=1e-4)
+    assert outcome.effect.n == 2
+    assert outcome.verdict == "not decided by this much data"
+
+
+def test_a_claim_is_judged_in_each_setting_of_what_it_leaves_open():
+    runs = [
+        a_run(arm, seed, {"A": 0.7, "B": 0.6}[arm] + 0.01 * seed * (arm == "A"), trainer__parts=parts)
+        for arm in "AB"
+        for seed in (0, 1, 2)
+        for parts in ("1", "4")
+    ]
+    outcomes = judge([claim()], runs, {})
+    assert [(outcome.setting, outcome.effect.n) for outcome in outcomes] == [("parts=1", 3), ("parts=4", 3)]
+
+
+def test_a_claim_between_settings_of_one_key():
+    runs = [a_run("A", seed, 0.7 + 0.1 * (parts == "4"), trainer__parts=parts) for seed in (0, 1) for parts in "14"]
+    (outcome,) = judge([claim(arm={"trainer.parts": 4}, against={"trainer.parts": 1})], runs, {})
+    assert outcome.setting == "A"
+    assert outcome.effect.mean == pytest.approx(0.1)
+    assert outcome.verdict == "agrees"
+
+
+def test_a_claim_against_a_number_and_at_an_epoch():
+    runs = [a_run("A", seed, 0.7) for seed in (0, 1)]
+    (outcome,) = judge([claim(against=None, than=0.75, expects="lower")], runs, {})
+    assert (outcome.effect.mean, outcome.verdict) == (pytest.approx(-0.05), "agrees")
+    histories = {run.run_id: {"val/accuracy": {1: 0.5, 2: 0.6 + 0.01 * n}} for n, run in enumerate(runs)}
+    (outcome,) = judge([claim(against="A", at=2, against_at=1)], runs, histories)
+    assert outcome.effect.mean == pytest.approx(0.105)
+
+
+@pytest.mark.parametrize(
+    ("runs", "changes", "said"),
+    [
+        ([a_run("A", 0, 0.7)], {}, "not measured"),
+        ([a_run("A", 0, 0.7), a_run("B", 1, 0.6)], {}, "not measured: no seed in common"),
+        ([a_run("A", 0, 0.7), a_run("B", 0, 0.6)], {"metric": "test/loss"}, "not measured: test/loss is not on record"),
+        ([a_run("A", 0, 0.7), a_run("B", 0, 0.6)], {}, "not decided: one seed"),
+        (
+            [a_run(arm, seed, 0.7, "short: 3 of 9 epochs") for arm in "AB" for seed in (0, 1)],
+            {"needs_full_budget": True},
+            "not decided: needs the full budget",
+        ),
+    ],
+    ids=["missing arm", "no pair", "no metric", "one seed", "short budget"],
+)
+def test_why_a_claim_is_not_decided(runs, changes, said):
+    (outcome,) = judge([claim(**changes)], runs, {})
+    assert outcome.verdict == said
+
+
+def test_a_claim_that_all_configs_hold_counts_once_with_its_own_arms_epochs():
+    plain = {"says": "later is better", "metric": "val/accuracy", "arm": "A", "against": "A", "expects": "higher"}
+    configs = {"B": {"claims": [{**plain, "at": 7}]}, "A": {"claims": [{**plain, "at": 9}]}}
+    (found,) = collected(configs, [a_run("A", 0, 0.7), a_run("B", 0, 0.7)])
+    assert found.at == 9
+
+
+def test_published_figures_meet_the_measured_ones_of_their_epoch():
+    runs = [a_run("A", seed, 0.7 + 0.02 * seed) for seed in (0, 1)]
+    histories = {run.run_id: {"train/loss": {1: 1.0, 2: 0.9}, "val/loss": {1: 0.9, 2: 0.3}} for run in runs}
+    plain = [
+        {"metric": "val/objective", "value": 0.5, "where": "p. 1"},
+        {"metric": "val/loss", "value": 0.8, "where": "p. 2", "epoch": 1},
+        {"metric": "val/loss", "value": 0.8, "where": "p. 3", "epoch": 9},
+    ]
+    final, first, never = compare(runs, histories, {"A": {"published": plain}})
+    assert final.measured.mean == pytest.approx(0.29)  # without a penalty the objective is the loss
+    assert final.difference == pytest.approx(-0.21)
+    assert first.difference == pytest.approx(0.1)
+    assert never.measured is None
+    (point,) = printed([{"metric": "val/accuracy", "values": [0.1, 0.2, 0.3], "where": ""}], epochs=2)
+    assert (point.value, point.epoch, point.of) == (0.2, 2, 3)
+
+
+def test_names_of_arms():
+    swept = {"trainer.parts": "4", "experiment": "lenet_report/dropout", "seed": "1"}
+    assert arm_name(swept, "") == "lenet_report/dropout parts=4"
+    assert arm_name({"seed": "1"}, "one setting") == "one setting"
+    assert equal_values("0.0001", 1e-4)
+    assert equal_values("true", True)
+    assert not equal_values(None, 1)
+    single = {"p.overrides": "experiment=a seed=3 trainer.threads=1 'optimizer.lr=0.1'"}
+    assert swept_values(single, "p.", "a") == {"experiment": "a", "optimizer.lr": "0.1"}
+
+
+def test_budgets_part_the_runs_of_an_arm_between_sweeps_alone():
+    full, short = a_run("A", 0, 0.7), a_run("A", 0, 0.5, "short: 3 of 9 epochs", "t")
+    assert [run.arm for run in apart([full, short])] == ["A [full]", "A [short]"]
+    assert [run.arm for run in apart(apart([full, short])[:1])] == ["A"]
+    other = a_run("A", 0, 0.5, "short: 4 of 9 epochs", "u")
+    assert [run.arm for run in apart([short, other])] == ["A [sweep t]", "A [sweep u]"]
+    different_arms = [a_run("A", 0, 0.5, "short: 3 of 9 epochs"), a_run("B", 0, 0.5, "short: 4 of 12 epochs")]
+    assert [run.arm for run in apart(different_arms)] == ["A", "B"]
+
+
+def test_markdown_keeps_what_users_wrote_from_being_markup():
+    assert markdown.escaped("a | b\n<script> [x](y) *z*") == r"a \| b &lt;script&gt; \[x\](y) \*z\*"
