@@ -175,6 +175,7 @@ class RunConfig:
     budget: Budget
     published: list[Published] = field(default_factory=list)
     published_epochs: int | None = None
+    published_parts: int = 1
     assumptions: list[str] = field(default_factory=list)
     claims: list[Claim] = field(default_factory=list)
     plain: dict[str, Any] = field(default_factory=dict, repr=False)
@@ -229,7 +230,8 @@ def from_plain(named: Mapping[str, Any]) -> RunConfig:
 
 # What cannot change a run's result: where things lie and what they are called, what is drawn afterwards.
 _WITHOUT_EFFECT = frozenset(
-    {"outputs", "study_name", "tracking", "analysis", "sweep", "published", "published_epochs", "assumptions", "claims"}
+    {"outputs", "study_name", "tracking", "analysis", "sweep", "published", "published_epochs", "published_parts"}
+    | {"assumptions", "claims"}
     | {"budget"}  # what it changed stands in the epochs and images themselves
 )
 _PLACES = frozenset({"root", "cache"})

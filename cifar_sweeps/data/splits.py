@@ -60,7 +60,7 @@ def split(
     train_size: how many of the remaining images are trained on, a stratified draw; None means all. The validation
         images do not depend on it, and a smaller draw is a part of a larger one. train_fraction: the part of those
         that is used, in (0, 1].
-    val_size: how many of the validation images are used, a stratified draw; None means all. The others are not trained on.
+    val_size: how many of the validation images are used, a stratified draw; None means all. The rest is not trained on.
     parts: into how many consecutive parts the training images fall; stratified ones where there is no original order.
     Raises ConfigError if a side would be empty, or train_size is more than there are.
     """

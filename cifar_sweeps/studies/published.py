@@ -54,18 +54,28 @@ def compare(
 ) -> list[Comparison]:
     """Return every printed figure of the arms beside the mean of the arm's runs.
 
-    configs: one an arm. A run that did not train as long as the figure's epoch has no part in it.
+    configs: one an arm. A run that did not train as long as the figure's epoch has no part in it, nor an arm whose
+    training images were divided otherwise than the document's.
     """
     found: list[Comparison] = []
     for arm in dict.fromkeys(run.arm for run in runs):
         ours = [run for run in runs if run.arm == arm]
+        config = configs.get(arm, {})
+        if not _trained_as_published(config):
+            continue
         epochs = max((max(histories.get(run.run_id, {}).get("train/loss", {0: 0.0})) for run in ours), default=0)
         on_test = any(run.tag("validated_on") == "test" for run in ours)
-        for figure_printed in printed(configs.get(arm, {}).get("published"), epochs):
+        for figure_printed in printed(config.get("published"), epochs):
             measured = estimate(_measured(run, histories.get(run.run_id, {}), figure_printed) for run in ours)
             is_on_test = on_test and figure_printed.metric.startswith("val/")
             found.append(Comparison(arm, figure_printed, measured, is_on_test))
     return found
+
+
+def _trained_as_published(config: Mapping[str, object]) -> bool:
+    trainer = config.get("trainer")
+    parts = trainer.get("parts") if isinstance(trainer, Mapping) else None
+    return parts is None or parts == config.get("published_parts", parts)
 
 
 def _measured(run: StudyRun, history: History, wanted: Published) -> float | None:
@@ -75,8 +85,6 @@ def _measured(run: StudyRun, history: History, wanted: Published) -> float | Non
 
 
 def _entries(plain: object) -> Iterator[tuple[str, Mapping[str, object]]]:
-    if isinstance(plain, Mapping):  # as configs were written first: a mapping by metric
-        plain = [{"metric": metric, **entry} for metric, entry in plain.items() if isinstance(entry, Mapping)]
     if isinstance(plain, Sequence) and not isinstance(plain, str):
         for entry in plain:
             if isinstance(entry, Mapping) and "metric" in entry:

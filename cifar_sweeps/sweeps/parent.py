@@ -1,6 +1,7 @@
 """The sweep itself: a Hydra callback that opens its record before the first job, and says at its end what came out."""
 
 import contextlib
+import shlex
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -55,7 +56,7 @@ class SweepParent(Callback):
         self._folder = Path(config.hydra.sweep.dir)
         study = str(config.study_name or DEFAULT_EXPERIMENT)
         overrides = [str(override) for override in config.hydra.overrides.task]
-        self._overrides = " ".join(overrides)
+        self._overrides = shlex.join(overrides)
         swept = tuple(swept_keys(overrides, config.hydra.sweeper.get("params")))
         self.facts = SweepFile(self._folder.name, study, None, swept)
         if config.tracking.backend == "mlflow":
