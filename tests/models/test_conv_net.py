@@ -241,3 +241,19 @@ def test_all_faults_come_together():
         "kernel_size.conv",
         "model.blocks[1].pool",
     }
+
+
+def test_batch_norm_moves_its_statistics_and_normalises_by_keras_formulas():
+    torch.manual_seed(0)
+    net = ConvNet([{"filters": [4], "pool": 0}], 3, dense=[], batch_norm=True, image_size=8).train()
+    conv, norm = net.features.block1.conv1, net.features.block1.norm1
+    images = torch.rand(16, 3, 8, 8)
+    maps = torch.nn.functional.conv2d(images, conv.weight, padding=1)
+    mean, variance = maps.mean((0, 2, 3)), maps.var((0, 2, 3), correction=0)
+    answer = norm(conv(images))
+    expected = (maps - mean.view(1, -1, 1, 1)) / (variance.view(1, -1, 1, 1) + 1e-3).sqrt()
+    assert torch.allclose(answer, expected, atol=1e-5)
+    count = 16 * 8 * 8
+    assert torch.allclose(norm.running_mean, 0.01 * mean, atol=1e-7)  # from 0, momentum 0.99
+    # TensorFlow's fused kernel, as PyTorch, moves by the unbiased variance.
+    assert torch.allclose(norm.running_var, 0.99 * torch.ones(4) + 0.01 * variance * count / (count - 1), atol=1e-6)
