@@ -149,6 +149,8 @@ def report(
 
     written = write_report(study, out, sweeps=sweep or [])
     console = Console(highlight=False)
+    for warning in written.warnings:
+        console.print(warning, markup=False, style="bold")
     for grid in (written.claims, written.ranking):
         console.print(grid_table(grid, console.width))
     for path in written.paths:

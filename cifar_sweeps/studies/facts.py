@@ -42,6 +42,8 @@ def summary(study: Study, repeats: int) -> str:
     if study.sweeps:
         ids = ", ".join(sweep.sweep_id for sweep in study.sweeps)
         words.append(f"From {_many(len(study.sweeps), 'sweep')}: {ids}.")
+    if {run.tag("budget") for run in runs} == {"full"}:
+        words.append("Budget: full.")
     words.append(f"Data set: {_values(runs, 'data') or 'not on record'}.")
     machine = ", ".join(filter(None, (_values(runs, key) for key in ("cpu", "gpu", "platform"))))
     words.append(f"Machine: {machine or 'not on record'}.")
@@ -52,12 +54,10 @@ def budget_warnings(runs: Sequence[StudyRun]) -> list[str]:
     """Return a warning for each budget other than the full one; its first words are to be read first."""
     budgets = dict.fromkeys(run.tag("budget") for run in runs)
     short = [budget for budget in budgets if budget is not None and budget.split(":")[0] != "full"]
-    every = len(short) == len(budgets)
-    names = list(dict.fromkeys(budget.split(":")[0].upper() for budget in short))
-    details = "; ".join(budget.partition(":")[2].strip() or budget for budget in short)
     if not short:
         return []
-    what = f"This is a {' and '.join(names)} run" if every else f"Some arms are {' and '.join(names)} runs"
+    what = "NOT THE FULL TRAINING" if len(short) == len(budgets) else "SOME ARMS NOT THE FULL TRAINING"
+    details = "; ".join(f"budget {budget}" for budget in short)
     return [f"{what}: {details}; not comparable with the published figures as such."]
 
 

@@ -96,9 +96,10 @@ def ranking_grid(arms: Sequence[ArmFigures]) -> Grid:
         Column("parameters", is_number=True, is_extra=True),
         Column("multiply-adds", is_number=True, is_extra=True),
     )
+    every_on_test = all(arm.is_on_test for arm in arms)
     rows = tuple(
         (
-            arm.arm + (ON_TEST if arm.is_on_test else ""),
+            arm.arm + (ON_TEST if arm.is_on_test and not every_on_test else ""),
             str(arm.seeds),
             _estimate(arm.val),
             _mean(arm.best),
@@ -115,6 +116,8 @@ def ranking_grid(arms: Sequence[ArmFigures]) -> Grid:
         "val: accuracy on validation data at the last epoch, mean over seeds ± half of the 95% t interval; best: the "
         "highest on the way; gap: train − val. Training accuracy is the running mean of the last epoch, dropout on."
     )
+    if arms and every_on_test:
+        note += " Every arm was validated on the test set."
     return Grid("Arms by final validation accuracy", columns, rows, "No run has finished.", note)
 
 

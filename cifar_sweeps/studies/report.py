@@ -25,13 +25,14 @@ Configs = dict[str, dict[str, Any]]
 
 @dataclass(frozen=True)
 class Report:
-    """Where a report's three files are, and its two main tables for the terminal."""
+    """Where a report's three files are, and its warnings and two main tables for the terminal."""
 
     page: Path
     markdown: Path
     table: Path
     claims: Grid
     ranking: Grid
+    warnings: tuple[str, ...]
 
     @property
     def paths(self) -> tuple[Path, Path, Path]:
@@ -56,7 +57,9 @@ def write_report(what: str, out: Path | None = None, store: Store | None = None,
     metrics = dict.fromkeys(metric for run in counted for metric in run.metrics if is_by_epoch(metric))
     histories = read_histories(client, [run.run_id for run in counted], metrics)
     values = _values(study, counted, histories, arm_configs(client, study.runs))
-    found = Report(page, page.with_suffix(".md"), page.with_suffix(".csv"), values["tables"][0], values["tables"][2])
+    claims, _, ranking = values["tables"]
+    files = (page, page.with_suffix(".md"), page.with_suffix(".csv"))
+    found = Report(*files, claims, ranking, tuple(values["warnings"]))
     write_whole(found.page, render(values))
     write_whole(found.markdown, markdown.document(values, page.name))
     write_whole(found.table, frame(study).to_csv(index=False))

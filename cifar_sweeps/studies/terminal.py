@@ -53,6 +53,9 @@ def grid_table(grid: Grid, width: int) -> Table | Text:
         )
     for row in grid.rows:
         table.add_row(*(Text(row[n]) for n in shown))
+    if grid.note:
+        table.caption = grid.note
+        table.caption_justify = "left"
     return table
 
 

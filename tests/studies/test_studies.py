@@ -150,8 +150,8 @@ def test_what_users_wrote_is_escaped_and_a_short_budget_is_said(toy, tmp_path):
     assert "<script" not in text
     rows = [line for line in text.splitlines() if line.startswith("| &lt;script")]
     assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows} == {8, 11}
-    assert "This is a SHORT run: 3 of 35 epochs" in page
-    assert text.index("**This is a SHORT run") < text.index("2 runs of 1 arm")
+    assert "NOT THE FULL TRAINING: budget short: 3 of 35 epochs" in page
+    assert text.index("**NOT THE FULL TRAINING") < text.index("2 runs of 1 arm")
 
 
 def test_a_single_run_that_failed_has_a_report(toy, tmp_path):
