@@ -202,8 +202,12 @@ class SweepParent(Callback):
 
 
 def swept_keys(overrides: Iterable[str], params: Mapping[str, Any] | None) -> list[str]:
-    """Return the keys that a sweep varies, from its command line and from its study's ``hydra.sweeper.params``."""
+    """Return the keys that a sweep varies, from its command line and from its study's ``hydra.sweeper.params``.
+
+    The study's keys are among them even where the command line leaves one value: its runs stay comparable with those of
+    the whole study.
+    """
     parser = OverridesParser.create()
-    stated = [f"{key}={value}" for key, value in (params or {}).items()]
-    last = {override.get_key_element(): override for override in parser.parse_overrides([*stated, *overrides])}
-    return [key.lstrip("+") for key, override in last.items() if override.is_sweep_override()]
+    typed = {override.get_key_element(): override for override in parser.parse_overrides(list(overrides))}
+    varied = [key for key, override in typed.items() if override.is_sweep_override() and key not in (params or {})]
+    return [key.lstrip("+") for key in (*(params or {}), *varied)]
