@@ -116,6 +116,7 @@ class Sweep:
     """How a sweep goes about its jobs."""
 
     dry_run: bool
+    report: bool
 
 
 @dataclass(frozen=True)

@@ -46,9 +46,10 @@ def test_it_works_from_another_folder(installed, tmp_path, monkeypatch):
     monkeypatch.delenv("CIFAR_SWEEPS_OUTPUTS")
     shown = from_elsewhere(installed, tmp_path, "--help")
     assert shown.returncode == 0, shown.stderr
-    assert "study: quickstart" in shown.stdout
+    assert "quickstart" in shown.stdout
     trained = from_elsewhere(installed, tmp_path, "-m", "seed=0,1", *TINY, "analysis.log_model=false")
     assert trained.returncode == 0, trained.stderr
     assert (tmp_path / "outputs" / "mlflow.db").exists()
+    assert list((tmp_path / "outputs" / "sweeps").glob("*/report/report.html"))
     sources = next((tmp_path / "outputs" / "sweeps").glob("*/0/.hydra/hydra.yaml")).read_text()
     assert str(installed / "cifar_sweeps" / "conf") in sources

@@ -50,6 +50,7 @@ class SweepParent(Callback):
         self._overrides = ""
         self._failures: list[Failure] = []
         self._is_open = False
+        self._reports = False
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:  # noqa: ANN401
         """Note the sweep. Raises Refused: Hydra would only warn of another exception."""
@@ -62,6 +63,7 @@ class SweepParent(Callback):
         if config.tracking.backend == "mlflow":
             outputs = Path(config.outputs)
             self._store = Store(tracking_uri(config.tracking.uri, outputs), outputs)
+        self._reports = bool(config.sweep.report)
         current.sweep_began(self)
         if config.hydra.launcher.get("_target_") != _LAUNCHER:
             # Ours opens the sweep when all jobs have been checked; another launcher does not know of it.
@@ -144,7 +146,7 @@ class SweepParent(Callback):
 
     def _report(self) -> None:
         """Keep the report with the sweep's record. A sweep that ended well stays so if it cannot be written."""
-        if self._store is None or self._record.run_id is None:
+        if self._store is None or self._record.run_id is None or not self._reports:
             return
         from cifar_sweeps.studies.report import attach_report  # pandas and matplotlib: at the end, not at the start
 

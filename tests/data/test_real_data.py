@@ -8,7 +8,7 @@ import torch
 from cifar_sweeps.data import load_image_folder
 from cifar_sweeps.data.cifar10 import CLASSES
 
-REAL_DATA = os.environ.get("CIFAR_SWEEPS_REAL_DATA")
+REAL_DATA = os.environ.get("CIFAR_SWEEPS_REAL_DATA") or None
 
 
 @pytest.mark.skipif(REAL_DATA is None, reason="CIFAR_SWEEPS_REAL_DATA names no folder with CIFAR-10's images")

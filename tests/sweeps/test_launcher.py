@@ -20,7 +20,7 @@ SMALL = (
     "analysis.log_model=false",
     "analysis.pictures=false",
 )
-MISBEHAVING = ("--config-dir", str(HERE / "conf"), "model=misbehaving", *SMALL)
+MISBEHAVING = ("--config-dir", str(HERE / "conf"), "model=misbehaving", "sweep.report=false", *SMALL)
 ALLOWED = {"CIFAR_SWEEPS_ALLOW_TARGETS": "misbehaving", "PYTHONPATH": str(HERE)}
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")

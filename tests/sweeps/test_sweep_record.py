@@ -54,6 +54,26 @@ def test_the_command_succeeds_and_says_where_to_look(sweep):
     assert sweep.parents[0].data.tags["cifar_sweeps.sweep_id"] in printed
 
 
+def test_the_sweep_says_how_to_repeat_a_run_and_leaves_its_report(sweep):
+    parent = sweep.parents[0]
+    best = max(sweep.children, key=lambda run: run.data.metrics["best/val_accuracy"])
+    assert f"cifar-sweeps reproduce {best.info.run_id[:8]}" in sweep.command.stdout
+    note = best.data.tags["mlflow.note.content"]
+    assert note.removeprefix("Repeat it: ").strip("`") in sweep.command.stdout
+    assert "trainer.threads=1 trainer.precision=fp32" in note
+    names = {f"report/report.{ending}" for ending in ("html", "md", "csv")}
+    assert sweep.artifacts(parent, "report") == names
+    (page,) = (sweep.outputs / "sweeps").glob("*/report/report.html")
+    assert "regularization=l2" in page.read_text() or ">l2<" in page.read_text()
+
+
+def test_a_run_says_what_it_is_an_arm_of_and_how_much_of_the_training_it_is(sweep):
+    tags = sweep.children[0].data.tags
+    assert json.loads(tags["cifar_sweeps.swept"]) == {"seed": "0", "regularization": "none"}
+    assert tags["cifar_sweeps.budget"] == "full"
+    assert tags["cifar_sweeps.validated_on"] == "validation"
+
+
 def test_the_table_is_sorted_by_best_validation_accuracy(sweep):
     rows = [line for line in sweep.command.stdout.splitlines() if line.rstrip().endswith("finished")]
     shown = [float(found.group()) for row in rows if (found := re.search(r"0\.\d{4}", row))]
