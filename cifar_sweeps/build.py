@@ -108,6 +108,12 @@ def describe(config: RunConfig) -> Summary:
     return _summary(_structure(config), config)
 
 
+def lacks_weights(config: RunConfig) -> bool:
+    """Say whether the model's pretrained weights are still to be fetched. Raises ConfigError as `model`."""
+    net = _structure(config)
+    return isinstance(net, Pretrained) and not net.has_pretrained()
+
+
 def _structure(config: RunConfig) -> nn.Module:
     net = build(config.model, "model")
     if not isinstance(net, nn.Module):
@@ -248,6 +254,8 @@ def _check_schedule(config: RunConfig) -> None:
         raise ConfigError(
             "lr_schedule: follows the validation loss of every epoch; set trainer.validate_every=1, or use another one"
         )
+    if config.trainer.test_augmented and config.augmentation["_target_"].endswith(".Unchanged"):
+        raise ConfigError("trainer.test_augmented=true: there is no augmentation to test on; choose one, or use false")
     if follows and not config.validates:
         raise ConfigError(
             "lr_schedule: follows the validation loss, but data.val_fraction=0; "

@@ -85,10 +85,13 @@ def reproduce(
     if show:
         return
     with signals_interrupt():
+        near = Tolerance(accuracy, loss)
         if overrides:
-            typer.echo("\n".join(again.vary(known, overrides, store, console)))
-            return
-        verdict = again.reproduce(known, store, console, Tolerance(accuracy, loss))
+            verdict = again.vary(known, overrides, store, console, near)
+        else:
+            verdict = again.reproduce(known, store, console, near)
+    if verdict is None:
+        return
     typer.echo(verdict.words)
     if not verdict.holds:
         raise typer.Exit(1)

@@ -116,7 +116,7 @@ class Sweep:
     """How a sweep goes about its jobs."""
 
     dry_run: bool
-    report: bool
+    report: bool = True
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,8 @@ class Claim:
     """A comparison that a document makes: ``metric`` of ``arm`` beside that of ``against``, or beside ``than``.
 
     A side is a mapping of swept keys to values, or the name of an experiment. expects: what the claim says of the
-    difference arm − against; ``same`` means within ``margin``, ``not_higher`` by no more than it. at, against_at: after
+    difference arm − against; ``same`` means within ``margin``, ``not_higher`` and ``not_lower`` by no
+    more than it. at, against_at: after
     which epoch each side is taken; null: at the end.
     """
 
@@ -143,7 +144,7 @@ class Claim:
     where: str
     metric: str
     arm: str | dict[str, Any]
-    expects: Literal["higher", "lower", "same", "not_higher"]
+    expects: Literal["higher", "lower", "same", "not_higher", "not_lower"]
     against: str | dict[str, Any] | None = None
     than: float | None = None
     at: int | None = None

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import torch
 import yaml
@@ -13,6 +14,7 @@ from cifar_sweeps.config import RunConfig, config_hash, flat
 from cifar_sweeps.errors import ConfigError, in_one_line
 from cifar_sweeps.files import write_whole
 from cifar_sweeps.looking_back import look_back
+from cifar_sweeps.models.parameters import weights_digest
 from cifar_sweeps.scene import Scene, set_up
 from cifar_sweeps.starting_weights import starting_weights
 from cifar_sweeps.tracking.provenance import provenance
@@ -91,11 +93,7 @@ def _train_and_test(scene: Scene, name: str, folder: Path, record: Record, watch
 
     once, tested_epoch = _choose_weights(scene, checkpoints, history)
     record.metrics(once, step=history[-1].epoch)
-    tested = evaluate(scene.net, scene.test_batches(), scene.precision)
-    test_figures = _test_figures(scene, tested)
-    if scene.config.trainer.test_augmented:
-        augmented = evaluate(scene.net, scene.test_batches(augmented=True), scene.precision)
-        test_figures |= {"test_augmented/loss": augmented.loss, "test_augmented/accuracy": augmented.accuracy}
+    tested, test_figures = _test(scene)
     record.metrics(test_figures, step=tested_epoch)
 
     for checkpoint in (checkpoints.last, checkpoints.best):
@@ -133,8 +131,7 @@ def _fit(scene: Scene, checkpoints: Checkpoints, record: Record, watcher: Watche
         record.metrics(metrics.by_name(), step=metrics.epoch)
         watcher.epoch(metrics)
         if metrics.epoch in trainer.test_at and metrics.epoch < scene.config.total_epochs:
-            tested = evaluate(scene.net, scene.test_batches(), scene.precision)
-            record.metrics(_test_figures(scene, tested), step=metrics.epoch)
+            record.metrics(_test(scene)[1], step=metrics.epoch)
         if patience.exhausted(metrics):
             break
     return history
@@ -158,12 +155,17 @@ def _choose_weights(
     return figures, checkpoints.best_epoch
 
 
-def _test_figures(scene: Scene, tested: Evaluation) -> dict[str, float]:
+def _test(scene: Scene) -> tuple[Evaluation, dict[str, float]]:
+    """Open the test set for the weights as they are, augmented too where a document did so."""
+    tested = evaluate(scene.net, scene.test_batches(), scene.precision)
     figures = {"test/loss": tested.loss, "test/accuracy": tested.accuracy}
     penalty = scene.stepper.penalty()
     if penalty is not None:
         figures["test/objective"] = tested.loss + penalty.item()
-    return figures
+    if scene.config.trainer.test_augmented:
+        augmented = evaluate(scene.net, scene.test_batches(augmented=True), scene.precision)
+        figures |= {"test_augmented/loss": augmented.loss, "test_augmented/accuracy": augmented.accuracy}
+    return tested, figures
 
 
 def _make_writable(folder: Path) -> None:
@@ -186,7 +188,8 @@ def _write_config(config: RunConfig, folder: Path) -> Path:
 def _tags(scene: Scene) -> dict[str, str]:
     """Return what a reader needs to trust and repeat the run."""
     facts = {
-        "config_hash": config_hash(scene.config.plain),
+        "config_hash": config_hash(_as_run(scene)),
+        "initial_weights": weights_digest(scene.net),
         "data": scene.data.name,
         "data_fingerprint": scene.data.fingerprint,
         "device": scene.device.type,
@@ -201,6 +204,13 @@ def _tags(scene: Scene) -> dict[str, str]:
     if scene.splits.notes:
         facts["split_notes"] = "; ".join(scene.splits.notes)
     return {f"{PREFIX}{key}": value for key, value in facts.items()}
+
+
+def _as_run(scene: Scene) -> dict[str, Any]:
+    """Return the config with what the machine chose where the config left it open."""
+    plain = scene.config.plain
+    chosen = {"threads": torch.get_num_threads(), "precision": scene.precision.name, "device": scene.device.type}
+    return {**plain, "trainer": {**plain["trainer"], **chosen}}
 
 
 def _outcome(name: str, figures: Mapping[str, float]) -> str:

@@ -6,14 +6,14 @@ share one training. As a training repeats bit for bit, they are the weights of t
 """
 
 import logging
-import os
+import shlex
 from pathlib import Path
 
+import torch
 from filelock import FileLock
 from mlflow.exceptions import MlflowException
 
 from cifar_sweeps import build
-from cifar_sweeps.budget import scaled
 from cifar_sweeps.compose import compose
 from cifar_sweeps.config import RunConfig, conf_folder, config_hash, from_plain
 from cifar_sweeps.errors import ConfigError, TrackingError, in_one_line
@@ -25,9 +25,6 @@ from cifar_sweeps.training.loop import fit
 log = logging.getLogger(__name__)
 
 CHECKPOINT = "checkpoints/last.pt"
-
-# What the first training shares with the one that starts from it.
-_SHARED_TRAINER = ("precision", "device", "channels_last", "threads", "eval_batch_size")
 
 
 def check_starting_weights(config: RunConfig) -> None:
@@ -60,17 +57,29 @@ def starting_weights(config: RunConfig) -> Path | None:
 
 
 def first_training(config: RunConfig) -> RunConfig:
-    """Return the config of the experiment that ``config`` starts from."""
-    source = str(config.trainer.init_from)
-    plain = dict(compose([f"experiment={source}"]).plain)
-    own = config.plain
-    plain["trainer"] = {**plain["trainer"], **{key: own["trainer"][key] for key in _SHARED_TRAINER}}
-    plain["data"] = own["data"]
-    plain["budget"] = {**own["budget"], "full": None}
-    plain |= {key: own[key] for key in ("seed", "outputs")}
-    cut = scaled(plain)
-    cut["data"] = own["data"]  # it has been cut already, or by hand
-    return from_plain(cut)
+    """Return the config of the experiment that ``config`` starts from, on the same images.
+
+    What was typed for the run (``config.overrides``) holds for it, too.
+    """
+    own = config.trainer
+    kept = [override for override in config.overrides if not _is_of_this_training_alone(override)]
+    shared = {
+        "seed": config.seed,
+        "outputs": shlex.quote(config.outputs),
+        "data.image_size": config.data.image_size,  # for the model; the data follow below
+        "trainer.threads": own.threads,
+        "trainer.precision": own.precision,
+        "trainer.device": own.device,
+    }
+    first = compose([*kept, f"experiment={own.init_from}", *(f"{key}={value}" for key, value in shared.items())])
+    plain = {**first.plain, "data": config.plain["data"]}
+    plain["budget"] = {**plain["budget"], "full": plain["budget"]["full"] or {}}  # both have been cut
+    return from_plain(plain)
+
+
+def _is_of_this_training_alone(override: str) -> bool:
+    key = override.lstrip("+~").partition("=")[0]
+    return key in ("experiment", "trainer.init_from") or key.partition(".")[0] in ("augmentation", "data", "hydra")
 
 
 def _is_experiment(source: str) -> bool:
@@ -81,7 +90,7 @@ def _recorded_or_file(config: RunConfig, source: str) -> Path:
     path = Path(source).expanduser()
     if path.is_file():
         return path
-    if path.suffix == ".pt" or os.sep in source:
+    if path.suffix == ".pt" or path.is_absolute():
         raise ConfigError(
             f"trainer.init_from={source}: there is no such file, nor such an experiment; "
             "give a checkpoint's path, a run's id or name, or a name of conf/experiment"
@@ -108,7 +117,8 @@ def _trained(config: RunConfig) -> Path:
     """Return the weights of a config's training, from the file where they are kept or by training now."""
     folder = _kept_weights(config)
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{config_hash(config.plain)}-{build.images(config).fingerprint}-{threads(config)}.pt"
+    made_with = f"{threads(config)}-{torch.__version__}"  # the same config gives other bits with others
+    path = folder / f"{config_hash(config.plain)}-{build.images(config).fingerprint}-{made_with}.pt"
     with FileLock(path.with_suffix(".lock")):  # the jobs that come while one trains wait for it
         if path.is_file():
             return path

@@ -48,6 +48,11 @@ def value_faults(plain: Mapping[str, Any]) -> Iterator[str]:
 
 def _selection_faults(trainer: Mapping[str, Any], data: Mapping[str, Any]) -> Iterator[str]:
     selects = trainer["select"] == "best"
+    if selects and trainer["test_at"]:
+        yield (
+            f"trainer.test_at={trainer['test_at']}: tests the weights of these epochs, and trainer.select=best others; "
+            "use trainer.select=last, or leave test_at out"
+        )
     stops = trainer["early_stopping"]["patience"] is not None
     if data["split"] == "test":
         why = "data.split=test validates on the test set, which must not select"
@@ -55,6 +60,8 @@ def _selection_faults(trainer: Mapping[str, Any], data: Mapping[str, Any]) -> It
             yield f"trainer.select=best: {why}; use trainer.select=last, or another data.split"
         if stops:
             yield f"trainer.early_stopping.patience: {why}; use null, or another data.split"
+    elif stops and trainer["parts"] > 1:
+        yield "trainer.early_stopping.patience: could end before the last of trainer.parts; use null, or one part"
     elif stops and trainer["validate_every"] > 1:
         yield "trainer.early_stopping.patience: counts validated epochs; set trainer.validate_every=1, or use null"
     elif data["val_fraction"] == 0 and data["split"] != "batch_1":

@@ -1,6 +1,7 @@
 """What a person types, and what the terminal answers."""
 
 import io
+import json
 import os
 import subprocess
 import sys
@@ -137,11 +138,18 @@ def test_a_run_is_found_by_name_logged_and_reproduced(typed):
     assert again.out.splitlines()[-1] == "bit-identical"
     assert "epoch 2/2" in typed(cli.main, "logs", f"{name} again").out
     assert again.err == ""
+    elsewhere = typed(cli.main, "reproduce", name, "trainer.precision=bf16")
+    assert elsewhere.status == 0, elsewhere.err
+    assert elsewhere.out.splitlines()[-1].startswith("within tolerance: figures differ from epoch 1")
+    assert "precision fp32 then, bf16 now" in elsewhere.out.splitlines()[-1]
     varied = typed(cli.main, "reproduce", name, "trainer.precision=bf16", "regularization=dropout")
     assert varied.status == 0, varied.err
     assert "changed trainer.precision: fp32 -> bf16" in varied.out
     assert "changed model.conv_dropout: 0.0 -> 0.25" in varied.out
     assert "train/accuracy: " in varied.out.splitlines()[-5]
+    rows = json.loads(typed(cli.main, "results", "cifar_sweeps", "--json").out)
+    assert [row["arm"] for row in rows if row["arm"].startswith("train_images=200")] == [row["arm"] for row in rows]
+    assert len(rows) == 1  # what repeats a run is no arm of its own
 
 
 def test_the_tracking_address_of_the_environment_is_respected(typed, outputs, tmp_path, monkeypatch):

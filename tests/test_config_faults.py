@@ -95,6 +95,30 @@ def test_faults_of_all_parts_come_in_one_error():
 
 
 @pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["trainer.select=best", "trainer.test_at=[2]"], "and trainer.select=best others"),
+        (["trainer.early_stopping.patience=2", "trainer.parts=2"], "could end before the last of trainer.parts"),
+        (["trainer.early_stopping.patience=2", "trainer.validate_every=2"], "counts validated epochs"),
+        (["trainer.test_at=[0,11]"], "leave out 0, 11"),
+        (["published=[{metric: x, where: y}]"], "published[0]: must have either a value or values"),
+        (["claims=[{says: a, where: b, metric: c, arm: d, expects: higher}]"], "claims[0]: compares with either"),
+        (["claims=[{says: a}]"], "claims[0].where: missing"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)
+def test_what_does_not_go_together_is_told(overrides, message):
+    with pytest.raises(ConfigError) as caught:
+        compose(overrides)
+    assert message in str(caught.value)
+
+
+def test_a_test_on_augmented_images_needs_an_augmentation():
+    with pytest.raises(ConfigError, match="there is no augmentation to test on"):
+        build.check(compose(["trainer.test_augmented=true"]))
+
+
+@pytest.mark.parametrize(
     "overrides",
     [["outputs=elsewhere"], ["study_name=x"], ["tracking=none"], ["analysis.pictures=false"], ["data.source.cache=/x"]],
     ids=lambda overrides: overrides[0],

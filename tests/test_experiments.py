@@ -42,7 +42,7 @@ STUDIES = {
     "kernel_size": 18,
     "regularization": 60,
     "training_length": 3,
-    "transfer": 36,
+    "transfer": 48,
 }
 """Studies and their runs."""
 

@@ -1,5 +1,6 @@
 """One run in this process, without MLflow: what it trains, tests and leaves."""
 
+
 import pytest
 import torch
 from conftest import TINY
@@ -9,7 +10,7 @@ from cifar_sweeps.compose import compose
 from cifar_sweeps.errors import ConfigError, TrainingError
 from cifar_sweeps.run import run
 from cifar_sweeps.scene import set_up
-from cifar_sweeps.starting_weights import starting_weights
+from cifar_sweeps.starting_weights import first_training, starting_weights
 from cifar_sweeps.training.loop import evaluate
 from cifar_sweeps.training.metrics import DivergedError
 from cifar_sweeps.watching import LogWatcher
@@ -91,6 +92,12 @@ def test_augmented_test_images_have_a_figure_of_their_own(tmp_path):
     assert result.figures["test/loss"] == plain.figures["test/loss"]
     assert result.figures["test_augmented/loss"] != result.figures["test/loss"]
     assert "test_augmented/accuracy" in spy.by_metric
+    assert [
+        step
+        for step, _ in trained(
+            tmp_path / "c", "augmentation=flip_crop", "trainer.test_augmented=true", "trainer.test_at=[2]"
+        )[1].by_metric["test_augmented/loss"]
+    ] == [2, 4]
     assert "test_augmented/accuracy" not in plain.figures
 
 
@@ -160,6 +167,15 @@ def test_a_start_that_is_not_there_is_told_before_anything_is_trained(tmp_path, 
     with pytest.raises(ConfigError) as caught:
         trained(tmp_path, f"trainer.init_from={source}")
     assert message in str(caught.value)
+
+
+def test_what_is_typed_holds_for_the_first_training_too():
+    typed = ("data=synthetic", "seed=3", "optimizer.lr=0.002", "data.image_size=16", "regularization.l2=0.001")
+    first = first_training(compose(["experiment=base_cnn/augmented", *typed, "augmentation.degrees=5"]))
+    assert (first.seed, first.optimizer["lr"], first.regularization.l2) == (3, 0.002, 0.001)
+    assert (first.data.image_size, first.model["image_size"]) == (16, 16)
+    assert first.augmentation["_target_"] == "cifar_sweeps.data.Unchanged"
+    assert first.trainer.init_from is None
 
 
 def test_weights_of_another_model_are_refused(tmp_path):

@@ -69,11 +69,10 @@ def cached_features(
     Processes that start at once wait for the one that makes the file. They map it, and so share its memory.
     Raises DataError if the folder cannot be written.
     """
+    # Not the whole side's file where there is one already: other batches round otherwise, and a run must repeat bit for
+    # bit whatever has been made before it.
     chosen = torch.unique(used) if 2 * len(used) < len(labels) else torch.arange(len(labels))
-    digest = hashlib.sha256(f"{_FORMAT} {extractor.identity} {extractor.dtype} {key}".encode())
-    digest.update(chosen.numpy().data)
-    path = folder / f"{extractor.name}-{digest.hexdigest()[:16]}.bin"
-    shape = (len(chosen), extractor.width)
+    path, shape = _place(folder, extractor, key, chosen)
     found = _read(path, shape, extractor.dtype)
     try:
         if found is None:
@@ -94,6 +93,13 @@ def cached_features(
     rows = torch.full((len(labels),), -1, dtype=torch.int64)
     rows[chosen] = torch.arange(len(chosen))
     return LabelledFeatures(found, rows, labels)
+
+
+def _place(folder: Path, extractor: Extractor, key: str, chosen: Tensor) -> tuple[Path, tuple[int, int]]:
+    """Return the file of the chosen images' features, and its shape."""
+    digest = hashlib.sha256(f"{_FORMAT} {extractor.identity} {extractor.dtype} {key}".encode())
+    digest.update(chosen.numpy().data)
+    return folder / f"{extractor.name}-{digest.hexdigest()[:16]}.bin", (len(chosen), extractor.width)
 
 
 def _write(path: Path, extractor: Extractor, batches: Iterable[tuple[Tensor, Tensor]], count: int) -> None:

@@ -99,6 +99,10 @@ class Backbone(nn.Module):
         maps: Tensor = self.layers(images)
         return maps.flatten(1) if self.preparation.pool == "flatten" else maps.mean((2, 3))
 
+    def has_pretrained(self) -> bool:
+        """Say whether the weights are on this disk, sound or not."""
+        return self._weights is None or self._weights.path.is_file()
+
     def check_pretrained(self) -> None:
         """Raise ConfigError if the weights cannot be had or are another network's; fetch them if they are not here."""
         if self._weights is not None:

@@ -1,5 +1,8 @@
-"""Which weights the two decays act on."""
+"""Which weights the two decays act on, and what tells one net's weights from another's."""
 
+import hashlib
+
+import torch
 from torch import nn
 
 
@@ -19,3 +22,12 @@ def decayed_weights(model: nn.Module) -> list[nn.Parameter]:
     Biases, and a norm's scale and shift, are the parameters of one dimension.
     """
     return [parameter for parameter in model.parameters() if parameter.requires_grad and parameter.ndim > 1]
+
+
+def weights_digest(model: nn.Module) -> str:
+    """Return 16 hex digits that are equal for equal parameters and buffers, frozen ones included."""
+    digest = hashlib.sha256()
+    for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
+        digest.update(f"{name} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest()[:16]

@@ -51,6 +51,10 @@ class TransferNet(nn.Module):
         """The part that learns: the head of a frozen backbone, else the whole."""
         return self.head if self.frozen else self
 
+    def has_pretrained(self) -> bool:
+        """Say whether the backbone's weights are on this disk, sound or not."""
+        return self.backbone.has_pretrained()
+
     def check_pretrained(self) -> None:
         """Raise ConfigError if the backbone's weights cannot be had or do not fit; fetch them if they are not here."""
         self.backbone.check_pretrained()

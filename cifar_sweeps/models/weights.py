@@ -27,6 +27,10 @@ Shape = tuple[int, ...]
 class Pretrained(Protocol):
     """A network that is built without its pretrained weights, so that a look at it costs nothing."""
 
+    def has_pretrained(self) -> bool:
+        """Say whether the weights are on this disk, sound or not."""
+        ...
+
     def check_pretrained(self) -> None:
         """Raise ConfigError if the weights cannot be had or do not fit; fetch them if they are not on this disk."""
         ...

@@ -5,7 +5,7 @@ import shlex
 from collections.abc import Mapping
 
 # What can be typed for a single run without making it another arm: where it is recorded, how many cores it gets.
-_WITHOUT_EFFECT = ("seed", "study", "study_name", "outputs", "trainer.threads", "trainer.device")
+_WITHOUT_EFFECT = ("seed", "study", "study_name", "outputs", "trainer.threads", "trainer.device", "data.root")
 _GROUPS_WITHOUT_EFFECT = ("tracking", "hydra", "sweep", "analysis")
 
 

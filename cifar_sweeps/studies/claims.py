@@ -104,6 +104,9 @@ def _against_arm(claim: Claim, runs: Sequence[StudyRun], histories: Mapping[str,
     def value(run: StudyRun, epoch: int | None) -> float | None:
         return figure_after(run.metrics, histories.get(run.run_id, {}), claim.metric, epoch)
 
+    if claim.at is not None and claim.at == claim.against_at and claim.arm == against:
+        yield Outcome(claim, "", None, f"not measured: this budget leaves epoch {claim.at} for both sides")
+        return
     named = {*claim.arm, *against}
     for rest, ours in _by_rest(runs, claim.arm).items():
         for other_rest, theirs in _by_rest(runs, against).items():
@@ -169,7 +172,7 @@ def _judged(claim: Claim, setting: str, differences: list[float | None], runs: S
 def verdict(effect: Estimate, expects: str, margin: float) -> str:
     """Return what an effect says to an expectation; it is decided only if the whole interval says so.
 
-    ``higher`` and ``lower`` than 0; ``same``: within ±margin; ``not_higher``: by no more than margin.
+    ``higher`` and ``lower`` than 0; ``same``: within ±margin; ``not_higher``, ``not_lower``: by no more than margin.
     """
     low, high = effect.low, effect.high
     if low is None or high is None:
@@ -178,9 +181,11 @@ def verdict(effect: Estimate, expects: str, margin: float) -> str:
         agrees, contradicts = -margin <= low and high <= margin, low > margin or high < -margin
     elif expects == "not_higher":
         agrees, contradicts = high <= margin, low > margin
+    elif expects == "not_lower":
+        agrees, contradicts = low >= -margin, high < -margin
     elif expects in ("higher", "lower"):
         above, below = low > 0, high < 0
         agrees, contradicts = (above, below) if expects == "higher" else (below, above)
     else:
-        return f"not decided: expects={expects} is not known; higher, lower, same or not_higher is"
+        return f"not decided: expects={expects} is not known; higher, lower, same, not_higher or not_lower is"
     return "agrees" if agrees else "contradicts" if contradicts else "not decided by this much data"

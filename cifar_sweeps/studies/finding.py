@@ -29,7 +29,8 @@ def find(what: str, store: Store) -> Study:
     parents = {record.data.tags.get("mlflow.parentRunId") for record in records}
     sweeps = [record for record in records if _tag(record, "role") == "sweep" or record.info.run_id in parents]
     inner = {record.info.run_id for record in sweeps}
-    runs = [_run(record) for record in records if record.info.run_id not in inner]
+    # A run that repeats another gives the same figures again: it is compared when it is made, and is no arm of its own.
+    runs = [_run(record) for record in records if record.info.run_id not in inner and not _tag(record, "reproduces")]
     if not runs:
         raise TrackingError(f"{what}: no run has been recorded in it yet")
     seconds = read_histories(client, [run.run_id for run in runs], ["epoch_seconds"])

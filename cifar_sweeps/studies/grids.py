@@ -55,8 +55,10 @@ def claims_grid(outcomes: Sequence[Outcome]) -> Grid:
 
 def published_grid(comparisons: Sequence[Comparison]) -> Grid:
     """Return printed figures beside measured ones."""
+    budgets = any(comparison.budget != "full" for comparison in comparisons)
     columns = (
         Column("arm"),
+        *((Column("budget"),) if budgets else ()),
         Column("metric"),
         Column("published", is_number=True),
         Column("measured", is_number=True),
@@ -67,6 +69,7 @@ def published_grid(comparisons: Sequence[Comparison]) -> Grid:
     rows = tuple(
         (
             comparison.arm,
+            *((comparison.budget,) if budgets else ()),
             _metric(comparison),
             f"{comparison.published.value:.4f}",
             _estimate(comparison.measured),
@@ -147,7 +150,11 @@ def count(value: float | None) -> str:
 
 def _claim_row(outcome: Outcome, settings: bool) -> tuple[str, ...]:
     claim, effect = outcome.claim, outcome.effect
-    expects = {"same": f"same ±{claim.margin:g}", "not_higher": f"not higher by {claim.margin:g}"}
+    expects = {
+        "same": f"same ±{claim.margin:g}",
+        "not_higher": f"not higher by {claim.margin:g}",
+        "not_lower": f"not lower by {claim.margin:g}",
+    }
     against = f" than {claim.than:g}" if claim.against is None and claim.than is not None else ""
     epochs = [f"epoch {epoch}" if epoch else "the end" for epoch in (claim.at, claim.against_at)]
     when = "" if claim.at is None and claim.against_at is None else f", {' against '.join(epochs)}"

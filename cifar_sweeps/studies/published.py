@@ -28,6 +28,8 @@ class Comparison:
     measured: Estimate | None
     is_on_test: bool
     """Whether what the run calls validation was the test set, as in the document."""
+    budget: str = "full"
+    """How much of the full training the runs were, in words."""
 
     @property
     def difference(self) -> float | None:
@@ -55,21 +57,28 @@ def compare(
     """Return every printed figure of the arms beside the mean of the arm's runs.
 
     configs: one an arm. A run that did not train as long as the figure's epoch has no part in it, nor an arm whose
-    training images were divided otherwise than the document's.
+    training images were divided otherwise than the document's, or that was trained on drawn images.
     """
     found: list[Comparison] = []
     for arm in dict.fromkeys(run.arm for run in runs):
         ours = [run for run in runs if run.arm == arm]
         config = configs.get(arm, {})
-        if not _trained_as_published(config):
+        if not _trained_as_published(config) or any(_is_drawn(run) for run in ours):
             continue
         epochs = max((max(histories.get(run.run_id, {}).get("train/loss", {0: 0.0})) for run in ours), default=0)
+        budget = " and ".join(sorted({run.tag("budget") or "full" for run in ours}))
         on_test = any(run.tag("validated_on") == "test" for run in ours)
         for figure_printed in printed(config.get("published"), epochs):
             measured = estimate(_measured(run, histories.get(run.run_id, {}), figure_printed) for run in ours)
             is_on_test = on_test and figure_printed.metric.startswith("val/")
-            found.append(Comparison(arm, figure_printed, measured, is_on_test))
+            found.append(Comparison(arm, figure_printed, measured, is_on_test, budget))
     return found
+
+
+def _is_drawn(run: StudyRun) -> bool:
+    return (
+        run.tag("data") == "synthetic"
+    )  # every other data set may be CIFAR-10's images, whatever its folder is called
 
 
 def _trained_as_published(config: Mapping[str, object]) -> bool:

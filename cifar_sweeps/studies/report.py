@@ -48,8 +48,9 @@ def write_report(what: str, out: Path | None = None, store: Store | None = None,
     """
     store = store or default_store()
     study = find(what, store)
-    if sweeps or study.sweeps:
-        study = study.of_sweeps(sweeps or [_newest(study)])
+    chosen = list(sweeps) or _newest(study)
+    if chosen:
+        study = study.of_sweeps(chosen)
     page = _page(out) if out is not None else store.outputs / "reports" / f"{study.name.replace('/', '_')}.html"
     page.parent.mkdir(parents=True, exist_ok=True)
     client = store.client()
@@ -140,9 +141,10 @@ def _pictures(
     ]
 
 
-def _newest(study: Study) -> str:
+def _newest(study: Study) -> list[str]:
+    """Return the newest sweep that has runs; none if all runs are single ones."""
     with_runs = {run.tag("sweep_id") for run in study.runs}
-    return [sweep.sweep_id for sweep in study.sweeps if sweep.sweep_id in with_runs][-1]
+    return [sweep.sweep_id for sweep in study.sweeps if sweep.sweep_id in with_runs][-1:]
 
 
 def _page(out: Path) -> Path:

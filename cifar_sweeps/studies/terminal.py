@@ -65,7 +65,7 @@ def runs_table(runs: pd.DataFrame, width: int) -> Table:
     ordered = runs.sort_values(by, ascending=[column == "started" for column in by], na_position="last")
     table = _frame_table(ordered, _RESULTS, set() if width >= WIDE else _WIDE_ONLY)
     best = "best: the highest on validation, and at which epoch; " if width >= WIDE else ""
-    table.caption = f"Accuracies of the last epoch; {best}gap: train − val."
+    table.caption = f"Accuracies of the last epoch; {best}gap: train − val.{_budgets(runs)}"
     table.caption_justify = "left"
     return table
 
@@ -73,6 +73,12 @@ def runs_table(runs: pd.DataFrame, width: int) -> Table:
 def epochs_table(epochs: pd.DataFrame, width: int) -> Table:
     """Return one row a run and epoch."""
     return _frame_table(epochs, _EPOCHS, set() if width >= WIDE else _WIDE_EPOCHS)
+
+
+def _budgets(runs: pd.DataFrame) -> str:
+    """Return how much of the full training the runs were, if any was not."""
+    named = sorted(set(runs["budget"].dropna()) - {"full"}) if "budget" in runs else []
+    return f"\nNot the full training: budget {'; '.join(named)}." if named else ""
 
 
 def _frame_table(frame: pd.DataFrame, columns: tuple[tuple[str, str, str], ...], left_out: set[str]) -> Table:

@@ -1,5 +1,6 @@
 """One job as Hydra calls it: from its composed config to a run in the store."""
 
+import dataclasses
 import json
 import logging
 from pathlib import Path
@@ -40,11 +41,10 @@ def job(cfg: DictConfig) -> float | None:
 
 
 def _job(cfg: DictConfig, hydra: HydraConf) -> float | None:
-    config = parse(cfg)
     overrides = [str(override) for override in hydra.overrides.task]
+    config = dataclasses.replace(parse(cfg), overrides=tuple(overrides))
     folder = Path(hydra.runtime.output_dir)
-    name, parent = _single_name(hydra), None
-    tags = {"swept": json.dumps({"experiment": hydra.runtime.choices["experiment"]})} if _has_experiment(hydra) else {}
+    name, tags, parent = _single_name(hydra), {}, None
     if config.sweep.dry_run:
         raise ConfigError("sweep.dry_run=true: shows the jobs of a sweep; add -m or study=NAME, or leave it out")
     if hydra.mode == RunMode.MULTIRUN:
@@ -65,10 +65,6 @@ def _job(cfg: DictConfig, hydra: HydraConf) -> float | None:
 
 def _single_name(hydra: HydraConf) -> str:
     choices = hydra.runtime.choices
-    if _has_experiment(hydra):
+    if choices.get("experiment"):
         return str(choices["experiment"])
     return " ".join(f"{group}={choices[group]}" for group in ("model", "regularization", "kernel_size"))
-
-
-def _has_experiment(hydra: HydraConf) -> bool:
-    return bool(hydra.runtime.choices.get("experiment"))

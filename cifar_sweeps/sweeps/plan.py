@@ -1,5 +1,6 @@
 """All jobs of a sweep, composed and checked before the first one starts."""
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,6 +17,8 @@ from cifar_sweeps.scene import check_data
 from cifar_sweeps.starting_weights import check_starting_weights
 from cifar_sweeps.sweeps.sweep_file import short_name
 from cifar_sweeps.training.precision import resolve_device, resolve_precision
+
+_MOST_NAMED = 4
 
 
 @dataclass(frozen=True)
@@ -42,14 +45,15 @@ def plan(
     Raises ConfigError with the faults of all jobs, each fault once.
     """
     jobs: list[PlannedJob] = []
-    faults: dict[str, list[int]] = {}
+    faults: dict[str, list[str]] = {}
     data: dict[str, ImageData | DataError] = {}
     for number, overrides in enumerate(job_overrides, start=first_number):
         try:
             jobs.append(_planned(loader, master, list(overrides), number, swept, data))
         except CifarSweepsError as error:
+            name = short_name(list(overrides), swept) or f"job {number}"
             for fault in error.faults if isinstance(error, ConfigError) else (str(error),):
-                faults.setdefault(fault, []).append(number)
+                faults.setdefault(fault, []).append(name)
     if faults:
         raise ConfigError(_by_job(faults, len(job_overrides)))
     return jobs
@@ -72,7 +76,7 @@ def _planned(
     with open_dict(node):
         node.hydra.job.id = str(number)
         node.hydra.job.num = number
-    config = parse(_without_hydra(node))
+    config = dataclasses.replace(parse(_without_hydra(node)), overrides=tuple(overrides))
     _refuse_leaving(master, config)
     resolve_precision(config.trainer.precision, resolve_device(config.trainer.device))
     summary = build.check(config)
@@ -112,14 +116,13 @@ def _images(config: RunConfig, known: dict[str, ImageData | DataError]) -> Image
     return found
 
 
-def _by_job(faults: dict[str, list[int]], jobs: int) -> list[str]:
-    """Name the jobs of a fault that only some have."""
+def _by_job(faults: dict[str, list[str]], jobs: int) -> list[str]:
+    """Name the jobs of a fault that only some have, by their swept values."""
     return [
-        fault if len(numbers) == jobs else f"{fault} [{'job' if len(numbers) == 1 else 'jobs'} {_listed(numbers)}]"
-        for fault, numbers in faults.items()
+        fault if len(names) == jobs else f"{fault} [in {len(names)} of {jobs} jobs: {_listed(names)}]"
+        for fault, names in faults.items()
     ]
 
 
-def _listed(numbers: list[int]) -> str:
-    shown = ", ".join(str(number) for number in numbers[:8])
-    return f"{shown}, … ({len(numbers)} in all)" if len(numbers) > 8 else shown
+def _listed(names: list[str]) -> str:
+    return "; ".join(names[:_MOST_NAMED]) + ("; …" if len(names) > _MOST_NAMED else "")

@@ -1,5 +1,6 @@
 """One run again, from what the store has of it, and whether it came out the same."""
 
+import dataclasses
 import logging
 import shlex
 import tempfile
@@ -21,6 +22,9 @@ from cifar_sweeps.run import Result, new_folder, run
 from cifar_sweeps.sweeps.verdict import COMPARED, Figures, Tolerance, Verdict, verdict
 from cifar_sweeps.tracking.store import PREFIX, KnownRun, Store
 from cifar_sweeps.watching import LogWatcher, TerminalWatcher, Watchers
+
+_SURROUNDINGS = frozenset({"trainer.threads", "trainer.precision", "trainer.device", "data.root", "tracking.uri"})
+"""Where a run's things lie, and what computes it: with others it is still the same run."""
 
 
 def overrides_of(known: KnownRun) -> list[str]:
@@ -46,22 +50,20 @@ def reproduce(known: KnownRun, store: Store, console: Console, tolerance: Tolera
         raise TrackingError(
             f"{known.run_id} ({known.name}): has no epochs on record to compare with; --show prints how to repeat it"
         )
-    config = from_plain(_here(recorded_config(known, store), known, store))
+    config = dataclasses.replace(
+        from_plain(_here(recorded_config(known, store), known, store)), overrides=tuple(overrides_of(known))
+    )
     _check_images(config, known)
     result = _trained(config, known, overrides_of(known), f"{known.name} again", console)
-    repeated = {
-        (metric, epoch.epoch): value
-        for epoch in result.history
-        for metric, value in epoch.by_name().items()
-        if metric in COMPARED
-    }
-    new_tags = store.find(str(result.run_id)).tags if result.run_id else {}
-    return verdict(recorded, repeated, _short(known.tags), _short(new_tags), tolerance or Tolerance())
+    return _judged(result, recorded, known, store, tolerance or Tolerance())
 
 
-def vary(known: KnownRun, overrides: Sequence[str], store: Store, console: Console) -> list[str]:
-    """Train the run again with ``overrides`` on top of its own, and return what differs: config, then outcome.
+def vary(
+    known: KnownRun, overrides: Sequence[str], store: Store, console: Console, tolerance: Tolerance | None = None
+) -> Verdict | None:
+    """Train the run again with ``overrides`` on top of its own, and print what that changed: config, then outcome.
 
+    Returns a verdict if the overrides only say where things lie or what computes them: it is the same run then.
     Raises ConfigError if the overrides are not understood, DataError, TrackingError, and what the run raises.
     """
     before = recorded_config(known, store)
@@ -72,12 +74,27 @@ def vary(known: KnownRun, overrides: Sequence[str], store: Store, console: Conso
         raise ConfigError(f"{' '.join(overrides)}: is what the run had already; leave it out to repeat the run")
     for line in changes:
         console.print(line, markup=False, soft_wrap=True)
+    is_the_same = all(override.partition("=")[0] in _SURROUNDINGS for override in overrides)
+    if is_the_same:
+        _check_images(config, known)
     result = _trained(config, known, own, f"{known.name} with {' '.join(overrides)}", console)
-    return [
-        f"{metric}: {known.metrics[metric]:.4f} then, {result.figures[metric]:.4f} now"
-        for metric in (*COMPARED, "test/loss", "test/accuracy")
-        if metric in known.metrics and metric in result.figures
-    ]
+    for metric in (*COMPARED, "test/loss", "test/accuracy"):
+        if metric in known.metrics and metric in result.figures:
+            then_and_now = f"{metric}: {known.metrics[metric]:.6f} then, {result.figures[metric]:.6f} now"
+            console.print(then_and_now, markup=False, soft_wrap=True)
+    recorded = _figures(known, store)
+    return _judged(result, recorded, known, store, tolerance or Tolerance()) if is_the_same and recorded else None
+
+
+def _judged(result: Result, recorded: Figures, known: KnownRun, store: Store, tolerance: Tolerance) -> Verdict:
+    repeated = {
+        (metric, epoch.epoch): value
+        for epoch in result.history
+        for metric, value in epoch.by_name().items()
+        if metric in COMPARED
+    }
+    new_tags = store.find(str(result.run_id)).tags if result.run_id else {}
+    return verdict(recorded, repeated, _short(known.tags), _short(new_tags), tolerance)
 
 
 def recorded_config(known: KnownRun, store: Store) -> dict[str, Any]:
@@ -107,12 +124,27 @@ def _here(plain: Mapping[str, Any], known: KnownRun, store: Store) -> dict[str, 
             return now + value[len(then) :]
         return value
 
-    config: dict[str, Any] = {key: moved(value) for key, value in plain.items()}
+    config = with_newer_keys({key: moved(value) for key, value in plain.items()}, compose([]).plain)
     config["outputs"] = now
     threads, precision = known.tag("threads"), known.tag("precision")
     if isinstance(config.get("trainer"), dict) and threads and precision:
         config["trainer"] |= {"threads": int(threads), "precision": precision}
     return config
+
+
+def with_newer_keys(recorded: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a recorded config with the keys that have been added to the schema since, as they stand by default.
+
+    A default is what was done before there was the key. Nodes that are built (with a ``_target_``) stay as they are.
+    """
+    found = dict(recorded)
+    for key, value in now.items():
+        held = found.get(key)
+        if key not in found:
+            found[key] = value
+        elif isinstance(held, Mapping) and isinstance(value, Mapping) and "_target_" not in held and "name" not in held:
+            found[key] = with_newer_keys(held, value)
+    return found
 
 
 def _check_images(config: RunConfig, known: KnownRun) -> None:

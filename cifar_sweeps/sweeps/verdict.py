@@ -8,6 +8,7 @@ COMPARED = ("train/loss", "train/accuracy", "val/loss", "val/accuracy")
 
 # Tags that may explain a difference, and what a reader calls them.
 _SURROUNDINGS = {
+    "initial_weights": "initial weights",
     "threads": "threads",
     "precision": "precision",
     "device": "device",
@@ -19,7 +20,9 @@ _SURROUNDINGS = {
     "version.numpy": "numpy",
     "python": "Python",
     "platform": "platform",
+    "version": "cifar_sweeps",
     "git_commit": "commit",
+    "git_clean": "a clean checkout",
 }
 
 Figures = Mapping[tuple[str, int], float]
@@ -58,7 +61,8 @@ def verdict(
     keys = sorted({*recorded, *(key for key in repeated if key[1] <= last)}, key=lambda key: (key[1], key[0]))
     apart = [key for key in keys if recorded.get(key) != repeated.get(key)]
     if not apart:
-        return Verdict("bit-identical", True)
+        beyond = any(epoch > last for _, epoch in repeated)
+        return Verdict(f"bit-identical in the {last} epochs that are on record" if beyond else "bit-identical", True)
     because = "; ".join(surroundings(tags, new_tags)) or "nothing that was recorded of the surroundings"
     far = [
         key for key in apart if not tolerance.holds(key[0], recorded.get(key, math.nan), repeated.get(key, math.nan))

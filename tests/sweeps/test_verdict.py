@@ -2,6 +2,7 @@
 
 import pytest
 
+from cifar_sweeps.sweeps.reproduce import with_newer_keys
 from cifar_sweeps.sweeps.verdict import Tolerance, verdict
 
 THEN = {"threads": "1", "precision": "fp32", "version.torch": "2.6.0", "cpu": "a"}
@@ -53,4 +54,16 @@ def test_an_epoch_that_the_repetition_lacks_is_a_difference():
 
 
 def test_epochs_after_a_stopped_record_are_not_compared():
-    assert verdict(RECORDED, {**RECORDED, ("train/loss", 3): 0.5}, THEN, THEN, Tolerance()).words == "bit-identical"
+    answer = verdict(RECORDED, {**RECORDED, ("train/loss", 3): 0.5}, THEN, THEN, Tolerance())
+    assert answer.words == "bit-identical in the 2 epochs that are on record"
+
+
+def test_a_record_from_before_a_key_was_added_is_understood():
+    now = {"trainer": {"epochs": 10, "parts": 1}, "model": {"_target_": "a", "x": 1}, "seed": 0, "claims": []}
+    then = {"trainer": {"epochs": 3}, "model": {"_target_": "b"}, "seed": 5}
+    assert with_newer_keys(then, now) == {
+        "trainer": {"epochs": 3, "parts": 1},
+        "model": {"_target_": "b"},
+        "seed": 5,
+        "claims": [],
+    }
