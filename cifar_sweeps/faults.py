@@ -1,6 +1,7 @@
 """Faults of composition, said as ours are said: what arrived, what is allowed, what to do."""
 
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from cifar_sweeps.schema import did_you_mean
@@ -30,13 +31,34 @@ def translated(error: BaseException) -> str:
         keys = [str(key) for key in cause.parent_node or {} if key != "hydra"]
         parent = str(cause.full_key).rpartition(".")[0] or "the config"
         has = f"{parent} has {', '.join(keys)}" if keys else f"{parent} holds no keys"
-        return f"{cause.full_key}: unknown key; {has}{did_you_mean(str(cause.key), keys)}"
+        guess = did_you_mean(str(cause.key), keys) or _elsewhere(str(cause.key), cause.parent_node)
+        return f"{cause.full_key}: unknown key; {has}{guess}"
     if isinstance(error, OverrideParseException):
         return (
             f"{error.override}: cannot be read as an override ({str(error.message).splitlines()[0]}); "
             "write key=value, and quote for the shell what holds spaces, commas or brackets: 'key=[3,5]'"
         )
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if lines and lines[0].startswith("Ambiguous value for argument"):
+        override = lines[0].split("'")[1]
+        key, _, values = override.partition("=")
+        return f"{override}: is several values; add -m to sweep over them, or write '{key}=[{values}]' for one list"
     if isinstance(cause, OmegaConfBaseException):
         lines += [str(cause).splitlines()[0]]
     return " ".join(lines)
+
+
+def _elsewhere(key: str, node: object, path: str = "") -> str:
+    """Return ``; did you mean 'optimizer.lr'?`` for ``lr``, a key that stands deeper in the config."""
+    if not isinstance(node, DictConfig):
+        return ""
+    for name in map(str, node):
+        if name == "hydra":
+            continue
+        if name == key and path:
+            return f"; did you mean {path + key!r}?"
+        if not OmegaConf.is_interpolation(node, name) and not OmegaConf.is_missing(node, name):
+            found = _elsewhere(key, node[name], f"{path}{name}.")
+            if found:
+                return found
+    return ""

@@ -1,6 +1,7 @@
 """What a run leaves for a person to look at: report, pictures, the data it used, the model as MLflow serves it."""
 
 import json
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from cifar_sweeps.training.metrics import Evaluation
 
 def look_back(
     scene: Scene,
+    name: str,
     folder: Path,
     record: Record,
     history: Sequence[Mapping[str, float]],
@@ -23,10 +25,11 @@ def look_back(
 ) -> None:
     """Write into the run's folder and its record what the trained net did with the test images.
 
-    history: one mapping an epoch, by MLflow's metric names. tested_epoch: whose weights the net now has.
+    name: the run's, for the pictures. history: one mapping an epoch, by MLflow's metric names. tested_epoch: whose
+    weights the net now has.
     """
     report = evaluation_report(tested.logits, tested.labels, scene.data.classes)
-    for path in [*_write_report(report, folder), *_draw(scene, report, history, tested, folder)]:
+    for path in [*_write_report(report, folder), *_draw(scene, name, report, history, tested, folder)]:
         record.artifact(path)
     if isinstance(record, MlflowRecord):
         _log_data(scene, record)
@@ -43,6 +46,7 @@ def _write_report(report: EvaluationReport, folder: Path) -> list[Path]:
 
 def _draw(
     scene: Scene,
+    name: str,
     report: EvaluationReport,
     history: Sequence[Mapping[str, float]],
     tested: Evaluation,
@@ -51,11 +55,12 @@ def _draw(
     if not scene.config.analysis.pictures:
         return []
     classes, images = scene.data.classes, scene.data.test.images
+    title = textwrap.fill(name.replace("$", r"\$"), 60)  # matplotlib would read formulas between dollars
     figures = {
-        "learning_curves.png": pictures.learning_curves(history),
-        "confusion_matrix.png": pictures.confusion_heatmap(report.confusion, classes, "test images"),
+        "learning_curves.png": pictures.learning_curves(history, title),
+        "confusion_matrix.png": pictures.confusion_heatmap(report.confusion, classes, f"{title}\ntest images"),
         "predictions.png": pictures.prediction_grid(
-            images, tested.labels, report.predicted, report.probability, classes
+            images, tested.labels, report.predicted, report.probability, classes, title=f"{title}: test images"
         ),
     }
     for name, figure in figures.items():

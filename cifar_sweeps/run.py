@@ -100,7 +100,7 @@ def _train_and_test(scene: Scene, name: str, folder: Path, record: Record, watch
         if checkpoint.exists():
             record.artifact(checkpoint, "checkpoints")
     rows = [{"epoch": float(metrics.epoch), **metrics.by_name()} for metrics in history]
-    look_back(scene, folder, record, rows, tested, tested_epoch)
+    look_back(scene, name, folder, record, rows, tested, tested_epoch)
 
     figures = {**history[-1].by_name(), **once, **test_figures}
     watcher.ended(_outcome(name, figures))
