@@ -55,7 +55,8 @@ def claims_grid(outcomes: Sequence[Outcome]) -> Grid:
 
 def published_grid(comparisons: Sequence[Comparison]) -> Grid:
     """Return printed figures beside measured ones."""
-    budgets = any(comparison.budget != "full" for comparison in comparisons)
+    named = sorted({comparison.budget for comparison in comparisons})
+    budgets = len(named) > 1
     columns = (
         Column("arm"),
         *((Column("budget"),) if budgets else ()),
@@ -82,6 +83,8 @@ def published_grid(comparisons: Sequence[Comparison]) -> Grid:
     note = (
         "Measured: mean over seeds ± half of the 95% t interval, at the epoch named. Difference: measured − published."
     )
+    if named not in ([], ["full"]) and not budgets:
+        note += f" Not the full training: budget {named[0]}."
     return Grid("Published and measured", columns, rows, "No figure was published for these arms.", note)
 
 
