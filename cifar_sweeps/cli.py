@@ -81,6 +81,7 @@ def reproduce(
 
     store, console = default_store(), Console(highlight=False)
     known = store.find(run)
+    typer.echo(f"Run {known.run_id[:8]}, {known.name}:")
     typer.echo(f"cifar-train {shlex.join([*again.overrides_of(known), *(overrides or [])])}")
     if show:
         return
@@ -129,7 +130,7 @@ def results(
     if csv:
         typer.echo(rows.to_csv(index=False), nl=False)
     elif json:
-        typer.echo(rows.to_json(orient="records", date_format="iso", double_precision=15, indent=1))
+        typer.echo(data.as_json(rows))
     else:
         console = Console(highlight=False)
         table = terminal.epochs_table if epochs else terminal.runs_table
@@ -142,9 +143,11 @@ def report(
     sweep: Annotated[
         list[str] | None, typer.Option(help="a sweep's id; again for sweeps to be merged  [default: the newest]")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="the page  [default: OUTPUTS/reports/STUDY.html]")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="the page; .md and .csv lie beside it  [default: OUTPUTS/reports/STUDY.html]")
+    ] = None,
 ) -> None:
-    """Write a study's report: claims and their verdicts, published and measured figures, curves, environment."""
+    """Write the report of a study's newest sweep: claims and verdicts, published and measured figures, curves."""
     from rich.console import Console
 
     from cifar_sweeps.studies.report import write_report
@@ -156,8 +159,8 @@ def report(
         console.print(warning, markup=False, style="bold")
     for grid in (written.claims, written.ranking):
         console.print(grid_table(grid, console.width))
-    for path in written.paths:
-        console.print(str(path), markup=False, soft_wrap=True)
+    for word, path in zip(("Page", "Markdown", "Runs"), written.paths, strict=True):
+        console.print(f"{word}: {path}", markup=False, soft_wrap=True)
 
 
 def main() -> None:

@@ -4,6 +4,7 @@ from hydra.errors import ConfigCompositionException, HydraException, MissingConf
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
+from cifar_sweeps.config import conf_folder
 from cifar_sweeps.schema import did_you_mean
 
 
@@ -24,8 +25,14 @@ def translated(error: BaseException) -> str:
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         group, _, option = str(error.missing_cfg_file).rpartition("/")
         options = [str(name) for name in error.options or []]
-        known = ", ".join(options) or "no such option"
-        return f"{group}={option}: unknown option; {group} has {known}{did_you_mean(option, options)}"
+        if options:
+            return f"{group}={option}: unknown option; {group} has {', '.join(options)}{did_you_mean(option, options)}"
+        # Hydra lists the options of a plain group alone; an experiment's name has a folder in it.
+        group, _, option = str(error.missing_cfg_file).partition("/")
+        folder = conf_folder() / group
+        names = sorted(path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.yaml"))
+        guess = did_you_mean(option, names) or f"; {group} has {', '.join(names)}"
+        return f"{group}={option}: unknown option{guess}"
     cause = error.__cause__
     if isinstance(error, ConfigCompositionException) and isinstance(cause, ConfigAttributeError | ConfigKeyError):
         keys = [str(key) for key in cause.parent_node or {} if key != "hydra"]

@@ -56,7 +56,7 @@ def run(
     """
     folder = folder or new_folder(config)
     watcher = watcher or LogWatcher()
-    initial = starting_weights(config)
+    initial = starting_weights(config, watcher)
     scene = set_up(config, initial)
     _make_writable(folder)
     record = open_record() if open_record else records.open_record(config, name, config.overrides, folder)
@@ -131,7 +131,9 @@ def _fit(scene: Scene, checkpoints: Checkpoints, record: Record, watcher: Watche
         record.metrics(metrics.by_name(), step=metrics.epoch)
         watcher.epoch(metrics)
         if metrics.epoch in trainer.test_at and metrics.epoch < scene.config.total_epochs:
-            record.metrics(_test(scene)[1], step=metrics.epoch)
+            figures = _test(scene)[1]
+            record.metrics(figures, step=metrics.epoch)
+            watcher.note(f"epoch {metrics.epoch}: test accuracy {figures['test/accuracy']:.4f}")
         if patience.exhausted(metrics):
             break
     return history

@@ -59,12 +59,15 @@ class Scene:
             config.published_epochs or (config.budget.full or {}).get("epochs"),
             self.splits.num_train,
             self.splits.available,
+            "epochs on each part" if config.trainer.parts > 1 else "epochs",
         )
 
     def facts(self, name: str, folder: Path) -> RunFacts:
         """Return what a person should know before the first epoch."""
         sides = (self.splits.num_train, len(self.splits.val), len(self.data.test))
         images = "{}: {:,} training, {:,} validation, {:,} test images".format(self.data.name, *sides)
+        if self.config.trainer.parts > 1:
+            images += f"; {self.config.trainer.parts} parts, {self.config.trainer.epochs} epochs on each"
         adds = self.summary.multiply_adds / 1e6
         size = f"{self.summary.parameters:,} parameters, {adds:,.1f} M multiply-adds an image"
         count = torch.get_num_threads()

@@ -53,7 +53,8 @@ def _type_faults(value: Any, hint: Any, path: str) -> Iterator[str]:  # noqa: AN
         for i, entry in enumerate(value):
             yield from _type_faults(entry, get_args(hint)[0], f"{path}[{i}]")
     elif not fits(value, hint):
-        yield f"{path}={value}: must be {_in_words(hint)}, not {type(value).__name__}"
+        other = "" if isinstance(value, str) and _has_words(hint) else f", not {type(value).__name__}"
+        yield f"{path}={value}: must be {_in_words(hint)}{other}"
 
 
 def _entry_schema(hint: Any) -> bool:  # noqa: ANN401
@@ -79,6 +80,11 @@ def fits(value: object, hint: object) -> bool:
     if hint is int:
         return isinstance(value, int) and not isinstance(value, bool)
     return isinstance(value, hint) if isinstance(hint, type) else False
+
+
+def _has_words(hint: object) -> bool:
+    """Say whether a hint names words to choose from: then another word is a wrong one, and not of a wrong type."""
+    return get_origin(hint) is Literal or any(_has_words(option) for option in get_args(hint))
 
 
 def _in_words(hint: object) -> str:

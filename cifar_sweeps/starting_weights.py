@@ -5,7 +5,6 @@ budget, and without a record; its weights are kept by its config's hash, so that
 share one training. As a training repeats bit for bit, they are the weights of that experiment's own run.
 """
 
-import logging
 import shlex
 from pathlib import Path
 
@@ -21,8 +20,7 @@ from cifar_sweeps.scene import set_up, threads
 from cifar_sweeps.tracking.store import Store, tracking_uri
 from cifar_sweeps.training.checkpoint import load_weights, save
 from cifar_sweeps.training.loop import fit
-
-log = logging.getLogger(__name__)
+from cifar_sweeps.watching import Watcher, epoch_line
 
 CHECKPOINT = "checkpoints/last.pt"
 
@@ -42,8 +40,10 @@ def check_starting_weights(config: RunConfig) -> None:
     load_weights(_recorded_or_file(config, source), build.model(config))
 
 
-def starting_weights(config: RunConfig) -> Path | None:
+def starting_weights(config: RunConfig, watcher: Watcher) -> Path | None:
     """Return the checkpoint to start from, or None to start anew; an experiment that has not been trained is trained.
+
+    The watcher is told what the run starts from.
 
     Raises as `check_starting_weights`, and what the first training raises.
     """
@@ -51,9 +51,12 @@ def starting_weights(config: RunConfig) -> Path | None:
     if source is None:
         return None
     check_starting_weights(config)
-    if not _is_experiment(source):
-        return _recorded_or_file(config, source)
-    return _trained(first_training(config))
+    if _is_experiment(source):
+        path = _trained(first_training(config), source, watcher)
+    else:
+        path = _recorded_or_file(config, source)
+    watcher.note(f"starts from the weights of {source} ({path}), with a fresh optimizer")
+    return path
 
 
 def first_training(config: RunConfig) -> RunConfig:
@@ -106,14 +109,17 @@ def _recorded_or_file(config: RunConfig, source: str) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         return Path(store.client().download_artifacts(known.run_id, CHECKPOINT, str(folder)))
     except (TrackingError, MlflowException, OSError) as error:
-        raise ConfigError(f"trainer.init_from={source}: {in_one_line(error)}") from error
+        raise ConfigError(
+            f"trainer.init_from={source}: there is no such file and no such experiment, and as a run it cannot be had: "
+            f"{error if isinstance(error, TrackingError) else in_one_line(error)}"
+        ) from error
 
 
 def _kept_weights(config: RunConfig) -> Path:
     return Path(config.outputs) / "data" / "weights"
 
 
-def _trained(config: RunConfig) -> Path:
+def _trained(config: RunConfig, name: str, watcher: Watcher) -> Path:
     """Return the weights of a config's training, from the file where they are kept or by training now."""
     folder = _kept_weights(config)
     folder.mkdir(parents=True, exist_ok=True)
@@ -122,7 +128,7 @@ def _trained(config: RunConfig) -> Path:
     with FileLock(path.with_suffix(".lock")):  # the jobs that come while one trains wait for it
         if path.is_file():
             return path
-        log.info("training what this run starts from, as there are no weights of it in %s", path)
+        watcher.note(f"trains {name} first, for its weights: {config.total_epochs} epochs")
         scene = set_up(config)
         for metrics in fit(
             scene.net,
@@ -135,8 +141,6 @@ def _trained(config: RunConfig) -> Path:
             seed=config.seed,
             precision=scene.precision,
         ):
-            log.info(
-                "first training, epoch %d of %d: loss %.3f", metrics.epoch, config.total_epochs, metrics.train_loss
-            )
+            watcher.note(f"{name}, {epoch_line(metrics, config.total_epochs)}")
         save(path, scene.net.state_dict())
     return path

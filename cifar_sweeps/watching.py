@@ -35,6 +35,9 @@ class Watcher(Protocol):
     def epoch(self, metrics: EpochMetrics) -> None:
         """An epoch is done."""
 
+    def note(self, words: str) -> None:
+        """Something that is worth a line of its own."""
+
     def ended(self, words: str) -> None:
         """The run is over; ``words`` say how."""
 
@@ -55,6 +58,10 @@ class LogWatcher:
     def epoch(self, metrics: EpochMetrics) -> None:
         """Log the epoch."""
         log.info("%s", epoch_line(metrics, self._epochs))
+
+    def note(self, words: str) -> None:
+        """Log it."""
+        log.info("%s", words)
 
     def ended(self, words: str) -> None:
         """Log the outcome."""
@@ -103,6 +110,10 @@ class TerminalWatcher:
         if self._bar is not None:
             self._bar.update(self._task, completed=metrics.epoch)
 
+    def note(self, words: str) -> None:
+        """Print it above the bar."""
+        self._say(f"  {words}")
+
     def ended(self, words: str) -> None:
         """Take the bar away and print the outcome."""
         if self._bar is not None:
@@ -134,6 +145,11 @@ class Watchers:
         """Pass it on."""
         for watcher in self._watchers:
             watcher.epoch(metrics)
+
+    def note(self, words: str) -> None:
+        """Pass it on."""
+        for watcher in self._watchers:
+            watcher.note(words)
 
     def ended(self, words: str) -> None:
         """Pass it on."""

@@ -21,7 +21,7 @@ FAULTS = {
     "wrong type": (["trainer.epochs=three"], "trainer.epochs=three: must be an integer", "not str"),
     "a truth value for a number": (["trainer.epochs=true"], "trainer.epochs=True: must be an integer", "not bool"),
     "a text for a group": (["trainer=3"], "Config group override must be a string", "Got int"),
-    "wrong word": (["data.split=first"], "data.split=first: must be 'stratified' or 'tail'", "not str"),
+    "wrong word": (["data.split=first"], "data.split=first: must be 'stratified' or 'tail'", "or 'test'"),
     "even kernel": (["kernel_size.conv=4"], "kernel_size.conv=4: 4 is even", "odd"),
     "even kernel in a list": (["kernel_size.conv=[3,4,7]"], "kernel_size.conv=[3, 4, 7]", "odd"),
     "negative rate": (["regularization.dropout.conv=-0.1"], "regularization.dropout.conv=-0.1", "below 1"),

@@ -145,7 +145,7 @@ def test_starting_from_an_experiment_is_its_own_training_gone_on(tmp_path, outpu
     small = ("data=synthetic", *TINY[:2], "trainer.threads=1", "analysis.pictures=false")
     first = run(compose(["experiment=base_cnn/base", *small, "tracking=none"]), folder=tmp_path / "first")
     config = compose(["experiment=base_cnn/longer", *small, "tracking=none"])
-    path = starting_weights(config)
+    path = starting_weights(config, LogWatcher())
     held, own = weights(path), weights(tmp_path / "first" / "checkpoints" / "last.pt")["model"]
     assert all(torch.equal(held[name], own[name]) for name in own)
     before = path.stat().st_mtime_ns

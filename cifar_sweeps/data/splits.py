@@ -115,7 +115,7 @@ def _in_parts(data: ImageData, train: Tensor, parts: int, seed: int) -> tuple[tu
 def _validation(data: ImageData, split: str, held_out: int, seed: int) -> tuple[Tensor, tuple[str, ...]]:
     count = len(data.train)
     if split == "test":
-        note = "data.split=test: validated on the test set, as the document did; no validation figure is independent"
+        note = "data.split=test: validated on the test set; no validation figure is independent of it"
         return torch.arange(len(data.test)), (note,)
     if split != "stratified" and data.original_order:
         start = 0 if split == "batch_1" else count - held_out

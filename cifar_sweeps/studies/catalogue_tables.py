@@ -15,7 +15,7 @@ def print_catalogue(studies: Sequence[CatalogueStudy], console: Console) -> None
     for study in studies:
         console.print(Text(study.name, style="bold"), Text(study.about))
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-        table.add_column("arm", overflow="fold")
+        table.add_column("arm", no_wrap=True)  # to be copied
         table.add_column("parameters", justify="right")
         table.add_column("published", overflow="fold")
         table.add_column("offline", overflow="fold")

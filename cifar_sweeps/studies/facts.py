@@ -17,7 +17,7 @@ _ENVIRONMENT = {
     "Python": "python",
     "cifar_sweeps": "version",
     "git commit": "git_commit",
-    "nothing uncommitted": "git_clean",
+    "clean checkout": "git_clean",
     "data set": "data",
     "data fingerprint": "data_fingerprint",
     "split": "split_notes",
@@ -70,7 +70,7 @@ def warning_of_test_set(runs: Sequence[StudyRun]) -> str:
     some = f"{len(arms)} of {number} arms ({', '.join(arms)}) {'was' if len(arms) == 1 else 'were'}"
     which = "Every arm was" if len(arms) == number else some
     return (
-        f"{which} validated on the test set, as the document did: here validation accuracy is no independent check, "
+        f"{which} validated on the test set: here validation accuracy is no independent check, "
         "and a best epoch chosen by it flatters."
     )
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 from mlflow import MlflowClient
 from mlflow.entities import Run, ViewType
 
+from cifar_sweeps.config import conf_folder
 from cifar_sweeps.errors import TrackingError
 from cifar_sweeps.studies.arms import arm_name, swept_values
 from cifar_sweeps.studies.histories import derived, read_histories
@@ -49,6 +50,8 @@ def _one_sweep(client: MlflowClient, what: str, uri: str) -> tuple[str, list[Run
             return experiments[home], [parent, *_search(client, [home], children)]
     studies = sorted(name for number, name in experiments.items() if number != "0")  # 0 is MLflow's own, Default
     newest = [str(_tag(parent, "sweep_id")) for parent in reversed(parents)]
+    if (conf_folder() / "study" / f"{what}.yaml").is_file():
+        raise TrackingError(f"{what}: has not been trained yet into {uri}; train it: cifar-train study={what}")
     known = f"the studies are {listed(studies)}; the newest sweeps {listed(newest)}"
     raise TrackingError(f"{what}: {uri} has no study and no sweep of this name; {known}")
 

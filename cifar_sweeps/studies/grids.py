@@ -48,7 +48,8 @@ def claims_grid(outcomes: Sequence[Outcome]) -> Grid:
     rows = tuple(_claim_row(outcome, settings) for outcome in outcomes)
     note = (
         "Effect: the first arm's figure less the other's (or less the stated number), mean over seeds ± half of the "
-        "95% t interval. A claim agrees or is contradicted only if the whole interval says so."
+        "95% t interval. A claim agrees or is contradicted only if the whole interval says so. gap/loss is validation "
+        "less training loss, gap/accuracy training less validation accuracy."
     )
     return Grid("Claims", columns, rows, "This study's files make no claims.", note)
 
@@ -85,7 +86,13 @@ def published_grid(comparisons: Sequence[Comparison]) -> Grid:
     )
     if named not in ([], ["full"]) and not budgets:
         note += f" Not the full training: budget {named[0]}."
-    return Grid("Published and measured", columns, rows, "No figure was published for these arms.", note)
+    return Grid(
+        "Published and measured",
+        columns,
+        rows,
+        "Nothing to compare: the document printed no figure of these arms, or they were trained on other images.",
+        note,
+    )
 
 
 def ranking_grid(arms: Sequence[ArmFigures]) -> Grid:
@@ -120,7 +127,8 @@ def ranking_grid(arms: Sequence[ArmFigures]) -> Grid:
     )
     note = (
         "val: accuracy on validation data at the last epoch, mean over seeds ± half of the 95% t interval; best: the "
-        "highest on the way; gap: train − val. Training accuracy is the running mean of the last epoch, dropout on."
+        "highest on the way; gap: training less validation accuracy. Training accuracy is the running mean of the last "
+        "epoch, dropout on."
     )
     if arms and every_on_test:
         note += " Every arm was validated on the test set."

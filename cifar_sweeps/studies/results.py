@@ -3,6 +3,7 @@
 In a notebook: ``from cifar_sweeps.studies import results; results.load("regularization")``.
 """
 
+import json
 from typing import Any
 
 import pandas as pd
@@ -73,6 +74,21 @@ def history(what: str, store: Store | None = None) -> pd.DataFrame:
             rows.append({"run_id": run.run_id, "arm": run.arm, "seed": run.seed, "epoch": epoch, **figures})
     table = pd.DataFrame(rows, columns=["run_id", "arm", "seed", "epoch", *metrics])
     return table.astype({"seed": "Int64", "epoch": "int64", **dict.fromkeys(metrics, "float64")})
+
+
+def as_json(table: pd.DataFrame) -> str:
+    """Return a table as a list of objects; what a row does not have is null, and whole numbers are whole."""
+    rows = [
+        {str(key): None if pd.isna(value) else _plain(value) for key, value in row.items()}
+        for row in table.to_dict("records")
+    ]
+    return json.dumps(rows, indent=1, ensure_ascii=False)
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401 (whatever a frame holds)
+    if isinstance(value, float) and value.is_integer() and abs(value) >= 1:
+        return int(value)
+    return value if isinstance(value, str | int | float | bool) else str(value)
 
 
 def _row(run: StudyRun, swept: list[str], metrics: list[tuple[str, str]]) -> dict[str, Any]:

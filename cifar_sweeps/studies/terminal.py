@@ -13,6 +13,7 @@ WIDE = 110
 """Columns of a terminal from which on the less important columns of a table have room."""
 
 _RESULTS = (
+    ("sweep", "sweep_id", ""),
     ("arm", "arm", ""),
     ("seed", "seed", "d"),
     ("best", "best/val_accuracy", ".4f"),
@@ -54,7 +55,7 @@ def grid_table(grid: Grid, width: int) -> Table | Text:
     for row in grid.rows:
         table.add_row(*(Text(row[n]) for n in shown))
     if grid.note:
-        table.caption = grid.note
+        table.caption = f"{grid.note}\n"
         table.caption_justify = "left"
     return table
 
@@ -63,7 +64,8 @@ def runs_table(runs: pd.DataFrame, width: int) -> Table:
     """Return one row a run, the best last validation accuracy first."""
     by = [column for column in ("val/accuracy", "started") if column in runs]
     ordered = runs.sort_values(by, ascending=[column == "started" for column in by], na_position="last")
-    table = _frame_table(ordered, _RESULTS, set() if width >= WIDE else _WIDE_ONLY)
+    one_sweep = set() if ordered["sweep_id"].nunique() > 1 else {"sweep"}
+    table = _frame_table(ordered, _RESULTS, one_sweep | (set() if width >= WIDE else _WIDE_ONLY))
     best = "best: the highest on validation, and at which epoch; " if width >= WIDE else ""
     table.caption = f"Accuracies of the last epoch; {best}gap: train − val.{_budgets(runs)}"
     table.caption_justify = "left"

@@ -67,6 +67,9 @@ class NewsWatcher:
         figures = {"done": metrics.epoch, "loss": metrics.train_loss, "val_accuracy": metrics.val_accuracy}
         self._send({"kind": "epoch", **figures})
 
+    def note(self, words: str) -> None:
+        """Nothing: the table has one line a job; the log has the rest."""
+
     def ended(self, words: str) -> None:
         """Nothing: that a job has ended is seen from its process."""
 

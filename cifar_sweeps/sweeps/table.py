@@ -44,7 +44,7 @@ def _captions(runs: Sequence[KnownRun]) -> Iterator[str]:
     if budgets:
         yield f"Not the full training: budget {'; '.join(budgets)}."
     if any(run.tag("validated_on") == "test" for run in runs):
-        yield "Validated on the test set, as the document did: no validation figure of those runs is independent."
+        yield "Validated on the test set: no validation figure of those runs is independent of it."
 
 
 def _cell(title: str, value: float | None) -> str:

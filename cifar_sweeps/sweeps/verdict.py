@@ -25,6 +25,8 @@ _SURROUNDINGS = {
     "git_clean": "a clean checkout",
 }
 
+_COMMIT_LETTERS = 8
+
 Figures = Mapping[tuple[str, int], float]
 """(metric, epoch) to value."""
 
@@ -85,4 +87,5 @@ def surroundings(tags: Mapping[str, str], new_tags: Mapping[str, str]) -> Iterat
     for key, word in _SURROUNDINGS.items():
         was, now = tags.get(key), new_tags.get(key)
         if was is not None and now is not None and was != now:
-            yield f"{word} {was} then, {now} now"
+            short = _COMMIT_LETTERS if key == "git_commit" else None
+            yield f"{word} {was[:short]} then, {now[:short]} now"
