@@ -1,0 +1,56 @@
+"""What each benchmark should reach: the only place where a limit is written."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Goal:
+    """A limit on a figure."""
+
+    limit: float
+    at_most: bool
+
+    def __str__(self) -> str:
+        return f"{'≤' if self.at_most else '≥'} {self.limit:g}"
+
+    def met(self, value: float) -> bool:
+        """Say whether the figure reaches the goal."""
+        return value <= self.limit if self.at_most else value >= self.limit
+
+
+def at_most(limit: float) -> Goal:
+    """A figure that should be small."""
+    return Goal(limit, at_most=True)
+
+
+def at_least(limit: float) -> Goal:
+    """A figure that should be large."""
+    return Goal(limit, at_most=False)
+
+
+GOALS: dict[str, Goal] = {
+    "step/plain_3/against_eager": at_least(2.0),
+    "step/case_study/model_3/against_eager": at_least(2.0),
+    "step/lenet_3/against_eager": at_least(2.0),
+    "step/small_resnet/against_eager": at_least(2.0),
+    "step/resnet18/against_eager": at_least(1.6),
+    "loop/none": at_most(1.03),
+    "loop/rotate_shift_flip": at_most(1.12),
+    "sweep/case_study/model_3/plain_torch": at_least(3.5),
+    "sweep/case_study/model_3/lightning_mlflow": at_least(3.5),
+    "sweep/case_study/model_3/keras_tf": at_least(2.2),
+    "sweep/lenet_3/plain_torch": at_least(2.4),
+    "sweep/lenet_3/lightning_mlflow": at_least(2.4),
+    "sweep/lenet_3/keras_tf": at_least(1.8),
+    "start/help": at_most(0.5),
+    "start/cfg_job": at_most(1.5),
+    "start/torch_imported": at_most(0),
+    "start/first_step_beyond_imports": at_most(1.0),
+    "start/job_cost": at_most(0.5),
+    "start/job_growth": at_most(1.1),
+    "store/recording_percent": at_most(1.0),
+    "parallel/two_at_once": at_least(1.8),
+    "memory/images_held": at_most(1.05),
+    "memory/further_job": at_most(450),
+}
+"""By ``benchmark/what``. Growth is 'none' up to the noise of a tenth; images are held once up to a twentieth."""

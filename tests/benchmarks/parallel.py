@@ -1,0 +1,34 @@
+"""Two jobs at once with one thread each, against the same two one after the other with one thread each."""
+
+from collections.abc import Callable
+
+from tests.benchmarks import real_data
+from tests.benchmarks.commands import TRAIN, new_outputs, told
+from tests.benchmarks.measuring import Outcome, ratios, rounds
+
+THREADS = "1"
+
+
+def measure(quick: bool) -> Outcome:
+    """Measure one sweep of two jobs, with n_jobs=2 and n_jobs=1."""
+    images, name = (["data=synthetic"], "drawn images") if quick else real_data.overrides_or_drawn()
+    size = 256 if quick else 12_000
+    outcome = Outcome(f"Two jobs at once: case_study/model_3, one epoch of {size:,} images, one thread each")
+    arm = ["experiment=case_study/model_3", *images, f"data.train_size={size}", f"data.val_size={min(size, 2000)}"]
+    arm += ["trainer.epochs=1", "trainer.batch_size=64", "trainer.threads=1", "sweep.report=false", "seed=0,1"]
+    arm += ["analysis.log_model=false", "data.source.test_images=200"] if quick else []
+    taken = rounds({"two": _span(arm, 2), "one": _span(arm, 1)}, 1 if quick else 3, warm_ups=0 if quick else 1)
+    outcome.add("parallel/together", "both at once: first start to last end", taken["two"], "s")
+    outcome.add("parallel/in_turn", "one after the other: first start to last end", taken["one"], "s")
+    outcome.add("parallel/two_at_once", "times as fast at once", ratios(taken["one"], taken["two"]), "×")
+    outcome.notes = [f"on {name}; whole jobs with validation, test, pictures, record; the command's start is left out"]
+    return outcome
+
+
+def _span(arm: list[str], at_once: int) -> Callable[[], float]:
+    def measure() -> float:
+        with new_outputs() as outputs:
+            run = told([*TRAIN, "-m", *arm, f"hydra.launcher.n_jobs={at_once}"], outputs)
+        return run.when("job", "finished in")[-1] - run.when("job 0 started")[0]
+
+    return measure

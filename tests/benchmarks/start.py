@@ -1,0 +1,142 @@
+"""What it costs to begin: commands that train nothing, the way to the first step, a job's cost beyond its training."""
+
+import itertools
+import re
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+from cifar_sweeps import build
+from cifar_sweeps.compose import compose
+from tests.benchmarks import real_data
+from tests.benchmarks.commands import TRAIN, Told, environment_of, new_outputs, told
+from tests.benchmarks.measuring import CHECKOUT, Outcome, differences, ratios, rounds
+
+THREADS = "1"
+
+TINY = (
+    "model=plain_3",
+    "data.train_size=64",
+    "data.val_fraction=0.02",
+    "trainer.epochs=1",
+    "trainer.threads=1",
+    "analysis.pictures=false",
+)
+"""A job that takes one step: what is left is the job's own cost."""
+
+COMMANDS = {
+    "help": ("cifar-sweeps --help", (sys.executable, "-m", "cifar_sweeps.cli", "--help")),
+    "cfg_job": ("cifar-train --cfg job", (*TRAIN, "--cfg", "job")),
+}
+
+
+def measure(quick: bool) -> Outcome:
+    """Measure all of it."""
+    outcome = Outcome("Starting")
+    pairs = 1 if quick else 7
+    for key, (what, command) in COMMANDS.items():
+        _command(outcome, key, what, command, pairs)
+    outcome.add("start/torch_imported", "of these, commands that import torch", [_importing_torch()])
+    _first_step(outcome, 1 if quick else 3)
+    _jobs(outcome, quick)
+    return outcome
+
+
+def _command(outcome: Outcome, key: str, what: str, command: tuple[str, ...], pairs: int) -> None:
+    with new_outputs() as outputs:
+        taken = rounds(
+            {"it": lambda: told(command, outputs).seconds, "python": lambda: told(_python("pass"), outputs).seconds},
+            pairs,
+        )
+    outcome.add(f"start/{key}", f"{what}, start to exit", taken["it"], "s")
+    outcome.add(f"start/{key}/python", f"{what} / python that does nothing", ratios(taken["it"], taken["python"]), "×")
+
+
+def _importing_torch() -> float:
+    found = 0
+    for _, command in COMMANDS.values():
+        with new_outputs() as outputs:
+            traced = [command[0], "-X", "importtime", *command[1:]]
+            done = subprocess.run(
+                traced, capture_output=True, text=True, check=True, env=environment_of(outputs), cwd=CHECKOUT
+            )
+        found += bool(re.search(r"\|\s+torch$", done.stderr, re.MULTILINE))
+    return found
+
+
+def _first_step(outcome: Outcome, pairs: int) -> None:
+    images, name = real_data.overrides_or_drawn()
+    with new_outputs() as outputs:
+        command = [*TRAIN, *images, *TINY, "data.val_fraction=0"]
+
+        def first_step() -> float:
+            # An epoch of one step, unvalidated: its line comes when the step is done.
+            return told(command, outputs).when("epoch 1/1")[0]
+
+        def imports() -> float:
+            return told(_python("import torch, mlflow"), outputs).seconds
+
+        taken = rounds({"command": first_step, "imports": imports}, pairs)
+    outcome.add("start/first_step", "command to the end of the first training step", taken["command"], "s")
+    outcome.add("start/imports", "python that imports torch and mlflow", taken["imports"], "s")
+    beyond = differences(taken["command"], taken["imports"])
+    outcome.add("start/first_step_beyond_imports", "first step beyond these imports", beyond, "s")
+    config = compose(images)
+    loads = [_seconds(lambda: build.images(config)) for _ in range(pairs)]
+    outcome.add("start/images", f"of a job's cost: opening {name}, whose cache exists", loads, "s")
+    outcome.notes.append(f"first step: data ({name}) and store exist; one step of 64 images, no validation")
+
+
+def _jobs(outcome: Outcome, quick: bool) -> None:
+    few, many, repeats = (2, 5, 1) if quick else (10, 300, 3)
+    costs: dict[str, list[float]] = {}
+    for name, more in (("", ()), (" without the servable model", ("analysis.log_model=false",))):
+        runs = [_sweep(few, more) for _ in range(repeats)]
+        costs[name] = [statistics.median(_spans(run)) for run in runs]
+        outcome.add(f"start/job_cost{name and '/no_model'}", f"a job's cost, {few} jobs{name}", costs[name], "s")
+    run = _sweep(many, ("analysis.log_model=false",))
+    spans, tenth = _spans(run), max(2, many // 10)
+    outcome.add(f"start/job_cost/{many}", f"a job's cost, {many} jobs without the servable model", spans, "s")
+    growth = [statistics.median(spans[-tenth:]) / statistics.median(spans[:tenth])]
+    outcome.add("start/job_growth", f"growth: the last {tenth} of {many} / the first {tenth}", growth, "×")
+    last = run.when("job", "finished in")[-1]
+    outcome.add("start/end", f"after the last of {many} jobs, to the command's exit", [run.seconds - last], "s")
+    outcome.add("start/begin", f"before the first of {many} jobs starts", [run.when("job 0 started")[0]], "s")
+    outcome.notes += [
+        "a job's cost: from one job's end to the next one's, one at a time, from the second on; each takes one step of",
+        "64 drawn images, validates and tests on some hundred, and draws no pictures",
+    ]
+
+
+def _sweep(jobs: int, more: tuple[str, ...]) -> Told:
+    drawn = ["data=synthetic", f"data.source.cache={real_data.CACHE}", "data.source.test_images=100"]
+    seeds = ",".join(str(seed) for seed in range(jobs))
+    command = [
+        *TRAIN,
+        "-m",
+        *drawn,
+        *TINY,
+        *more,
+        f"seed={seeds}",
+        "hydra.launcher.n_jobs=1",
+        "sweep.report=false",
+    ]
+    with new_outputs() as outputs:
+        return told(command, outputs)
+
+
+def _spans(run: Told) -> list[float]:
+    ends = run.when("job", "finished in")
+    return [later - earlier for earlier, later in itertools.pairwise(ends)]
+
+
+def _seconds(call: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    call()
+    return time.perf_counter() - started
+
+
+def _python(code: str) -> tuple[str, ...]:
+    return (sys.executable, "-c", code)

@@ -1,0 +1,194 @@
+"""What recording takes of a run, and what results and report take as the store grows."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from mlflow import MlflowClient
+from mlflow.entities import Metric, Param, Run
+
+from cifar_sweeps import looking_back, records
+from cifar_sweeps.compose import compose
+from cifar_sweeps.run import run
+from cifar_sweeps.studies import results
+from cifar_sweeps.studies.report import write_report
+from cifar_sweeps.tracking.record import State
+from cifar_sweeps.tracking.store import PREFIX, MlflowRecord, Store, tracking_uri
+from tests.benchmarks import real_data
+from tests.benchmarks.commands import new_outputs
+from tests.benchmarks.measuring import Outcome, rounds
+
+THREADS = "1"
+_SWEEP = "benchmark-sweep"
+
+
+class TimedRecord(MlflowRecord):
+    """A record that knows how long its calls took."""
+
+    def __init__(self, record: MlflowRecord, seconds: float) -> None:
+        super().__init__(record.client, record.run_id)
+        self.seconds = seconds
+
+    def params(self, values: Mapping[str, str]) -> None:
+        with self._timed():
+            super().params(values)
+
+    def tags(self, values: Mapping[str, str]) -> None:
+        with self._timed():
+            super().tags(values)
+
+    def metrics(self, values: Mapping[str, float], step: int) -> None:
+        with self._timed():
+            super().metrics(values, step)
+
+    def artifact(self, path: Path, folder: str = "") -> None:
+        with self._timed():
+            super().artifact(path, folder)
+
+    def close(self, state: State, reason: str = "") -> None:
+        with self._timed():
+            self.client.set_terminated(self.run_id, state)
+
+    @contextmanager
+    def _timed(self) -> Iterator[None]:
+        started = time.perf_counter()
+        yield
+        self.seconds += time.perf_counter() - started
+
+
+def measure(quick: bool) -> Outcome:
+    """Measure recording, then reading."""
+    outcome = Outcome("The store")
+    _recording(outcome, quick)
+    _reading(outcome, (3, 6) if quick else (10, 100, 1000))
+    return outcome
+
+
+def _recording(outcome: Outcome, quick: bool) -> None:
+    images, name = real_data.overrides_or_drawn()
+    size, epochs = (128, 1) if quick else (12_000, 5)
+    arm = ["experiment=case_study/model_3", *images, f"data.train_size={size}", f"trainer.epochs={epochs}"]
+    arm += ["trainer.batch_size=64", "trainer.threads=1", "data.val_size=100" if quick else "data.val_size=2000"]
+    shares, exports, lengths = [], [], []
+    with new_outputs() as outputs:
+        for number in range(1 if quick else 4):
+            recorded, exported, whole = _one_run([*arm, f"outputs={outputs}"], outputs / f"run-{number}")
+            if quick or number:  # the first one makes the store
+                shares.append(100 * recorded / whole)
+                exports.append(exported)
+                lengths.append(whole)
+    outcome.add("store/recording_percent", "calls of the record, of the whole run", shares, "%")
+    outcome.add("store/run_seconds", "the whole run", lengths, "s")
+    outcome.add("store/model_seconds", "beside them: the data's entry and the servable model", exports, "s")
+    outcome.notes.append(f"recording: case_study/model_3 on {name}, {epochs} epochs of {size:,} images, one thread")
+
+
+def _one_run(overrides: list[str], folder: Path) -> tuple[float, float, float]:
+    """Return the seconds of the record's calls, of the model's export and the data's entry, and of the whole run."""
+    config = compose(overrides)
+    opened: list[TimedRecord] = []
+    exported = 0.0
+
+    def open_record() -> TimedRecord:
+        started = time.perf_counter()
+        record = records.open_record(config, "benchmark", overrides, folder)
+        assert isinstance(record, MlflowRecord)
+        opened.append(TimedRecord(record, time.perf_counter() - started))
+        return opened[0]
+
+    def timed(call: Callable[..., Any]) -> Callable[..., Any]:
+        def wrapped(*arguments: object, **named: object) -> Any:
+            nonlocal exported
+            started = time.perf_counter()
+            try:
+                return call(*arguments, **named)
+            finally:
+                exported += time.perf_counter() - started
+
+        return wrapped
+
+    model = looking_back.saved_model
+    originals = model.log_dataset, model.log_model
+    model.log_dataset, model.log_model = (timed(call) for call in originals)
+    started = time.perf_counter()
+    try:
+        run(config, name="benchmark", folder=folder, open_record=open_record)
+    finally:
+        model.log_dataset, model.log_model = originals
+    return opened[0].seconds, exported, time.perf_counter() - started
+
+
+def _reading(outcome: Outcome, sizes: tuple[int, ...]) -> None:
+    with new_outputs() as outputs:
+        store = Store(tracking_uri(None, outputs), outputs)
+        parent, pattern = _seeded(store, outputs)
+        count = 1
+        for size in sizes:
+            started = time.perf_counter()
+            for number in range(count, size):
+                _copy(store.client(), pattern, parent, number)
+            if size > count:
+                each = (time.perf_counter() - started) / (size - count)
+                outcome.add(f"store/write/{size}", f"writing one run, up to {size} runs", [each], "s")
+            count = size
+
+            def report() -> float:
+                return _seconds(lambda: write_report(_SWEEP, outputs / "report.html", store))
+
+            taken = rounds(
+                {"results": lambda: _seconds(lambda: results.load(_SWEEP, store)), "report": report},
+                3,
+                warm_ups=1 if size == sizes[0] else 0,
+            )
+            outcome.add(f"store/results/{size}", f"results.load of {size} runs", taken["results"], "s")
+            outcome.add(f"store/report/{size}", f"write_report of {size} runs", taken["report"], "s")
+    outcome.notes.append("reading: one sweep of so many runs of 10 epochs, 20 arms, each with its parameters and tags")
+
+
+def _seeded(store: Store, outputs: Path) -> tuple[str, Run]:
+    """Make a sweep's parent and train one real, tiny child; return the parent's id and the child as it is on record."""
+    experiment = store.prepare("benchmark")
+    named = {"sweep_id": _SWEEP, "study": "benchmark", "role": "sweep", "overrides": "kernel_size=…"}
+    parent = store.create_run(experiment, "sweep", {f"{PREFIX}{key}": value for key, value in named.items()})
+    overrides = ["data=synthetic", "data.source.train_images=200", "data.source.test_images=60", "trainer.epochs=10"]
+    overrides += ["study_name=benchmark", "analysis.log_model=false", "trainer.threads=1", f"outputs={outputs}"]
+    config = compose(overrides)
+    tags = {"sweep_id": _SWEEP, "job": "0", "swept": '{"optimizer.lr": "0.001", "seed": "0"}'}
+    folder = outputs / "child"
+    done = run(
+        config,
+        name="child",
+        folder=folder,
+        open_record=lambda: records.open_record(config, "child", overrides, folder, tags, parent.run_id),
+    )
+    assert done.run_id is not None
+    return parent.run_id, store.client().get_run(done.run_id)
+
+
+def _copy(client: MlflowClient, pattern: Run, parent: str, number: int) -> None:
+    """Record another run as the product does: parameters, tags, ten epochs of metrics, config."""
+    arm = f'{{"optimizer.lr": "0.{number % 20 + 1:03}", "seed": "{number // 20}"}}'
+    name = f"child {number}"
+    tags = {
+        **pattern.data.tags,
+        "mlflow.runName": name,
+        "mlflow.parentRunId": parent,
+        f"{PREFIX}swept": arm,
+        f"{PREFIX}job": str(number),
+    }
+    created = client.create_run(pattern.info.experiment_id, run_name=name, tags=tags)
+    run_id, now = created.info.run_id, int(time.time() * 1000)
+    params = [Param(key, value) for key, value in {**pattern.data.params, "seed": str(number // 20)}.items()]
+    metrics = [Metric(key, value, now, step) for key, value in pattern.data.metrics.items() for step in range(1, 11)]
+    client.log_batch(run_id, metrics=metrics, params=params[:100])
+    if len(params) > 100:
+        client.log_batch(run_id, params=params[100:])
+    client.set_terminated(run_id, "FINISHED")
+
+
+def _seconds(call: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    call()
+    return time.perf_counter() - started
