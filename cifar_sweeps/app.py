@@ -24,7 +24,13 @@ def main() -> None:
             "cifar-train runs on Linux and macOS. On Windows use it inside WSL: the jobs of a sweep, their news and "
             "the safe writing of files need a POSIX system."
         )
+    sys.argv[1:] = _flags_first(sys.argv[1:])
     sys.exit(told_clearly(train))
+
+
+def _flags_first(arguments: list[str]) -> list[str]:
+    """Hydra's parser takes -m ahead of the overrides alone; people write it anywhere."""
+    return sorted(arguments, key=lambda argument: argument not in ("-m", "--multirun"))  # sorting keeps the order
 
 
 if __name__ == "__main__":

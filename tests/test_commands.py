@@ -71,6 +71,27 @@ def test_a_fault_is_one_message_without_a_traceback(typed, outputs):
     assert not (outputs / "mlflow.db").exists()
 
 
+def test_the_multirun_flag_may_stand_behind_an_override(typed):
+    answer = typed(app.main, "seed=0", "-m", "lr=0.1")
+    assert answer.status == 1
+    assert "lr: unknown key" in answer.err
+    assert "did you mean 'optimizer.lr'?" in answer.err
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("seed=0,1", "seed=0,1: is several values; add -m to sweep over them"),
+        ("experiment=base_cnn/bse", "experiment=base_cnn/bse: unknown option; did you mean 'base_cnn/base'?"),
+        ("data.split=first", "data.split=first: must be 'stratified' or 'tail' or 'batch_1' or 'test'"),
+    ],
+)
+def test_a_slip_is_told_with_what_was_meant(typed, override, message):
+    answer = typed(app.main, override)
+    assert answer.status == 1
+    assert answer.err.strip() == f"ConfigError: {message}{answer.err.strip().partition(message)[2]}"
+
+
 def test_the_full_error_is_there_for_those_who_ask(typed, monkeypatch):
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
     answer = typed(app.main, "trainer.batch_size=0")
