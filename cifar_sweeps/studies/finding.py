@@ -80,13 +80,21 @@ def _run(record: Run) -> StudyRun:
         str(info.status).lower(),
         swept,
         "",
-        arm_name(swept, name if not data.tags.get("mlflow.parentRunId") else "one setting"),
+        arm_name(swept, _lone_arm(record)),
         dict(data.metrics),
         dict(data.params),
         dict(data.tags),
         _time(info.start_time),
         None if ended is None else (ended - info.start_time) / 1000,
     )
+
+
+def _lone_arm(record: Run) -> str:
+    """Return the name of an arm of which nothing but the seed was swept."""
+    if not record.data.tags.get("mlflow.parentRunId"):
+        return str(record.info.run_name)
+    typed = swept_values({f"{PREFIX}overrides": _tag(record, "overrides") or ""}, PREFIX, "")
+    return typed.get("experiment", "one setting")
 
 
 def _sweep(record: Run) -> SweepRun:
