@@ -1,6 +1,5 @@
 """One run in this process, without MLflow: what it trains, tests and leaves."""
 
-
 import pytest
 import torch
 from conftest import TINY

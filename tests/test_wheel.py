@@ -42,12 +42,15 @@ def test_the_wheel_holds_every_config(installed):
     assert (installed / "hydra_plugins" / "cifar_sweeps_launcher.py").exists()
 
 
+LEAN = ("analysis.log_model=false", "analysis.pictures=false", "trainer.epochs=1")
+
+
 def test_it_works_from_another_folder(installed, tmp_path, monkeypatch):
     monkeypatch.delenv("CIFAR_SWEEPS_OUTPUTS")
     shown = from_elsewhere(installed, tmp_path, "--help")
     assert shown.returncode == 0, shown.stderr
     assert "quickstart" in shown.stdout
-    trained = from_elsewhere(installed, tmp_path, "-m", "seed=0,1", *TINY, "analysis.log_model=false")
+    trained = from_elsewhere(installed, tmp_path, "-m", "seed=0,1", *TINY, *LEAN)
     assert trained.returncode == 0, trained.stderr
     assert (tmp_path / "outputs" / "mlflow.db").exists()
     assert list((tmp_path / "outputs" / "sweeps").glob("*/report/report.html"))
