@@ -17,6 +17,7 @@ import torch
 from torch import nn
 
 from cifar_sweeps.config import RunConfig
+from cifar_sweeps.data.augment import Unchanged
 from cifar_sweeps.data.images import ImageData
 from cifar_sweeps.errors import CifarSweepsError, ConfigError
 from cifar_sweeps.models.parameters import conv_kernels, decayed_weights
@@ -86,7 +87,7 @@ def check(config: RunConfig) -> Summary:
     Raises ConfigError with all faults of all parts.
     """
     faults: list[str] = []
-    for part in (_check_schedule, augmentation, _check_optimizer, _check_source):
+    for part in (_check_schedule, _check_augmentation, _check_optimizer, _check_source):
         try:
             part(config)
         except ConfigError as error:
@@ -254,13 +255,16 @@ def _check_schedule(config: RunConfig) -> None:
         raise ConfigError(
             "lr_schedule: follows the validation loss of every epoch; set trainer.validate_every=1, or use another one"
         )
-    if config.trainer.test_augmented and config.augmentation["_target_"].endswith(".Unchanged"):
-        raise ConfigError("trainer.test_augmented=true: there is no augmentation to test on; choose one, or use false")
     if follows and not config.validates:
         raise ConfigError(
             "lr_schedule: follows the validation loss, but data.val_fraction=0; "
             "set data.val_fraction above 0, or use lr_schedule=step"
         )
+
+
+def _check_augmentation(config: RunConfig) -> None:
+    if isinstance(augmentation(config), Unchanged) and config.trainer.test_augmented:
+        raise ConfigError("trainer.test_augmented=true: there is no augmentation to test on; choose one, or use false")
 
 
 def _check_source(config: RunConfig) -> None:

@@ -31,26 +31,20 @@ def check_starting_weights(config: RunConfig) -> None:
     if source is None:
         return
     if _is_experiment(source):
-        first = first_training(config)
-        if first.model != config.model:
-            raise ConfigError(
-                f"trainer.init_from={source}: has another model than this run; choose its model, or another start"
-            )
-        return
-    load_weights(_recorded_or_file(config, source), build.model(config))
+        first_training(config)
+    else:
+        load_weights(_recorded_or_file(config, source), build.model(config))
 
 
 def starting_weights(config: RunConfig, watcher: Watcher) -> Path | None:
     """Return the checkpoint to start from, or None to start anew; an experiment that has not been trained is trained.
 
-    The watcher is told what the run starts from.
-
-    Raises as `check_starting_weights`, and what the first training raises.
+    The watcher is told what the run starts from. Raises ConfigError or TrackingError as `check_starting_weights`, and
+    what the first training raises; whether a file fits the model is seen when it is loaded.
     """
     source = config.trainer.init_from
     if source is None:
         return None
-    check_starting_weights(config)
     if _is_experiment(source):
         path = _trained(first_training(config), source, watcher)
     else:
@@ -62,7 +56,7 @@ def starting_weights(config: RunConfig, watcher: Watcher) -> Path | None:
 def first_training(config: RunConfig) -> RunConfig:
     """Return the config of the experiment that ``config`` starts from, on the same images.
 
-    What was typed for the run (``config.overrides``) holds for it, too.
+    What was typed for the run (``config.overrides``) holds for it, too. Raises ConfigError if it has another model.
     """
     own = config.trainer
     kept = [override for override in config.overrides if not _is_of_this_training_alone(override)]
@@ -77,7 +71,12 @@ def first_training(config: RunConfig) -> RunConfig:
     first = compose([*kept, f"experiment={own.init_from}", *(f"{key}={value}" for key, value in shared.items())])
     plain = {**first.plain, "data": config.plain["data"]}
     plain["budget"] = {**plain["budget"], "full": plain["budget"]["full"] or {}}  # both have been cut
-    return from_plain(plain)
+    config_of_first = from_plain(plain)
+    if config_of_first.model != config.model:
+        raise ConfigError(
+            f"trainer.init_from={own.init_from}: has another model than this run; choose its model, or another start"
+        )
+    return config_of_first
 
 
 def _is_of_this_training_alone(override: str) -> bool:
@@ -137,7 +136,8 @@ def _trained(config: RunConfig, name: str, watcher: Watcher) -> Path:
             scene.schedule,
             epochs=config.total_epochs,
             parts=config.trainer.parts,
-            val_batches=scene.val,
+            # Its figures are nobody's: validated only where the rate follows the validation loss.
+            val_batches=scene.val if scene.schedule.needs_validation else None,
             seed=config.seed,
             precision=scene.precision,
         ):
