@@ -43,7 +43,28 @@ def ui(
     from cifar_sweeps.tracking.server import serve
 
     with signals_interrupt():
-        serve(Path(os.environ.get("CIFAR_SWEEPS_OUTPUTS", "outputs")), port)
+        serve(_outputs(), port)
+
+
+@app.command()
+def sync(
+    folder: Annotated[Path | None, typer.Argument(help="an outputs folder, or one of its sweeps or runs")] = None,
+) -> None:
+    """Send to MLflow what it has not heard of yet: runs that ended while it did not answer."""
+    from cifar_sweeps.sweeps.syncing import sync as send
+
+    if not send(folder or _outputs()):
+        raise typer.Exit(1)
+
+
+@app.command()
+def resume(
+    what: Annotated[str, typer.Argument(help="a sweep's id, or a run's id or folder name, or the beginning of it")],
+) -> None:
+    """Go on with a sweep or a run that was stopped: what is finished stays, the rest goes on from its checkpoints."""
+    from cifar_sweeps.sweeps.resuming import resume as go_on
+
+    go_on(what, _outputs())
 
 
 @app.command()
@@ -161,6 +182,10 @@ def report(
         console.print(grid_table(grid, console.width))
     for word, path in zip(("Page", "Markdown", "Runs"), written.paths, strict=True):
         console.print(f"{word}: {path}", markup=False, soft_wrap=True)
+
+
+def _outputs() -> Path:
+    return Path(os.environ.get("CIFAR_SWEEPS_OUTPUTS", "outputs"))
 
 
 def main() -> None:

@@ -82,6 +82,7 @@ class Trainer:
     epochs: int
     parts: int
     init_from: str | None
+    resume: Literal["auto", "never"]
     batch_size: int
     eval_batch_size: int
     precision: Literal["auto", "fp32", "bf16"]
@@ -97,10 +98,11 @@ class Trainer:
 
 @dataclass(frozen=True)
 class Tracking:
-    """Where the run is recorded."""
+    """Where the run is recorded, and which checkpoints stay when it has finished."""
 
     backend: Literal["mlflow", "none"]
     uri: str | None
+    keep: Literal["best", "last", "all"]
 
 
 @dataclass(frozen=True)
@@ -117,6 +119,10 @@ class Sweep:
 
     dry_run: bool
     report: bool = True
+    rerun: Literal["failed", "never", "all"] = "failed"
+    retries: int = 0
+    timeout: float | None = None
+    fail_fast: bool = False
 
 
 @dataclass(frozen=True)
@@ -237,6 +243,7 @@ _WITHOUT_EFFECT = frozenset(
     | {"budget"}  # what it changed stands in the epochs and images themselves
 )
 _PLACES = frozenset({"root", "cache"})
+_MANNERS = frozenset({"resume"})  # of the trainer: how it goes on after a stop, with the same bits
 
 
 def config_hash(plain: Mapping[str, Any]) -> str:
@@ -247,7 +254,8 @@ def config_hash(plain: Mapping[str, Any]) -> str:
             return {key: relevant(entry) for key, entry in value.items() if key not in _PLACES}
         return value
 
-    kept = {key: relevant(value) for key, value in plain.items() if key not in _WITHOUT_EFFECT}
+    kept: dict[str, Any] = {key: relevant(value) for key, value in plain.items() if key not in _WITHOUT_EFFECT}
+    kept["trainer"] = {key: value for key, value in plain["trainer"].items() if key not in _MANNERS}
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:16]
 
 

@@ -1,6 +1,7 @@
 """What a run leaves for a person to look at: report, pictures, the data it used, the model as MLflow serves it."""
 
 import json
+import shutil
 import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,7 +11,6 @@ from cifar_sweeps.analysis.evaluation import EvaluationReport, evaluation_report
 from cifar_sweeps.files import write_whole
 from cifar_sweeps.scene import Scene
 from cifar_sweeps.tracking.record import Record
-from cifar_sweeps.tracking.store import MlflowRecord
 from cifar_sweeps.training.metrics import Evaluation
 
 
@@ -31,10 +31,11 @@ def look_back(
     report = evaluation_report(tested.logits, tested.labels, scene.data.classes)
     for path in [*_write_report(report, folder), *_draw(scene, name, report, history, tested, folder)]:
         record.artifact(path)
-    if isinstance(record, MlflowRecord):
-        _log_data(scene, record)
-        if scene.config.analysis.log_model:
-            _log_model(scene, record, tested_epoch)
+    if scene.config.tracking.backend == "none":
+        return
+    _log_data(scene, record)
+    if scene.config.analysis.log_model:
+        _log_model(scene, record, folder, tested_epoch)
 
 
 def _write_report(report: EvaluationReport, folder: Path) -> list[Path]:
@@ -68,10 +69,8 @@ def _draw(
     return [folder / name for name in figures]
 
 
-def _log_data(scene: Scene, record: MlflowRecord) -> None:
-    saved_model.log_dataset(
-        record.client,
-        record.run_id,
+def _log_data(scene: Scene, record: Record) -> None:
+    record.dataset(
         name=scene.data.name,
         fingerprint=scene.data.fingerprint,
         source=str(scene.config.data.root or scene.data.name),
@@ -80,11 +79,14 @@ def _log_data(scene: Scene, record: MlflowRecord) -> None:
             "validation": len(scene.splits.val),
             "test": len(scene.data.test),
         },
-        num_classes=len(scene.data.classes),
+        classes=len(scene.data.classes),
     )
 
 
-def _log_model(scene: Scene, record: MlflowRecord, epoch: int) -> None:
+def _log_model(scene: Scene, record: Record, folder: Path, epoch: int) -> None:
     servable = saved_model.ServableClassifier(scene.net, scene.config.data.mean, scene.config.data.std)
     examples = scene.data.test.images[:2].numpy()
-    saved_model.log_model(record.client, record.run_id, servable, scene.data.classes, examples, step=epoch)
+    path = folder / saved_model.MODEL_NAME
+    shutil.rmtree(path, ignore_errors=True)  # of an attempt that was stopped
+    saved_model.save_model(servable, scene.data.classes, examples, path)
+    record.model(path, saved_model.MODEL_NAME, step=epoch)

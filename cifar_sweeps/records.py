@@ -1,13 +1,13 @@
 """Where a run's record is opened, and under what names."""
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from cifar_sweeps.config import RunConfig
 from cifar_sweeps.scene import threads
-from cifar_sweeps.tracking.record import NoRecord, Record
-from cifar_sweeps.tracking.store import DEFAULT_EXPERIMENT, PREFIX, Store, tracking_uri
+from cifar_sweeps.tracking.record import Opening, Record
+from cifar_sweeps.tracking.store import DEFAULT_EXPERIMENT, PREFIX, Store, given_uri, tracking_uri
 from cifar_sweeps.training.precision import resolve_device, resolve_precision
 
 
@@ -19,26 +19,47 @@ def study_name(config: RunConfig) -> str:
 def open_record(
     config: RunConfig,
     name: str,
-    overrides: Sequence[str],
     folder: Path,
+    identity: str,
     more_tags: Mapping[str, str] | None = None,
-    parent_run_id: str | None = None,
+    sweep: Path | None = None,
+    say: Callable[[str], None] | None = None,
 ) -> Record:
-    """Open the record of one run in the store that its config names.
+    """Open the record of one run, in its folder and for the store that its config names.
 
-    overrides: what to type after ``cifar-train`` to get this config. more_tags: by their short names.
+    more_tags: by their short names. sweep: the folder of the sweep that the run belongs to, which has looked at the
+    store already. say: is told if the store does not answer now; the journal waits for it.
+    Raises TrackingError if the store cannot be used.
     """
-    if config.tracking.backend == "none":
-        return NoRecord()
-    study = study_name(config)
-    store = Store(tracking_uri(config.tracking.uri, config.outputs), Path(config.outputs))
-    tags = {"study": study, "overrides": shlex.join(overrides), "folder": str(folder.absolute()), **(more_tags or {})}
-    named = {f"{PREFIX}{key}": value for key, value in tags.items()}
-    named["mlflow.note.content"] = f"Repeat it: `cifar-train {shlex.join(repeating(config, overrides))}`"
-    return store.create_run(store.prepare(study), name, named, parent_run_id)
+    if sweep is None:
+        trouble = _store_trouble(config)
+        if trouble and say is not None:
+            say(trouble)
+    tags = {"overrides": shlex.join(config.overrides), "folder": str(folder.absolute()), **(more_tags or {})}
+    named = {f"{PREFIX}{key}": value for key, value in {"study": study_name(config), **tags}.items()}
+    named["mlflow.note.content"] = f"Repeat it: `cifar-train {shlex.join(repeating(config, config.overrides))}`"
+    return Record(
+        Opening(
+            folder=folder,
+            outputs=Path(config.outputs),
+            backend=config.tracking.backend,
+            uri=given_uri(config.tracking.uri),
+            study=study_name(config),
+            name=name,
+            tags=named,
+            identity=identity,
+            parent=sweep,
+        )
+    )
 
 
 def repeating(config: RunConfig, overrides: Sequence[str]) -> list[str]:
     """Return what to type after ``cifar-train`` for the same bits: the overrides, and what the machine chose."""
     precision = resolve_precision(config.trainer.precision, resolve_device(config.trainer.device))
     return [*overrides, f"trainer.threads={threads(config)}", f"trainer.precision={precision.name}"]
+
+
+def _store_trouble(config: RunConfig) -> str | None:
+    if config.tracking.backend == "none":
+        return None
+    return Store(tracking_uri(config.tracking.uri, config.outputs), Path(config.outputs)).trouble(study_name(config))

@@ -1,6 +1,8 @@
 """ONE run, told as a story: set up, fit, test, record, look back."""
 
-from collections.abc import Callable, Mapping
+import contextlib
+import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -9,21 +11,24 @@ from typing import Any
 import torch
 import yaml
 
-from cifar_sweeps import records
 from cifar_sweeps.config import RunConfig, config_hash, flat
-from cifar_sweeps.errors import ConfigError, in_one_line
+from cifar_sweeps.errors import ConfigError, TrackingError, TrainingError, in_one_line
 from cifar_sweeps.files import write_whole
 from cifar_sweeps.looking_back import look_back
 from cifar_sweeps.models.parameters import weights_digest
+from cifar_sweeps.records import open_record
 from cifar_sweeps.scene import Scene, set_up
 from cifar_sweeps.starting_weights import starting_weights
+from cifar_sweeps.tracking.journaled import journaled_run, recover
 from cifar_sweeps.tracking.provenance import provenance
 from cifar_sweeps.tracking.record import Record
 from cifar_sweeps.tracking.store import PREFIX
-from cifar_sweeps.training.checkpoint import Checkpoints, load
+from cifar_sweeps.training.checkpoint import load
+from cifar_sweeps.training.checkpoints import Checkpoints
 from cifar_sweeps.training.early_stopping import Patience
 from cifar_sweeps.training.loop import evaluate, fit
 from cifar_sweeps.training.metrics import DivergedError, EpochMetrics, Evaluation
+from cifar_sweeps.training.precision import resolve_device, resolve_precision
 from cifar_sweeps.watching import LogWatcher, Watcher
 
 
@@ -44,39 +49,79 @@ def run(
     *,
     name: str = "run",
     folder: Path | None = None,
-    open_record: Callable[[], Record] | None = None,
+    tags: Mapping[str, str] | None = None,
+    sweep: Path | None = None,
+    threads: int | None = None,
     watcher: Watcher | None = None,
 ) -> Result:
-    """Train, test and record one run; its checkpoints and pictures lie in ``folder``.
+    """Train, test and record one run; its journal, checkpoints and pictures lie in ``folder``.
 
     From a notebook: ``run(compose(["model=lenet_3", "trainer.epochs=2"]))``. folder: a new one under
-    ``config.outputs``, unless given. open_record is called when all that can be wrong before training has been checked,
-    so that a config that cannot run leaves nothing in the store; by default it opens a run in the config's store.
-    Raises ConfigError or DataError before training, DivergedError from it.
+    ``config.outputs``, unless given; a run that was stopped there is taken up. tags: more of the record's, by their
+    short names. sweep: the folder of the sweep that the run belongs to. threads: what ``trainer.threads=auto`` means;
+    all cores by default, or what the run had that is taken up: with others it would not be the same to the last bit.
+    The record is opened when all that can be wrong before training has been checked, so that a config that cannot run
+    leaves nothing in the store.
+    Raises ConfigError or DataError before training, DivergedError or another TrainingError from it.
     """
     folder = folder or new_folder(config)
     watcher = watcher or LogWatcher()
+    if sweep is None:
+        recover(Path(config.outputs), watcher.note)
+    config = _with_threads(config, _earlier_threads(folder) or threads)
     initial = starting_weights(config, watcher)
     scene = set_up(config, initial)
     _make_writable(folder)
-    record = open_record() if open_record else records.open_record(config, name, config.overrides, folder)
+    record = open_record(config, name, folder, identity(config, scene.data.fingerprint), tags, sweep, watcher.note)
+    checkpoints = Checkpoints(folder / "checkpoints", config.plain)
     try:
         record.params(flat(config.plain))
         record.tags(_tags(scene))
         record.artifact(_write_config(config, folder))
-        result = _train_and_test(scene, name, folder, record, watcher)
-    except KeyboardInterrupt:
-        watcher.ended(f"{name} interrupted")
-        record.close("KILLED", "interrupted")
-        raise
+        result = _train_and_test(scene, name, folder, checkpoints, record, watcher)
+        record.close("FINISHED")
     except BaseException as error:
-        watcher.ended(f"{name} failed: {in_one_line(error)}")
-        if isinstance(error, DivergedError):
-            record.tags({f"{PREFIX}failed_epoch": str(error.epoch), f"{PREFIX}failed_step": str(error.step)})
-        record.close("FAILED", in_one_line(error))
+        _break_off(error, name, checkpoints, record, watcher)
         raise
-    record.close("FINISHED")
-    return result
+    checkpoints.clear()
+    _tell_trouble(record, watcher)
+    return dataclasses.replace(result, run_id=record.run_id)
+
+
+def _break_off(error: BaseException, name: str, checkpoints: Checkpoints, record: Record, watcher: Watcher) -> None:
+    """Close the record of a run that cannot go on, once what has been offered to the disk is there."""
+    with contextlib.suppress(TrainingError):  # the newest state could not be written; the one before it stands
+        checkpoints.settle()
+    stopped = isinstance(error, KeyboardInterrupt)
+    reason = "interrupted" if stopped else in_one_line(error)
+    watcher.ended(f"{name} interrupted after its last whole epoch" if stopped else f"{name} failed: {reason}")
+    facts = {"last_checkpoint": str(checkpoints.newest() or "none")}
+    if isinstance(error, DivergedError):
+        facts |= {"failed_epoch": str(error.epoch), "failed_step": str(error.step)}
+    try:
+        record.tags({f"{PREFIX}{key}": value for key, value in facts.items()})
+        record.close("KILLED" if stopped else "FAILED", reason)
+    except TrackingError as full:  # the disk takes no more: the next command finds the run as it stands
+        watcher.note(str(full))
+    _tell_trouble(record, watcher)
+
+
+def _tell_trouble(record: Record, watcher: Watcher) -> None:
+    if record.trouble is not None:
+        watcher.note(f"{record.trouble}; it is whole in {record.folder}: send it later with cifar-sweeps sync")
+
+
+def _with_threads(config: RunConfig, threads: int | None) -> RunConfig:
+    """Return the config with ``trainer.threads=auto`` settled; what is recorded of it stays as it was written."""
+    if threads is None or config.trainer.threads != "auto":
+        return config
+    return dataclasses.replace(config, trainer=dataclasses.replace(config.trainer, threads=threads))
+
+
+def _earlier_threads(folder: Path) -> int | None:
+    earlier = journaled_run(folder)
+    threads = None if earlier is None else earlier.tag("threads")
+    return None if threads is None else int(threads)
 
 
 def new_folder(config: RunConfig) -> Path:
@@ -84,28 +129,38 @@ def new_folder(config: RunConfig) -> Path:
     return Path(config.outputs) / "runs" / datetime.now().strftime("%Y-%m-%d_%H-%M-%S-%f")
 
 
-def _train_and_test(scene: Scene, name: str, folder: Path, record: Record, watcher: Watcher) -> Result:
+def _train_and_test(
+    scene: Scene, name: str, folder: Path, checkpoints: Checkpoints, record: Record, watcher: Watcher
+) -> Result:
     size = {"model/parameters": scene.summary.parameters, "model/multiply_adds": scene.summary.multiply_adds}
     record.metrics(size, step=0)
     watcher.started(scene.facts(name, folder))
-    checkpoints = Checkpoints(folder / "checkpoints", scene.config.plain)
     history = _fit(scene, checkpoints, record, watcher)
+    checkpoints.finish()
 
     once, tested_epoch = _choose_weights(scene, checkpoints, history)
     record.metrics(once, step=history[-1].epoch)
     tested, test_figures = _test(scene)
     record.metrics(test_figures, step=tested_epoch)
 
-    for checkpoint in (checkpoints.last, checkpoints.best):
-        if checkpoint.exists():
-            record.artifact(checkpoint, "checkpoints")
+    for checkpoint in _kept(checkpoints, scene.config.tracking.keep):
+        record.artifact(checkpoint, "checkpoints")
+    figures = {**history[-1].by_name(), **once, **test_figures}
+    watcher.ended(_outcome(name, figures))  # in a sweep the next job may begin: pictures need little
     rows = [{"epoch": float(metrics.epoch), **metrics.by_name()} for metrics in history]
     look_back(scene, name, folder, record, rows, tested, tested_epoch)
 
-    figures = {**history[-1].by_name(), **once, **test_figures}
-    watcher.ended(_outcome(name, figures))
     val_accuracy = next(metrics.val_accuracy for metrics in history if metrics.epoch == tested_epoch)
-    return Result(record.run_id, folder, figures, tuple(history), val_accuracy)
+    return Result(None, folder, figures, tuple(history), val_accuracy)
+
+
+def _kept(checkpoints: Checkpoints, keep: str) -> list[Path]:
+    """Return the checkpoints that stay, and remove the other: ``last.pt`` where nothing was selected as best."""
+    both = [path for path in (checkpoints.last, checkpoints.best) if path.exists()]
+    kept = [path for path in both if keep == "all" or path.stem == keep] or both
+    for path in {*both} - {*kept}:
+        path.unlink()
+    return kept
 
 
 def _fit(scene: Scene, checkpoints: Checkpoints, record: Record, watcher: Watcher) -> list[EpochMetrics]:
@@ -113,6 +168,12 @@ def _fit(scene: Scene, checkpoints: Checkpoints, record: Record, watcher: Watche
     stopping = trainer.early_stopping
     patience = Patience(stopping.patience, stopping.min_delta, stopping.monitor)
     history: list[EpochMetrics] = []
+    if trainer.resume == "auto":
+        history = checkpoints.take_up(scene.net, scene.stepper, scene.schedule, watcher.note)
+    if history:
+        watcher.note(f"goes on after epoch {history[-1].epoch}")
+    if any(patience.exhausted(metrics) for metrics in history):
+        return history
     for metrics in fit(
         scene.net,
         scene.train,
@@ -122,18 +183,20 @@ def _fit(scene: Scene, checkpoints: Checkpoints, record: Record, watcher: Watche
         parts=trainer.parts,
         val_batches=scene.val,
         validate_every=trainer.validate_every,
+        first_epoch=len(history) + 1,
         seed=scene.config.seed,
         precision=scene.precision,
         on_step=watcher.step,
     ):
         history.append(metrics)
-        checkpoints.offer(scene.net, scene.stepper, scene.schedule, metrics)
+        # The record comes first: what has a checkpoint is on record, and an epoch that has none is trained again.
         record.metrics(metrics.by_name(), step=metrics.epoch)
         watcher.epoch(metrics)
         if metrics.epoch in trainer.test_at and metrics.epoch < scene.config.total_epochs:
             figures = _test(scene)[1]
             record.metrics(figures, step=metrics.epoch)
             watcher.note(f"epoch {metrics.epoch}: test accuracy {figures['test/accuracy']:.4f}")
+        checkpoints.offer(scene.net, scene.stepper, scene.schedule, metrics)
         if patience.exhausted(metrics):
             break
     return history
@@ -206,6 +269,14 @@ def _tags(scene: Scene) -> dict[str, str]:
     if scene.splits.notes:
         facts["split_notes"] = "; ".join(scene.splits.notes)
     return {f"{PREFIX}{key}": value for key, value in facts.items()}
+
+
+def identity(config: RunConfig, fingerprint: str) -> str:
+    """Return what two runs have in common if they are the same training: config and images, whoever does it."""
+    device = resolve_device(config.trainer.device)
+    chosen = {"precision": resolve_precision(config.trainer.precision, device).name, "device": device.type}
+    plain = {**config.plain, "trainer": {**config.plain["trainer"], **chosen}}
+    return f"{config_hash(plain)}-{fingerprint}"
 
 
 def _as_run(scene: Scene) -> dict[str, Any]:

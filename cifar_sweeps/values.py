@@ -41,6 +41,11 @@ def value_faults(plain: Mapping[str, Any]) -> Iterator[str]:
     for key in ("epochs", "images"):
         if not 0 < plain["budget"][key] <= 1:
             yield f"budget.{key}={plain['budget'][key]}: must be above 0 and at most 1; use e.g. 0.1"
+    if plain["sweep"]["retries"] < 0:
+        yield f"sweep.retries={plain['sweep']['retries']}: must be at least 0"
+    timeout = plain["sweep"]["timeout"]
+    if timeout is not None and not (math.isfinite(timeout) and timeout > 0):
+        yield f"sweep.timeout={timeout}: must be a finite number of seconds above 0, or null"
     yield from _rate_faults(plain)
     yield from _selection_faults(trainer, data)
     yield from _publication_faults(plain)

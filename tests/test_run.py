@@ -10,44 +10,33 @@ from cifar_sweeps.errors import ConfigError, TrainingError
 from cifar_sweeps.run import run
 from cifar_sweeps.scene import set_up
 from cifar_sweeps.starting_weights import first_training, starting_weights
+from cifar_sweeps.tracking import journal
 from cifar_sweeps.training.loop import evaluate
 from cifar_sweeps.training.metrics import DivergedError
 from cifar_sweeps.watching import LogWatcher
 
-SMALL = (*TINY, "analysis.pictures=false", "trainer.epochs=4")
+SMALL = (*TINY, "analysis.pictures=false", "tracking=none", "trainer.epochs=4")
 
 
-class Spy:
-    """A record that keeps what it is told."""
+class Told:
+    """What a run's journal was told."""
 
-    run_id = None
-
-    def __init__(self):
-        self.by_metric, self.state, self.reason, self.tagged = {}, None, "", {}
-
-    def params(self, values):
-        pass
-
-    def tags(self, values):
-        self.tagged |= values
-
-    def metrics(self, values, step):
-        for name, value in values.items():
-            self.by_metric.setdefault(name, []).append((step, value))
-
-    def artifact(self, path, folder=""):
-        assert path.exists()
-
-    def close(self, state, reason=""):
-        self.state, self.reason = state, reason
+    def __init__(self, folder):
+        self.by_metric, self.tagged = {}, {}
+        self.ops = [entry.op for entry in journal.read(folder)]
+        for entry in journal.read(folder):
+            if entry.op == "metrics":
+                for name, value in entry.facts["values"].items():
+                    self.by_metric.setdefault(name, []).append((entry.facts["step"], value))
+            elif entry.op == "tags":
+                self.tagged |= entry.facts["values"]
+            elif entry.op == "close":
+                self.state, self.reason = entry.facts["state"], entry.facts["reason"]
 
 
 def trained(folder, *overrides):
-    spy = Spy()
-    result = run(
-        compose([*SMALL, *overrides]), name="a run", folder=folder, open_record=lambda: spy, watcher=LogWatcher()
-    )
-    return result, spy
+    result = run(compose([*SMALL, *overrides]), name="a run", folder=folder)
+    return result, Told(folder)
 
 
 def weights(path):
@@ -55,42 +44,42 @@ def weights(path):
 
 
 def test_the_test_set_is_opened_once_for_the_last_epoch(tmp_path):
-    result, spy = trained(tmp_path)
-    assert [step for step, _ in spy.by_metric["test/accuracy"]] == [4]
-    assert result.val_accuracy == spy.by_metric["val/accuracy"][-1][1]
-    assert spy.state == "FINISHED"
+    result, told = trained(tmp_path)
+    assert [step for step, _ in told.by_metric["test/accuracy"]] == [4]
+    assert result.val_accuracy == told.by_metric["val/accuracy"][-1][1]
+    assert told.state == "FINISHED"
 
 
 def test_the_best_weights_are_tested_where_they_are_selected(tmp_path):
     # At this rate the net gets worse after its best epoch.
     overrides = ("trainer.select=best", "optimizer.lr=0.05", "seed=1")
-    result, spy = trained(tmp_path, *overrides)
-    accuracies = dict(spy.by_metric["val/accuracy"])
+    result, told = trained(tmp_path, *overrides)
+    accuracies = dict(told.by_metric["val/accuracy"])
     best = max(accuracies, key=lambda epoch: accuracies[epoch])
-    assert spy.by_metric["best/epoch"][0][1] == best
-    assert [step for step, _ in spy.by_metric["test/accuracy"]] == [best]
+    assert told.by_metric["best/epoch"][0][1] == best
+    assert [step for step, _ in told.by_metric["test/accuracy"]] == [best]
     assert result.val_accuracy == accuracies[best]
     net = build.model(compose([*SMALL, *overrides]))
     net.load_state_dict(weights(tmp_path / "checkpoints" / "best.pt"))
     scene = set_up(compose([*SMALL, *overrides]))
     tested = evaluate(net.to(memory_format=torch.channels_last), scene.test_batches(), scene.precision)
-    assert spy.by_metric["test/loss"][0][1] == pytest.approx(tested.loss)
+    assert told.by_metric["test/loss"][0][1] == pytest.approx(tested.loss)
     assert best < 4  # or the last weights would have done as well
 
 
 def test_the_test_set_is_opened_at_the_epochs_that_were_named(tmp_path):
     plain, _ = trained(tmp_path / "a")
-    result, spy = trained(tmp_path / "b", "trainer.test_at=[1,3,4]")
-    assert [step for step, _ in spy.by_metric["test/accuracy"]] == [1, 3, 4]
+    result, told = trained(tmp_path / "b", "trainer.test_at=[1,3,4]")
+    assert [step for step, _ in told.by_metric["test/accuracy"]] == [1, 3, 4]
     assert result.figures["test/loss"] == plain.figures["test/loss"]  # opening it has changed nothing
 
 
 def test_augmented_test_images_have_a_figure_of_their_own(tmp_path):
     plain, _ = trained(tmp_path / "a", "augmentation=rotate_shift_flip")
-    result, spy = trained(tmp_path / "b", "augmentation=rotate_shift_flip", "trainer.test_augmented=true")
+    result, told = trained(tmp_path / "b", "augmentation=rotate_shift_flip", "trainer.test_augmented=true")
     assert result.figures["test/loss"] == plain.figures["test/loss"]
     assert result.figures["test_augmented/loss"] != result.figures["test/loss"]
-    assert "test_augmented/accuracy" in spy.by_metric
+    assert "test_augmented/accuracy" in told.by_metric
     assert [
         step
         for step, _ in trained(
@@ -101,7 +90,7 @@ def test_augmented_test_images_have_a_figure_of_their_own(tmp_path):
 
 
 def test_parts_are_trained_one_after_another_and_the_optimizer_goes_on(tmp_path):
-    result, spy = trained(tmp_path, "trainer.parts=3", "trainer.epochs=2")
+    result, told = trained(tmp_path, "trainer.parts=3", "trainer.epochs=2")
     assert [metrics.epoch for metrics in result.history] == [1, 2, 3, 4, 5, 6]
     state = weights(tmp_path / "checkpoints" / "last.pt")["optimizer"]["state"]
     steps = {int(entry["step"]) for entry in state.values()}
@@ -109,12 +98,12 @@ def test_parts_are_trained_one_after_another_and_the_optimizer_goes_on(tmp_path)
     scene = set_up(compose([*SMALL, "trainer.parts=3", "trainer.epochs=2"]))
     seen = [sum(len(labels) for _, labels in scene.train.epoch(epoch)) for epoch in range(1, 7)]
     assert seen == [50] * 6
-    assert "trainer.parts=3" in spy.tagged["cifar_sweeps.split_notes"]
+    assert "trainer.parts=3" in told.tagged["cifar_sweeps.split_notes"]
 
 
 def test_validation_on_the_test_set_is_marked_and_selects_nothing(tmp_path):
-    result, spy = trained(tmp_path, "data.split=test")
-    assert spy.tagged["cifar_sweeps.validated_on"] == "test"
+    result, told = trained(tmp_path, "data.split=test")
+    assert told.tagged["cifar_sweeps.validated_on"] == "test"
     assert result.figures["val/accuracy"] == result.figures["test/accuracy"]
     with pytest.raises(ConfigError) as caught:
         compose([*SMALL, "data.split=test", "trainer.select=best", "trainer.early_stopping.patience=2"])
@@ -122,9 +111,9 @@ def test_validation_on_the_test_set_is_marked_and_selects_nothing(tmp_path):
 
 
 def test_epochs_that_are_not_validated_have_no_validation_figures(tmp_path):
-    _, spy = trained(tmp_path, "trainer.validate_every=3")
-    assert [step for step, _ in spy.by_metric["val/accuracy"]] == [3, 4]
-    assert [step for step, _ in spy.by_metric["train/accuracy"]] == [1, 2, 3, 4]
+    _, told = trained(tmp_path, "trainer.validate_every=3")
+    assert [step for step, _ in told.by_metric["val/accuracy"]] == [3, 4]
+    assert [step for step, _ in told.by_metric["train/accuracy"]] == [1, 2, 3, 4]
 
 
 @pytest.mark.parametrize("file", ["last.pt", "best.pt"])
@@ -186,15 +175,15 @@ def test_weights_of_another_model_are_refused(tmp_path):
 
 def test_early_stopping_ends_a_run_that_no_longer_improves(tmp_path):
     overrides = ("trainer.early_stopping.patience=1", "trainer.early_stopping.min_delta=1.0", "trainer.epochs=9")
-    result, spy = trained(tmp_path, *overrides)
+    result, told = trained(tmp_path, *overrides)
     assert len(result.history) == 2
-    assert [step for step, _ in spy.by_metric["test/accuracy"]] == [2]
+    assert [step for step, _ in told.by_metric["test/accuracy"]] == [2]
 
 
 def test_a_run_without_validation_data(tmp_path):
-    result, spy = trained(tmp_path, "data.val_fraction=0")
+    result, told = trained(tmp_path, "data.val_fraction=0")
     assert result.val_accuracy is None
-    assert not {"val/loss", "val/accuracy", "best/val_accuracy"} & set(spy.by_metric)
+    assert not {"val/loss", "val/accuracy", "best/val_accuracy"} & set(told.by_metric)
     assert not (tmp_path / "checkpoints" / "best.pt").exists()
 
 
@@ -216,20 +205,14 @@ def test_every_optimizer_lowers_the_loss_in_every_precision(tmp_path, optimizer,
 
 
 def test_a_diverged_run_is_recorded_as_failed_with_epoch_and_step(tmp_path):
-    spy = Spy()
     with pytest.raises(DivergedError):
-        run(
-            compose([*SMALL, "optimizer=sgd", "optimizer.lr=1e30"]),
-            name="a run",
-            folder=tmp_path,
-            open_record=lambda: spy,
-            watcher=LogWatcher(),
-        )
-    assert spy.state == "FAILED"
-    assert "diverged" in spy.reason
-    assert spy.tagged["cifar_sweeps.failed_epoch"] == "1"
-    assert int(spy.tagged["cifar_sweeps.failed_step"]) >= 1
-    assert "test/accuracy" not in spy.by_metric
+        trained(tmp_path, "optimizer=sgd", "optimizer.lr=1e30")
+    told = Told(tmp_path)
+    assert told.state == "FAILED"
+    assert "diverged" in told.reason
+    assert told.tagged["cifar_sweeps.failed_epoch"] == "1"
+    assert int(told.tagged["cifar_sweeps.failed_step"]) >= 1
+    assert "test/accuracy" not in told.by_metric
 
 
 @pytest.mark.parametrize(
@@ -242,8 +225,6 @@ def test_a_diverged_run_is_recorded_as_failed_with_epoch_and_step(tmp_path):
     ids=["classes", "train size", "plateau"],
 )
 def test_what_only_the_data_can_tell_is_told_before_a_record_is_opened(tmp_path, overrides, message):
-    def unexpected():
-        raise AssertionError("a record was opened")
-
     with pytest.raises(ConfigError, match=message):
-        run(compose([*SMALL, *overrides]), name="a run", folder=tmp_path, open_record=unexpected, watcher=LogWatcher())
+        trained(tmp_path, *overrides)
+    assert not (tmp_path / journal.NAME).exists()

@@ -9,7 +9,6 @@ from cifar_sweeps.compose import compose
 from cifar_sweeps.models import transfer_vgg16
 from cifar_sweeps.run import run
 from cifar_sweeps.scene import set_up
-from cifar_sweeps.tracking.record import NoRecord
 from cifar_sweeps.training.loop import evaluate
 from cifar_sweeps.watching import LogWatcher
 
@@ -66,7 +65,7 @@ def test_jobs_share_them_and_the_weights_are_tested_that_are_kept(small, outputs
     for number, override in enumerate(("optimizer.lr=0.001", "optimizer.lr=0.01")):
         config = compose([*small, override, "trainer.select=best"])
         folder = tmp_path / str(number)
-        results.append(run(config, name="a", folder=folder, open_record=NoRecord, watcher=LogWatcher()))
+        results.append(run(config, name="a", folder=folder, watcher=LogWatcher()))
     assert sum("pass the frozen layers once" in message for message in caplog.messages) == 2  # training side, test side
     assert len(made(outputs)) == 2
 
@@ -83,13 +82,13 @@ def test_jobs_share_them_and_the_weights_are_tested_that_are_kept(small, outputs
 def test_a_run_repeats_bit_for_bit_whether_or_not_it_makes_the_features(small, tmp_path):
     histories = []
     for name in ("makes", "reads"):
-        result = run(compose([*small]), name=name, folder=tmp_path / name, open_record=NoRecord, watcher=LogWatcher())
+        result = run(compose([*small]), name=name, folder=tmp_path / name, watcher=LogWatcher())
         histories.append([(epoch.train_loss, epoch.val_loss) for epoch in result.history])
     assert histories[0] == histories[1]
 
 
 def test_it_starts_from_a_run_of_its_own(small, tmp_path):
-    first = run(compose([*small]), name="a", folder=tmp_path / "a", open_record=NoRecord, watcher=LogWatcher())
+    first = run(compose([*small]), name="a", folder=tmp_path / "a", watcher=LogWatcher())
     start = f"trainer.init_from={tmp_path / 'a' / 'checkpoints' / 'last.pt'}"
-    second = run(compose([*small, start]), name="b", folder=tmp_path / "b", open_record=NoRecord, watcher=LogWatcher())
+    second = run(compose([*small, start]), name="b", folder=tmp_path / "b", watcher=LogWatcher())
     assert second.history[0].train_loss < first.history[0].train_loss

@@ -1,13 +1,11 @@
-"""The model and the data set as MLflow keeps them: a network that serves raw pixels, and what it learned from.
+"""The model as MLflow keeps it: a network that serves raw pixels.
 
 The network is stored as an exported graph (torch.export), not as a pickle: it loads where cifar_sweeps is not
 installed, and where ``MLFLOW_ALLOW_PICKLE_DESERIALIZATION=false`` forbids pickles.
 """
 
 import copy
-import json
-import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -15,16 +13,11 @@ import mlflow.pytorch
 import numpy as np
 import numpy.typing as npt
 import torch
-from mlflow import MlflowClient
-from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModelOutput, LoggedModelStatus
-from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
 from mlflow.types import Schema, TensorSpec
-from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
 from torch import Tensor, nn
 
 MODEL_NAME = "model"
-_TRIES = 5
 
 
 class ServableClassifier(nn.Module):
@@ -51,85 +44,34 @@ class ServableClassifier(nn.Module):
         return logits.softmax(dim=1)
 
 
-def log_model(
-    client: MlflowClient,
-    run_id: str,
+def save_model(
     model: ServableClassifier,
     classes: Sequence[str],
     example_images: npt.NDArray[np.uint8],
-    *,
-    step: int = 0,
-) -> str:
-    """Store model as the run's output named ``model`` and return its address, ``models:/ID``.
+    path: Path,
+) -> None:
+    """Write model in MLflow's format into the folder ``path``, which must not exist.
 
-    ``mlflow.pyfunc.load_model`` takes that address, or ``runs:/RUN_ID/model``; its ``predict`` maps (N, 3, H, W) uint8
-    to (N, C) float32 probabilities, for any N. The names of the classes, in the order of the columns, are its
-    ``metadata.metadata["classes"]``.
-    example_images: (N, 3, H, W) uint8, at least two of them; the first two are stored as input example. step: the
-    epoch of the weights.
-    Raises mlflow.exceptions.MlflowException if the store refuses, and then leaves no model marked as ready.
+    ``mlflow.pyfunc.load_model`` takes it, from there or from a store that it was handed to; its ``predict`` maps
+    (N, 3, H, W) uint8 to (N, C) float32 probabilities, for any N. The names of the classes, in the order of the
+    columns, are its ``metadata.metadata["classes"]``.
+    example_images: (N, 3, H, W) uint8, at least two of them; the first two are stored as input example.
     """
     # A batch of one would be frozen into the graph; two are enough to leave its size open.
     example = np.ascontiguousarray(example_images[:2])
-    form = Model(run_id=run_id, metadata={"classes": list(classes)})
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, MODEL_NAME)
-        mlflow.pytorch.save_model(
-            model,
-            path,
-            mlflow_model=form,
-            signature=_signature(example.shape[1:], len(classes)),
-            input_example=example,
-            pip_requirements=_requirements(),
-            serialization_format="pt2",
-        )
-        logged = client.create_logged_model(client.get_run(run_id).info.experiment_id, MODEL_NAME, source_run_id=run_id)
-        form.model_id, form.artifact_path = logged.model_id, logged.artifact_location
-        # An exported graph stays on its device; by default MLflow would ask for it on a GPU where there is one.
-        form.flavors["python_function"]["config"] = {"device": "cpu"}
-        form.save(path / "MLmodel")
-        client.log_model_artifacts(logged.model_id, str(path))
-    client.finalize_logged_model(logged.model_id, LoggedModelStatus.READY)
-    client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=step)])
-    return f"models:/{logged.model_id}"
-
-
-def log_dataset(
-    client: MlflowClient,
-    run_id: str,
-    *,
-    name: str,
-    fingerprint: str,
-    source: str,
-    images: Mapping[str, int],
-    num_classes: int,
-) -> None:
-    """Record as an input of the run which images it used; the images themselves are neither copied nor read.
-
-    fingerprint: at most 36 characters, MLflow's digest. source: a folder or an http(s) address. images: how many the
-    run used on each side, such as ``{"training": 45000}``: tags of the input, ``num_images.training``, for MLflow keeps
-    one data set by name and digest in an experiment, with the profile of the first run that named it.
-    """
-    web = source.startswith(("http://", "https://"))
-    dataset = Dataset(
-        name=name,
-        digest=fingerprint,
-        source_type="http" if web else "local",
-        source=json.dumps({"url" if web else "uri": source}),
-        profile=json.dumps({"num_classes": num_classes}),
+    form = Model(metadata={"classes": list(classes)})
+    mlflow.pytorch.save_model(
+        model,
+        path,
+        mlflow_model=form,
+        signature=_signature(example.shape[1:], len(classes)),
+        input_example=example,
+        pip_requirements=_requirements(),
+        serialization_format="pt2",
     )
-    # One input: MLflow keeps a data set's first context alone.
-    tags = [InputTag(MLFLOW_DATASET_CONTEXT, "training")]
-    tags += [InputTag(f"num_images.{side}", str(count)) for side, count in images.items()]
-    for attempt in range(_TRIES):
-        try:
-            client.log_inputs(run_id, [DatasetInput(dataset, tags)])
-            return
-        except MlflowException as error:
-            # MLflow looks whether the data set is known and then adds it: of jobs that do so at once, one is refused,
-            # and finds it known the next time.
-            if "IntegrityError" not in str(error) or attempt == _TRIES - 1:
-                raise
+    # An exported graph stays on its device; by default MLflow would ask for it on a GPU where there is one.
+    form.flavors["python_function"]["config"] = {"device": "cpu"}
+    form.save(path / "MLmodel")
 
 
 def _signature(image_shape: tuple[int, ...], num_classes: int) -> ModelSignature:

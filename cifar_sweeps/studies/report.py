@@ -70,9 +70,9 @@ def write_report(what: str, out: Path | None = None, store: Store | None = None,
 def attach_report(store: Store, parent_run_id: str, study: str, sweep_id: str, folder: Path) -> Report:
     """Write a sweep's report into ``folder``, and keep it with the sweep's parent run, under ``report/``."""
     written = write_report(study, folder / "report.html", store, [sweep_id])
-    record = store.open_run(parent_run_id)
+    client = store.client()
     for path in written.paths:
-        record.artifact(path, "report")
+        client.log_artifact(parent_run_id, str(path), "report")
     return written
 
 

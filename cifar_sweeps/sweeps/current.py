@@ -5,12 +5,14 @@ but its config; so they find each other here.
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from cifar_sweeps.sweeps.sweep_file import SweepFile
-from cifar_sweeps.tracking.record import State
+from cifar_sweeps.tracking.journal import State
 
-if TYPE_CHECKING:  # it imports torch, which `cifar-train --help` can do without
+if TYPE_CHECKING:  # they import mlflow or torch, which `cifar-train --help` can do without
+    from cifar_sweeps.sweeps.earlier import EarlierJob
     from cifar_sweeps.watching import Watcher
 
 
@@ -18,11 +20,19 @@ class OpenSweep(Protocol):
     """A sweep that has begun."""
 
     facts: SweepFile
+    folder: Path
+    reused: set[int]
+    """Numbers of the jobs that an earlier start had finished."""
+
+    def earlier_jobs(self) -> "list[EarlierJob]":
+        """Return the jobs that an earlier start of this sweep began."""
 
     def open(self, tags: Mapping[str, str] | None = None) -> None:
         """Make ready what the jobs will share: the store, the parent run (with ``tags``), the sweep's file."""
 
-    def note_failure(self, job: int, name: str, reason: str, log_file: str) -> None:
+    def note_failure(
+        self, job: int, name: str, reason: str, log_file: Path, state: State = "FAILED", overrule: bool = False
+    ) -> None:
         """Keep what went wrong with a job, for the summary and for its record."""
 
     def end(self, state: State | None = None) -> State:
@@ -31,6 +41,7 @@ class OpenSweep(Protocol):
 
 _sweeps: list[OpenSweep] = []
 _watchers: "list[Watcher]" = []
+_threads: list[int] = []
 
 
 def sweep() -> OpenSweep | None:
@@ -57,3 +68,13 @@ def watcher() -> "Watcher | None":
 def set_watcher(watcher: "Watcher") -> None:
     """Say who watches the run of this process."""
     _watchers.append(watcher)
+
+
+def threads() -> int | None:
+    """Return what ``trainer.threads=auto`` means in this process, if a sweep has said so."""
+    return _threads[-1] if _threads else None
+
+
+def set_threads(threads: int) -> None:
+    """Say what ``trainer.threads=auto`` means in this process."""
+    _threads.append(threads)

@@ -13,7 +13,7 @@ from types import FrameType
 from cifar_sweeps.errors import CifarSweepsError, ConfigError, in_one_line
 from cifar_sweeps.faults import is_of_composition, translated
 from cifar_sweeps.sweeps import current
-from cifar_sweeps.tracking.record import State
+from cifar_sweeps.tracking.journal import State
 
 FULL_ERROR = "HYDRA_FULL_ERROR"
 _UNWRITABLE = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.ENOTDIR, errno.EEXIST})
@@ -71,12 +71,17 @@ def _end_sweep(status: int) -> int:
 
 @contextmanager
 def signals_interrupt() -> Iterator[None]:
-    """Let SIGTERM, and a terminal that goes away, stop the command as Ctrl-C does; a second signal changes nothing."""
+    """Let SIGTERM, and a terminal that goes away, stop the command as Ctrl-C does; a second signal ends it at once."""
 
     def stop(number: int, _: FrameType | None) -> None:
         for each in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
-            signal.signal(each, signal.SIG_IGN)  # the first one is being dealt with
+            signal.signal(each, end)  # the first one is being dealt with
         raise KeyboardInterrupt if number == signal.SIGINT else Terminated
+
+    def end(number: int, _: FrameType | None) -> None:
+        if sys.stdout.isatty():
+            os.write(sys.stdout.fileno(), b"\x1b[?25h\n")  # the cursor, which a live table hides
+        os._exit(INTERRUPTED if number == signal.SIGINT else TERMINATED)  # jobs end with it; see sweeps/worker.py
 
     if threading.current_thread() is not threading.main_thread():  # only there can handlers be set
         yield

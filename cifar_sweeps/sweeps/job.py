@@ -13,7 +13,6 @@ from rich.console import Console
 
 from cifar_sweeps.config import parse
 from cifar_sweeps.errors import CifarSweepsError, ConfigError
-from cifar_sweeps.records import open_record
 from cifar_sweeps.run import run
 from cifar_sweeps.sweeps import current, sweep_file
 from cifar_sweeps.sweeps.faults import Refused
@@ -44,20 +43,22 @@ def _job(cfg: DictConfig, hydra: HydraConf) -> float | None:
     overrides = [str(override) for override in hydra.overrides.task]
     config = dataclasses.replace(parse(cfg), overrides=tuple(overrides))
     folder = Path(hydra.runtime.output_dir)
-    name, tags, parent = _single_name(hydra), {}, None
+    name, tags, sweep_folder = _single_name(hydra), {}, None
     if config.sweep.dry_run:
         raise ConfigError("sweep.dry_run=true: shows the jobs of a sweep; add -m or study=NAME, or leave it out")
     if hydra.mode == RunMode.MULTIRUN:
-        sweep = sweep_file.read(Path(hydra.sweep.dir))
+        sweep_folder = Path(hydra.sweep.dir)
+        sweep = sweep_file.read(sweep_folder)
         name = sweep_file.short_name(overrides, sweep.swept) or name
         swept = sweep_file.swept_values(overrides, sweep.swept)
         tags = {"sweep_id": sweep.sweep_id, "job": str(hydra.job.num), "swept": json.dumps(swept)}
-        parent = sweep.parent_run_id
     result = run(
         config,
         name=name,
         folder=folder,
-        open_record=lambda: open_record(config, name, overrides, folder, tags, parent),
+        tags=tags,
+        sweep=sweep_folder,
+        threads=current.threads(),
         watcher=Watchers(LogWatcher(), current.watcher() or TerminalWatcher(Console(highlight=False))),
     )
     return result.val_accuracy

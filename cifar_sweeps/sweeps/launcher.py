@@ -1,17 +1,20 @@
 """Every job of a sweep in a process of its own: started from a server that has imported torch, watched, replaced."""
 
 import concurrent.futures
+import contextlib
+import os
 import signal
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from multiprocessing.context import BaseContext
-from pathlib import Path
 from typing import Any
 
 import cloudpickle
 from hydra.core.singleton import Singleton
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig
 from pebble import ProcessExpired, ProcessPool
 from rich.console import Console
 
@@ -20,12 +23,19 @@ from cifar_sweeps.errors import CifarSweepsError, ConfigError, in_one_line
 from cifar_sweeps.sweeps import current, fork_server, worker
 from cifar_sweeps.sweeps.dry_run import print_plan
 from cifar_sweeps.sweeps.faults import Refused
-from cifar_sweeps.sweeps.news import NewsDesk
-from cifar_sweeps.sweeps.plan import PlannedJob, plan
+from cifar_sweeps.sweeps.news import News, NewsDesk
+from cifar_sweeps.sweeps.plan import Numbers, PlannedJob, plan
 from cifar_sweeps.sweeps.progress import JobProgress, SweepProgress
+from cifar_sweeps.tracking.journal import State
+from cifar_sweeps.training.metrics import DivergedError
 from cifar_sweeps.training.precision import resolve_device
 
-LOG_NAME = "run.log"
+_GLANCE = 0.2
+"""Seconds between two looks at whether a job's training is over, while its process goes on."""
+_GRACE = 60.0
+"""Seconds that jobs have to reach a safe point."""
+_STOPPING = frozenset({signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
+_NOT_STARTED = "it was not started: sweep.fail_fast"
 
 
 class JobFailedError(CifarSweepsError):
@@ -60,7 +70,8 @@ def launch(
         raise RuntimeError("the launcher 'local' runs inside a multirun of cifar-train only")
     try:
         at_once = _n_jobs(n_jobs)
-        jobs = plan(hydra_context.config_loader, master, job_overrides, first_number, sweep.facts.swept)
+        numbers = Numbers(sweep.earlier_jobs(), first_number)
+        jobs = plan(hydra_context.config_loader, master, job_overrides, sweep, numbers)
         if processes is None:
             print_plan(jobs, _share(jobs, at_once))
             raise Refused(None)
@@ -108,66 +119,144 @@ class _Launch:
     ) -> None:
         self._jobs, self._share, self._sweep, self._context = jobs, share, sweep, context
         self._hydra_context, self._task_function = hydra_context, task_function
-        rows = [JobProgress(job.number, job.name, job.config.trainer.epochs) for job in jobs]
+        self._waiting = [job for job in jobs if job.must_run]
+        rows = [JobProgress(job.number, job.name, job.config.trainer.epochs) for job in self._waiting]
         self._progress = SweepProgress(rows, Console(highlight=False), share.jobs)
+        self._running: dict[concurrent.futures.Future[worker.Outcome], PlannedJob] = {}
+        self._processes: dict[int, int] = {}
+        self._trained: set[int] = set()
+        self._attempts: Counter[int] = Counter()
+        self._returns: dict[int, JobReturn] = {}
+        self._is_stopping = False
 
     def run(self) -> list[JobReturn]:
         """Run them, as many at once as the share says."""
-        desk = NewsDesk(self._progress.hear)
-        pool = ProcessPool(max_workers=self._share.jobs, max_tasks=1, context=self._context)
-        returns: dict[int, JobReturn] = {}
-        waiting = list(self._jobs)
-        running: dict[concurrent.futures.Future[worker.Outcome], PlannedJob] = {}
+        for job in self._jobs:
+            if not job.must_run:
+                self._returns[job.number] = self._earlier_return(job)
+        if self._waiting:
+            self._run_waiting()
+        return [self._returns.get(job.number) or _failed(job, _NOT_STARTED) for job in self._jobs]
+
+    def _run_waiting(self) -> None:
+        desk = NewsDesk(self._hear)
+        # Twice as many processes as jobs at once: a job that draws its pictures does not hold up the next one.
+        pool = ProcessPool(max_workers=2 * self._share.jobs, max_tasks=1, context=self._context)
         try:
             with self._progress:
-                while waiting or running:
-                    while waiting and len(running) < self._share.jobs:
-                        job = waiting.pop(0)
-                        running[self._start(pool, job, desk.address)] = job
-                    done, _ = concurrent.futures.wait(running, return_when=concurrent.futures.FIRST_COMPLETED)
+                while self._waiting or self._running:
+                    while self._waiting and self._training() < self._share.jobs:
+                        self._start(pool, self._waiting.pop(0), desk.address)
+                    done, _ = concurrent.futures.wait(
+                        self._running, _GLANCE, return_when=concurrent.futures.FIRST_COMPLETED
+                    )
                     for future in done:
-                        job = running.pop(future)
-                        returns[job.number] = self._ended(job, future)
+                        self._ended(self._running.pop(future), future)
+        except KeyboardInterrupt:
+            self._tell_to_stop("Stopping at a safe point (Ctrl-C again: at once) …")
+            concurrent.futures.wait(self._running, _GRACE)
+            raise
         finally:
-            # After a good end nobody works any more; after an interrupt whoever does is stopped.
+            # After a good end nobody works any more; after an interrupt whoever still does is stopped.
             pool.stop()  # type: ignore[no-untyped-call]
             pool.join()
             desk.close()
-        return [returns[job.number] for job in self._jobs]
 
-    def _start(self, pool: ProcessPool, job: PlannedJob, address: str) -> "concurrent.futures.Future[worker.Outcome]":
-        with open_dict(job.node):
-            if job.node.trainer.threads == "auto":
-                job.node.trainer.threads = self._share.threads
+    def _training(self) -> int:
+        return sum(job.number not in self._trained for job in self._running.values())
+
+    def _hear(self, news: News) -> None:
+        job = int(news["job"])
+        if news["kind"] == "born":
+            self._processes[job] = int(news["process"])
+        elif news["kind"] == "trained":
+            self._trained.add(job)
+        else:
+            self._progress.hear(news)
+
+    def _start(self, pool: ProcessPool, job: PlannedJob, address: str) -> None:
         payload = cloudpickle.dumps((self._hydra_context, job.node, self._task_function, Singleton.get_state()))
+        self._trained.discard(job.number)
+        self._attempts[job.number] += 1
         self._progress.started(job.number)
-        arguments = (payload, str(_log_file(job)), address, job.number)
-        return pool.schedule(worker.work, args=arguments)
+        arguments = (payload, str(job.log_file), address, job.number, self._share.threads)
+        future = pool.schedule(worker.work, args=arguments, timeout=job.config.sweep.timeout)
+        self._running[future] = job
 
-    def _ended(self, job: PlannedJob, future: "concurrent.futures.Future[worker.Outcome]") -> JobReturn:
-        try:
-            outcome, value = future.result()
-        except ProcessExpired as expired:
-            outcome, value = "failed", _how_it_died(expired.exitcode)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 (whatever went wrong around a job is its failure)
-            outcome, value = "failed", in_one_line(error)
-        if outcome == "finished":
+    def _tell_to_stop(self, why: str) -> None:
+        """Start no more jobs, and tell the running ones to stop at a safe point."""
+        self._is_stopping = True
+        self._waiting.clear()
+        self._progress.say(why)
+        for job in self._running.values():
+            process = self._processes.get(job.number)
+            if process is not None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(process, signal.SIGTERM)
+
+    def _ended(self, job: PlannedJob, future: "concurrent.futures.Future[worker.Outcome]") -> None:
+        end = _end(job, future)
+        if end.outcome == "finished":
             self._progress.ended(job.number, "finished")
-            return JobReturn(
-                overrides=list(job.overrides), cfg=job.node, status=JobStatus.COMPLETED, _return_value=value
-            )
-        self._progress.ended(job.number, "failed", str(value))
-        self._sweep.note_failure(job.number, job.name, str(value), str(_log_file(job)))
-        return FailedJob(
-            overrides=list(job.overrides),
-            cfg=job.node,
-            status=JobStatus.FAILED,
-            _return_value=JobFailedError(str(value)),
-        )
+            self._returns[job.number] = _returned(job, end.value)
+            return
+        reason = str(end.value)
+        # A training that diverged does so again: it is the same one.
+        is_hopeless = reason.startswith(DivergedError.__name__) or self._is_stopping
+        if self._attempts[job.number] <= job.config.sweep.retries and not is_hopeless:
+            self._progress.say(f"job {job.number} failed and is tried again: {reason}")
+            self._waiting.insert(0, job)
+            return
+        killed = end.outcome == "killed"
+        self._progress.ended(job.number, "killed" if killed else "failed", reason)
+        state: State = "KILLED" if killed else "FAILED"
+        self._sweep.note_failure(job.number, job.name, reason, job.log_file, state, end.overrules)
+        self._returns[job.number] = _failed(job, reason)
+        if job.config.sweep.fail_fast and not self._is_stopping:
+            self._tell_to_stop(f"job {job.number} failed, the others are stopped: sweep.fail_fast")
+
+    def _earlier_return(self, job: PlannedJob) -> JobReturn:
+        """Return what the job returned when an earlier start of the sweep ran it."""
+        assert job.earlier is not None
+        run = job.earlier.run
+        if job.earlier.is_finished:
+            self._sweep.reused.add(job.number)
+            selected = "best" if job.config.trainer.select == "best" else "final"
+            return _returned(job, run.metrics.get(f"{selected}/val_accuracy"))
+        reason = f"{run.tag('failure') or run.state.lower()} (an earlier start; sweep.rerun=never)"
+        self._sweep.note_failure(job.number, job.name, reason, job.log_file)
+        return _failed(job, reason)
 
 
-def _log_file(job: PlannedJob) -> Path:
-    return Path(job.node.hydra.sweep.dir, job.node.hydra.sweep.subdir, LOG_NAME).absolute()
+@dataclass(frozen=True)
+class _End:
+    """How a job's process ended. overrules: even if the job itself has recorded another end."""
+
+    outcome: str
+    value: object
+    overrules: bool = False
+
+
+def _end(job: PlannedJob, future: "concurrent.futures.Future[worker.Outcome]") -> _End:
+    try:
+        return _End(*future.result())
+    except ProcessExpired as expired:
+        killed = expired.exitcode is not None and -expired.exitcode in _STOPPING
+        return _End("killed" if killed else "failed", _how_it_died(expired.exitcode))
+    except concurrent.futures.TimeoutError:
+        return _End("failed", f"it took longer than sweep.timeout={job.config.sweep.timeout:g} seconds", overrules=True)
+    except (Exception, SystemExit) as error:  # noqa: BLE001 (whatever went wrong around a job is its failure)
+        return _End("failed", in_one_line(error))
+
+
+def _returned(job: PlannedJob, value: object) -> JobReturn:
+    return JobReturn(overrides=list(job.overrides), cfg=job.node, status=JobStatus.COMPLETED, _return_value=value)
+
+
+def _failed(job: PlannedJob, reason: str) -> JobReturn:
+    return FailedJob(
+        overrides=list(job.overrides), cfg=job.node, status=JobStatus.FAILED, _return_value=JobFailedError(reason)
+    )
 
 
 def _how_it_died(exit_code: int | None) -> str:

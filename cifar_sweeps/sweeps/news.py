@@ -53,6 +53,10 @@ class NewsWatcher:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.setblocking(False)
 
+    def born(self, process: int) -> None:
+        """Send which process works on the job."""
+        self._send({"kind": "born", "process": process})
+
     def started(self, facts: RunFacts) -> None:
         """Send how many epochs there will be."""
         self._send({"kind": "started", "epochs": facts.epochs})
@@ -71,7 +75,8 @@ class NewsWatcher:
         """Nothing: the table has one line a job; the log has the rest."""
 
     def ended(self, words: str) -> None:
-        """Nothing: that a job has ended is seen from its process."""
+        """Send that its training is over, one way or another; what is left are pictures and such."""
+        self._send({"kind": "trained"})
 
     def _send(self, item: News) -> None:
         with contextlib.suppress(OSError):  # nobody reads (any more); the run goes on all the same

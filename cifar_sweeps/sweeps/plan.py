@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from hydra.core.config_loader import ConfigLoader
 from omegaconf import DictConfig, open_dict
@@ -13,17 +14,20 @@ from cifar_sweeps.data.images import ImageData
 from cifar_sweeps.errors import CifarSweepsError, ConfigError, DataError
 from cifar_sweeps.faults import is_of_composition, translated
 from cifar_sweeps.models.summary import Summary
+from cifar_sweeps.run import identity
 from cifar_sweeps.scene import check_data
 from cifar_sweeps.starting_weights import check_starting_weights
+from cifar_sweeps.sweeps.current import OpenSweep
+from cifar_sweeps.sweeps.earlier import EarlierJob
 from cifar_sweeps.sweeps.sweep_file import short_name
-from cifar_sweeps.training.precision import resolve_device, resolve_precision
 
+LOG_NAME = "run.log"
 _MOST_NAMED = 4
 
 
 @dataclass(frozen=True)
 class PlannedJob:
-    """A job that can run. ``node`` is its composed config, Hydra's part included."""
+    """A job that can run. ``node`` is its composed config, Hydra's part included; ``earlier``: if it began before."""
 
     number: int
     overrides: tuple[str, ...]
@@ -31,14 +35,47 @@ class PlannedJob:
     node: DictConfig
     config: RunConfig
     summary: Summary
+    earlier: EarlierJob | None
+
+    @property
+    def must_run(self) -> bool:
+        """Whether it is to be trained, or to go on, in this start of the sweep."""
+        if self.earlier is None:
+            return True
+        return not self.earlier.is_finished and self.config.sweep.rerun == "failed"
+
+    @property
+    def log_file(self) -> Path:
+        """What its process prints."""
+        return Path(self.node.hydra.sweep.dir, self.node.hydra.sweep.subdir, LOG_NAME).absolute()
+
+
+class Numbers:
+    """The jobs' numbers: those of earlier starts keep theirs, new ones have the next that are free."""
+
+    def __init__(self, earlier: Sequence[EarlierJob], first: int) -> None:
+        self._earlier = list(earlier)
+        self._taken = {job.number for job in earlier}
+        self._next = first
+
+    def of(self, identity: str) -> tuple[int, EarlierJob | None]:
+        """Return the number of a job, and what an earlier start began of it: each of those once."""
+        for job in self._earlier:
+            if job.identity == identity:
+                self._earlier.remove(job)
+                return job.number, job
+        while self._next in self._taken:
+            self._next += 1
+        self._taken.add(self._next)
+        return self._next, None
 
 
 def plan(
     loader: ConfigLoader,
     master: DictConfig,
     job_overrides: Sequence[Sequence[str]],
-    first_number: int,
-    swept: tuple[str, ...],
+    sweep: OpenSweep,
+    numbers: Numbers,
 ) -> list[PlannedJob]:
     """Compose and check every job, and make the caches of the data that they need.
 
@@ -47,11 +84,11 @@ def plan(
     jobs: list[PlannedJob] = []
     faults: dict[str, list[str]] = {}
     data: dict[str, ImageData | DataError] = {}
-    for number, overrides in enumerate(job_overrides, start=first_number):
+    for place, overrides in enumerate(job_overrides):
         try:
-            jobs.append(_planned(loader, master, list(overrides), number, swept, data))
+            jobs.append(_planned(loader, master, list(overrides), sweep, numbers, data))
         except CifarSweepsError as error:
-            name = short_name(list(overrides), swept) or f"job {number}"
+            name = short_name(list(overrides), sweep.facts.swept) or f"job {place}"
             for fault in error.faults if isinstance(error, ConfigError) else (str(error),):
                 faults.setdefault(fault, []).append(name)
     if faults:
@@ -63,8 +100,8 @@ def _planned(
     loader: ConfigLoader,
     master: DictConfig,
     overrides: list[str],
-    number: int,
-    swept: tuple[str, ...],
+    sweep: OpenSweep,
+    numbers: Numbers,
     data: dict[str, ImageData | DataError],
 ) -> PlannedJob:
     try:
@@ -73,17 +110,20 @@ def _planned(
         if not is_of_composition(error):
             raise
         raise ConfigError(translated(error)) from error
-    with open_dict(node):
-        node.hydra.job.id = str(number)
-        node.hydra.job.num = number
+    with open_dict(node):  # the job's part of Hydra's config says MISSING until it is numbered
+        node.hydra.job.id, node.hydra.job.num = "0", 0
     config = dataclasses.replace(parse(_without_hydra(node)), overrides=tuple(overrides))
     _refuse_leaving(master, config)
-    resolve_precision(config.trainer.precision, resolve_device(config.trainer.device))
     summary = build.check(config)
     images = _images(config, data)
     check_data(config, summary, images)
     check_starting_weights(config)
-    return PlannedJob(number, tuple(overrides), short_name(overrides, swept) or f"job {number}", node, config, summary)
+    number, earlier = numbers.of(identity(config, images.fingerprint))
+    with open_dict(node):
+        node.hydra.job.id, node.hydra.job.num = str(number), number
+        node.hydra.sweep.dir = str(sweep.folder)
+    name = short_name(overrides, sweep.facts.swept) or f"job {number}"
+    return PlannedJob(number, tuple(overrides), name, node, config, summary, earlier)
 
 
 def _refuse_leaving(master: DictConfig, config: RunConfig) -> None:

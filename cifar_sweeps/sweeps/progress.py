@@ -95,18 +95,18 @@ class SweepProgress:
         job = self.job(number)
         job.phase, job.began = "running", time.monotonic()
         if self._live is None:
-            self._say(f"job {number} started: {job.name}")
+            self.say(f"job {number} started: {job.name}")
 
     def ended(self, number: int, phase: Phase, reason: str = "") -> None:
         """A job has ended. A failure is said at once, on a terminal too."""
         job = self.job(number)
         job.phase, job.ended = phase, time.monotonic()
         count = f"{len(self._over())} of {len(self.jobs)}"
-        if phase == "failed":
-            self._say(f"job {number} failed ({count}): {job.name}: {reason}")
+        if phase in ("failed", "killed"):
+            self.say(f"job {number} {phase} ({count}): {job.name}: {reason}")
         elif self._live is None:
             best = f", best val accuracy {job.best:.4f}" if job.best is not None else ""
-            self._say(f"job {number} {phase} in {job.ended - job.began:.0f} s ({count}): {job.name}{best}")
+            self.say(f"job {number} {phase} in {job.ended - job.began:.0f} s ({count}): {job.name}{best}")
 
     def table(self) -> RenderableType:
         """Draw the table: running jobs first, as many rows as fit, the best run so far marked."""
@@ -158,7 +158,8 @@ class SweepProgress:
         epochs = sum(job.epochs - job.done for job in self.jobs if job.phase in ("waiting", "running"))
         return f"{words}, about {_clock(epochs * sum(paces) / len(paces) / self.at_once)} left"
 
-    def _say(self, line: str) -> None:
+    def say(self, line: str) -> None:
+        """Print a line above the table."""
         self.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 

@@ -17,7 +17,6 @@ from cifar_sweeps import build
 from cifar_sweeps.compose import compose
 from cifar_sweeps.config import RunConfig, flat, from_plain
 from cifar_sweeps.errors import ConfigError, DataError, TrackingError, in_one_line
-from cifar_sweeps.records import open_record
 from cifar_sweeps.run import Result, new_folder, run
 from cifar_sweeps.sweeps.verdict import COMPARED, Figures, Tolerance, Verdict, verdict
 from cifar_sweeps.tracking.store import PREFIX, KnownRun, Store
@@ -54,7 +53,7 @@ def reproduce(known: KnownRun, store: Store, console: Console, tolerance: Tolera
         from_plain(_here(recorded_config(known, store), known, store)), overrides=tuple(overrides_of(known))
     )
     _check_images(config, known)
-    result = _trained(config, known, overrides_of(known), f"{known.name} again", console)
+    result = _trained(config, known, f"{known.name} again", console)
     return _judged(result, recorded, known, store, tolerance or Tolerance())
 
 
@@ -69,6 +68,7 @@ def vary(
     before = recorded_config(known, store)
     own = [*overrides_of(known), *overrides]
     config = compose([*own, f"outputs={shlex.quote(str(store.outputs))}"])
+    config = dataclasses.replace(config, overrides=tuple(own))
     changes = [f"changed {line}" for line in _differences(_here(before, known, store), config.plain)]
     if not changes:
         raise ConfigError(f"{' '.join(overrides)}: is what the run had already; leave it out to repeat the run")
@@ -77,7 +77,7 @@ def vary(
     is_the_same = all(override.partition("=")[0] in _SURROUNDINGS for override in overrides)
     if is_the_same:
         _check_images(config, known)
-    result = _trained(config, known, own, f"{known.name} with {' '.join(overrides)}", console)
+    result = _trained(config, known, f"{known.name} with {' '.join(overrides)}", console)
     for metric in (*COMPARED, "test/loss", "test/accuracy"):
         if metric in known.metrics and metric in result.figures:
             then_and_now = f"{metric}: {known.metrics[metric]:.6f} then, {result.figures[metric]:.6f} now"
@@ -156,7 +156,7 @@ def _check_images(config: RunConfig, known: KnownRun) -> None:
         )
 
 
-def _trained(config: RunConfig, known: KnownRun, overrides: Sequence[str], name: str, console: Console) -> Result:
+def _trained(config: RunConfig, known: KnownRun, name: str, console: Console) -> Result:
     folder = new_folder(config)
     folder.mkdir(parents=True)
     with _logged_into(folder / "run.log"):
@@ -164,7 +164,7 @@ def _trained(config: RunConfig, known: KnownRun, overrides: Sequence[str], name:
             config,
             name=name,
             folder=folder,
-            open_record=lambda: open_record(config, name, overrides, folder, {"reproduces": known.run_id}),
+            tags={"reproduces": known.run_id},
             watcher=Watchers(LogWatcher(), TerminalWatcher(console)),
         )
 

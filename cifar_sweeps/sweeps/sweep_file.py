@@ -11,12 +11,18 @@ NAME = "sweep.json"
 
 @dataclass(frozen=True)
 class SweepFile:
-    """A sweep by its names. ``swept`` are the keys that differ from job to job."""
+    """A sweep by its names. ``swept`` are the keys that differ from job to job.
+
+    identity: what two starts of the same sweep have in common. command: what was typed after ``cifar-train``, in the
+    folder ``typed_in``.
+    """
 
     sweep_id: str
     study: str
-    parent_run_id: str | None
     swept: tuple[str, ...]
+    identity: str
+    command: tuple[str, ...]
+    typed_in: str
 
     def write(self, folder: Path) -> None:
         """Write into the sweep's folder, whole."""
@@ -27,7 +33,7 @@ class SweepFile:
 def read(folder: Path) -> SweepFile:
     """Read the file that `SweepFile.write` wrote."""
     held = json.loads((folder / NAME).read_text(encoding="utf-8"))
-    return SweepFile(**{**held, "swept": tuple(held["swept"])})
+    return SweepFile(**{**held, "swept": tuple(held["swept"]), "command": tuple(held["command"])})
 
 
 def swept_values(overrides: list[str], swept: tuple[str, ...]) -> dict[str, str]:

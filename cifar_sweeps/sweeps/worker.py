@@ -7,6 +7,7 @@ import sys
 import threading
 import traceback
 from pathlib import Path
+from types import FrameType
 
 import cloudpickle
 from hydra.core.singleton import Singleton
@@ -17,17 +18,24 @@ from cifar_sweeps.sweeps import current
 from cifar_sweeps.sweeps.news import NewsWatcher
 
 Outcome = tuple[str, object]
-"""("finished", what the task returned) or ("failed", the first line of why)."""
+"""("finished", what the task returned), or ("failed" or "killed", the first line of why)."""
 
 
-def work(payload: bytes, log_file: str, address: str, job: int) -> Outcome:
-    """Run one job. Only plain values are returned: they are unpickled where other classes may be loaded."""
+def work(payload: bytes, log_file: str, address: str, job: int, threads: int) -> Outcome:
+    """Run one job. Only plain values are returned: they are unpickled where other classes may be loaded.
+
+    threads: what ``trainer.threads=auto`` means. SIGTERM stops the job at a safe point; a second one at once.
+    """
     _die_with_the_sweep()
+    watcher = NewsWatcher(address, job)
+    signal.signal(signal.SIGTERM, _stop)
+    watcher.born(os.getpid())
     _redirect_output(Path(log_file))
     hydra_context, config, task_function, singletons = cloudpickle.loads(payload)
     setup_globals()
     Singleton.set_state(singletons)
-    current.set_watcher(NewsWatcher(address, job))
+    current.set_watcher(watcher)
+    current.set_threads(threads)
     try:
         done = run_job(
             hydra_context=hydra_context,
@@ -36,12 +44,19 @@ def work(payload: bytes, log_file: str, address: str, job: int) -> Outcome:
             job_dir_key="hydra.sweep.dir",
             job_subdir_key="hydra.sweep.subdir",
         )
+    except KeyboardInterrupt:
+        return "killed", "it was told to stop (SIGTERM)"
     except BaseException as error:  # noqa: BLE001 (sys.exit in a job must not end the sweep)
         traceback.print_exc()
         return "failed", in_one_line(error)
     if done.status == JobStatus.COMPLETED:
         return "finished", done.return_value
     return "failed", in_one_line(done._return_value)
+
+
+def _stop(_number: int, _frame: FrameType | None) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    raise KeyboardInterrupt
 
 
 def _die_with_the_sweep() -> None:

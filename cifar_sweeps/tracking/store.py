@@ -6,22 +6,23 @@ Everything goes through `MlflowClient`: no active run, no global tracking addres
 import getpass
 import logging
 import os
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # read when mlflow is imported: nothing leaves the machine
+# The journal tries again by itself; MLflow's own seven tries with pauses between them would only hold up the command.
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
 os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")  # no git on the machine is no reason for a warning
 
 from filelock import FileLock
 from mlflow import MlflowClient
-from mlflow.entities import Metric, Param, Run, RunTag, ViewType
+from mlflow.entities import Run, ViewType
 from mlflow.exceptions import MlflowException
 from mlflow.store.entities.paged_list import PagedList
 
 from cifar_sweeps.errors import TrackingError
-from cifar_sweeps.tracking.record import State
 
 for _noisy in ("mlflow", "alembic"):  # the schema's migrations, the server's greetings
     logging.getLogger(_noisy).setLevel(logging.WARNING)
@@ -30,13 +31,35 @@ DEFAULT_EXPERIMENT = "cifar_sweeps"
 PREFIX = "cifar_sweeps."
 """All tags that this project sets begin so."""
 
-_LONGEST_TAG, _LONGEST_PARAM, _MOST_PARAMS = 8000, 6000, 100
+LONGEST_TAG = 8000
+"""Characters that MLflow takes of a tag."""
+
+
+_AWAY = "failed with exception"
+"""What MLflow says of a request that met no server."""
+
+
+class StoreAwayError(TrackingError):
+    """A store that does not answer now, and may later."""
 
 
 def tracking_uri(configured: str | None, outputs: str | Path) -> str:
     """Return the configured address, else ``MLFLOW_TRACKING_URI``, else the SQLite file in the outputs folder."""
+    return given_uri(configured) or embedded_uri(outputs)
+
+
+def given_uri(configured: str | None) -> str | None:
+    """Return the configured address, else ``MLFLOW_TRACKING_URI``, for use from any folder; None without both."""
     chosen = configured or os.environ.get("MLFLOW_TRACKING_URI")
-    return chosen or f"sqlite:///{(Path(outputs).absolute() / 'mlflow.db').as_posix()}"
+    path = (chosen or "").removeprefix("sqlite:///")
+    if chosen and path != chosen and not path.startswith("/"):
+        return f"sqlite:///{Path(path).absolute().as_posix()}"
+    return chosen
+
+
+def embedded_uri(outputs: str | Path) -> str:
+    """Return the address of the SQLite file in an outputs folder."""
+    return f"sqlite:///{(Path(outputs).absolute() / 'mlflow.db').as_posix()}"
 
 
 @dataclass(frozen=True)
@@ -54,7 +77,7 @@ class Store:
         """Make the database and the experiment where they are missing; return the experiment's id.
 
         Locked, because processes that meet a fresh SQLite file at once crash in MLflow's schema migration.
-        Raises TrackingError if the store cannot be reached or written.
+        Raises StoreAwayError if it does not answer, another TrackingError if it is no store or cannot be written.
         """
         try:
             self.outputs.mkdir(parents=True, exist_ok=True)
@@ -68,27 +91,36 @@ class Store:
                 location = (self.outputs.absolute() / "artifacts").as_uri() if self._is_local() else None
                 return str(client.create_experiment(experiment, artifact_location=location))
         except (MlflowException, OSError) as error:
+            if _AWAY in str(error):
+                raise StoreAwayError(f"tracking.uri={self.uri}: the store does not answer") from error
             raise TrackingError(
                 f"tracking.uri={self.uri}: the store cannot be used: {_first_line(error)}; "
                 "mend the address (tracking.uri or MLFLOW_TRACKING_URI), or train without a record: tracking=none"
             ) from error
 
-    def create_run(
-        self, experiment_id: str, name: str, tags: Mapping[str, str], parent_run_id: str | None = None
-    ) -> "MlflowRecord":
-        """Open a run in the store, RUNNING until its record is closed."""
-        standard = {"mlflow.source.name": "cifar-train", "mlflow.source.type": "LOCAL", "mlflow.user": _user()}
-        if parent_run_id is not None:
-            standard["mlflow.parentRunId"] = parent_run_id
-        client = self.client()
-        run = client.create_run(experiment_id, run_name=name, tags=standard)
-        record = MlflowRecord(client, str(run.info.run_id))
-        record.tags(tags)
-        return record
+    def trouble(self, experiment: str) -> str | None:
+        """Make the store ready for an experiment, and return what to say if it does not answer now.
 
-    def open_run(self, run_id: str) -> "MlflowRecord":
-        """Return the record of a run that exists."""
-        return MlflowRecord(self.client(), run_id)
+        Raises TrackingError if it is no store, or cannot be written.
+        """
+        try:
+            self.prepare(experiment)
+        except StoreAwayError as away:
+            return f"{away}; the training goes on, and its journal waits for the store: cifar-sweeps sync sends it"
+        return None
+
+    def create_run(self, experiment_id: str, name: str, tags: Mapping[str, str], start_time: int) -> str:
+        """Make a run, RUNNING until it is closed, and return its id. start_time: milliseconds since 1970."""
+        standard = {"mlflow.source.name": "cifar-train", "mlflow.source.type": "LOCAL", "mlflow.user": _user()}
+        cut = {key: value[:LONGEST_TAG] for key, value in {**standard, **tags}.items()}
+        run = self.client().create_run(experiment_id, start_time=start_time, run_name=name, tags=cut)
+        return str(run.info.run_id)
+
+    def run_with_tag(self, experiment_id: str, tag: str, value: str) -> str | None:
+        """Return the id of the run with this tag; None if there is none."""
+        wanted = f"tags.`{tag}` = '{value}'"
+        found = self.client().search_runs([experiment_id], wanted, ViewType.ALL, max_results=1)
+        return str(found[0].info.run_id) if found else None
 
     def find(self, run: str) -> "KnownRun":
         """Return a run by its id, the beginning of its id (at least four letters), or its name (the newest so called).
@@ -152,39 +184,6 @@ class KnownRun:
     def tag(self, key: str) -> str | None:
         """Return one of the tags that this project sets, by its short name."""
         return self.tags.get(f"{PREFIX}{key}")
-
-
-class MlflowRecord:
-    """A run's record in MLflow: one call an epoch, parameters in one call."""
-
-    def __init__(self, client: MlflowClient, run_id: str) -> None:
-        self.client = client
-        self.run_id = run_id
-
-    def params(self, values: Mapping[str, str]) -> None:
-        """Write the flattened config. Values beyond MLflow's limit are cut; `config.yaml` has them whole."""
-        params = [Param(key, value[:_LONGEST_PARAM]) for key, value in values.items()]
-        for start in range(0, len(params), _MOST_PARAMS):
-            self.client.log_batch(self.run_id, params=params[start : start + _MOST_PARAMS])
-
-    def tags(self, values: Mapping[str, str]) -> None:
-        """Set tags in one call."""
-        self.client.log_batch(self.run_id, tags=[RunTag(key, value[:_LONGEST_TAG]) for key, value in values.items()])
-
-    def metrics(self, values: Mapping[str, float], step: int) -> None:
-        """Write all metrics of one epoch in one call."""
-        now = int(time.time() * 1000)
-        self.client.log_batch(self.run_id, metrics=[Metric(key, value, now, step) for key, value in values.items()])
-
-    def artifact(self, path: Path, folder: str = "") -> None:
-        """Copy a file into the run's artifacts."""
-        self.client.log_artifact(self.run_id, str(path), folder or None)
-
-    def close(self, state: State, reason: str = "") -> None:
-        """Set the final state; a reason becomes the tag ``cifar_sweeps.failure``."""
-        if reason:
-            self.tags({f"{PREFIX}failure": reason})
-        self.client.set_terminated(self.run_id, state)
 
 
 def default_store() -> Store:

@@ -1,6 +1,7 @@
 """Training: the loop, the optimizer's step, schedules, checkpoints, precision. Plain arguments, no framework."""
 
-from cifar_sweeps.training.checkpoint import Checkpoints, restore
+from cifar_sweeps.training.checkpoint import restore
+from cifar_sweeps.training.checkpoints import Checkpoints
 from cifar_sweeps.training.determinism import make_deterministic, seed_everything, set_threads
 from cifar_sweeps.training.early_stopping import Patience
 from cifar_sweeps.training.loop import evaluate, fit

@@ -1,8 +1,7 @@
-"""Checkpoints that are whole or not there, and hold nothing but tensors and plain values."""
+"""One checkpoint file: whole or not there, and nothing in it but tensors and plain values."""
 
 import pickle
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,56 +10,8 @@ from torch import nn
 
 from cifar_sweeps.errors import TrainingError
 from cifar_sweeps.files import whole_file
-from cifar_sweeps.training.metrics import EpochMetrics
 from cifar_sweeps.training.optim import Stepper
 from cifar_sweeps.training.schedules import Schedule
-
-
-class Checkpoints:
-    """Two files in one folder: ``last.pt``, all that a resume needs, and ``best.pt``, weights alone.
-
-    ``last.pt`` holds model, optimizer, schedule, epoch, config (plain values, as given) and the metrics of all epochs.
-    ``best.pt`` is a state dict of the epoch with the highest validation accuracy, the earliest of equals. Without
-    validation data nothing is selected: there is no ``best.pt``, and ``best_epoch`` stays None.
-
-    folder: exists. history: the earlier epochs' metrics, as `restore` gives them.
-    """
-
-    def __init__(
-        self, folder: Path, config: Mapping[str, Any] | None = None, history: Sequence[Mapping[str, Any]] = ()
-    ) -> None:
-        self.last = folder / "last.pt"
-        self.best = folder / "best.pt"
-        self.best_epoch: int | None = None
-        self.best_accuracy: float | None = None
-        self._config = dict(config or {})
-        self._history: list[dict[str, Any]] = []
-        for metrics in history:
-            self._note(EpochMetrics(**metrics))
-
-    def offer(self, model: nn.Module, optimizer: Stepper, schedule: Schedule, metrics: EpochMetrics) -> None:
-        """Save the state at an epoch's end. Raises TrainingError if the folder cannot be written."""
-        if self._note(metrics):
-            # Ahead of last.pt: if the process dies in between, the resume repeats this epoch and writes both.
-            save(self.best, model.state_dict())
-        payload = {
-            "model": model.state_dict(),
-            "optimizer": optimizer.state_dict(),
-            "schedule": schedule.state_dict(),
-            "epoch": metrics.epoch,
-            "config": self._config,
-            "metrics": self._history,
-        }
-        save(self.last, payload)
-
-    def _note(self, metrics: EpochMetrics) -> bool:
-        """Take an epoch into the history, and say whether it is the best so far."""
-        self._history.append(asdict(metrics))
-        accuracy = metrics.val_accuracy
-        if accuracy is None or (self.best_accuracy is not None and accuracy <= self.best_accuracy):
-            return False
-        self.best_epoch, self.best_accuracy = metrics.epoch, accuracy
-        return True
 
 
 def restore(path: Path, model: nn.Module, optimizer: Stepper, schedule: Schedule) -> tuple[int, list[dict[str, Any]]]:

@@ -1,17 +1,18 @@
 import json
 import sys
-from concurrent.futures import ThreadPoolExecutor
+import tempfile
+from pathlib import Path
 
 import mlflow
 import numpy as np
 import pytest
 import torch
 from mlflow import MlflowClient
-from mlflow.exceptions import MlflowException
 from torch import nn
 
-from cifar_sweeps.analysis.saved_model import ServableClassifier, log_dataset, log_model
+from cifar_sweeps.analysis.saved_model import ServableClassifier, save_model
 from cifar_sweeps.models import ConvNet, mobilenet_v2, resnet18
+from cifar_sweeps.tracking import inputs
 
 CLASSES = ("cat", "dog", "ship", "truck")
 MEAN, STD = (0.49, 0.48, 0.45), (0.20, 0.21, 0.22)
@@ -35,6 +36,12 @@ def run(store):
 def loading_from(store, monkeypatch):
     """MLflow's loaders look where the environment points."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", store[0].tracking_uri)
+
+
+def log_model(client, run_id, model, classes, images, step=0):
+    with tempfile.TemporaryDirectory() as folder:
+        save_model(model, classes, images, Path(folder, "model"))
+        return inputs.log_model(client, run_id, Path(folder, "model"), name="model", step=step)
 
 
 def conv_net():
@@ -149,57 +156,3 @@ def test_net_that_cannot_be_exported_leaves_nothing_in_the_store(run):
         log_model(client, run_id, ServableClassifier(Undecided(), None, None), CLASSES, pixels(2))
 
     assert not client.get_run(run_id).outputs.model_outputs
-
-
-@pytest.mark.parametrize(
-    ("source", "kind", "key"),
-    [("/data/cifar10", "local", "uri"), ("https://example.org/cifar", "http", "url")],
-    ids=["folder", "web"],
-)
-def test_data_set_is_an_input_of_the_run(run, source, kind, key):
-    client, run_id = run
-    images = {"training": 45000, "validation": 5000}
-
-    log_dataset(
-        client, run_id, name="CIFAR-10", fingerprint=f"0123-{kind}", source=source, images=images, num_classes=10
-    )
-
-    (entry,) = client.get_run(run_id).inputs.dataset_inputs
-    assert (entry.dataset.name, entry.dataset.digest) == ("CIFAR-10", f"0123-{kind}")
-    assert (entry.dataset.source_type, json.loads(entry.dataset.source)) == (kind, {key: source})
-    assert json.loads(entry.dataset.profile) == {"num_classes": 10}
-
-
-def test_runs_that_split_the_same_data_differently_each_say_how(store):
-    client, experiment = store
-    for count in (45000, 8000):
-        run_id = client.create_run(experiment).info.run_id
-        log_dataset(
-            client, run_id, name="x", fingerprint="4567", source="/x", images={"training": count}, num_classes=10
-        )
-
-        (entry,) = client.get_run(run_id).inputs.dataset_inputs
-        tags = {tag.key: tag.value for tag in entry.tags}
-        assert tags == {"mlflow.data.context": "training", "num_images.training": str(count)}
-
-
-def test_jobs_that_name_a_new_data_set_at_once_are_all_recorded(store):
-    client, experiment = store
-    runs = [client.create_run(experiment).info.run_id for _ in range(8)]
-
-    def log(run_id):
-        log_dataset(client, run_id, name="new", fingerprint="8910", source="/x", images={"training": 9}, num_classes=10)
-
-    with ThreadPoolExecutor(8) as pool:
-        list(pool.map(log, runs))
-
-    assert all(len(client.get_run(run_id).inputs.dataset_inputs) == 1 for run_id in runs)
-
-
-def test_a_refusal_for_another_reason_is_raised(monkeypatch):
-    class Refusing:
-        def log_inputs(self, *_):
-            raise MlflowException("no such run")
-
-    with pytest.raises(MlflowException, match="no such run"):
-        log_dataset(Refusing(), "x", name="x", fingerprint="1", source="/x", images={}, num_classes=10)

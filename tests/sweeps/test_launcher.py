@@ -102,7 +102,7 @@ def test_the_good_job_finishes_and_the_sweep_fails(bad_day):
 def test_a_bad_job_is_failed_and_says_why(bad_day, deed, reason):
     done, _, children, _ = bad_day
     run = children[f"deed={deed}"]
-    assert run.info.status == "FAILED"
+    assert run.info.status == ("KILLED" if deed == "kill" else "FAILED")
     assert reason in run.data.tags["cifar_sweeps.failure"]
     lines = [line for line in done.stdout.splitlines() if f"deed={deed}" in line and reason in line]
     assert len(lines) == 2  # when it happened, and in the summary

@@ -6,7 +6,8 @@ from training_toys import OPTIMIZERS, ToyBatches, copied, identical, stepper, to
 
 from cifar_sweeps.errors import TrainingError
 from cifar_sweeps.training import checkpoint
-from cifar_sweeps.training.checkpoint import Checkpoints, restore
+from cifar_sweeps.training.checkpoint import restore
+from cifar_sweeps.training.checkpoints import Checkpoints
 from cifar_sweeps.training.loop import fit
 from cifar_sweeps.training.metrics import EpochMetrics
 from cifar_sweeps.training.precision import BF16, FP32
@@ -30,13 +31,14 @@ def train(folder, optimizer="sgd", schedule="constant", until=4, resume=False, p
     model, batches, rate = toy_model(seed=1 if resume else 0), ToyBatches(), SCHEDULES[schedule]()
     model = model.to(memory_format=torch.channels_last)
     step = stepper(model, optimizer, **DECAYS)
-    first, history = restore(folder / "last.pt", model, step, rate) if resume else (1, [])
-    files = Checkpoints(folder, {"seed": 0}, history)
+    files = Checkpoints(folder, {"seed": 0})
+    first = len(files.take_up(model, step, rate, pytest.fail)) + 1 if resume else 1
     run = fit(
         model, batches, step, rate, epochs=until, val_batches=batches, first_epoch=first, seed=0, precision=precision
     )
     for metrics in run:
         files.offer(model, step, rate, metrics)
+    files.finish()
     saved = checkpoint.load(files.last)["metrics"]
     times = ("epoch_seconds", "images_per_second")
     return copied(model), [{key: epoch[key] for key in epoch if key not in times} for epoch in saved], files
@@ -66,7 +68,7 @@ def test_a_resume_in_bf16_is_bit_identical_too(tmp_path):
 def test_last_holds_what_a_resume_needs_and_best_holds_weights_alone(tmp_path):
     weights, _, files = train(tmp_path)
     last = torch.load(files.last, weights_only=True)
-    assert set(last) == {"model", "optimizer", "schedule", "epoch", "config", "metrics"}
+    assert set(last) == {"model", "optimizer", "schedule", "epoch", "config", "metrics", "best"}
     assert (last["epoch"], last["config"]) == (4, {"seed": 0})
     assert [metrics["epoch"] for metrics in last["metrics"]] == [1, 2, 3, 4]
     assert identical(dict(last["model"]), weights)
@@ -84,6 +86,7 @@ def test_best_is_the_epoch_of_the_highest_validation_accuracy(tmp_path, accuraci
     for epoch, accuracy in enumerate(accuracies, start=1):
         model[0].weight.data.fill_(epoch)
         files.offer(model, stepper(model), Constant(), epoch_metrics(epoch, accuracy))
+    files.finish()
     assert (files.best_epoch, files.best_accuracy) == (best_epoch, max(accuracies))
     assert checkpoint.load(files.best)["0.weight"].unique().tolist() == [best_epoch]
 
@@ -91,6 +94,7 @@ def test_best_is_the_epoch_of_the_highest_validation_accuracy(tmp_path, accuraci
 def test_without_validation_data_nothing_is_best(tmp_path):
     files, model = Checkpoints(tmp_path), toy_model()
     files.offer(model, stepper(model), Constant(), epoch_metrics())
+    files.finish()
     assert files.best_epoch is None
     assert not files.best.exists()
     assert files.last.exists()

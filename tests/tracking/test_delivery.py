@@ -1,0 +1,212 @@
+"""Each line of a journal reaches MLflow once, whatever dies in between."""
+
+import json
+import shutil
+
+import pytest
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+
+from cifar_sweeps.errors import ConfigError, TrackingError
+from cifar_sweeps.tracking import delivery, journal
+from cifar_sweeps.tracking.delivery import deliver, delivered, lines_behind, undelivered
+from cifar_sweeps.tracking.journaled import ABANDONED, journaled_run, recover
+from cifar_sweeps.tracking.record import Opening, Record
+
+
+def opening(outputs, folder="run", parent=None, **more):
+    (outputs / folder).mkdir(parents=True, exist_ok=True)
+    facts = {"backend": "mlflow", "uri": None, "study": "toys", "name": folder, "tags": {"t": "1"}, "identity": "same"}
+    return Opening(folder=outputs / folder, outputs=outputs, parent=parent, **{**facts, **more})
+
+
+def filled(record, epochs=3):
+    """Tell a record what a run tells it, all but its end."""
+    record.params({"seed": "0", "long": "x" * 7000})
+    record.tags({"t": "2", "u": "y" * 9000})
+    for epoch in range(1, epochs + 1):
+        record.metrics({"train/loss": 1 / epoch, "val/accuracy": epoch / 10}, step=epoch)
+    (record.folder / "config.yaml").write_text("seed: 0")
+    record.artifact(record.folder / "config.yaml")
+    record.dataset(name="toy", fingerprint="12", source="/x", images={"training": 5}, classes=10)
+
+
+class Stored:
+    """What MLflow has in the database of an outputs folder."""
+
+    def __init__(self, outputs):
+        self.client = MlflowClient(f"sqlite:///{outputs}/mlflow.db")
+        experiment = self.client.get_experiment_by_name("toys")
+        self.runs = self.client.search_runs([experiment.experiment_id]) if experiment else []
+
+    def points(self, metric, run=0):
+        history = self.client.get_metric_history(self.runs[run].info.run_id, metric)
+        return sorted((point.step, point.value) for point in history)
+
+
+@pytest.fixture(scope="module")
+def empty_store(tmp_path_factory):
+    """A database without runs: to make one takes seconds, to copy it none."""
+    folder = tmp_path_factory.mktemp("empty")
+    MlflowClient(f"sqlite:///{folder}/mlflow.db").search_experiments()
+    return folder / "mlflow.db"
+
+
+@pytest.fixture
+def outputs(tmp_path, empty_store):
+    (tmp_path / "out puts").mkdir()
+    shutil.copy(empty_store, tmp_path / "out puts")
+    return tmp_path / "out puts"
+
+
+def test_a_record_reaches_the_store_whole(outputs):
+    record = Record(opening(outputs))
+    filled(record)
+    record.close("FAILED", "a bad day")
+    stored = Stored(outputs)
+    (run,) = stored.runs
+    assert (run.info.status, run.info.run_name, run.info.run_id) == ("FAILED", "run", record.run_id)
+    assert (run.data.tags["t"], len(run.data.tags["u"])) == ("2", 8000)
+    assert run.data.tags["cifar_sweeps.failure"] == "a bad day"
+    assert (run.data.params["seed"], len(run.data.params["long"])) == ("0", 6000)
+    assert stored.points("train/loss") == [(1, 1.0), (2, 0.5), (3, 1 / 3)]
+    assert [item.path for item in stored.client.list_artifacts(run.info.run_id)] == ["config.yaml"]
+    assert run.inputs.dataset_inputs[0].dataset.name == "toy"
+    assert record.trouble is None
+    assert undelivered(outputs) == []
+
+
+def test_a_delivery_that_dies_after_any_call_is_taken_up_without_gap_or_double(outputs, monkeypatch):
+    """Each call to the store is made, and the process dies before it is noted; then the next delivery begins."""
+    record = Record(opening(outputs, uri="file:///nowhere"))  # nothing is sent by itself
+    filled(record)
+    record.close("FINISHED")
+    path = outputs / "run" / journal.NAME
+    path.write_text(path.read_text().replace('"file:///nowhere"', "null"))
+
+    note, lives = delivery._note, [0]
+
+    def mortal(folder, state):
+        if state.run_id is not None:  # not the note that a run is about to be made
+            if not lives[0]:
+                raise KeyboardInterrupt
+            lives[0] -= 1
+        note(folder, state)
+
+    monkeypatch.setattr(delivery, "_note", mortal)
+    deaths = 0
+    while lines_behind(outputs / "run"):
+        lives[0] = deaths % 2  # every second delivery dies at its first call, the others at their second
+        try:
+            deliver(outputs / "run")
+        except KeyboardInterrupt:
+            deaths += 1
+    assert deaths > 8
+    stored = Stored(outputs)
+    (run,) = stored.runs
+    assert run.info.status == "FINISHED"
+    assert stored.points("val/accuracy") == [(1, 0.1), (2, 0.2), (3, 0.3)]
+    assert len(run.inputs.dataset_inputs) == 1
+
+
+def test_without_its_note_all_is_sent_again_and_nothing_is_doubled(outputs):
+    record = Record(opening(outputs))
+    filled(record)
+    record.close("FINISHED")
+    (outputs / "run" / delivery.NOTE).write_text("{torn")
+    assert deliver(outputs / "run") == record.run_id
+    assert Stored(outputs).points("train/loss") == [(1, 1.0), (2, 0.5), (3, 1 / 3)]
+    assert len(Stored(outputs).runs) == 1
+
+
+def test_a_child_finds_its_parent_also_when_both_are_sent_late(outputs):
+    sweep = Record(opening(outputs, "sweep", uri="file:///nowhere"))
+    child = Record(opening(outputs, "sweep/0", parent=outputs / "sweep", uri="file:///nowhere"))
+    assert child.run_id is None
+    child.close("FINISHED")
+    sweep.close("FINISHED")
+    assert sweep.trouble is not None
+    for folder in undelivered(outputs):
+        path = folder / journal.NAME
+        path.write_text(path.read_text().replace('"file:///nowhere"', "null"))
+    moved = outputs.rename(outputs.with_name("moved"))
+    deliver(moved / "sweep" / "0")
+    parents = {run.info.run_name: run.data.tags.get("mlflow.parentRunId") for run in Stored(moved).runs}
+    assert parents == {"sweep": None, "sweep/0": delivered(moved / "sweep").run_id}
+
+
+def test_a_second_attempt_goes_on_in_the_same_run_and_doubles_no_epoch(outputs):
+    first = Record(opening(outputs))
+    filled(first, epochs=2)
+    first.close("KILLED", "interrupted")
+    second = Record(opening(outputs))
+    assert second.has("train/loss", 2)
+    assert Stored(outputs).runs[0].info.status in ("KILLED", "RUNNING")
+    filled(second, epochs=3)
+    second.close("FINISHED")
+    (run,) = Stored(outputs).runs
+    assert (run.info.run_id, run.info.status) == (first.run_id, "FINISHED")
+    assert Stored(outputs).points("train/loss") == [(1, 1.0), (2, 0.5), (3, 1 / 3)]
+
+
+def test_another_run_s_folder_is_refused(outputs):
+    Record(opening(outputs)).close("KILLED")
+    with pytest.raises(ConfigError, match="of another config or of other images; choose another folder"):
+        Record(opening(outputs, identity="another"))
+    Record(opening(outputs)).close("FINISHED")  # and is not left locked
+
+
+def test_what_a_killed_process_left_running_is_marked_here_and_in_the_store(outputs):
+    record = Record(opening(outputs))
+    record.metrics({"train/loss": 1.0}, step=1)
+    said = []
+    recover(outputs, said.append)
+    assert said == []  # it is alive
+    record._sender.finish()
+    record._journal.close()  # as the system does for a process that is gone
+    recover(outputs, said.append)
+    assert len(said) == 1
+    (run,) = Stored(outputs).runs
+    assert (run.info.status, run.data.tags["cifar_sweeps.failure"]) == ("KILLED", ABANDONED)
+    assert journaled_run(outputs / "run").state == "KILLED"
+
+
+def test_a_store_that_comes_back_gets_what_it_missed(outputs, monkeypatch):
+    monkeypatch.setattr(delivery, "_WAITS", (0.01,))
+    away = [True]
+    prepare = delivery.Store.prepare
+
+    def answers(self, experiment):
+        if away[0]:
+            raise MlflowException("API request failed with exception: refused")
+        return prepare(self, experiment)
+
+    monkeypatch.setattr(delivery.Store, "prepare", answers)
+    record = Record(opening(outputs))
+    record.metrics({"train/loss": 1.0}, step=1)
+    assert record.run_id is None
+    away[0] = False
+    record.metrics({"train/loss": 0.5}, step=2)
+    record.close("FINISHED")
+    assert record.trouble is None
+    assert Stored(outputs).points("train/loss") == [(1, 1.0), (2, 0.5)]
+
+
+def test_a_store_that_stays_away_is_told_and_the_journal_is_whole(outputs):
+    record = Record(opening(outputs, uri="http://127.0.0.1:9"))
+    filled(record)
+    record.close("FINISHED")
+    assert isinstance(record.trouble, TrackingError)
+    assert "http://127.0.0.1:9: the store does not answer" in str(record.trouble)
+    run = journaled_run(outputs / "run")
+    assert (run.run_id, run.state, run.metrics["val/accuracy"]) == ("", "FINISHED", 0.3)
+    assert undelivered(outputs) == [outputs / "run"]
+
+
+def test_without_a_store_only_the_journal_is_written(outputs):
+    record = Record(opening(outputs, backend="none"))
+    filled(record)
+    record.close("FINISHED")
+    assert undelivered(outputs) == []
+    assert Stored(outputs).runs == []
+    assert json.loads((outputs / "run" / journal.NAME).read_text().splitlines()[-1])["state"] == "FINISHED"
