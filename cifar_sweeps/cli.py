@@ -68,6 +68,29 @@ def resume(
 
 
 @app.command()
+def clean(
+    checkpoints: Annotated[bool, typer.Option("--checkpoints", help="remove those that the store has too")] = False,
+    caches: Annotated[bool, typer.Option("--caches", help="remove what is made again at need")] = False,
+    leftovers: Annotated[bool, typer.Option("--leftovers", help="remove what killed processes left")] = False,
+    deleted: Annotated[bool, typer.Option("--deleted", help="remove for good what was deleted in MLflow")] = False,
+) -> None:
+    """Show what uses the disk in this folder's outputs, and free what the options name."""
+    from rich.console import Console
+
+    from cifar_sweeps.sweeps import disk
+
+    console = Console(highlight=False)
+    wanted = {"--checkpoints": checkpoints, "--caches": caches, "--leftovers": leftovers}
+    for use in disk.uses(_outputs()):
+        if wanted.get(use.option):
+            disk.free(use)
+            console.print(f"freed {use.size / 1e6:,.1f} MB: {use.what}", markup=False)
+    if deleted:
+        console.print(disk.forget_deleted(_outputs()), markup=False)
+    disk.print_uses(disk.uses(_outputs()), console)
+
+
+@app.command()
 def logs(run: Run) -> None:
     """Print the log file of a run: what it said while it trained, and its traceback if it failed."""
     from cifar_sweeps.tracking.store import default_store

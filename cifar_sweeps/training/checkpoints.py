@@ -179,8 +179,11 @@ def _check_sum(path: Path) -> None:
 
 
 def _sum(path: Path) -> str:
+    digest = hashlib.sha256()
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()[:16]
 
 
 def _link(source: Path, target: Path) -> None:
