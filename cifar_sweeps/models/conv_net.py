@@ -4,6 +4,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from cifar_sweeps.models.checks import (
@@ -118,9 +119,16 @@ class ConvNet(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """images: (N, in_channels, image_size, image_size) float -> logits: (N, num_classes) float."""
         maps = self.features(images)
+        if maps.requires_grad and maps.is_contiguous(memory_format=torch.channels_last):
+            # The head's gradient has the order (C, H, W): one copy here, or every layer behind reads across the memory.
+            maps.register_hook(_in_channels_last)
         # In the order (C, H, W) whatever the memory format, so the same weights serve both.
         logits: Tensor = self.head(maps.flatten(1))
         return logits
+
+
+def _in_channels_last(maps: Tensor) -> Tensor:
+    return maps.contiguous(memory_format=torch.channels_last)
 
 
 def _block(

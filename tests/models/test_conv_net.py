@@ -151,6 +151,14 @@ def test_memory_format_does_not_change_the_logits():
     torch.testing.assert_close(net(images().to(memory_format=torch.channels_last)), last)
 
 
+def test_gradients_pass_the_blocks_in_channels_last_where_the_maps_do():
+    net = small(conv_dropout=0.2).to(memory_format=torch.channels_last)
+    seen = []
+    net.features.register_full_backward_hook(lambda _, __, gradients: seen.extend(gradients))
+    net(images().to(memory_format=torch.channels_last).requires_grad_()).sum().backward()
+    assert [gradient.is_contiguous(memory_format=torch.channels_last) for gradient in seen] == [True]
+
+
 def test_bf16_autocast_trains():
     net = small(batch_norm=True, conv_dropout=0.2).to(memory_format=torch.channels_last)
     with torch.autocast("cpu", torch.bfloat16):

@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from torch import nn
 
 from cifar_sweeps.models.dropout import Dropout
 
@@ -105,10 +104,3 @@ def test_the_input_is_left_alone():
 
 def test_a_rate_of_1_drops_everything_as_torchs_does():
     assert dropped(torch.ones(10), 1.0).eq(0).all()
-
-
-def test_it_exports_as_nothing():
-    net = nn.Sequential(nn.Linear(4, 4), Dropout(0.5)).eval()
-    exported = torch.export.export(net, (torch.ones(2, 4),)).module()
-    maps = torch.randn(2, 4)
-    torch.testing.assert_close(exported(maps), net(maps))
