@@ -1,5 +1,7 @@
 import json
 import sys
+import tempfile
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import mlflow
@@ -10,7 +12,7 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from torch import nn
 
-from cifar_sweeps.analysis.saved_model import ServableClassifier, log_dataset, log_model
+from cifar_sweeps.analysis.saved_model import ServableClassifier, log_dataset, log_model, warm_up
 from cifar_sweeps.models import ConvNet, mobilenet_v2, resnet18
 
 CLASSES = ("cat", "dog", "ship", "truck")
@@ -203,3 +205,14 @@ def test_a_refusal_for_another_reason_is_raised(monkeypatch):
 
     with pytest.raises(MlflowException, match="no such run"):
         log_dataset(Refusing(), "x", name="x", fingerprint="1", source="/x", images={}, num_classes=10)
+
+
+def test_warming_up_leaves_nothing_behind(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    running = threading.enumerate()
+
+    warm_up()
+
+    assert list(tmp_path.iterdir()) == []
+    assert threading.enumerate() == running
