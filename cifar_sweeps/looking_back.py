@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from cifar_sweeps.analysis import pictures, saved_model
+from cifar_sweeps.analysis import saved_model
 from cifar_sweeps.analysis.evaluation import EvaluationReport, evaluation_report
 from cifar_sweeps.files import write_whole
 from cifar_sweeps.scene import Scene
@@ -55,6 +55,9 @@ def _draw(
 ) -> list[Path]:
     if not scene.config.analysis.pictures:
         return []
+    # matplotlib takes half a second to import, which the first training step need not wait for.
+    from cifar_sweeps.analysis import pictures
+
     classes, images = scene.data.classes, scene.data.test.images
     title = textwrap.fill(name.replace("$", r"\$"), 60)  # matplotlib would read formulas between dollars
     figures = {

@@ -144,5 +144,5 @@ def test_the_hash_sees_what_can_change_the_result(override):
 
 def test_a_studys_experiment_and_the_command_line_win_in_that_order():
     config = compose(["experiment=case_study/model_3", "optimizer.lr=0.002"])
-    assert config.optimizer == {**config.optimizer, "_target_": "torch.optim.Adamax", "lr": 0.002}
+    assert config.optimizer == {**config.optimizer, "_target_": "cifar_sweeps.training.adamax.Adamax", "lr": 0.002}
     assert (config.trainer.batch_size, config.data.split, config.model["activation"]) == (32, "tail", "leaky_relu")

@@ -28,8 +28,11 @@ class _Pixels:
         # (N, H, W, 3), as the loaders lay it out: an image is one contiguous copy, and ready for channels_last.
         self._pixels = data.images.permute(0, 2, 3, 1).to(device)
         self.labels = data.labels.to(device)
-        self._shift = torch.tensor([0.0] * 3 if mean is None else mean, device=device).view(3, 1, 1)
-        self._scale = torch.tensor([1.0] * 3 if std is None else std, device=device).reciprocal().view(3, 1, 1)
+        scale = torch.tensor([1.0] * 3 if std is None else std, device=device).reciprocal()
+        shift = torch.tensor([0.0] * 3 if mean is None else mean, device=device).neg() * scale
+        # Repeated for a whole row of pixels: three channels at a time are too few for the processor's vectors.
+        width = self._pixels.shape[2]
+        self._scale, self._shift = scale.repeat(width), shift.repeat(width)
         self._standardises = mean is not None or std is not None
         self._layout = torch.channels_last if channels_last else torch.contiguous_format
 
@@ -39,7 +42,9 @@ class _Pixels:
 
     def finish(self, images: Tensor) -> Tensor:
         if self._standardises:
-            images = (images - self._shift) * self._scale
+            pixels = images.permute(0, 2, 3, 1)
+            rows = torch.addcmul(self._shift, pixels.flatten(2), self._scale)
+            images = rows.view(pixels.shape).permute(0, 3, 1, 2)
         return images.contiguous(memory_format=self._layout)
 
 

@@ -1,11 +1,12 @@
 """Images of one's own: a folder with ``train/CLASS/*`` and ``test/CLASS/*`` in any format that Pillow reads."""
 
 import os
+import stat
 import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -23,8 +24,7 @@ LAYOUT = "FOLDER/train/CLASS/*.png and FOLDER/test/CLASS/*.png, with the same cl
 _CHUNK = 256  # images a task: threads that hand over each small image cost more than its decoding
 
 
-@dataclass(frozen=True)
-class _File:
+class _File(NamedTuple):
     path: str
     label: int
     stamp: str
@@ -70,21 +70,29 @@ def _classes(folder: Path, side: str) -> tuple[str, ...]:
 
 
 def _files(folder: Path, classes: Sequence[str]) -> list[_File]:
+    # Every job of a sweep does this: plain strings take half of os.scandir's time, and a twentieth of pathlib's.
     files: list[_File] = []
     for label, name in enumerate(classes):
-        with os.scandir(folder / name) as entries:  # a tenth of pathlib's time, and every job of a sweep does it
-            own = sorted((entry for entry in entries if entry.name[0] != "."), key=lambda entry: entry.name)
+        place = f"{folder / name}{os.sep}"
+        own = sorted(file for file in os.listdir(place) if file[0] != ".")  # noqa: PTH208 (see above)
         if not own:
             raise DataError(f"{folder / name}: has no images; put some there, or remove the class")
-        for entry in own:
-            if not entry.is_file():  # passed over in silence, images would be missing
-                raise DataError(
-                    f"{entry.path}: is a folder, or a link to nothing; remove it, for images lie in {LAYOUT}"
-                )
-            status = entry.stat()
-            stamp = f"{folder.name}/{name}/{entry.name} {status.st_size} {status.st_mtime_ns}"
-            files.append(_File(entry.path, label, stamp))
+        prefix = f"{folder.name}/{name}/"
+        for file in own:
+            path = place + file
+            status = _status(path)
+            files.append(_File(path, label, f"{prefix}{file} {status.st_size} {status.st_mtime_ns}"))
     return files
+
+
+def _status(path: str) -> os.stat_result:
+    try:
+        status = os.stat(path)  # noqa: PTH116 (a Path for each of 60,000 files takes longer than the rest)
+    except FileNotFoundError:
+        status = None
+    if status is None or not stat.S_ISREG(status.st_mode):  # passed over in silence, images would be missing
+        raise DataError(f"{path}: is a folder, or a link to nothing; remove it, for images lie in {LAYOUT}")
+    return status
 
 
 def _is_jpeg_copy(classes: Sequence[str], files: Sequence[_File]) -> bool:

@@ -4,6 +4,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from cifar_sweeps.models.checks import (
@@ -17,6 +18,7 @@ from cifar_sweeps.models.checks import (
     is_whole,
     rates_each,
 )
+from cifar_sweeps.models.dropout import Dropout
 from cifar_sweeps.models.init import check_init, initialise
 from cifar_sweeps.models.layout import Block, read_layout
 
@@ -29,6 +31,8 @@ ACTIVATIONS: dict[str, Callable[[float], nn.Module]] = {
     "silu": lambda _: nn.SiLU(),
     "tanh": lambda _: nn.Tanh(),
 }
+MONOTONE = ("relu", "leaky_relu", "elu", "tanh")
+"""Of these the maximum's image is the maximum of the images."""
 DROPOUT_PLACES = ("pool", "conv")
 
 
@@ -53,6 +57,7 @@ class ConvNet(nn.Module):
 
     Weights are named by their place (``features.block1.conv1.weight``, ``head.dense1.weight``, ``head.logits.weight``).
     Dropout takes no part in the names, so arms that differ in dropout load each other's weights.
+    A block's last activation follows its pool where that gives the same: it then has a quarter of the elements.
     Raises ConfigError with every fault of the arguments, each with the config's key.
     """
 
@@ -101,7 +106,9 @@ class ConvNet(nn.Module):
         features: OrderedDict[str, nn.Module] = OrderedDict()
         channels = in_channels
         for number, block in enumerate(layout, start=1):
-            features[f"block{number}"] = _block(channels, block, activate, normalise, dropout_after)
+            features[f"block{number}"] = _block(
+                channels, block, activate, normalise, dropout_after, pool_first=activation in MONOTONE
+            )
             channels = block.convs[-1].filters
         flat = channels * layout[-1].side ** 2
         super().__init__()
@@ -112,9 +119,16 @@ class ConvNet(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """images: (N, in_channels, image_size, image_size) float -> logits: (N, num_classes) float."""
         maps = self.features(images)
+        if maps.requires_grad and maps.is_contiguous(memory_format=torch.channels_last):
+            # The head's gradient has the order (C, H, W): one copy here, or every layer behind reads across the memory.
+            maps.register_hook(_in_channels_last)
         # In the order (C, H, W) whatever the memory format, so the same weights serve both.
         logits: Tensor = self.head(maps.flatten(1))
         return logits
+
+
+def _in_channels_last(maps: Tensor) -> Tensor:
+    return maps.contiguous(memory_format=torch.channels_last)
 
 
 def _block(
@@ -123,6 +137,8 @@ def _block(
     activate: Callable[[], nn.Module],
     normalise: Callable[[int], nn.Module],
     dropout_after: str,
+    *,
+    pool_first: bool,
 ) -> nn.Sequential:
     layers: OrderedDict[str, nn.Module] = OrderedDict()
     for number, conv in enumerate(block.convs, start=1):
@@ -134,12 +150,15 @@ def _block(
             layers[f"norm{number}"] = normalise(conv.filters)
         layers[f"activation{number}"] = activate()
         if block.dropout and dropout_after == "conv":
-            layers[f"dropout{number}"] = nn.Dropout(block.dropout)
+            layers[f"dropout{number}"] = Dropout(block.dropout)
         channels = conv.filters
     if block.pool:
         layers["pool"] = nn.MaxPool2d(block.pool)
+        # In training, what dropout left is pooled: the order counts then.
+        if pool_first and not (block.dropout and dropout_after == "conv"):
+            layers.move_to_end(f"activation{len(block.convs)}")
     if block.dropout and dropout_after == "pool":
-        layers["dropout"] = nn.Dropout(block.dropout)
+        layers["dropout"] = Dropout(block.dropout)
     return nn.Sequential(layers)
 
 
@@ -151,7 +170,7 @@ def _head(
         layers[f"dense{number}"] = nn.Linear(features, width)
         layers[f"activation{number}"] = activate()
         if rate:
-            layers[f"dropout{number}"] = nn.Dropout(rate)
+            layers[f"dropout{number}"] = Dropout(rate)
         features = width
     layers["logits"] = nn.Linear(features, num_classes)
     return nn.Sequential(layers)

@@ -15,6 +15,7 @@ from cifar_sweeps.models.checks import (
     is_list,
     rates_each,
 )
+from cifar_sweeps.models.dropout import Dropout
 from cifar_sweeps.models.init import check_init, initialise
 
 NORMS = ("none", "last", "all")
@@ -64,7 +65,7 @@ class HeadPlan:
             if self.batch_norm == "all" or (self.batch_norm == "last" and number == len(self.widths)):
                 layers[f"norm{number}"] = DenseBatchNorm(width, self.batch_norm_eps, self.batch_norm_momentum)
             if rate:
-                layers[f"dropout{number}"] = nn.Dropout(rate)
+                layers[f"dropout{number}"] = Dropout(rate)
             features = width
         layers["logits"] = nn.Linear(features, self.num_classes)
         head = nn.Sequential(layers)

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cifar_sweeps.models.checks import Faults, check_batch_norm, check_rate, check_whole, is_list, is_whole
+from cifar_sweeps.models.dropout import Dropout
 from cifar_sweeps.models.init import check_init, initialise
 
 
@@ -63,7 +64,7 @@ class SmallResNet(nn.Module):
             )
             channels = width
         self.blocks = nn.Sequential(blocks)
-        self.dropout = nn.Dropout(dropout) if dropout else nn.Identity()
+        self.dropout = Dropout(dropout) if dropout else nn.Identity()
         self.logits = nn.Linear(channels, num_classes)
         initialise(self, init)
 

@@ -6,6 +6,7 @@ torchvision takes a second to import, so it is imported by the function that nee
 from torch import nn
 
 from cifar_sweeps.models.checks import Faults, check_rate, check_whole
+from cifar_sweeps.models.dropout import Dropout
 from cifar_sweeps.models.init import check_init, initialise
 
 
@@ -21,7 +22,7 @@ def resnet18(num_classes: int = 10, *, dropout: float = 0.0, init: str = "torch"
     model = models.resnet18(weights=None, num_classes=num_classes)
     if dropout:
         # Behind the pooling rather than before `fc`, whose weights would then change their name.
-        model.avgpool = nn.Sequential(model.avgpool, nn.Dropout(dropout))
+        model.avgpool = nn.Sequential(model.avgpool, Dropout(dropout))
     return _initialised(model, init)
 
 
@@ -34,7 +35,8 @@ def mobilenet_v2(num_classes: int = 10, *, dropout: float = 0.0, init: str = "to
     _check(num_classes, dropout, init)
     from torchvision import models
 
-    model = models.mobilenet_v2(weights=None, num_classes=num_classes, dropout=dropout)
+    model = models.mobilenet_v2(weights=None, num_classes=num_classes)
+    model.classifier[0] = Dropout(dropout)
     return _initialised(model, init)
 
 

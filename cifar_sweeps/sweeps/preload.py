@@ -19,6 +19,7 @@ import cifar_sweeps.sweeps.worker  # noqa: E402, F401
 
 _FOR_ANY_RUN = (
     "alembic.command",
+    "cifar_sweeps.analysis.pictures",
     "matplotlib.backends.backend_agg",
     "mlflow.store.artifact.local_artifact_repo",
     "mlflow.store.tracking.sqlalchemy_store",

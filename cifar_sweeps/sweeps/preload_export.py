@@ -1,5 +1,6 @@
 """What the fork server imports besides, where the runs export their models (``analysis.log_model``)."""
 
+from cifar_sweeps.analysis.saved_model import warm_up
 from cifar_sweeps.sweeps.preload import imported
 
 _FOR_EXPORT = (
@@ -13,3 +14,4 @@ _FOR_EXPORT = (
 )
 
 imported(_FOR_EXPORT)
+warm_up()

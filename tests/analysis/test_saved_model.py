@@ -1,6 +1,7 @@
 import json
 import sys
 import tempfile
+import threading
 from pathlib import Path
 
 import mlflow
@@ -10,7 +11,7 @@ import torch
 from mlflow import MlflowClient
 from torch import nn
 
-from cifar_sweeps.analysis.saved_model import ServableClassifier, save_model
+from cifar_sweeps.analysis.saved_model import ServableClassifier, save_model, warm_up
 from cifar_sweeps.models import ConvNet, mobilenet_v2, resnet18
 from cifar_sweeps.tracking import inputs
 
@@ -156,3 +157,14 @@ def test_net_that_cannot_be_exported_leaves_nothing_in_the_store(run):
         log_model(client, run_id, ServableClassifier(Undecided(), None, None), CLASSES, pixels(2))
 
     assert not client.get_run(run_id).outputs.model_outputs
+
+
+def test_warming_up_leaves_nothing_behind(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    running = threading.enumerate()
+
+    warm_up()
+
+    assert list(tmp_path.iterdir()) == []
+    assert threading.enumerate() == running

@@ -7,6 +7,7 @@ from torch import nn
 
 from cifar_sweeps.errors import ConfigError
 from cifar_sweeps.models import ConvNet
+from cifar_sweeps.models.conv_net import MONOTONE
 
 PAIR = {"filters": [8, 8]}
 TWO = [PAIR, PAIR]
@@ -71,7 +72,7 @@ def test_logits_and_gradients_are_those_of_the_net_by_hand(activation, batch_nor
 
 def test_layers_are_named_by_place_and_in_order():
     net = small(blocks=[PAIR, {"filters": [8], "pool": 0}], batch_norm=True, conv_dropout=[0.1, 0.2], dense_dropout=0.5)
-    first = ["conv1", "norm1", "activation1", "conv2", "norm2", "activation2", "pool", "dropout"]
+    first = ["conv1", "norm1", "activation1", "conv2", "norm2", "pool", "activation2", "dropout"]
     second = ["conv1", "norm1", "activation1", "dropout"]
     assert layers(net) == [
         *(f"features.block1.{name}" for name in first),
@@ -80,12 +81,34 @@ def test_layers_are_named_by_place_and_in_order():
     ]
 
 
-def test_dropout_after_each_convolution():
+def test_dropout_after_each_convolution_and_so_before_the_pool():
     net = small(blocks=[PAIR], dropout_after="conv", conv_dropout=0.2)
-    assert [name for name in layers(net) if "dropout" in name] == [
-        "features.block1.dropout1",
-        "features.block1.dropout2",
+    assert list(dict(net.features.block1.named_children())) == [
+        *("conv1", "activation1", "dropout1", "conv2", "activation2", "dropout2", "pool"),
     ]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("activation", MONOTONE)
+def test_pooling_before_a_monotone_activation_changes_nothing(activation, dtype):
+    ours = small(blocks=[PAIR], activation=activation).features.block1
+    other = nn.Sequential(ours.conv1, ours.activation1, ours.conv2, ours.activation2, ours.pool)
+    assert list(ours)[-1] is ours.activation2
+    with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
+        pooled_first, activated_first = ours(images()), other(images())
+    assert torch.equal(pooled_first, activated_first)
+    if dtype == torch.float32:  # in bf16 the activation may round two values of a window to one: then either may win
+        weights = list(ours.parameters())
+        got, wanted = (
+            torch.autograd.grad(maps.square().sum(), weights, retain_graph=True)
+            for maps in (pooled_first, activated_first)
+        )
+        torch.testing.assert_close(got, wanted)
+
+
+@pytest.mark.parametrize("activation", sorted(set(BY_HAND) - set(MONOTONE)))
+def test_pooling_follows_an_activation_that_is_not_monotone(activation):
+    assert isinstance(small(activation=activation).features.block1[-1], nn.MaxPool2d)
 
 
 @pytest.mark.parametrize("dropout_after", ["pool", "conv"])
@@ -126,6 +149,14 @@ def test_memory_format_does_not_change_the_logits():
     torch.testing.assert_close(last, net(images()))
     net.to(memory_format=torch.channels_last)
     torch.testing.assert_close(net(images().to(memory_format=torch.channels_last)), last)
+
+
+def test_gradients_pass_the_blocks_in_channels_last_where_the_maps_do():
+    net = small(conv_dropout=0.2).to(memory_format=torch.channels_last)
+    seen = []
+    net.features.register_full_backward_hook(lambda _, __, gradients: seen.extend(gradients))
+    net(images().to(memory_format=torch.channels_last).requires_grad_()).sum().backward()
+    assert [gradient.is_contiguous(memory_format=torch.channels_last) for gradient in seen] == [True]
 
 
 def test_bf16_autocast_trains():

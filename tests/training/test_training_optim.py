@@ -1,3 +1,4 @@
+import io
 import math
 from functools import partial
 
@@ -7,6 +8,7 @@ from torch import nn
 from training_toys import OPTIMIZERS, ToyBatches, copied, identical, stepper, toy_model
 
 from cifar_sweeps.errors import ConfigError
+from cifar_sweeps.training.adamax import Adamax
 from cifar_sweeps.training.optim import Stepper, make_optimizer
 from cifar_sweeps.training.rmsprop import KerasRMSprop
 
@@ -146,10 +148,13 @@ def test_an_optimizers_own_weight_decay_is_refused():
         partial(torch.optim.SGD, lr=-1.0),
         partial(torch.optim.Adam, lr=math.nan),
         partial(torch.optim.Adam, betas=(1.5, 0.9)),
-        partial(torch.optim.Adamax, momentum=0.9),
+        partial(Adamax, momentum=0.9),
+        partial(Adamax, betas=(0.9, 1.0)),
+        partial(Adamax, lr=math.nan),
+        partial(Adamax, eps=-1e-7),
         partial(KerasRMSprop, alpha=1.0),
     ],
-    ids=["negative_lr", "nan_lr", "betas", "unknown_argument", "alpha"],
+    ids=["negative_lr", "nan_lr", "betas", "unknown_argument", "adamax_betas", "adamax_lr", "adamax_eps", "alpha"],
 )
 def test_what_the_optimizer_refuses_is_a_config_error(factory):
     with pytest.raises(ConfigError, match="optimizer: "):
@@ -172,3 +177,44 @@ def test_keras_rmsprop_has_eps_inside_the_root():
         average = 0.9 * average + 0.1 * gradient**2
         expected -= 0.1 * gradient / torch.sqrt(average + 1e-7)
     torch.testing.assert_close(weight.detach().double(), expected, rtol=1e-5, atol=1e-6)
+
+
+def descend(optimizer, model, steps, first=0):
+    """Step along gradients that the step's number decides, some of them zero, under a rate that changes."""
+    for step in range(first, first + steps):
+        torch.manual_seed(step)
+        for w in model.parameters():
+            w.grad = torch.randn_like(w) * torch.rand(1).lt(0.7)
+        optimizer.param_groups[0]["lr"] = 0.01 / (1 + step)
+        optimizer.step()
+
+
+def test_adamax_is_torchs():
+    ours, theirs = toy_model(), toy_model()
+    descend(Adamax(ours.parameters(), betas=(0.8, 0.99), eps=1e-7), ours, 30)
+    descend(torch.optim.Adamax(theirs.parameters(), betas=(0.8, 0.99), eps=1e-7), theirs, 30)
+    assert not identical(copied(ours), copied(toy_model()))
+    for w, v in zip(ours.parameters(), theirs.parameters(), strict=True):
+        torch.testing.assert_close(w, v, rtol=0, atol=1e-6)
+
+
+def test_adamax_goes_on_from_its_state_bit_for_bit():
+    whole, parted = toy_model(), toy_model()
+    descend(Adamax(whole.parameters()), whole, 6)
+    first = Adamax(parted.parameters())
+    descend(first, parted, 3)
+    file = io.BytesIO()
+    torch.save(first.state_dict(), file)
+    file.seek(0)
+    second = Adamax(parted.parameters())
+    second.load_state_dict(torch.load(file, weights_only=True))
+    descend(second, parted, 3, first=3)
+    assert identical(copied(parted), copied(whole))
+
+
+def test_adamax_leaves_a_weight_without_a_gradient_alone():
+    moved, still = (nn.Parameter(torch.ones(3)) for _ in range(2))
+    moved.grad = torch.ones(3)
+    Adamax([moved, still], lr=0.1).step()
+    torch.testing.assert_close(moved.detach(), torch.full((3,), 0.9))
+    assert still.eq(1).all()

@@ -6,7 +6,7 @@ import torch
 from omegaconf import OmegaConf
 
 from cifar_sweeps.errors import ConfigError
-from cifar_sweeps.training import rmsprop, schedules
+from cifar_sweeps.training import adamax, rmsprop, schedules
 from cifar_sweeps.training.optim import Stepper, make_optimizer
 from cifar_sweeps.training.schedules import Constant, Cosine, Plateau, Step
 
@@ -108,7 +108,7 @@ def test_every_optimizers_file_names_a_class_and_its_arguments(name):
     arguments = OmegaConf.to_container(OmegaConf.load(CONF / "optimizer" / f"{name}.yaml"))
     module, _, class_name = arguments.pop("_target_").rpartition(".")
     assert arguments.pop("_partial_") is True
-    home = {"torch.optim": torch.optim, rmsprop.__name__: rmsprop}[module]
+    home = {known.__name__: known for known in (torch.optim, adamax, rmsprop)}[module]
     weight = torch.nn.Parameter(torch.ones(3))
     step = Stepper(make_optimizer(lambda w: getattr(home, class_name)(w, **arguments), [weight]), decayed=[weight])
     weight.grad = torch.ones(3)

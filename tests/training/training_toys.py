@@ -6,13 +6,14 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
+from cifar_sweeps.training.adamax import Adamax
 from cifar_sweeps.training.optim import Stepper, make_optimizer
 from cifar_sweeps.training.rmsprop import KerasRMSprop
 
 OPTIMIZERS = {
     "sgd": partial(torch.optim.SGD, lr=0.05, momentum=0.9, fused=True),
     "adam": partial(torch.optim.Adam, lr=0.01, eps=1e-7, fused=True),
-    "adamax": partial(torch.optim.Adamax, lr=0.01, eps=1e-7, foreach=True),
+    "adamax": partial(Adamax, lr=0.01),
     "rmsprop": partial(KerasRMSprop, lr=0.01),
     "adamw": partial(torch.optim.AdamW, lr=0.01, weight_decay=0.0, fused=True),
 }
