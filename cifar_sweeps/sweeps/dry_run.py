@@ -25,13 +25,15 @@ def print_plan(jobs: Sequence[PlannedJob], share: Share) -> None:
         table.add_column(title, justify="right")
     for job in jobs:
         figures = [job.config.trainer.epochs, job.summary.parameters, job.summary.multiply_adds]
-        table.add_row(str(job.number), Text(job.name), *[f"{n:,}" for n in figures], _megabytes(disk_bytes(job)))
+        name = job.name if job.must_run else f"{job.name} (begun by an earlier start, is not trained again)"
+        table.add_row(str(job.number), Text(name), *[f"{n:,}" for n in figures], _megabytes(disk_bytes(job)))
     console = Console(highlight=False)
     console.print(table)
     threads = f"{share.threads} thread{'s' if share.threads > 1 else ''}"
-    total = _megabytes(sum(disk_bytes(job) for job in jobs))
+    to_run = [job for job in jobs if job.must_run]
+    total = _megabytes(sum(disk_bytes(job) for job in to_run))
     console.print(
-        f"{len(jobs)} jobs, {share.jobs} at once with {threads} each, about {total} of disk. Nothing was started."
+        f"{len(to_run)} jobs, {share.jobs} at once with {threads} each, about {total} of disk. Nothing was started."
     )
 
 

@@ -30,7 +30,7 @@ from cifar_sweeps.tracking.journal import State
 from cifar_sweeps.training.metrics import DivergedError
 from cifar_sweeps.training.precision import resolve_device
 
-_GLANCE = 0.2
+_GLANCE = 0.05
 """Seconds between two looks at whether a job's training is over, while its process goes on."""
 _GRACE = 60.0
 """Seconds that jobs have to reach a safe point."""

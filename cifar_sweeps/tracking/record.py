@@ -97,12 +97,17 @@ class Record:
         self._append("model", path=os.path.relpath(path, self.folder), name=name, step=step)
 
     def close(self, state: State, reason: str = "") -> None:
-        """End the record with a true state, and why if it is not FINISHED."""
-        self._append("close", state=state, reason=reason)
-        self._journal.sync()
-        if self._sender is not None:
-            self.trouble = self._sender.finish()
-        self._journal.close()
+        """End the record with a true state, and why if it is not FINISHED.
+
+        Raises TrackingError if the disk takes no more; what was written before is sent all the same.
+        """
+        try:
+            self._append("close", state=state, reason=reason)
+            self._journal.sync()
+        finally:
+            if self._sender is not None:
+                self.trouble = self._sender.finish()
+            self._journal.close()
 
     def _append(self, op: journal.Op, **facts: object) -> None:
         self._journal.append(op, **facts)
