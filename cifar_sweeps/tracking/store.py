@@ -21,6 +21,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.store.entities.paged_list import PagedList
 
 from cifar_sweeps.errors import TrackingError
+from cifar_sweeps.tracking.database import check_revision
 from cifar_sweeps.tracking.record import State
 
 for _noisy in ("mlflow", "alembic"):  # the schema's migrations, the server's greetings
@@ -58,7 +59,8 @@ class Store:
         """
         try:
             self.outputs.mkdir(parents=True, exist_ok=True)
-            with FileLock(self.outputs / ".mlflow.lock"):
+            with self._lock():
+                check_revision(self.uri)
                 client = self.client()
                 found = client.get_experiment_by_name(experiment)
                 if found is not None and found.lifecycle_stage == "deleted":
@@ -128,12 +130,20 @@ class Store:
         return [_known(run) for run in pages]
 
     def check_exists(self) -> None:
-        """Raise TrackingError if the store is a file that is not there: opening it would make it."""
+        """Raise TrackingError if the store is a file that is not there, or another MLflow's: opening changes both."""
         path = self.uri.removeprefix("sqlite:///")
         if self._is_local() and not Path(path).exists():
             raise TrackingError(
                 f"{path}: there is no store yet; train something first, e.g. cifar-train study=quickstart"
             )
+        try:
+            check_revision(self.uri)
+        except TrackingError:
+            with self._lock():  # a store that is being made passes through all revisions
+                check_revision(self.uri)
+
+    def _lock(self) -> FileLock:
+        return FileLock(self.outputs / ".mlflow.lock")
 
     def _is_local(self) -> bool:
         return self.uri.startswith("sqlite:")
