@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from cifar_sweeps.errors import CifarSweepsError, TrackingError, in_one_line
+from cifar_sweeps.files import lies_within
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 
@@ -51,11 +52,14 @@ def logs(run: Run) -> None:
     """Print the log file of a run: what it said while it trained, and its traceback if it failed."""
     from cifar_sweeps.tracking.store import default_store
 
-    known = default_store().find(run)
+    store = default_store()
+    known = store.find(run)
     folder = known.tag("folder")
     if folder is None:
         raise TrackingError(f"{run}: is a sweep, not a run; give the id or name of one of its runs")
     path = Path(folder, "run.log")
+    if not lies_within(path, store.outputs):  # the record may be another person's, and name any file
+        raise TrackingError(f"{run}: its log {path} is not in {store.outputs}; look there, or set CIFAR_SWEEPS_OUTPUTS")
     if not path.is_file():
         raise TrackingError(f"{run}: its log {path} is not on this machine (any more)")
     typer.echo(path.read_text(encoding="utf-8", errors="replace"), nl=False)

@@ -6,6 +6,7 @@ Everything goes through `MlflowClient`: no active run, no global tracking addres
 import getpass
 import logging
 import os
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -221,6 +222,8 @@ def _first_line(error: Exception) -> str:
 
 def _known(run: Run) -> KnownRun:
     info = run.info
+    if not re.fullmatch(r"[\w-]+", str(info.run_id)):  # it becomes a folder's name, and a server may say anything
+        raise TrackingError(f"{info.run_id!r}: the store calls a run so, which is no run's id")
     return KnownRun(str(info.run_id), str(info.run_name), str(info.status), run.data.metrics, run.data.tags)
 
 
