@@ -38,13 +38,14 @@ def summary(overrides: Overrides = None) -> None:
 @app.command()
 def ui(
     port: Annotated[int, typer.Option(help="where the page is served on this machine")] = 5000,
+    host: Annotated[str, typer.Option(help="another than this machine needs a login: says how")] = "127.0.0.1",
 ) -> None:
     """Open the MLflow page of the runs in this folder's outputs, on 127.0.0.1 alone. Ctrl-C ends it."""
     from cifar_sweeps.sweeps.faults import signals_interrupt
     from cifar_sweeps.tracking.server import serve
 
     with signals_interrupt():
-        serve(Path(os.environ.get("CIFAR_SWEEPS_OUTPUTS", "outputs")), port)
+        serve(Path(os.environ.get("CIFAR_SWEEPS_OUTPUTS", "outputs")), port, host)
 
 
 @app.command()
