@@ -6,6 +6,8 @@ from typing import Any
 
 from cifar_sweeps.schema import fits
 
+_LONGEST_STUDY_NAME = 200  # the name of an MLflow experiment, which databases cut at 256
+
 
 def value_faults(plain: Mapping[str, Any]) -> Iterator[str]:
     """Yield what is wrong with a config whose keys and types are sound."""
@@ -41,9 +43,21 @@ def value_faults(plain: Mapping[str, Any]) -> Iterator[str]:
     for key in ("epochs", "images"):
         if not 0 < plain["budget"][key] <= 1:
             yield f"budget.{key}={plain['budget'][key]}: must be above 0 and at most 1; use e.g. 0.1"
+    yield from _name_faults(plain)
     yield from _rate_faults(plain)
     yield from _selection_faults(trainer, data)
     yield from _publication_faults(plain)
+
+
+def _name_faults(plain: Mapping[str, Any]) -> Iterator[str]:
+    name, outputs = plain["study_name"], plain["outputs"]
+    if name is not None and not (name.strip() and name.isprintable() and len(name) <= _LONGEST_STUDY_NAME):
+        shown = name if len(name) <= _LONGEST_STUDY_NAME else f"{name[:20]}…"
+        yield (
+            f"study_name={shown!r}: must be one line of 1 to {_LONGEST_STUDY_NAME} characters that can be seen, or null"
+        )
+    if not outputs or "\0" in outputs:
+        yield f"outputs={outputs!r}: must be a folder; use e.g. outputs"
 
 
 def _selection_faults(trainer: Mapping[str, Any], data: Mapping[str, Any]) -> Iterator[str]:

@@ -33,6 +33,7 @@ PREFIX = "cifar_sweeps."
 """All tags that this project sets begin so."""
 
 _LONGEST_TAG, _LONGEST_PARAM, _MOST_PARAMS = 8000, 6000, 100
+_LONGEST_NAME = 250  # what a database that counts has room for
 
 
 def tracking_uri(configured: str | None, outputs: str | Path) -> str:
@@ -84,7 +85,7 @@ class Store:
         if parent_run_id is not None:
             standard["mlflow.parentRunId"] = parent_run_id
         client = self.client()
-        run = client.create_run(experiment_id, run_name=name, tags=standard)
+        run = client.create_run(experiment_id, run_name=_one_line(name)[:_LONGEST_NAME], tags=standard)
         record = MlflowRecord(client, str(run.info.run_id))
         record.tags(tags)
         return record
@@ -214,6 +215,10 @@ def _user() -> str:
         return getpass.getuser()
     except (KeyError, OSError):  # a container whose user has no name
         return "unknown"
+
+
+def _one_line(name: str) -> str:
+    return "".join(letter if letter.isprintable() else " " for letter in name)
 
 
 def _first_line(error: Exception) -> str:
