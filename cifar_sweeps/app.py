@@ -7,6 +7,7 @@ from omegaconf import DictConfig
 
 from cifar_sweeps.config import conf_folder
 from cifar_sweeps.sweeps.faults import told_clearly
+from cifar_sweeps.sweeps.guard import only_what_is_known
 
 
 @hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name="config")
@@ -25,7 +26,8 @@ def main() -> None:
             "the safe writing of files need a POSIX system."
         )
     sys.argv[1:] = _flags_first(sys.argv[1:])
-    sys.exit(told_clearly(train))
+    with only_what_is_known():
+        sys.exit(told_clearly(train))
 
 
 def _flags_first(arguments: list[str]) -> list[str]:

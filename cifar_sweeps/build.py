@@ -1,16 +1,12 @@
 """From a validated config to objects: the only place that instantiates what a config names.
 
-Targets follow Hydra's convention (``_target_``, ``_args_``, ``_partial_``, nested nodes), but only names under an
-allow-list are built: a config is data, and data from elsewhere must not run ``os.system`` or ``torch.load``. Names that
-the environment variable ``CIFAR_SWEEPS_ALLOW_TARGETS`` lists (comma-separated modules) are allowed as well.
+Targets follow Hydra's convention (``_target_``, ``_args_``, ``_partial_``, nested nodes), but only what
+`cifar_sweeps.targets` allows is built: a config is data, and data from elsewhere must not run ``os.system``.
 """
 
 import functools
-import importlib
 import inspect
-import os
 from collections.abc import Callable, Mapping
-from types import ModuleType
 from typing import Any
 
 import torch
@@ -19,22 +15,14 @@ from torch import nn
 from cifar_sweeps.config import RunConfig
 from cifar_sweeps.data.augment import Unchanged
 from cifar_sweeps.data.images import ImageData
-from cifar_sweeps.errors import CifarSweepsError, ConfigError
+from cifar_sweeps.errors import CifarSweepsError, ConfigError, in_one_line
 from cifar_sweeps.models.parameters import conv_kernels, decayed_weights
 from cifar_sweeps.models.summary import Summary, summarise
 from cifar_sweeps.models.weights import Pretrained
 from cifar_sweeps.schema import Target, did_you_mean
+from cifar_sweeps.targets import resolve
 from cifar_sweeps.training.optim import Stepper, make_optimizer
 from cifar_sweeps.training.schedules import Schedule
-
-ALLOWED = (
-    "cifar_sweeps.data",
-    "cifar_sweeps.models",
-    "cifar_sweeps.training",
-    "torch.optim",
-    "torchvision.models",
-)
-ALLOW_VARIABLE = "CIFAR_SWEEPS_ALLOW_TARGETS"
 
 
 def images(config: RunConfig) -> ImageData:
@@ -138,18 +126,19 @@ def build(node: Target, key: str) -> Any:  # noqa: ANN401 (whatever the node nam
     Raises ConfigError if the target is not allowed, does not exist, or refuses its arguments.
     """
     target = node["_target_"]
-    builder = _resolve(target, f"{key}._target_")
+    builder = resolve(target, f"{key}._target_")
     named = {name: _built(value, f"{key}.{name}") for name, value in node.items() if not _is_directive(name)}
     positional = [_built(value, f"{key}._args_") for value in node.get("_args_", [])]
     _refuse_unknown(builder, named, key, target)
+    _refuse_weights(builder, named, positional, key)
     try:
         if node.get("_partial_"):
             return functools.partial(builder, *positional, **named)
         return builder(*positional, **named)
     except CifarSweepsError:
         raise
-    except (TypeError, ValueError, AssertionError, RuntimeError) as error:
-        raise ConfigError(f"{key}: {target} refuses its arguments: {error}") from error
+    except Exception as error:  # an argument that nobody foresaw may raise anything
+        raise ConfigError(f"{key}: {target} refuses its arguments: {in_one_line(error)}") from error
 
 
 def _built(value: object, key: str) -> object:
@@ -166,54 +155,18 @@ def _is_directive(name: str) -> bool:
     return name in {"_target_", "_args_", "_partial_", "_convert_", "_recursive_"}
 
 
-def _allowed() -> tuple[str, ...]:
-    added = os.environ.get(ALLOW_VARIABLE, "")
-    return (*ALLOWED, *(name.strip() for name in added.split(",") if name.strip()))
-
-
-def _is_under(name: str, prefixes: tuple[str, ...]) -> bool:
-    return any(name == prefix or name.startswith(f"{prefix}.") for prefix in prefixes)
-
-
-def _resolve(target: object, key: str) -> Callable[..., Any]:
-    allowed = _allowed()
-    refusal = (
-        f"{key}={target}: not on the list of what a config may build ({', '.join(allowed)}); "
-        f"if you trust it, add its module to the environment variable {ALLOW_VARIABLE}"
-    )
-    if not isinstance(target, str) or not _is_under(target, allowed):
-        raise ConfigError(refusal)
-    found = _import(target, key)
-    if not callable(found):
-        raise ConfigError(f"{key}={target}: is a {type(found).__name__}, not a class or a function")
-    # An alias such as `cifar_sweeps.data.cache.os.system` starts well and ends elsewhere.
-    if not _is_under(getattr(found, "__module__", None) or "", allowed):
-        raise ConfigError(refusal)
-    builder: Callable[..., Any] = found
-    return builder
-
-
-def _import(target: str, key: str) -> Any:  # noqa: ANN401
-    parts = target.split(".")
-    for length in range(len(parts), 0, -1):
-        name = ".".join(parts[:length])
-        try:
-            found: Any = importlib.import_module(name)
-        except ModuleNotFoundError as error:
-            if error.name is None or not _is_under(name, (error.name,)):
-                raise  # the module is there; what it imports is not
-            continue
-        for i, part in enumerate(parts[length:], start=length):
-            if not hasattr(found, part):
-                raise ConfigError(f"{key}={target}: {'.'.join(parts[:i])} has no {part!r}{_near(found, part)}")
-            found = getattr(found, part)
-        return found
-    raise ConfigError(f"{key}={target}: there is no module {parts[0]!r}; install it or mend the name")
-
-
-def _near(module: object, name: str) -> str:
-    public = [n for n in dir(module) if not n.startswith("_") and not isinstance(getattr(module, n), ModuleType)]
-    return did_you_mean(name, public)
+def _refuse_weights(
+    builder: Callable[..., Any], named: Mapping[str, object], positional: list[object], key: str
+) -> None:
+    """torchvision's own functions would fetch weights, and run what their pickle says."""
+    if not builder.__module__.startswith("torchvision."):
+        return
+    asked = [name for name, value in named.items() if name.startswith(("weights", "pretrained")) and value]
+    if asked or positional:  # the first positional argument is the old `pretrained`
+        raise ConfigError(
+            f"{key}.{(asked or ['_args_'])[0]}: torchvision's pretrained weights are not loaded, for they are pickles; "
+            "leave it out to train from scratch, or use model=vgg16_block3 or model=efficientnet_lite0"
+        )
 
 
 def _refuse_unknown(builder: Callable[..., Any], named: Mapping[str, object], key: str, target: str) -> None:

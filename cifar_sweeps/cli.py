@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from cifar_sweeps.errors import CifarSweepsError, TrackingError, in_one_line
+from cifar_sweeps.files import lies_within
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 
@@ -37,13 +38,14 @@ def summary(overrides: Overrides = None) -> None:
 @app.command()
 def ui(
     port: Annotated[int, typer.Option(help="where the page is served on this machine")] = 5000,
+    host: Annotated[str, typer.Option(help="another than this machine needs a login: says how")] = "127.0.0.1",
 ) -> None:
     """Open the MLflow page of the runs in this folder's outputs, on 127.0.0.1 alone. Ctrl-C ends it."""
     from cifar_sweeps.sweeps.faults import signals_interrupt
     from cifar_sweeps.tracking.server import serve
 
     with signals_interrupt():
-        serve(_outputs(), port)
+        serve(_outputs(), port, host)
 
 
 @app.command()
@@ -95,11 +97,14 @@ def logs(run: Run) -> None:
     """Print the log file of a run: what it said while it trained, and its traceback if it failed."""
     from cifar_sweeps.tracking.store import default_store
 
-    known = default_store().find(run)
+    store = default_store()
+    known = store.find(run)
     folder = known.tag("folder")
     if folder is None:
         raise TrackingError(f"{run}: is a sweep, not a run; give the id or name of one of its runs")
     path = Path(folder, "run.log")
+    if not lies_within(path, store.outputs):  # the record may be another person's, and name any file
+        raise TrackingError(f"{run}: its log {path} is not in {store.outputs}; look there, or set CIFAR_SWEEPS_OUTPUTS")
     if not path.is_file():
         raise TrackingError(f"{run}: its log {path} is not on this machine (any more)")
     typer.echo(path.read_text(encoding="utf-8", errors="replace"), nl=False)

@@ -1,10 +1,16 @@
 """Files that are whole or not there."""
 
 import contextlib
+import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
+
+import yaml
+
+_LONGEST_NAME = 100
+_MOST_VALUES = 100_000
 
 
 @contextlib.contextmanager
@@ -31,6 +37,46 @@ def write_whole(path: Path, text: str) -> None:
     """Write ``text`` in UTF-8, all or nothing."""
     with whole_file(path) as file:
         file.write(text.encode())
+
+
+def read_plain(path: Path) -> object:
+    """Return the plain values of a YAML file that another may have written.
+
+    Raises OSError, or ValueError if it is no YAML, nested too deep, or, with its repetitions written out, huge.
+    """
+    try:
+        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, RecursionError) as error:
+        raise ValueError(f"is not plain YAML: {(str(error).splitlines() or [''])[0]}") from error
+    count, waiting = 0, [found]
+    while waiting and count < _MOST_VALUES:
+        value = waiting.pop()
+        count += 1
+        waiting += list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else []
+    if waiting:  # a few lines of repetitions of repetitions can stand for more than any memory holds
+        raise ValueError(f"holds more than {_MOST_VALUES:,} values")
+    return found
+
+
+def lies_within(path: str | Path, folder: Path) -> bool:
+    """Say whether ``path`` is in ``folder``, however it is written and whatever links lead there."""
+    try:
+        return Path(path).resolve().is_relative_to(folder.resolve())
+    except (OSError, ValueError, RuntimeError):  # a NUL byte, a circle of links: no place at all
+        return False
+
+
+def file_name(name: str) -> str:
+    """Return ``name`` as the name of a file: one that stays in its folder, and fits with any ending.
+
+    A name of letters, digits, ``.``, ``-`` and ``_`` stays as it is. Of another the rest becomes ``_``, and a digest at
+    its end keeps it apart from its like.
+    """
+    safe = "".join(letter if (letter.isascii() and letter.isalnum()) or letter in ".-_" else "_" for letter in name)
+    safe = safe.lstrip(".")[:_LONGEST_NAME]
+    if safe == name and safe:
+        return safe
+    return f"{safe}-{hashlib.sha256(name.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"
 
 
 def _sync_folder(folder: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from cifar_sweeps.analysis import saved_model
 from cifar_sweeps.analysis.evaluation import EvaluationReport, evaluation_report
+from cifar_sweeps.analysis.lettering import as_drawn
 from cifar_sweeps.files import write_whole
 from cifar_sweeps.scene import Scene
 from cifar_sweeps.tracking.record import Record
@@ -59,7 +60,7 @@ def _draw(
     from cifar_sweeps.analysis import pictures
 
     classes, images = scene.data.classes, scene.data.test.images
-    title = textwrap.fill(name.replace("$", r"\$"), 60)  # matplotlib would read formulas between dollars
+    title = textwrap.fill(as_drawn(name), 60)
     figures = {
         "learning_curves.png": pictures.learning_curves(history, title),
         "confusion_matrix.png": pictures.confusion_heatmap(report.confusion, classes, f"{title}\ntest images"),

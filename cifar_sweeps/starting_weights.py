@@ -5,7 +5,6 @@ budget, and without a record; its weights are kept by its config's hash, so that
 share one training. As a training repeats bit for bit, they are the weights of that experiment's own run.
 """
 
-import shlex
 from pathlib import Path
 
 import torch
@@ -13,9 +12,10 @@ from filelock import FileLock
 from mlflow.exceptions import MlflowException
 
 from cifar_sweeps import build
-from cifar_sweeps.compose import compose
+from cifar_sweeps.compose import compose, quoted
 from cifar_sweeps.config import RunConfig, conf_folder, config_hash, from_plain
 from cifar_sweeps.errors import ConfigError, TrackingError, in_one_line
+from cifar_sweeps.files import lies_within
 from cifar_sweeps.scene import set_up, threads
 from cifar_sweeps.tracking.store import Store, tracking_uri
 from cifar_sweeps.training.checkpoint import load_weights, save
@@ -62,7 +62,7 @@ def first_training(config: RunConfig) -> RunConfig:
     kept = [override for override in config.overrides if not _is_of_this_training_alone(override)]
     shared = {
         "seed": config.seed,
-        "outputs": shlex.quote(config.outputs),
+        "outputs": quoted(config.outputs),
         "data.image_size": config.data.image_size,  # for the model; the data follow below
         "trainer.threads": own.threads,
         "trainer.precision": own.precision,
@@ -102,7 +102,7 @@ def _recorded_or_file(config: RunConfig, source: str) -> Path:
         store.check_exists()
         known = store.find(source)
         kept = Path(known.tag("folder") or "", CHECKPOINT)
-        if kept.is_file():
+        if lies_within(kept, Path(config.outputs)) and kept.is_file():  # the record may be another person's
             return kept
         folder = _kept_weights(config) / known.run_id
         folder.mkdir(parents=True, exist_ok=True)

@@ -6,6 +6,8 @@ from typing import Any
 
 from cifar_sweeps.schema import fits
 
+_LONGEST_STUDY_NAME = 200  # the name of an MLflow experiment, which databases cut at 256
+
 
 def value_faults(plain: Mapping[str, Any]) -> Iterator[str]:
     """Yield what is wrong with a config whose keys and types are sound."""
@@ -46,9 +48,21 @@ def value_faults(plain: Mapping[str, Any]) -> Iterator[str]:
     timeout = plain["sweep"]["timeout"]
     if timeout is not None and not (math.isfinite(timeout) and timeout > 0):
         yield f"sweep.timeout={timeout}: must be a finite number of seconds above 0, or null"
+    yield from _name_faults(plain)
     yield from _rate_faults(plain)
     yield from _selection_faults(trainer, data)
     yield from _publication_faults(plain)
+
+
+def _name_faults(plain: Mapping[str, Any]) -> Iterator[str]:
+    name, outputs = plain["study_name"], plain["outputs"]
+    if name is not None and not (name.strip() and name.isprintable() and len(name) <= _LONGEST_STUDY_NAME):
+        shown = name if len(name) <= _LONGEST_STUDY_NAME else f"{name[:20]}…"
+        yield (
+            f"study_name={shown!r}: must be one line of 1 to {_LONGEST_STUDY_NAME} characters that can be seen, or null"
+        )
+    if not outputs or "\0" in outputs:
+        yield f"outputs={outputs!r}: must be a folder; use e.g. outputs"
 
 
 def _selection_faults(trainer: Mapping[str, Any], data: Mapping[str, Any]) -> Iterator[str]:

@@ -1,8 +1,13 @@
+import os
+
 import pytest
 import torch
+import torchvision
 
 from cifar_sweeps.build import build
+from cifar_sweeps.config import conf_folder
 from cifar_sweeps.errors import ConfigError
+from cifar_sweeps.targets import resolve
 
 
 def test_builds_nested_targets_with_their_arguments():
@@ -28,6 +33,18 @@ def test_partial_binds_arguments_without_calling():
         pytest.param({"_target_": "cifar_sweeps.training.checkpoint.torch.load"}, id="alias of torch.load"),
         pytest.param({"_target_": "torch.optim.sgd.torch.hub.load"}, id="alias through torch.optim"),
         pytest.param({"_target_": 7}, id="not a name"),
+        pytest.param({"_target_": "torchvision.models._api.fnmatch.os.system"}, id="alias through many modules"),
+        pytest.param({"_target_": "torchvision.models._api.sys.exit"}, id="alias through a private module"),
+        pytest.param({"_target_": "torchvision.models.get_model", "name": "resnet18"}, id="a function of names"),
+        pytest.param({"_target_": "torchvision.models.ResNet.forward"}, id="a method"),
+        pytest.param({"_target_": "torch.optim.SGD.step"}, id="a method of an optimizer"),
+        pytest.param({"_target_": "torch.optim.lr_scheduler.LambdaLR"}, id="no optimizer"),
+        pytest.param({"_target_": "torchvision.models.feature_extraction.create_feature_extractor"}, id="a tracer"),
+        pytest.param({"_target_": "cifar_sweeps.training.checkpoint.save", "path": "/x"}, id="a writer of files"),
+        pytest.param({"_target_": "cifar_sweeps.training.checkpoint.load", "path": "/x"}, id="a reader of files"),
+        pytest.param({"_target_": "cifar_sweeps.models.weights._download"}, id="a private function"),
+        pytest.param({"_target_": "cifar_sweeps.models.weights.WeightsFile"}, id="a class of another kind"),
+        pytest.param({"_target_": "cifar_sweeps.data.cache.cached"}, id="a function that the loaders use"),
         pytest.param(
             {"_target_": "torch.optim.SGD", "params": {"_target_": "builtins.eval", "_args_": ["1"]}}, id="nested"
         ),
@@ -37,6 +54,64 @@ def test_partial_binds_arguments_without_calling():
 def test_nothing_is_built_that_is_not_allowed(node):
     with pytest.raises(ConfigError, match="not on the list of what a config may build"):
         build(node, "model")
+
+
+class _Hostile:
+    def __init__(self, path):
+        self._path = path
+
+    def __reduce__(self):
+        return os.mkdir, (str(self._path),)
+
+
+def test_nothing_that_torchvision_could_unpickle_is_fetched(tmp_path):
+    torch.save({"weights": _Hostile(tmp_path / "was_run")}, tmp_path / "hostile.pth")
+    entry = {"url": (tmp_path / "hostile.pth").as_uri(), "transforms": None, "meta": {}}
+    node = {
+        "_target_": "torchvision.models._api.WeightsEnum.get_state_dict",
+        "self": {"_target_": "torchvision.models._api.Weights", **entry},
+        "model_dir": str(tmp_path),
+    }
+    with pytest.raises(ConfigError, match="not on the list of what a config may build"):
+        build(node, "model")
+    assert not (tmp_path / "was_run").exists()
+
+
+@pytest.mark.parametrize("arguments", [{"weights": "DEFAULT"}, {"pretrained": True}, {"_args_": [True]}], ids=str)
+def test_torchvisions_own_weights_are_refused(arguments, monkeypatch):
+    monkeypatch.setattr(torch.hub, "download_url_to_file", lambda *_, **__: pytest.fail("fetches"))
+    with pytest.raises(ConfigError, match="torchvision's pretrained weights are not loaded"):
+        build({"_target_": "torchvision.models.mobilenet_v3_small", **arguments}, "model")
+
+
+def test_torchvisions_classifiers_are_built_under_both_of_their_names():
+    for target in ("torchvision.models.squeezenet1_1", "torchvision.models.squeezenet.squeezenet1_1"):
+        built = build({"_target_": target, "num_classes": 3}, "model")
+        assert isinstance(built, torchvision.models.SqueezeNet)
+
+
+def test_everything_that_the_shipped_configs_name_is_allowed():
+    lines = [line for path in conf_folder().rglob("*.yaml") for line in path.read_text(encoding="utf-8").splitlines()]
+    named = {line.split("_target_:")[1].strip() for line in lines if "_target_:" in line}
+    for target in named - {
+        "cifar_sweeps.sweeps.parent.SweepParent",
+        "hydra_plugins.cifar_sweeps_launcher.LocalLauncher",
+    }:
+        assert callable(resolve(target, "key"))
+
+
+@pytest.mark.parametrize(
+    "target", ["torch.optim.\0", "torch.optim..Adam", "torch.optim.Adam\n", "torch.optim.", "torch.optim. "]
+)
+def test_what_is_no_name_is_told(target):
+    with pytest.raises(ConfigError, match="is no name of a class"):
+        build({"_target_": target}, "model")
+
+
+def test_whatever_an_argument_makes_a_target_raise_is_one_clear_fault(monkeypatch):
+    monkeypatch.setenv("CIFAR_SWEEPS_ALLOW_TARGETS", "fractions")
+    with pytest.raises(ConfigError, match="refuses its arguments: ZeroDivisionError"):
+        build({"_target_": "fractions.Fraction", "_args_": [1, 0]}, "model")
 
 
 def test_the_environment_can_allow_more(monkeypatch):

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
+from cifar_sweeps.analysis.lettering import as_drawn
 from cifar_sweeps.errors import DataError
 from cifar_sweeps.files import whole_file
 
@@ -161,4 +162,4 @@ def _prediction(axes: Axes, image: Tensor, actual: str, predicted: str, probabil
 def _shortened(name: str) -> str:
     # The middle goes, as long names of classes often share their beginning.
     half = MAX_NAME_LENGTH // 2
-    return name if len(name) <= MAX_NAME_LENGTH else f"{name[:half]}…{name[-half + 1 :]}"
+    return as_drawn(name if len(name) <= MAX_NAME_LENGTH else f"{name[:half]}…{name[-half + 1 :]}")

@@ -1,4 +1,4 @@
-"""Images of one's own: a folder with ``train/CLASS/*`` and ``test/CLASS/*`` in any format that Pillow reads."""
+"""Images of one's own: a folder with ``train/CLASS/*`` and ``test/CLASS/*`` in the usual formats."""
 
 import os
 import stat
@@ -17,9 +17,12 @@ from cifar_sweeps.cores import available_cores
 from cifar_sweeps.data.cache import Made, cached
 from cifar_sweeps.data.cifar10 import CLASSES as CIFAR10_CLASSES
 from cifar_sweeps.data.images import ImageData, LabelledImages
-from cifar_sweeps.errors import ConfigError, DataError
+from cifar_sweeps.errors import ConfigError, DataError, in_one_line
 
 LAYOUT = "FOLDER/train/CLASS/*.png and FOLDER/test/CLASS/*.png, with the same classes in both"
+
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "JPEG2000", "TGA")
+"""Pillow reads more, and some by running another program: a PostScript file, whatever its name, by Ghostscript."""
 
 _CHUNK = 256  # images a task: threads that hand over each small image cost more than its decoding
 
@@ -119,14 +122,19 @@ def _decode(files: Sequence[_File], size: int) -> LabelledImages:
 def _pixels(path: str, size: int) -> NDArray[np.uint8]:
     """Return an image as (size, size, 3)."""
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=FORMATS) as image:  # the header alone
             if image.mode[0] in "IF":  # Pillow would cut everything above 255 off, and leave a white image
                 raise DataError(f"{path}: has pixels of more than 8 bits (Pillow's mode {image.mode}); save it with 8")
             rgb = image.convert("RGB")
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise DataError(f"{path}: is too large an image to be opened safely ({error}); shrink or remove it") from error
-    except (OSError, ValueError, SyntaxError) as error:
-        raise DataError(f"{path}: is not an image that Pillow can read ({error}); mend or remove it") from error
+    except DataError:
+        raise
+    except Exception as error:  # a damaged file may raise anything
+        raise DataError(
+            f"{path}: is not an image that Pillow can read as {', '.join(FORMATS)} ({in_one_line(error)}); "
+            "mend or remove it"
+        ) from error
     if rgb.size != (size, size):
         rgb = rgb.resize((size, size), Image.Resampling.BILINEAR)
     return np.asarray(rgb)

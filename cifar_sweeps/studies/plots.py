@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from cifar_sweeps.analysis.lettering import as_drawn
 from cifar_sweeps.studies.histories import History
 from cifar_sweeps.studies.runs import StudyRun
 
@@ -150,8 +151,5 @@ def add_legend(figure: Figure, axes: Axes) -> None:
 def shortened(name: str, longest: int = _LONGEST_NAME) -> str:
     """Return a name that fits; what stands between dollars is no formula."""
     # The middle goes: names of arms often share their beginning, and differ at their end.
-    plain = name.replace("$", r"\$")
-    if len(plain) <= longest:
-        return plain
     half = longest // 2
-    return f"{plain[: half - 1]}…{plain[-half:]}"
+    return as_drawn(name if len(name) <= longest else f"{name[: half - 1]}…{name[-half:]}")

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import cifar_sweeps
-from cifar_sweeps.files import write_whole
+from cifar_sweeps.files import file_name, write_whole
 from cifar_sweeps.studies import comparisons, facts, grids, markdown, plots
 from cifar_sweeps.studies.claims import collected, judge
 from cifar_sweeps.studies.configs import arm_configs
@@ -51,13 +51,13 @@ def write_report(what: str, out: Path | None = None, store: Store | None = None,
     chosen = list(sweeps) or _newest(study)
     if chosen:
         study = study.of_sweeps(chosen)
-    page = _page(out) if out is not None else store.outputs / "reports" / f"{study.name.replace('/', '_')}.html"
+    page = _page(out) if out is not None else store.outputs / "reports" / f"{file_name(study.name)}.html"
     page.parent.mkdir(parents=True, exist_ok=True)
     client = store.client()
     counted = study.counted()
     metrics = dict.fromkeys(metric for run in counted for metric in run.metrics if is_by_epoch(metric))
     histories = read_histories(client, [run.run_id for run in counted], metrics)
-    values = _values(study, counted, histories, arm_configs(client, study.runs))
+    values = _values(study, counted, histories, arm_configs(client, study.runs, store.outputs))
     claims, _, ranking = values["tables"]
     files = (page, page.with_suffix(".md"), page.with_suffix(".csv"))
     found = Report(*files, claims, ranking, tuple(values["warnings"]))

@@ -9,14 +9,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import yaml
 from mlflow.exceptions import MlflowException
 from rich.console import Console
 
 from cifar_sweeps import build
-from cifar_sweeps.compose import compose
+from cifar_sweeps.compose import compose, quoted
 from cifar_sweeps.config import RunConfig, flat, from_plain
 from cifar_sweeps.errors import ConfigError, DataError, TrackingError, in_one_line
+from cifar_sweeps.files import lies_within, read_plain
 from cifar_sweeps.run import Result, new_folder, run
 from cifar_sweeps.sweeps.verdict import COMPARED, Figures, Tolerance, Verdict, verdict
 from cifar_sweeps.tracking.store import PREFIX, KnownRun, Store
@@ -35,7 +35,26 @@ def overrides_of(known: KnownRun) -> list[str]:
     recorded, threads, precision = known.tag("overrides"), known.tag("threads"), known.tag("precision")
     if recorded is None or threads is None or precision is None:
         raise TrackingError(f"{known.run_id} ({known.name}): is not a run that cifar-train recorded; choose another")
-    return [*shlex.split(recorded), f"trainer.threads={threads}", f"trainer.precision={precision}"]
+    try:
+        typed = shlex.split(recorded)
+    except ValueError:  # cut by MLflow's limit in the middle of a quotation
+        raise TrackingError(
+            f"{known.run_id} ({known.name}): its overrides are not whole on record; see its config.yaml"
+        ) from None
+    odd = [override for override in typed if not _is_repeatable(override)]
+    if odd:
+        raise TrackingError(
+            f"{known.run_id} ({known.name}): {odd[0]!r} stands among its overrides, and is not repeated from a record: "
+            "flags, Hydra's own nodes and what reads this machine's environment; if you trust it, type the run yourself"
+        )
+    return [*typed, f"trainer.threads={threads}", f"trainer.precision={precision}"]
+
+
+def _is_repeatable(override: str) -> bool:
+    """Say whether a recorded override only says what to train: others may have written the record."""
+    key, _, value = override.lstrip("+~").partition("=")
+    resolves = "${" in value and ":" in value  # ${oc.env:TOKEN} would be read here, and recorded there
+    return override.isprintable() and not override.startswith("-") and not resolves and key.split(".")[0] != "hydra"
 
 
 def reproduce(known: KnownRun, store: Store, console: Console, tolerance: Tolerance | None = None) -> Verdict:
@@ -67,7 +86,7 @@ def vary(
     """
     before = recorded_config(known, store)
     own = [*overrides_of(known), *overrides]
-    config = compose([*own, f"outputs={shlex.quote(str(store.outputs))}"])
+    config = compose([*own, f"outputs={quoted(str(store.outputs))}"])
     config = dataclasses.replace(config, overrides=tuple(own))
     changes = [f"changed {line}" for line in _differences(_here(before, known, store), config.plain)]
     if not changes:
@@ -102,8 +121,8 @@ def recorded_config(known: KnownRun, store: Store) -> dict[str, Any]:
     try:
         with tempfile.TemporaryDirectory() as folder:
             path = store.client().download_artifacts(known.run_id, "config.yaml", folder)
-            plain = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (MlflowException, OSError, yaml.YAMLError) as error:
+            plain = read_plain(Path(path))
+    except (MlflowException, OSError, ValueError) as error:
         raise TrackingError(
             f"{known.run_id} ({known.name}): its config.yaml cannot be read ({in_one_line(error)}); "
             f"repeat it by hand: cifar-train {shlex.join(overrides_of(known))}"
@@ -124,12 +143,32 @@ def _here(plain: Mapping[str, Any], known: KnownRun, store: Store) -> dict[str, 
             return now + value[len(then) :]
         return value
 
-    config = with_newer_keys({key: moved(value) for key, value in plain.items()}, compose([]).plain)
-    config["outputs"] = now
+    default = compose([]).plain
+    config = with_newer_keys({key: moved(value) for key, value in plain.items()}, default)
+    # The record may be another person's: it does not choose where this machine writes, fetches to, and reports to.
+    config |= {"outputs": now, "tracking": _recorded_at(config, store)}
+    config["data"] = _source_here(config.get("data"), Path(now), default["data"]["source"]["cache"])
     threads, precision = known.tag("threads"), known.tag("precision")
     if isinstance(config.get("trainer"), dict) and threads and precision:
         config["trainer"] |= {"threads": int(threads), "precision": precision}
     return config
+
+
+def _recorded_at(config: Mapping[str, Any], store: Store) -> dict[str, Any]:
+    tracking = config.get("tracking")
+    return {**tracking, "uri": store.uri} if isinstance(tracking, Mapping) else {"backend": "mlflow", "uri": store.uri}
+
+
+def _source_here(data: Any, outputs: Path, cache: str) -> Any:  # noqa: ANN401 (whatever is on record)
+    """Return a recorded data node that keeps its cache in the outputs, and downloads nothing to elsewhere."""
+    if not isinstance(data, Mapping) or not isinstance(data.get("source"), Mapping):
+        return data  # the schema says what is wrong with it
+    source = dict(data["source"])
+    if "cache" in source and not lies_within(str(source["cache"]), outputs):
+        source["cache"] = cache
+    if "download" in source and not lies_within(str(source.get("root")), outputs):
+        source["download"] = False
+    return {**data, "source": source}
 
 
 def with_newer_keys(recorded: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:

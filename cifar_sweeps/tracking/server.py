@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -16,10 +17,10 @@ HOST = "127.0.0.1"
 """Runs carry paths, overrides and host facts; the page has no login, so it is served to this machine alone."""
 
 
-def serve(outputs: Path, port: int) -> None:
+def serve(outputs: Path, port: int, host: str = HOST) -> None:
     """Serve MLflow's page of the store until it is interrupted.
 
-    Raises TrackingError if there is no store, or if the port is taken.
+    Raises TrackingError if there is no store, if the port is taken, or if host is any other than this machine.
     """
     if "MLFLOW_TRACKING_URI" in os.environ:
         raise TrackingError(
@@ -27,11 +28,13 @@ def serve(outputs: Path, port: int) -> None:
         )
     store = Store(tracking_uri(None, outputs), outputs)
     store.check_exists()
+    artifacts = (outputs.absolute() / "artifacts").as_uri()
+    where = ["--backend-store-uri", store.uri, "--default-artifact-root", artifacts]
+    if host not in (HOST, "localhost"):
+        raise TrackingError(_with_login(host, port, where))
     if _answers(port):
         raise TrackingError(f"--port={port}: something is already served there; choose another, e.g. --port={port + 1}")
     command = [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1"]
-    artifacts = (outputs.absolute() / "artifacts").as_uri()
-    where = ["--backend-store-uri", store.uri, "--default-artifact-root", artifacts]
     log_file = outputs / "mlflow-ui.log"
     _say(f"Starting MLflow (it takes some seconds; its log: {log_file}) …")
     with log_file.open("ab") as log:
@@ -53,6 +56,17 @@ def serve(outputs: Path, port: int) -> None:
             server.wait(timeout=5)
         with contextlib.suppress(ProcessLookupError):
             os.killpg(server.pid, signal.SIGKILL)  # what did not heed it
+
+
+def _with_login(host: str, port: int, where: list[str]) -> str:
+    """Say how to serve the store to others, which takes MLflow's own login."""
+    server = ["mlflow", "server", "--app-name", "basic-auth", "--host", host, "--port", str(port), *where]
+    return (
+        f"--host={host}: the page has no login, so it is served to this machine alone (--host={HOST}). To show "
+        "it to others, add MLflow's own: pip install 'mlflow[auth]', set MLFLOW_FLASK_SERVER_SECRET_KEY (long) and "
+        f"MLFLOW_AUTH_ADMIN_PASSWORD, then run {shlex.join(server)}. For one machine of yours a tunnel does: "
+        f"ssh -L {port}:{HOST}:{port} THIS_MACHINE"
+    )
 
 
 def _answers(port: int) -> bool:

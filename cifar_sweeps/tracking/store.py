@@ -6,6 +6,7 @@ Everything goes through `MlflowClient`: no active run, no global tracking addres
 import getpass
 import logging
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.store.entities.paged_list import PagedList
 
 from cifar_sweeps.errors import TrackingError
+from cifar_sweeps.tracking.database import check_revision
 
 for _noisy in ("mlflow", "alembic"):  # the schema's migrations, the server's greetings
     logging.getLogger(_noisy).setLevel(logging.WARNING)
@@ -33,7 +35,7 @@ PREFIX = "cifar_sweeps."
 
 LONGEST_TAG = 8000
 """Characters that MLflow takes of a tag."""
-
+_LONGEST_NAME = 250  # what a database that counts has room for
 
 _AWAY = "failed with exception"
 """What MLflow says of a request that met no server."""
@@ -81,7 +83,8 @@ class Store:
         """
         try:
             self.outputs.mkdir(parents=True, exist_ok=True)
-            with FileLock(self.outputs / ".mlflow.lock"):
+            with self._lock():
+                check_revision(self.uri)
                 client = self.client()
                 found = client.get_experiment_by_name(experiment)
                 if found is not None and found.lifecycle_stage == "deleted":
@@ -113,7 +116,9 @@ class Store:
         """Make a run, RUNNING until it is closed, and return its id. start_time: milliseconds since 1970."""
         standard = {"mlflow.source.name": "cifar-train", "mlflow.source.type": "LOCAL", "mlflow.user": _user()}
         cut = {key: value[:LONGEST_TAG] for key, value in {**standard, **tags}.items()}
-        run = self.client().create_run(experiment_id, start_time=start_time, run_name=name, tags=cut)
+        run = self.client().create_run(
+            experiment_id, start_time=start_time, run_name=_one_line(name)[:_LONGEST_NAME], tags=cut
+        )
         return str(run.info.run_id)
 
     def run_with_tag(self, experiment_id: str, tag: str, value: str) -> str | None:
@@ -160,12 +165,20 @@ class Store:
         return [_known(run) for run in pages]
 
     def check_exists(self) -> None:
-        """Raise TrackingError if the store is a file that is not there: opening it would make it."""
+        """Raise TrackingError if the store is a file that is not there, or another MLflow's: opening changes both."""
         path = self.uri.removeprefix("sqlite:///")
         if self._is_local() and not Path(path).exists():
             raise TrackingError(
                 f"{path}: there is no store yet; train something first, e.g. cifar-train study=quickstart"
             )
+        try:
+            check_revision(self.uri)
+        except TrackingError:
+            with self._lock():  # a store that is being made passes through all revisions
+                check_revision(self.uri)
+
+    def _lock(self) -> FileLock:
+        return FileLock(self.outputs / ".mlflow.lock")
 
     def _is_local(self) -> bool:
         return self.uri.startswith("sqlite:")
@@ -204,12 +217,18 @@ def _user() -> str:
         return "unknown"
 
 
+def _one_line(name: str) -> str:
+    return "".join(letter if letter.isprintable() else " " for letter in name)
+
+
 def _first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def _known(run: Run) -> KnownRun:
     info = run.info
+    if not re.fullmatch(r"[\w-]+", str(info.run_id)):  # it becomes a folder's name, and a server may say anything
+        raise TrackingError(f"{info.run_id!r}: the store calls a run so, which is no run's id")
     return KnownRun(str(info.run_id), str(info.run_name), str(info.status), run.data.metrics, run.data.tags)
 
 

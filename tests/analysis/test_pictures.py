@@ -1,4 +1,5 @@
 import sys
+import xml.etree.ElementTree
 
 import numpy as np
 import pytest
@@ -156,3 +157,10 @@ def test_picture_that_fails_leaves_the_old_one(tmp_path, monkeypatch):
 
     assert path.read_bytes() == b"old"
     assert [entry.name for entry in tmp_path.iterdir()] == ["grid.png"]
+
+
+@pytest.mark.parametrize("name", ["$\\frac{a$", "a$b$c", "a\x1b[2J", "x" * 300, "ب ت\u202e", "a\nb"], ids=ascii)
+def test_a_name_is_drawn_as_it_reads(tmp_path, name):
+    figure = pictures.confusion_heatmap(np.eye(2, dtype=np.int64), (name, "other"), "")
+    figure.savefig(tmp_path / "x.svg")
+    xml.etree.ElementTree.parse(tmp_path / "x.svg")

@@ -184,6 +184,20 @@ def test_a_download_with_another_checksum_is_refused(load, server, monkeypatch, 
 
 
 @pytest.mark.usefixtures("no_network")
+def test_an_archive_that_is_not_the_published_one_is_not_unpacked(load, tmp_path):
+    (tmp_path / "root").mkdir()
+    with tarfile.open(tmp_path / "root" / CIFAR10.filename, "w:gz") as tar:
+        tar.addfile(tarfile.TarInfo("../outside"))
+        link = tarfile.TarInfo(FOLDER)
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc"
+        tar.addfile(link)
+    with pytest.raises(DataError, match="cannot be downloaded"):
+        load()
+    assert not (tmp_path / "outside").exists()
+    assert not (tmp_path / "root" / FOLDER).is_symlink()
+
+
+@pytest.mark.usefixtures("no_network")
 def test_no_network_tells_the_alternatives(load, tmp_path):
     with pytest.raises(DataError) as caught:
         load()

@@ -1,6 +1,10 @@
 """A folder of images in any format becomes one tensor, or one error that names what is wrong."""
 
 import os
+import random
+import struct
+import subprocess
+import zlib
 
 import numpy as np
 import pytest
@@ -8,6 +12,7 @@ import torch
 from PIL import Image
 
 from cifar_sweeps.data import load_image_folder
+from cifar_sweeps.data.image_folder import _decode, _File
 from cifar_sweeps.errors import ConfigError, DataError
 
 RED, GREY = (255, 0, 0), (90, 90, 90)
@@ -186,6 +191,46 @@ def test_a_truncated_image_is_named(root, load, extension):
     path.write_bytes(path.read_bytes()[:-900])
     with pytest.raises(DataError, match=rf"cow/2\.{extension}: is not an image that Pillow can read"):
         load()
+
+
+POSTSCRIPT = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 32 32\n%%EndComments\n(was_run) (w) file closefile\n%%EOF\n"
+
+
+def test_a_program_in_place_of_an_image_is_not_run(root, load, monkeypatch):
+    (root / "train" / "ant" / "2.png").write_bytes(POSTSCRIPT)  # Pillow would hand it to Ghostscript
+    monkeypatch.setattr(subprocess, "Popen", lambda *_, **__: pytest.fail("runs a program"))
+    with pytest.raises(DataError, match=r"ant/2\.png: is not an image that Pillow can read as PNG"):
+        load()
+
+
+def test_a_bomb_is_refused_by_its_header(root, load):
+    def chunk(kind, content):
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    size = struct.pack(">IIBBBBB", 200_000, 200_000, 8, 2, 0, 0, 0)
+    (root / "train" / "ant" / "2.png").write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", size) + chunk(b"IDAT", b""))
+    with pytest.raises(DataError, match=r"ant/2\.png: is too large an image"):
+        load()
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow's, of what it found damaged
+@pytest.mark.parametrize("extension", ["png", "jpg", "gif", "tif", "webp", "bmp", "ppm", "tga"])
+def test_whatever_is_damaged_is_an_image_or_one_fault(tmp_path, extension):
+    noise = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
+    path = tmp_path / f"x.{extension}"
+    Image.fromarray(noise).save(path)
+    sound, draw = path.read_bytes(), random.Random(0)
+    refused = 0
+    for _ in range(60):
+        damaged = bytearray(sound)
+        for _ in range(draw.randint(1, 5)):
+            damaged[draw.randrange(min(len(sound), 200))] = draw.randrange(256)
+        path.write_bytes(damaged[: draw.choice([len(sound), draw.randrange(len(sound))])])
+        try:
+            assert _decode([_File(str(path), 0, "")], 32).images.shape == (1, 3, 32, 32)
+        except DataError:
+            refused += 1
+    assert refused > 5
 
 
 @pytest.mark.parametrize("times", [1.5, 3], ids=["Pillow warns", "Pillow refuses"])

@@ -3,6 +3,7 @@
 import shutil
 
 import pytest
+from hostile_words import MARKUP, hostile_sweep
 from study_toys import ToyStore, regularization
 
 from cifar_sweeps.studies.report import write_report
@@ -57,4 +58,18 @@ def test_on_paper_nothing_scrolls_out_of_sight(report, browser):
     )
     assert hidden == 0
     assert page.pdf().startswith(b"%PDF")
+    page.close()
+
+
+def test_words_that_try_to_be_markup_run_nothing(tmp_path, browser):
+    report = write_report("hostile", tmp_path / "report.html", hostile_sweep(tmp_path))
+    page = browser.new_page()
+    heard = []
+    page.on("dialog", lambda dialog: (heard.append(dialog.message), dialog.dismiss()))
+    page.on("console", lambda message: heard.append(message.text))
+    page.on("pageerror", lambda error: heard.append(str(error)))
+    page.goto(report.page.as_uri())
+    assert heard == []
+    assert MARKUP in page.inner_text("h1")
+    assert page.evaluate("[...document.images].every(image => image.naturalWidth > 0)")
     page.close()
