@@ -69,6 +69,7 @@ def run(
     if sweep is None:
         recover(Path(config.outputs), watcher.note)
     config = _with_threads(config, _earlier_threads(folder) or threads)
+    _refuse_finished(folder)
     initial = starting_weights(config, watcher)
     scene = set_up(config, initial)
     _make_writable(folder)
@@ -82,6 +83,8 @@ def run(
         record.close("FINISHED")
     except BaseException as error:
         _break_off(error, name, checkpoints, record, watcher)
+        if isinstance(error, KeyboardInterrupt) and folder.parent == _runs(config):
+            watcher.note(f"go on with it: cifar-sweeps resume {folder.name}")
         raise
     checkpoints.clear()
     _tell_trouble(record, watcher)
@@ -94,7 +97,7 @@ def _break_off(error: BaseException, name: str, checkpoints: Checkpoints, record
         checkpoints.settle()
     stopped = isinstance(error, KeyboardInterrupt)
     reason = "interrupted" if stopped else in_one_line(error)
-    watcher.ended(f"{name} interrupted after its last whole epoch" if stopped else f"{name} failed: {reason}")
+    watcher.ended(f"{name} interrupted" if stopped else f"{name} failed: {reason}")
     facts = {"last_checkpoint": str(checkpoints.newest() or "none")}
     if isinstance(error, DivergedError):
         facts |= {"failed_epoch": str(error.epoch), "failed_step": str(error.step)}
@@ -109,6 +112,16 @@ def _break_off(error: BaseException, name: str, checkpoints: Checkpoints, record
 def _tell_trouble(record: Record, watcher: Watcher) -> None:
     if record.trouble is not None:
         watcher.note(f"{record.trouble}; it is whole in {record.folder}: send it later with cifar-sweeps sync")
+
+
+def _runs(config: RunConfig) -> Path:
+    return Path(config.outputs) / "runs"
+
+
+def _refuse_finished(folder: Path) -> None:
+    earlier = journaled_run(folder)
+    if earlier is not None and earlier.state == "FINISHED":
+        raise ConfigError(f"{folder}: holds the run {earlier.name!r}, which has finished; choose another folder")
 
 
 def _with_threads(config: RunConfig, threads: int | None) -> RunConfig:
@@ -126,7 +139,7 @@ def _earlier_threads(folder: Path) -> int | None:
 
 def new_folder(config: RunConfig) -> Path:
     """Return a folder for a run under the config's outputs, named after this moment; it is not made yet."""
-    return Path(config.outputs) / "runs" / datetime.now().strftime("%Y-%m-%d_%H-%M-%S-%f")
+    return _runs(config) / datetime.now().strftime("%Y-%m-%d_%H-%M-%S-%f")
 
 
 def _train_and_test(

@@ -286,9 +286,13 @@ def test_a_run_may_begin_anew_in_its_folder(tmp_path):
 
 
 def test_the_folder_of_another_run_is_refused(tmp_path):
-    trained(tmp_path, "trainer.epochs=1")
+    with pytest.raises(KeyboardInterrupt):
+        run(compose([*SMALL]), name="a run", folder=tmp_path, watcher=Stops(1))
     with pytest.raises(ConfigError, match="another config or of other images; choose another folder"):
         trained(tmp_path, "trainer.epochs=2")
+    trained(tmp_path)
+    with pytest.raises(ConfigError, match="which has finished; choose another folder"):
+        trained(tmp_path)
 
 
 def test_a_run_that_is_taken_up_has_the_threads_that_it_had(tmp_path):

@@ -51,13 +51,9 @@ def earlier_start(folder: Path, identity: str) -> Path | None:
 
     folder: where the sweep would lie by itself; its earlier starts lie beside it, or there.
     """
-    for path in sorted(folder.parent.glob(f"*/{sweep_file.NAME}"), reverse=True):
-        try:
-            held = sweep_file.read(path.parent)
-        except (OSError, ValueError, KeyError, TypeError):  # of another version, or damaged: no earlier start of ours
-            continue
-        if held.identity == identity and not journal.is_being_written(path.parent):
-            return path.parent
+    for path, held in reversed([*sweep_file.known(folder.parent)]):
+        if held.identity == identity and not journal.is_being_written(path):
+            return path
     return None
 
 

@@ -51,10 +51,9 @@ def resume(what: str, outputs: Path) -> NoReturn:
 
 
 def _sweeps(outputs: Path) -> Iterator[Stopped]:
-    for path in sorted((outputs / "sweeps").glob(f"*/{sweep_file.NAME}")):
-        run = journaled_run(path.parent)
+    for path, held in sweep_file.known(outputs / "sweeps"):
+        run = journaled_run(path)
         if run is not None:  # one that is finished has new jobs, or none
-            held = sweep_file.read(path.parent)
             yield Stopped((held.sweep_id, run.run_id), held.command, Path(held.typed_in), goes_on=True)
 
 

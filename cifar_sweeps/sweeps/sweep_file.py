@@ -1,6 +1,8 @@
 """What the jobs of a sweep must know of it, in one file of its folder: any launcher's jobs find it there."""
 
+import contextlib
 import json
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -34,6 +36,13 @@ def read(folder: Path) -> SweepFile:
     """Read the file that `SweepFile.write` wrote."""
     held = json.loads((folder / NAME).read_text(encoding="utf-8"))
     return SweepFile(**{**held, "swept": tuple(held["swept"]), "command": tuple(held["command"])})
+
+
+def known(root: Path) -> Iterator[tuple[Path, SweepFile]]:
+    """Yield the sweeps in the folders under ``root``, by name; what another version wrote, or is damaged, is left out."""
+    for path in sorted(root.glob(f"*/{NAME}")):
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            yield path.parent, read(path.parent)
 
 
 def swept_values(overrides: list[str], swept: tuple[str, ...]) -> dict[str, str]:

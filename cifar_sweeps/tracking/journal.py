@@ -89,8 +89,10 @@ def is_being_written(folder: Path) -> bool:
         return False
     try:
         fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:
+    except BlockingIOError:
         return True
+    except OSError:  # a file system without locks: nobody can tell
+        return False
     finally:
         os.close(file)
     return False
@@ -108,8 +110,9 @@ def is_closed(folder: Path) -> bool:
 def folders(root: Path) -> Iterator[Path]:
     """Yield the folders under ``root``, itself included, that hold a journal; a sweep's own ahead of its runs'."""
     for path, inside, files in os.walk(root):
-        # Neither checkpoints nor images hold journals, and there may be many of them.
-        inside[:] = sorted(name for name in inside if name not in ("artifacts", "data", "checkpoints", "report"))
+        # Neither what the store keeps nor images hold journals, and there may be very many of them.
+        besides = ("artifacts", "data") if Path(path) == root else ("checkpoints", "report", ".hydra")
+        inside[:] = sorted(name for name in inside if name not in besides)
         if NAME in files:
             yield Path(path)
 
@@ -121,10 +124,12 @@ def _locked(file: int, patience: float) -> bool:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return True
-        except OSError:
+        except BlockingIOError:
             if time.monotonic() >= end:
                 return False
             time.sleep(0.01)
+        except OSError:  # a file system without locks
+            return True
 
 
 def _entries(path: Path) -> list[Entry]:
