@@ -39,7 +39,7 @@ def read(folder: Path) -> SweepFile:
 
 
 def known(root: Path) -> Iterator[tuple[Path, SweepFile]]:
-    """Yield the sweeps in the folders under ``root``, by name; what another version wrote, or is damaged, is left out."""
+    """Yield the sweeps in the folders under ``root``, by name; what is damaged or of another version is left out."""
     for path in sorted(root.glob(f"*/{NAME}")):
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
             yield path.parent, read(path.parent)
