@@ -20,8 +20,9 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, Run, RunTag, ViewType
 from mlflow.exceptions import MlflowException
 from mlflow.store.entities.paged_list import PagedList
+from sqlalchemy.exc import SQLAlchemyError
 
-from cifar_sweeps.errors import TrackingError
+from cifar_sweeps.errors import ConfigError, TrackingError
 from cifar_sweeps.tracking.database import check_revision
 from cifar_sweeps.tracking.record import State
 
@@ -37,9 +38,20 @@ _LONGEST_NAME = 250  # what a database that counts has room for
 
 
 def tracking_uri(configured: str | None, outputs: str | Path) -> str:
-    """Return the configured address, else ``MLFLOW_TRACKING_URI``, else the SQLite file in the outputs folder."""
+    """Return the configured address, else ``MLFLOW_TRACKING_URI``, else the SQLite file in the outputs folder.
+
+    Raises ConfigError if that folder's name means something else in an address.
+    """
     chosen = configured or os.environ.get("MLFLOW_TRACKING_URI")
-    return chosen or f"sqlite:///{(Path(outputs).absolute() / 'mlflow.db').as_posix()}"
+    if chosen:
+        return chosen
+    path = (Path(outputs).absolute() / "mlflow.db").as_posix()
+    if "?" in path or "%" in path:
+        raise ConfigError(
+            f"outputs={outputs}: {path} holds ? or %, with which an SQLite address names another file; "
+            "choose a folder without them, or a store elsewhere: MLFLOW_TRACKING_URI"
+        )
+    return f"sqlite:///{path}"
 
 
 @dataclass(frozen=True)
@@ -71,7 +83,7 @@ class Store:
                     return str(found.experiment_id)
                 location = (self.outputs.absolute() / "artifacts").as_uri() if self._is_local() else None
                 return str(client.create_experiment(experiment, artifact_location=location))
-        except (MlflowException, OSError) as error:
+        except (MlflowException, SQLAlchemyError, OSError) as error:
             raise TrackingError(
                 f"tracking.uri={self.uri}: the store cannot be used: {_first_line(error)}; "
                 "mend the address (tracking.uri or MLFLOW_TRACKING_URI), or train without a record: tracking=none"
