@@ -128,7 +128,10 @@ def build(node: Target, key: str) -> Any:  # noqa: ANN401 (whatever the node nam
     target = node["_target_"]
     builder = resolve(target, f"{key}._target_")
     named = {name: _built(value, f"{key}.{name}") for name, value in node.items() if not _is_directive(name)}
-    positional = [_built(value, f"{key}._args_") for value in node.get("_args_", [])]
+    arguments = node.get("_args_", [])
+    if not isinstance(arguments, list):
+        raise ConfigError(f"{key}._args_={arguments}: must be a list of arguments; leave it out to give them by name")
+    positional = [_built(value, f"{key}._args_") for value in arguments]
     _refuse_unknown(builder, named, key, target)
     _refuse_weights(builder, named, positional, key)
     try:

@@ -37,7 +37,7 @@ def quoted(text: str) -> str:
     """Return a text as the value of an override that means this very text, whatever characters it holds."""
     # Hydra reads a backslash as one only ahead of a quote, and OmegaConf ahead of an interpolation.
     escaped = re.sub(r"(\\*)('|$)", lambda found: found[1] * 2 + ("\\'" if found[2] else ""), text)
-    return "'" + escaped.replace("${", "\\${") + "'"
+    return "'" + re.sub(r"(\\*)\$\{", lambda found: found[1] * 2 + "\\${", escaped) + "'"
 
 
 def _composed(many: Sequence[Sequence[str]]) -> list[DictConfig]:

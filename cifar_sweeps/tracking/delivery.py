@@ -18,6 +18,7 @@ from filelock import FileLock
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
+from sqlalchemy.exc import SQLAlchemyError
 
 from cifar_sweeps.errors import TrackingError, in_one_line
 from cifar_sweeps.tracking import inputs, journal
@@ -70,7 +71,7 @@ def deliver(folder: Path) -> str | None:
     try:
         with FileLock(folder / LOCK):
             return _deliver(folder, entries, delivered(folder))
-    except (MlflowException, OSError) as error:
+    except (MlflowException, SQLAlchemyError, OSError) as error:
         raise TrackingError(
             f"tracking.uri={store_of(folder, entries[0]).uri}: does not take the record of {folder}: "
             f"{in_one_line(error)}"

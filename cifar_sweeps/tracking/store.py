@@ -22,8 +22,9 @@ from mlflow import MlflowClient
 from mlflow.entities import Run, ViewType
 from mlflow.exceptions import MlflowException
 from mlflow.store.entities.paged_list import PagedList
+from sqlalchemy.exc import SQLAlchemyError
 
-from cifar_sweeps.errors import TrackingError
+from cifar_sweeps.errors import ConfigError, TrackingError
 from cifar_sweeps.tracking.database import check_revision
 
 for _noisy in ("mlflow", "alembic"):  # the schema's migrations, the server's greetings
@@ -46,7 +47,10 @@ class StoreAwayError(TrackingError):
 
 
 def tracking_uri(configured: str | None, outputs: str | Path) -> str:
-    """Return the configured address, else ``MLFLOW_TRACKING_URI``, else the SQLite file in the outputs folder."""
+    """Return the configured address, else ``MLFLOW_TRACKING_URI``, else the SQLite file in the outputs folder.
+
+    Raises ConfigError if that folder's name means something else in an address.
+    """
     return given_uri(configured) or embedded_uri(outputs)
 
 
@@ -60,8 +64,14 @@ def given_uri(configured: str | None) -> str | None:
 
 
 def embedded_uri(outputs: str | Path) -> str:
-    """Return the address of the SQLite file in an outputs folder."""
-    return f"sqlite:///{(Path(outputs).absolute() / 'mlflow.db').as_posix()}"
+    """Return the address of the SQLite file in an outputs folder; raises as `tracking_uri` does."""
+    path = (Path(outputs).absolute() / "mlflow.db").as_posix()
+    if "?" in path or "%" in path:
+        raise ConfigError(
+            f"outputs={outputs}: {path} holds ? or %, with which an SQLite address names another file; "
+            "choose a folder without them, or a store elsewhere: MLFLOW_TRACKING_URI"
+        )
+    return f"sqlite:///{path}"
 
 
 @dataclass(frozen=True)
@@ -93,7 +103,7 @@ class Store:
                     return str(found.experiment_id)
                 location = (self.outputs.absolute() / "artifacts").as_uri() if self._is_local() else None
                 return str(client.create_experiment(experiment, artifact_location=location))
-        except (MlflowException, OSError) as error:
+        except (MlflowException, SQLAlchemyError, OSError) as error:
             if _AWAY in str(error):
                 raise StoreAwayError(f"tracking.uri={self.uri}: the store does not answer") from error
             raise TrackingError(
