@@ -26,7 +26,7 @@ def main() -> int:
     from tests.benchmarks.real_data import NoRealDataError
 
     status, began = 0, time.perf_counter()
-    console = Console(width=None if sys.stdout.isatty() else 120)
+    console = Console(width=None if sys.stdout.isatty() else 80)
     for name in NAMES if arguments.name == "all" else (arguments.name,):
         module = importlib.import_module(f"tests.benchmarks.{name}")
         started, facts = time.perf_counter(), machine()
@@ -41,7 +41,7 @@ def main() -> int:
         show(outcome, console)
         seconds = time.perf_counter() - started
         path = write(f"{name}-quick" if arguments.quick else name, outcome, facts, module.THREADS, seconds)
-        console.print(f"  {seconds:.0f} s -> {path}\n", markup=False, highlight=False)
+        console.print(f"  {name} took {seconds:.0f} s -> {path}\n", markup=False, highlight=False)
     if arguments.name == "all":
         console.print(f"All in {(time.perf_counter() - began) / 60:.1f} minutes", highlight=False)
     return status

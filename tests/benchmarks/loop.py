@@ -19,7 +19,7 @@ _RESIDENT = 8  # batches, taken in turn
 def measure(quick: bool) -> Outcome:
     """Measure all augmentations on one net."""
     name = "case_study/model_3"
-    steps = 4 if quick else 100
+    steps = 4 if quick else 60
     outcome = Outcome(f"An epoch through the loop / bare steps: {name}, {steps} batches of {BATCH}, one thread")
     images = real_data.overrides()
     augmentations = sorted(path.stem for path in (conf_folder() / "augmentation").glob("*.yaml"))
@@ -30,12 +30,10 @@ def measure(quick: bool) -> Outcome:
             {"loop": _epochs(scenes[augmentation]), "bare": lambda: bare.run(steps)},
             3 if quick else 5,
         )
-        what = f"augmentation={augmentation}: epoch / bare steps"
+        what = f"{augmentation}: epoch / bare steps"
         outcome.add(f"loop/{augmentation}", what, ratios(taken["loop"], taken["bare"]), "×")
         per_step = [(loop - steady) / steps * 1e3 for loop, steady in zip(taken["loop"], taken["bare"], strict=True)]
-        outcome.add(
-            f"loop/{augmentation}/ms", f"augmentation={augmentation}: beyond the bare step, a step", per_step, "ms"
-        )
+        outcome.add(f"loop/{augmentation}/ms", f"{augmentation}: beyond the bare step, a step", per_step, "ms")
     outcome.notes = [
         "the loop shuffles, picks, augments, scales, steps and keeps the metrics; validation is left out",
         f"bare: the same number of steps on {_RESIDENT} batches that are ready in memory",

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -101,11 +102,11 @@ def machine() -> dict[str, Any]:
 
 def show(outcome: Outcome, console: Console) -> None:
     """Print the table and the notes."""
-    table = Table(title=outcome.title, title_justify="left")
+    table = Table(title=outcome.title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     table.add_column("what")
     for column in ("median", "from", "to", "n", "goal"):
         table.add_column(column, justify="right", no_wrap=True)
-    table.add_column("verdict", no_wrap=True)
+    table.add_column("", no_wrap=True)
     for figure in outcome.figures:
         unit = f" {figure.unit}" if figure.unit else ""
         table.add_row(
@@ -115,7 +116,7 @@ def show(outcome: Outcome, console: Console) -> None:
             _number(max(figure.samples)),
             str(len(figure.samples)),
             str(GOALS.get(figure.key, "")),
-            {"met": "[green]met[/]", "not met": "[red]not met[/]"}.get(figure.verdict, ""),
+            {"met": "[green]met[/]", "not met": "[red]missed[/]"}.get(figure.verdict, ""),
         )
     console.print(table)
     for note in outcome.notes:

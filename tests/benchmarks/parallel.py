@@ -17,7 +17,7 @@ def measure(quick: bool) -> Outcome:
     arm = ["experiment=case_study/model_3", *images, f"data.train_size={size}", f"data.val_size={min(size, 2000)}"]
     arm += ["trainer.epochs=1", "trainer.batch_size=64", "trainer.threads=1", "sweep.report=false", "seed=0,1"]
     arm += ["analysis.log_model=false", "data.source.test_images=200"] if quick else []
-    taken = rounds({"two": _span(arm, 2), "one": _span(arm, 1)}, 1 if quick else 3, warm_ups=0 if quick else 1)
+    taken = rounds({"two": _span(arm, 2), "one": _span(arm, 1)}, 1 if quick else 3, warm_ups=0)
     outcome.add("parallel/together", "both at once: first start to last end", taken["two"], "s")
     outcome.add("parallel/in_turn", "one after the other: first start to last end", taken["one"], "s")
     outcome.add("parallel/two_at_once", "times as fast at once", ratios(taken["one"], taken["two"]), "×")

@@ -90,7 +90,7 @@ def _first_step(outcome: Outcome, pairs: int) -> None:
 
 
 def _jobs(outcome: Outcome, quick: bool) -> None:
-    few, many, repeats = (2, 5, 1) if quick else (10, 300, 3)
+    few, many, repeats = (2, 5, 1) if quick else (10, 300, 2)
     costs: dict[str, list[float]] = {}
     for name, more in (("", ()), (" without the servable model", ("analysis.log_model=false",))):
         runs = [_sweep(few, more) for _ in range(repeats)]
