@@ -218,6 +218,4 @@ def test_kernel_sizes_fit_the_blocks_or_are_faults(sizes, convolutions):
     faults = Faults()
     expanded = expand_kernel_sizes(sizes, convolutions, faults)
     assert [len(block) for block in expanded] == convolutions
-    with contextlib.suppress(CifarSweepsError):
-        faults.raise_if_any()
-        assert all(size >= 1 and size % 2 == 1 for block in expanded for size in block)
+    assert all(isinstance(size, int) and size >= 1 for block in expanded for size in block)
