@@ -3,7 +3,7 @@
 import hashlib
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,33 +22,58 @@ Made = tuple[LabelledImages, LabelledImages, tuple[str, ...]]
 """Training side, test side, names of the classes."""
 
 
-def cached(folder: Path, *, name: str, key: str, original_order: bool, make: Callable[[], Made]) -> ImageData:
+_found: dict[str, tuple[str, str]] = {}
+_trusted: dict[str, tuple[str, str]] = {}
+
+
+def found() -> dict[str, tuple[str, str]]:
+    """Return what this process has found of what was asked for: names and cache files."""
+    return dict(_found)
+
+
+def trust(found: Mapping[str, tuple[str, str]]) -> None:
+    """Take another process' word, as `found` gave it: a sweep looks at its files once for all of its jobs."""
+    _trusted.update(found)
+
+
+def found_before(request: str) -> ImageData | None:
+    """Return a data set whose files need no second look; None if they do, or the cache is gone."""
+    name, path = _trusted.get(request, ("", ""))
+    return _read(Path(path), name) if path else None
+
+
+def cached(
+    folder: Path, *, name: str, key: str, original_order: bool, make: Callable[[], Made], request: str = ""
+) -> ImageData:
     """Return the data set that ``make`` makes, from its cache file where there is a sound one.
 
     key: everything that the data depends on; another key is another file. Processes that start at once wait for the
-    one that makes it. Raises DataError if the folder cannot be written, and what ``make`` raises.
+    one that makes it. request: what was asked for, if to look at its files takes long; see `found_before`.
+    Raises DataError if the folder cannot be written, and what ``make`` raises.
     """
     digest = hashlib.sha256(f"{_FORMAT} {name} {key}".encode()).hexdigest()[:16]
     safe = "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in name)[:40]
     path = folder / f"{safe}-{digest}.pt"
-    found = _read(path, name)
-    if found is not None:
-        return found
+    if request:
+        _found[request] = (name, str(path.absolute()))
+    held = _read(path, name)
+    if held is not None:
+        return held
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(path.with_suffix(".lock")):
-            found = _read(path, name)  # another process may have made it while this one waited
-            if found is None:
+            held = _read(path, name)  # another process may have made it while this one waited
+            if held is None:
                 _write(path, make(), original_order)
-                found = _read(path, name)
+                held = _read(path, name)
     except OSError as error:
         raise DataError(
             f"{folder}: the data cache cannot be written ({error.strerror or error}); "
             "make room there, or set outputs=FOLDER to another folder"
         ) from error
-    if found is None:
+    if held is None:
         raise DataError(f"{path}: was written and cannot be read back; look at the disk")
-    return found
+    return held
 
 
 def _write(path: Path, made: Made, original_order: bool) -> None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from cifar_sweeps.cores import available_cores
-from cifar_sweeps.data.cache import Made, cached
+from cifar_sweeps.data.cache import Made, cached, found_before
 from cifar_sweeps.data.cifar10 import CLASSES as CIFAR10_CLASSES
 from cifar_sweeps.data.images import ImageData, LabelledImages
 from cifar_sweeps.errors import ConfigError, DataError, in_one_line
@@ -46,6 +46,10 @@ def load_image_folder(*, root: str | Path | None, cache: str | Path, image_size:
     if root is None:
         raise ConfigError(f"data.root=null: must be a folder of images; set data.root=FOLDER with {LAYOUT}")
     folder = Path(root).expanduser().resolve()
+    request = f"{folder} {image_size}"
+    held = found_before(request)
+    if held is not None:
+        return held
     sides = {side: _classes(folder, side) for side in ("train", "test")}
     if sides["train"] != sides["test"]:
         odd = sorted(set(sides["train"]) ^ set(sides["test"]))
@@ -58,7 +62,8 @@ def load_image_folder(*, root: str | Path | None, cache: str | Path, image_size:
 
     listing = "\n".join(file.stamp for side in files.values() for file in side)
     name = "CIFAR-10 (JPEG copy)" if _is_jpeg_copy(classes, files["train"]) else folder.name
-    return cached(Path(cache), name=name, key=f"{folder} {image_size}\n{listing}", original_order=False, make=decode)
+    key = f"{request}\n{listing}"
+    return cached(Path(cache), name=name, key=key, original_order=False, make=decode, request=request)
 
 
 def _classes(folder: Path, side: str) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ from pebble import ProcessExpired, ProcessPool
 from rich.console import Console
 
 from cifar_sweeps.cores import Share, available_cores, share_cores
+from cifar_sweeps.data import cache
 from cifar_sweeps.errors import CifarSweepsError, ConfigError, in_one_line
 from cifar_sweeps.sweeps import current, fork_server, worker
 from cifar_sweeps.sweeps.dry_run import print_plan
@@ -179,7 +180,7 @@ class _Launch:
         self._trained.discard(job.number)
         self._attempts[job.number] += 1
         self._progress.started(job.number)
-        arguments = (payload, str(job.log_file), address, job.number, self._share.threads)
+        arguments = (payload, str(job.log_file), address, job.number, self._share.threads, cache.found())
         future = pool.schedule(worker.work, args=arguments, timeout=job.config.sweep.timeout)
         self._running[future] = job
 

@@ -13,6 +13,7 @@ import cloudpickle
 from hydra.core.singleton import Singleton
 from hydra.core.utils import JobStatus, run_job, setup_globals
 
+from cifar_sweeps.data import cache
 from cifar_sweeps.errors import in_one_line
 from cifar_sweeps.sweeps import current
 from cifar_sweeps.sweeps.news import NewsWatcher
@@ -21,10 +22,13 @@ Outcome = tuple[str, object]
 """("finished", what the task returned), or ("failed" or "killed", the first line of why)."""
 
 
-def work(payload: bytes, log_file: str, address: str, job: int, threads: int) -> Outcome:
+def work(
+    payload: bytes, log_file: str, address: str, job: int, threads: int, images: dict[str, tuple[str, str]]
+) -> Outcome:
     """Run one job. Only plain values are returned: they are unpickled where other classes may be loaded.
 
-    threads: what ``trainer.threads=auto`` means. SIGTERM stops the job at a safe point; a second one at once.
+    threads: what ``trainer.threads=auto`` means. images: what the sweep found of them. SIGTERM stops the job at a safe
+    point; a second one at once.
     """
     _die_with_the_sweep()
     watcher = NewsWatcher(address, job)
@@ -36,6 +40,7 @@ def work(payload: bytes, log_file: str, address: str, job: int, threads: int) ->
     Singleton.set_state(singletons)
     current.set_watcher(watcher)
     current.set_threads(threads)
+    cache.trust(images)
     try:
         done = run_job(
             hydra_context=hydra_context,

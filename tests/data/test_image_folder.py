@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from cifar_sweeps.data import load_image_folder
+from cifar_sweeps.data import cache, load_image_folder
 from cifar_sweeps.data.image_folder import _decode, _File
 from cifar_sweeps.errors import ConfigError, DataError
 
@@ -258,3 +258,14 @@ def test_no_root_says_what_to_set(load):
 def test_a_relative_root_has_its_folders_name(root, load, monkeypatch):
     monkeypatch.chdir(root / "train")
     assert load(root="..").name == "animals"
+
+
+def test_what_another_process_found_is_not_looked_at_again(root, load, tmp_path, monkeypatch):
+    seen = load()
+    monkeypatch.setattr(cache, "_trusted", cache.found())
+    (root / "test").rename(tmp_path / "gone")
+    assert load().fingerprint == seen.fingerprint
+    for file in tmp_path.rglob("*.pt"):
+        file.unlink()
+    with pytest.raises(DataError, match="has no folder 'test'"):  # without the cache the files count
+        load()
