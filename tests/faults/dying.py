@@ -8,6 +8,8 @@ from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
 from typing import Any
 
+from alembic.runtime.migration import HeadMaintainer
+
 from cifar_sweeps.compose import compose
 from cifar_sweeps.run import run
 from cifar_sweeps.tracking import delivery
@@ -17,6 +19,7 @@ from cifar_sweeps.training import checkpoints
 from cifar_sweeps.training.checkpoints import Checkpoints
 
 MOMENTS = {
+    "making of the database": (HeadMaintainer, "update_to_step"),
     "journal": (Journal, "append"),
     "fsync of the journal": (Journal, "sync"),
     "checkpoint": (checkpoints, "_save_with_sum"),

@@ -71,9 +71,18 @@ def test_a_run_that_is_killed_again_and_again_ends_as_if_it_had_not_been(outputs
     finished_like(undisturbed, outputs)
 
 
+def test_killed_while_it_makes_the_database_it_makes_it_anew(outputs):
+    (outputs / "mlflow.db").unlink()
+    folder = outputs / "runs" / "run"
+    assert train(RUN, folder, ("making of the database", "before", 12)) == -9
+    assert train(RUN, folder) == 0
+    assert [run.info.status for run in Stored(outputs).parents] == ["FINISHED"]
+    assert not list(outputs.glob("*.new*"))
+
+
 @pytest.mark.slow_fault
 @pytest.mark.parametrize("when", ["before", "after"])
-@pytest.mark.parametrize("what", MOMENTS)
+@pytest.mark.parametrize("what", [what for what in MOMENTS if what != "making of the database"])
 def test_killed_at_every_single_step(outputs, undisturbed, what, when):
     """Each attempt dies one such step later than the one before it, until one gets through."""
     folder, deaths = outputs / "runs" / "run", 0
