@@ -29,6 +29,8 @@ NOTE = "delivered.json"
 LOCK = ".delivery.lock"
 _LONGEST_PARAM = 6000
 _MOST_METRICS, _MOST_PARAMS, _MOST_TAGS = 1000, 100, 100
+OF_AN_END = tuple(f"{PREFIX}{key}" for key in ("failure", "failed_epoch", "failed_step", "last_checkpoint"))
+"""Tags that say why a run ended; one that goes on has them no longer."""
 _WAITS = (1.0, 2.0, 5.0, 10.0, 30.0)
 """Seconds between attempts while the store does not answer; the last one goes on."""
 
@@ -138,6 +140,8 @@ def _send(client: MlflowClient, run_id: str, batch: Sequence[Entry], folder: Pat
             pass  # the run is there: `_run_of`
         case "resume":
             client.update_run(run_id, status="RUNNING")
+            for key in client.get_run(run_id).data.tags.keys() & set(OF_AN_END):
+                client.delete_tag(run_id, key)
         case "params":
             params = [Param(key, value[:_LONGEST_PARAM]) for key, value in _values(batch)]
             for start in range(0, len(params), _MOST_PARAMS):

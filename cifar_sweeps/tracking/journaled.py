@@ -5,7 +5,7 @@ from pathlib import Path
 
 from cifar_sweeps.errors import TrackingError
 from cifar_sweeps.tracking import journal
-from cifar_sweeps.tracking.delivery import deliver, delivered
+from cifar_sweeps.tracking.delivery import OF_AN_END, deliver, delivered
 from cifar_sweeps.tracking.journal import Journal, State
 from cifar_sweeps.tracking.store import PREFIX, KnownRun
 
@@ -23,6 +23,7 @@ def journaled_run(folder: Path) -> KnownRun | None:
     for entry in entries:
         if entry.op == "resume":
             state = "RUNNING"
+            tags = {key: value for key, value in tags.items() if key not in OF_AN_END}
         elif entry.op == "tags":
             tags |= entry.facts["values"]
         elif entry.op == "metrics":

@@ -7,6 +7,7 @@ import getpass
 import logging
 import os
 import re
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,6 +96,8 @@ class Store:
             self.outputs.mkdir(parents=True, exist_ok=True)
             with self._lock():
                 check_revision(self.uri)
+                if self._is_local():
+                    _make_database(Path(self.uri.removeprefix("sqlite:///")))
                 client = self.client()
                 found = client.get_experiment_by_name(experiment)
                 if found is not None and found.lifecycle_stage == "deleted":
@@ -218,6 +221,21 @@ def default_store() -> Store:
     store = Store(tracking_uri(None, outputs), outputs)
     store.check_exists()
     return store
+
+
+def _make_database(path: Path) -> None:
+    """Make a SQLite file that is not there; it appears whole.
+
+    MLflow makes it in dozens of steps, and cannot go on where a kill cut them short: such a file is of no use any more.
+    """
+    if path.exists():
+        return
+    folder = path.with_name(f".{path.name}.new")
+    shutil.rmtree(folder, ignore_errors=True)  # what a kill left, its rollback journal included
+    folder.mkdir(parents=True)
+    MlflowClient(f"sqlite:///{(folder / path.name).as_posix()}").search_experiments(max_results=1)
+    (folder / path.name).replace(path)
+    shutil.rmtree(folder)
 
 
 def _user() -> str:

@@ -10,7 +10,7 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -93,6 +93,7 @@ class Checkpoints:
     def settle(self) -> None:
         """Wait until what was offered is on the disk. Raises TrainingError if it could not be written."""
         if self._writing is not None:
+            wait([self._writing])  # an interrupt in here leaves it to be waited for once more
             writing, self._writing = self._writing, None
             writing.result()
 
@@ -195,6 +196,7 @@ def _link(source: Path, target: Path) -> None:
     except OSError:
         shutil.copyfile(source, temporary)
     temporary.replace(target)
+    temporary.unlink(missing_ok=True)  # where both already were names of the same file, it has not been moved
 
 
 def _copied(state: Any) -> Any:  # noqa: ANN401 (whatever a state dict holds)

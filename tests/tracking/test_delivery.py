@@ -149,6 +149,17 @@ def test_a_second_attempt_goes_on_in_the_same_run_and_doubles_no_epoch(outputs):
     assert Stored(outputs).points("train/loss") == [(1, 1.0), (2, 0.5), (3, 1 / 3)]
 
 
+def test_a_run_that_goes_on_no_longer_says_why_it_ended(outputs):
+    first = Record(opening(outputs))
+    first.tags({"cifar_sweeps.last_checkpoint": "resume-000001.pt"})
+    first.close("KILLED", "interrupted")
+    assert Stored(outputs).runs[0].data.tags["cifar_sweeps.failure"] == "interrupted"
+    Record(opening(outputs)).close("FINISHED")
+    ended = {"cifar_sweeps.failure", "cifar_sweeps.last_checkpoint"}
+    assert not ended & Stored(outputs).runs[0].data.tags.keys()
+    assert not ended & journaled_run(outputs / "run").tags.keys()
+
+
 def test_another_run_s_folder_is_refused(outputs):
     Record(opening(outputs)).close("KILLED")
     with pytest.raises(ConfigError, match="of another config or of other images; choose another folder"):

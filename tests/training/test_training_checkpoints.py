@@ -100,6 +100,14 @@ def test_finished_files_are_the_newest_and_a_resume_is_possible_until_all_is_cle
     assert sorted(path.name for path in trained.iterdir()) == ["best.pt", "last.pt"]
 
 
+def test_what_was_finished_before_a_kill_is_finished_again(trained):
+    taken_up(trained)[0].finish()
+    files, _, _ = taken_up(trained)
+    files.finish()
+    files.clear()
+    assert sorted(path.name for path in trained.iterdir()) == ["best.pt", "last.pt"]
+
+
 def test_a_disk_that_is_full_is_told_at_the_next_epoch(tmp_path, monkeypatch):
     files, model = Checkpoints(tmp_path), toy_model()
 
