@@ -146,7 +146,7 @@ class _Launch:
             with self._progress:
                 while self._waiting or self._running:
                     while self._waiting and self._training() < self._share.jobs:
-                        self._start(pool, self._waiting.pop(0), desk.address)
+                        self._start(pool, self._waiting.pop(0), desk)
                     done, _ = concurrent.futures.wait(
                         self._running, _GLANCE, return_when=concurrent.futures.FIRST_COMPLETED
                     )
@@ -176,13 +176,17 @@ class _Launch:
         else:
             self._progress.hear(news)
 
-    def _start(self, pool: ProcessPool, job: PlannedJob, address: str) -> None:
-        payload = cloudpickle.dumps((self._hydra_context, job.node, self._task_function, Singleton.get_state()))
+    def _start(self, pool: ProcessPool, job: PlannedJob, desk: NewsDesk) -> None:
+        # In a file, for two of them fill the pipe to the workers: a pool that is stopped then would wait for ever.
+        payload = desk.folder / f"job-{job.number}"
+        payload.write_bytes(
+            cloudpickle.dumps((self._hydra_context, job.node, self._task_function, Singleton.get_state()))
+        )
         self._trained.discard(job.number)
         self._processes.pop(job.number, None)  # of an earlier attempt
         self._attempts[job.number] += 1
         self._progress.started(job.number)
-        arguments = (payload, str(job.log_file), address, job.number, self._share.threads)
+        arguments = (str(payload), str(job.log_file), desk.address, job.number, self._share.threads)
         future = pool.schedule(worker.work, args=arguments, timeout=job.config.sweep.timeout)
         self._running[future] = job
 

@@ -23,10 +23,10 @@ Outcome = tuple[str, object]
 TOLD_TO_STOP = "it was told to stop (SIGTERM)"
 
 
-def work(payload: bytes, log_file: str, address: str, job: int, threads: int) -> Outcome:
+def work(payload: str, log_file: str, address: str, job: int, threads: int) -> Outcome:
     """Run one job. Only plain values are returned: they are unpickled where other classes may be loaded.
 
-    threads: what ``trainer.threads=auto`` means. SIGTERM stops the job at a safe point; a second one at once.
+    payload: the file with what Hydra runs. threads: what ``trainer.threads=auto`` means. SIGTERM stops the job at a safe point; a second one at once.
     """
     _die_with_the_sweep()
     watcher = NewsWatcher(address, job)
@@ -40,9 +40,9 @@ def work(payload: bytes, log_file: str, address: str, job: int, threads: int) ->
     return outcome
 
 
-def _work(payload: bytes, log_file: str, watcher: NewsWatcher, threads: int) -> Outcome:
+def _work(payload: str, log_file: str, watcher: NewsWatcher, threads: int) -> Outcome:
     _redirect_output(Path(log_file))
-    hydra_context, config, task_function, singletons = cloudpickle.loads(payload)
+    hydra_context, config, task_function, singletons = cloudpickle.loads(Path(payload).read_bytes())
     setup_globals()
     Singleton.set_state(singletons)
     current.set_watcher(watcher)
