@@ -22,8 +22,8 @@ from .sweeping import SMALL, Command, Differences, Stored, kill
 
 LANES = 2
 """Sweeps at once, each in an outputs folder of its own."""
-MOST_STARTS = 40
-"""Of one sweep; one that does not finish by then is lost."""
+MOST_KILLS = 20
+"""Of one sweep."""
 EPOCHS = "trainer.epochs=10"
 
 
@@ -117,7 +117,7 @@ class Campaign:
             if self._begun >= self._sweeps and missing <= 0:
                 return None
             kills = max(0, -(-missing // max(1, self._sweeps - self._begun)))
-            kills = min(kills, MOST_STARTS // 2)
+            kills = min(kills, MOST_KILLS)
             number, self._begun, self._promised = self._begun, self._begun + 1, self._promised + kills
             return number, kills
 
@@ -125,17 +125,20 @@ class Campaign:
         """Start one sweep until it has finished; return how many kills it met."""
         draw = random.Random(f"{self._seed}-{number}")
         outputs = self._folder / f"sweep_{number:03}"
-        met = list[str]()
-        for start in range(1, MOST_STARTS + 1):
-            command = Command(reference.overrides, outputs)
-            if len(met) < kills:
+        met, starts, goes_on = list[str](), 0, True
+        while goes_on:
+            command, before = Command(reference.overrides, outputs), len(met)
+            if before < kills:
                 met += _killed(command, draw, reference.seconds(self._unfinished(outputs)))
             status = command.wait()
-            command.wait_until_all_are_gone()
-            if status == 0:
-                break
-        differences = Stored(outputs).differences(reference.stored)
-        self._count(number, start, met, differences)
+            starts += 1
+            goes_on = status != 0 and len(met) > before  # a start that nobody disturbed has to end well
+        if status == 0:
+            differences = Stored(outputs).differences(reference.stored)
+        else:
+            say(f"sweep {number} cannot go on:\n{command.said}")
+            differences = Differences(runs_lost=self._jobs)
+        self._count(number, starts, met, differences)
         if not differences:
             shutil.rmtree(outputs)
         return len(met)

@@ -1,4 +1,4 @@
-"""A single run, killed at each step of its way: it goes on to the same bits, and its record has no gap and no double."""
+"""A single run, killed at each step of its way: it goes on to the same bits, its record has no gap and no double."""
 
 import os
 import shutil
@@ -101,9 +101,7 @@ DAMAGES = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_damaged_checkpoint_is_reported_and_the_one_before_it_leads_to_the_same_bits(
-    outputs, undisturbed, damage
-):
+def test_a_damaged_checkpoint_is_reported_and_the_one_before_it_leads_to_the_same_bits(outputs, undisturbed, damage):
     folder = outputs / "runs" / "run"
     assert train(RUN, folder, ("naming of the checkpoints", "before", 1)) == -9
     newest = max((folder / "checkpoints").glob("resume-*.pt"))
