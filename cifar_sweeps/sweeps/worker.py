@@ -26,7 +26,8 @@ TOLD_TO_STOP = "it was told to stop (SIGTERM)"
 def work(payload: str, log_file: str, address: str, job: int, threads: int) -> Outcome:
     """Run one job. Only plain values are returned: they are unpickled where other classes may be loaded.
 
-    payload: the file with what Hydra runs. threads: what ``trainer.threads=auto`` means. SIGTERM stops the job at a safe point; a second one at once.
+    payload: the file with what Hydra runs. threads: what ``trainer.threads=auto`` means. SIGTERM stops the job at a
+    safe point; a second one at once.
     """
     _die_with_the_sweep()
     watcher = NewsWatcher(address, job)

@@ -1,4 +1,4 @@
-"""`python -m tests.faults.campaign`: sweeps that are killed at random moments again and again, and what is left of them.
+"""`python -m tests.faults.campaign`: sweeps that are killed at random moments, and what is left of them.
 
 Each sweep is started by the same command until it has finished, and all but its last start meets a kill: of the command
 or of one of its jobs, by SIGKILL or SIGTERM, at a moment drawn uniformly over what that start should take. Then the
