@@ -10,11 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from .sweeping import SMALL, Command, Differences, Stored, kill, wait_until
-from .test_killed_sweeps import ENDLESS, SWEEP, begin, epochs_of, undisturbed
+from .sweeping import ENDLESS, SMALL, SWEEP, Command, Differences, Stored, epochs_of, kill, wait_until
 
 pytestmark = [pytest.mark.slow_fault, pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")]
-__all__ = ["begin", "undisturbed"]  # fixtures
 
 MISBEHAVING_FOLDER = Path(__file__).parents[1] / "sweeps"
 MISBEHAVING = (

@@ -9,40 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from .sweeping import SMALL, Command, Differences, Stored, kill, wait_until
-
-SWEEP = ("-m", *SMALL, "trainer.epochs=12", "seed=0,1", "hydra.launcher.n_jobs=2")
-ENDLESS = tuple(override.replace("=12", "=100000") for override in SWEEP)
+from .sweeping import ENDLESS, Command, Differences, Stored, epochs_of, kill, wait_until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-
-
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory):
-    outputs = tmp_path_factory.mktemp("undisturbed")
-    command = Command(SWEEP, outputs)
-    assert command.wait() == 0, command.said
-    return Stored(outputs)
-
-
-@pytest.fixture
-def begin(outputs):
-    """Start commands in the test's outputs folder; none of their processes is left behind."""
-    begun = []
-
-    def start(overrides=SWEEP, **environment):
-        begun.append(Command(overrides, outputs, **environment))
-        return begun[-1]
-
-    yield start
-    for command in begun:
-        command.end()
-
-
-def epochs_of(outputs: Path, job: int) -> int:
-    """How many epochs a job of the only sweep has written down."""
-    journals = list(outputs.glob(f"sweeps/*/{job}/journal.jsonl"))
-    return sum(path.read_bytes().count(b'"train/loss"') for path in journals)
 
 
 def process_of(command: Command, outputs: Path, job: int) -> int:
