@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 export CIFAR_SWEEPS_MAKE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help sweep test check format ui clean
+.PHONY: help sweep test faults check format ui clean
 
 help:  ## say what there is to make
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -22,6 +22,10 @@ sweep: $(READY)  ## train the quick-start sweep: six runs on drawn images, about
 
 test: $(READY)  ## run the tests
 	$(BIN)/python -m pytest
+
+faults: $(READY)  ## inject faults into runs and sweeps, the slow ones too, then kill sweeps at random: half an hour
+	$(BIN)/python -m pytest tests/faults -m ''
+	$(BIN)/python -m tests.faults.campaign
 
 check: $(READY)  ## format, lint, types, layers
 	$(BIN)/ruff format --check .

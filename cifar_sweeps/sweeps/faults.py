@@ -57,13 +57,16 @@ def told_clearly(entry: Callable[[], object]) -> int:
 
 
 def _end_sweep(status: int) -> int:
-    """Close the sweep that has begun, if any, and return 1 if it could not be, or did not finish."""
+    """Close the sweep that has begun, if any; return the command's status if it could not be, or did not finish."""
     sweep = current.sweep()
     if sweep is None:
         return 0
     state: State | None = "KILLED" if status in (INTERRUPTED, TERMINATED) else "FAILED" if status else None
     try:
         return 0 if sweep.end(state) == "FINISHED" or status else 1
+    except KeyboardInterrupt as interrupt:
+        sys.stderr.write(_in_words(interrupt))
+        return _status(interrupt)
     except Exception as error:  # noqa: BLE001 (a store that has gone away must not hide what else is told)
         sys.stderr.write(f"TrackingError: the sweep's record could not be closed: {in_one_line(error)}\n")
         return status or 1

@@ -147,7 +147,7 @@ class _Launch:
             with self._progress:
                 while self._waiting or self._running:
                     while self._waiting and self._training() < self._share.jobs:
-                        self._start(pool, self._waiting.pop(0), desk.address)
+                        self._start(pool, self._waiting.pop(0), desk)
                     done, _ = concurrent.futures.wait(
                         self._running, _GLANCE, return_when=concurrent.futures.FIRST_COMPLETED
                     )
@@ -170,17 +170,23 @@ class _Launch:
         job = int(news["job"])
         if news["kind"] == "born":
             self._processes[job] = int(news["process"])
+            if self._is_stopping:  # it was on its way when the others were told
+                self._stop_at_a_safe_point(job)
         elif news["kind"] == "trained":
             self._trained.add(job)
         else:
             self._progress.hear(news)
 
-    def _start(self, pool: ProcessPool, job: PlannedJob, address: str) -> None:
-        payload = cloudpickle.dumps((self._hydra_context, job.node, self._task_function, Singleton.get_state()))
+    def _start(self, pool: ProcessPool, job: PlannedJob, desk: NewsDesk) -> None:
+        # In a file, for two of them fill the pipe to the workers: a pool that is stopped then would wait for ever.
+        payload = desk.folder / f"job-{job.number}"
+        hydra = (self._hydra_context, job.node, self._task_function, Singleton.get_state())
+        payload.write_bytes(cloudpickle.dumps((*hydra, cache.found())))
         self._trained.discard(job.number)
+        self._processes.pop(job.number, None)  # of an earlier attempt
         self._attempts[job.number] += 1
         self._progress.started(job.number)
-        arguments = (payload, str(job.log_file), address, job.number, self._share.threads, cache.found())
+        arguments = (str(payload), str(job.log_file), desk.address, job.number, self._share.threads)
         future = pool.schedule(worker.work, args=arguments, timeout=job.config.sweep.timeout)
         self._running[future] = job
 
@@ -190,10 +196,13 @@ class _Launch:
         self._waiting.clear()
         self._progress.say(why)
         for job in self._running.values():
-            process = self._processes.get(job.number)
-            if process is not None:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(process, signal.SIGTERM)
+            self._stop_at_a_safe_point(job.number)
+
+    def _stop_at_a_safe_point(self, job: int) -> None:
+        process = self._processes.pop(job, None)  # told once: a second time it would stop at once
+        if process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGTERM)
 
     def _ended(self, job: PlannedJob, future: "concurrent.futures.Future[worker.Outcome]") -> None:
         end = _end(job, future)
@@ -239,15 +248,17 @@ class _End:
 
 
 def _end(job: PlannedJob, future: "concurrent.futures.Future[worker.Outcome]") -> _End:
-    try:
+    error = future.exception()  # not raised: an interrupt of the job must not pass for one of the sweep
+    if error is None:
         return _End(*future.result())
-    except ProcessExpired as expired:
-        killed = expired.exitcode is not None and -expired.exitcode in _STOPPING
-        return _End("killed" if killed else "failed", _how_it_died(expired.exitcode))
-    except concurrent.futures.TimeoutError:
+    if isinstance(error, ProcessExpired):
+        killed = error.exitcode is not None and -error.exitcode in _STOPPING
+        return _End("killed" if killed else "failed", _how_it_died(error.exitcode))
+    if isinstance(error, concurrent.futures.TimeoutError):
         return _End("failed", f"it took longer than sweep.timeout={job.config.sweep.timeout:g} seconds", overrules=True)
-    except (Exception, SystemExit) as error:  # noqa: BLE001 (whatever went wrong around a job is its failure)
-        return _End("failed", in_one_line(error))
+    if isinstance(error, KeyboardInterrupt):
+        return _End("killed", worker.TOLD_TO_STOP)
+    return _End("failed", in_one_line(error))
 
 
 def _returned(job: PlannedJob, value: object) -> JobReturn:

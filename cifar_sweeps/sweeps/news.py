@@ -24,8 +24,9 @@ class NewsDesk:
     """Receives the jobs' news in a thread of its own and hands each item to ``listener``."""
 
     def __init__(self, listener: Callable[[News], None]) -> None:
-        self._folder = Path(tempfile.mkdtemp(prefix="cs-"))  # short: a socket's path has at most 100 bytes
-        self.address = str(self._folder / "news")
+        # It goes when the desk closes, with whatever the jobs were given in it.
+        self.folder = Path(tempfile.mkdtemp(prefix="cs-"))  # short: a socket's path has at most 100 bytes
+        self.address = str(self.folder / "news")
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(self.address)
         self._listener = listener
@@ -38,7 +39,7 @@ class NewsDesk:
             sender.sendto(b"", self.address)  # after all that has arrived
         self._thread.join()
         self._socket.close()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def _listen(self) -> None:
         while item := self._socket.recv(65536):

@@ -147,8 +147,12 @@ class SweepParent(Callback):
         if self._record is None:
             self._remove_folder()
             return state or "FINISHED"
-        self._close_what_is_open()
-        trouble = self._deliver_what_is_left()
+        try:
+            self._close_what_is_open()
+            trouble = self._deliver_what_is_left()
+        except KeyboardInterrupt:  # the store may take its time; the journals have all of it
+            self._record.close("KILLED", "interrupted")
+            raise
         runs = self._runs()
         bad = bool(self._failures) or any(run.state != "FINISHED" for run in runs)
         outcome: State = state or ("FAILED" if bad else "FINISHED")

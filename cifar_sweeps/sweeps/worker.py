@@ -21,21 +21,30 @@ from cifar_sweeps.sweeps.news import NewsWatcher
 Outcome = tuple[str, object]
 """("finished", what the task returned), or ("failed" or "killed", the first line of why)."""
 
+TOLD_TO_STOP = "it was told to stop (SIGTERM)"
 
-def work(
-    payload: bytes, log_file: str, address: str, job: int, threads: int, images: dict[str, tuple[str, str]]
-) -> Outcome:
+
+def work(payload: str, log_file: str, address: str, job: int, threads: int) -> Outcome:
     """Run one job. Only plain values are returned: they are unpickled where other classes may be loaded.
 
-    threads: what ``trainer.threads=auto`` means. images: what the sweep found of them. SIGTERM stops the job at a safe
-    point; a second one at once.
+    payload: the file with what Hydra runs and what the sweep found of the images. threads: what
+    ``trainer.threads=auto`` means. SIGTERM stops the job at a safe point; a second one at once.
     """
     _die_with_the_sweep()
     watcher = NewsWatcher(address, job)
-    signal.signal(signal.SIGTERM, _stop)
-    watcher.born(os.getpid())
+    try:
+        signal.signal(signal.SIGTERM, _stop)
+        watcher.born(os.getpid())
+        outcome = _work(payload, log_file, watcher, threads)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # what is left to do is to hand over the outcome
+    except KeyboardInterrupt:
+        return "killed", TOLD_TO_STOP
+    return outcome
+
+
+def _work(payload: str, log_file: str, watcher: NewsWatcher, threads: int) -> Outcome:
     _redirect_output(Path(log_file))
-    hydra_context, config, task_function, singletons = cloudpickle.loads(payload)
+    hydra_context, config, task_function, singletons, images = cloudpickle.loads(Path(payload).read_bytes())
     setup_globals()
     Singleton.set_state(singletons)
     current.set_watcher(watcher)
@@ -50,7 +59,7 @@ def work(
             job_subdir_key="hydra.sweep.subdir",
         )
     except KeyboardInterrupt:
-        return "killed", "it was told to stop (SIGTERM)"
+        raise
     except BaseException as error:  # noqa: BLE001 (sys.exit in a job must not end the sweep)
         traceback.print_exc()
         return "failed", in_one_line(error)

@@ -1,4 +1,4 @@
-"""`python -m tests.faults.campaign`: sweeps that are killed at random moments again and again, and what is left of them.
+"""`python -m tests.faults.campaign`: sweeps that are killed at random moments, and what is left of them.
 
 Each sweep is started by the same command until it has finished, and all but its last start meets a kill: of the command
 or of one of its jobs, by SIGKILL or SIGTERM, at a moment drawn uniformly over what that start should take. Then the
@@ -6,6 +6,7 @@ store is held against that of the same sweep undisturbed. Exit status 1 if anyth
 """
 
 import argparse
+import math
 import os
 import random
 import shutil
@@ -14,6 +15,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,8 +24,8 @@ from .sweeping import SMALL, Command, Differences, Stored, kill
 
 LANES = 2
 """Sweeps at once, each in an outputs folder of its own."""
-MOST_STARTS = 40
-"""Of one sweep; one that does not finish by then is lost."""
+MOST_KILLS = 20
+"""Of one sweep."""
 EPOCHS = "trainer.epochs=10"
 
 
@@ -36,9 +38,10 @@ class Reference:
     opening: float
     a_job: float
 
-    def seconds(self, unfinished: int) -> float:
-        """Return what a start with so many jobs left should take."""
-        return self.opening + self.a_job * unfinished
+    @property
+    def seconds(self) -> float:
+        """What all of it takes."""
+        return self.opening + self.a_job * len(self.stored.children)
 
 
 @dataclass
@@ -97,7 +100,7 @@ class Campaign:
         """Run all of it."""
         for number, overrides in enumerate(commands(self._jobs)):
             self._references.append(undisturbed(overrides, self._jobs, self._folder / f"undisturbed_{number}"))
-            say(f"undisturbed: {self._references[-1].seconds(self._jobs):.0f} s, {' '.join(overrides[-3:])}")
+            say(f"undisturbed: {self._references[-1].seconds:.0f} s, {' '.join(overrides[-3:])}")
         with ThreadPoolExecutor(LANES) as lanes:
             for lane in [lanes.submit(self._lane) for _ in range(LANES)]:
                 lane.result()
@@ -117,7 +120,7 @@ class Campaign:
             if self._begun >= self._sweeps and missing <= 0:
                 return None
             kills = max(0, -(-missing // max(1, self._sweeps - self._begun)))
-            kills = min(kills, MOST_STARTS // 2)
+            kills = min(kills, MOST_KILLS)
             number, self._begun, self._promised = self._begun, self._begun + 1, self._promised + kills
             return number, kills
 
@@ -125,17 +128,20 @@ class Campaign:
         """Start one sweep until it has finished; return how many kills it met."""
         draw = random.Random(f"{self._seed}-{number}")
         outputs = self._folder / f"sweep_{number:03}"
-        met = list[str]()
-        for start in range(1, MOST_STARTS + 1):
-            command = Command(reference.overrides, outputs)
-            if len(met) < kills:
-                met += _killed(command, draw, reference.seconds(self._unfinished(outputs)))
+        met, starts, goes_on = list[str](), 0, True
+        while goes_on:
+            command, before = Command(reference.overrides, outputs), len(met)
+            if before < kills:
+                met += _killed(command, draw, reference, self._unfinished(outputs))
             status = command.wait()
-            command.wait_until_all_are_gone()
-            if status == 0:
-                break
-        differences = Stored(outputs).differences(reference.stored)
-        self._count(number, start, met, differences)
+            starts += 1
+            goes_on = status != 0 and len(met) > before  # a start that nobody disturbed has to end well
+        if status == 0:
+            differences = Stored(outputs).differences(reference.stored)
+        else:
+            say(f"sweep {number} cannot go on:\n{command.said}")
+            differences = Differences(runs_lost=self._jobs)
+        self._count(number, starts, met, differences)
         if not differences:
             shutil.rmtree(outputs)
         return len(met)
@@ -156,18 +162,29 @@ class Campaign:
             say(f"sweep {number}: {starts} starts, {len(met)} kills ({', '.join(met)}): {good}")
 
 
-def _killed(command: Command, draw: random.Random, seconds: float) -> list[str]:
-    """Kill the command or one of its jobs at a random moment; return what was done, nothing if it had ended by then."""
-    moment, wants_job, how = draw.uniform(0, seconds), draw.random() < 0.5, draw.choice(["SIGKILL", "SIGTERM"])
-    place = draw.random()
-    end = time.monotonic() + moment
-    while time.monotonic() < end and command.process.poll() is None:
-        time.sleep(0.01)
-    jobs = command.jobs() if wants_job else []
+def _killed(command: Command, draw: random.Random, reference: Reference, unfinished: int) -> list[str]:
+    """Kill the command or one of its jobs at a random moment; return what was done, nothing if it had ended by then.
+
+    The moments of the command's kills are uniform over all that the start should take, those of the jobs' over what it
+    should take once there are jobs.
+    """
+    is_job, how, share, place = draw.random() < 0.5, draw.choice(["SIGKILL", "SIGTERM"]), draw.random(), draw.random()
+    working = reference.a_job * unfinished
+    if is_job:
+        _pass_time(command, until=command.jobs)
+    _pass_time(command, share * (working if is_job else reference.opening + working))
+    jobs = command.jobs() if is_job else []
     victim = jobs[int(place * len(jobs))] if jobs else command.process.pid
     if command.process.poll() is not None or not kill(victim, signal.Signals[how]):
         return []
     return [f"{'job' if jobs else 'command'} {how}"]
+
+
+def _pass_time(command: Command, seconds: float = math.inf, until: Callable[[], object] = bool) -> None:
+    """Wait for something, for some seconds, or for the command's end."""
+    end = time.monotonic() + seconds
+    while not until() and time.monotonic() < end and command.process.poll() is None:
+        time.sleep(0.01)
 
 
 def say(line: str) -> None:

@@ -26,6 +26,8 @@ SMALL = (
     "sweep.report=false",
 )
 """Epochs of a tenth of a second."""
+SWEEP = ("-m", *SMALL, "trainer.epochs=12", "seed=0,1", "hydra.launcher.n_jobs=2")
+ENDLESS = tuple(override.replace("=12", "=100000") for override in SWEEP)
 _TIMES = ("epoch_seconds", "images_per_second")
 """Metrics that no two trainings have in common."""
 _PATIENCE = 240.0
@@ -97,6 +99,12 @@ def wait_until(condition: Callable[[], object], seconds: float = _PATIENCE) -> N
         if time.monotonic() > end:
             raise TimeoutError("it did not happen in time")
         time.sleep(0.01)
+
+
+def epochs_of(outputs: Path, job: int) -> int:
+    """How many epochs a job of the only sweep has written down."""
+    journals = list(outputs.glob(f"sweeps/*/{job}/journal.jsonl"))
+    return sum(path.read_bytes().count(b'"train/loss"') for path in journals)
 
 
 @dataclass

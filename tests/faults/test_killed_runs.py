@@ -1,4 +1,4 @@
-"""A single run, killed at each step of its way: it goes on to the same bits, and its record has no gap and no double."""
+"""A single run, killed at each step of its way: it goes on to the same bits, its record has no gap and no double."""
 
 import os
 import shutil
@@ -30,7 +30,7 @@ def outputs(outputs, empty_store):
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory, empty_store):
+def undisturbed_run(tmp_path_factory, empty_store):
     outputs = tmp_path_factory.mktemp("undisturbed")
     shutil.copy(empty_store, outputs)
     with pytest.MonkeyPatch.context() as patch:
@@ -39,10 +39,10 @@ def undisturbed(tmp_path_factory, empty_store):
     return Stored(outputs)
 
 
-def finished_like(undisturbed: Stored, outputs: Path) -> None:
+def finished_like(undisturbed_run: Stored, outputs: Path) -> None:
     """The run goes on to its end and is what it would have been."""
     assert train(RUN, outputs / "runs" / "run") == 0
-    assert Stored(outputs).of_single_run(undisturbed) == Differences()
+    assert Stored(outputs).of_single_run(undisturbed_run) == Differences()
     left = {path.name for path in (outputs / "runs" / "run" / "checkpoints").iterdir()}
     assert left == {"last.pt", "best.pt"}
 
@@ -64,11 +64,11 @@ QUICK = {
 
 
 @pytest.mark.parametrize("moments", QUICK.values(), ids=QUICK.keys())
-def test_a_run_that_is_killed_again_and_again_ends_as_if_it_had_not_been(outputs, undisturbed, moments):
+def test_a_run_that_is_killed_again_and_again_ends_as_if_it_had_not_been(outputs, undisturbed_run, moments):
     folder = outputs / "runs" / "run"
     for moment in moments:
         assert train(RUN, folder, moment) == -9, moment
-    finished_like(undisturbed, outputs)
+    finished_like(undisturbed_run, outputs)
 
 
 def test_killed_while_it_makes_the_database_it_makes_it_anew(outputs):
@@ -83,14 +83,14 @@ def test_killed_while_it_makes_the_database_it_makes_it_anew(outputs):
 @pytest.mark.slow_fault
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("what", [what for what in MOMENTS if what != "making of the database"])
-def test_killed_at_every_single_step(outputs, undisturbed, what, when):
+def test_killed_at_every_single_step(outputs, undisturbed_run, what, when):
     """Each attempt dies one such step later than the one before it, until one gets through."""
     folder, deaths = outputs / "runs" / "run", 0
     while train(RUN, folder, (what, when, 1 + deaths // 2)) == -9:
         deaths += 1
         assert deaths < 60
     assert deaths
-    finished_like(undisturbed, outputs)
+    finished_like(undisturbed_run, outputs)
 
 
 DAMAGES = {
@@ -102,29 +102,29 @@ DAMAGES = {
 
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_checkpoint_is_reported_and_the_one_before_it_leads_to_the_same_bits(
-    outputs, undisturbed, damage
+    outputs, undisturbed_run, damage
 ):
     folder = outputs / "runs" / "run"
     assert train(RUN, folder, ("naming of the checkpoints", "before", 1)) == -9
     newest = max((folder / "checkpoints").glob("resume-*.pt"))
     newest.write_bytes(DAMAGES[damage](newest.read_bytes()))
-    finished_like(undisturbed, outputs)
+    finished_like(undisturbed_run, outputs)
 
 
 @pytest.mark.parametrize("torn", [b'{"op": "met', b'{"op": "metrics", "time": 1', b"\x00\x00\x00\x00"], ids=repr)
-def test_a_torn_last_line_of_the_journal_costs_nothing(outputs, undisturbed, torn):
+def test_a_torn_last_line_of_the_journal_costs_nothing(outputs, undisturbed_run, torn):
     folder = outputs / "runs" / "run"
     assert train(RUN, folder, ("journal", "after", 7)) == -9
     with (folder / journal.NAME).open("ab") as file:
         file.write(torn)
-    finished_like(undisturbed, outputs)
+    finished_like(undisturbed_run, outputs)
 
 
-def test_without_any_checkpoint_the_run_begins_anew_in_the_same_record(outputs, undisturbed):
+def test_without_any_checkpoint_the_run_begins_anew_in_the_same_record(outputs, undisturbed_run):
     folder = outputs / "runs" / "run"
     assert train(RUN, folder, ("naming of the checkpoints", "before", 1)) == -9
     shutil.rmtree(folder / "checkpoints")
-    finished_like(undisturbed, outputs)
+    finished_like(undisturbed_run, outputs)
 
 
 @pytest.mark.skipif(os.cpu_count() == 1, reason="needs two cores for two threads")

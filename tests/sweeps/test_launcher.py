@@ -1,5 +1,6 @@
 """Real processes, real signals: a job that dies takes no other with it, and the record stays true."""
 
+import concurrent.futures
 import os
 import signal
 import subprocess
@@ -10,6 +11,8 @@ from pathlib import Path
 import pytest
 from conftest import cifar_train
 from mlflow import MlflowClient
+
+from cifar_sweeps.sweeps import launcher
 
 HERE = Path(__file__).parent
 SMALL = (
@@ -153,6 +156,12 @@ def test_an_interrupted_single_run_is_recorded_as_killed(outputs, tmp_path, sign
     assert process.returncode == status
     run, _ = runs_of(outputs)
     assert run.info.status == "KILLED"
+
+
+def test_an_interrupt_of_a_job_is_not_taken_for_one_of_the_sweep():
+    future = concurrent.futures.Future()
+    future.set_exception(KeyboardInterrupt())  # SIGTERM met the job while it was being set up
+    assert launcher._end(None, future).outcome == "killed"
 
 
 def test_when_the_command_is_killed_its_jobs_end_too(waiting_sweep):

@@ -4,6 +4,7 @@ import pytest
 
 from cifar_sweeps.compose import compose, quoted
 from cifar_sweeps.errors import ConfigError, TrackingError
+from cifar_sweeps.tracking.record import Opening, Record
 from cifar_sweeps.tracking.store import Store, tracking_uri
 
 
@@ -13,15 +14,31 @@ def store(tmp_path_factory):
     return Store(tracking_uri(None, folder), folder)
 
 
+def opened(outputs, folder, name):
+    return Record(
+        Opening(
+            folder=folder,
+            outputs=outputs,
+            backend="mlflow",
+            uri=None,
+            study="عربي 🎉 ../'\"/%",
+            name=name,
+            tags={"cifar_sweeps.overrides": name * 9},
+            identity="x",
+        )
+    )
+
+
 @pytest.mark.parametrize(
     "name", ["عربي 🎉\u202e", "a\nb\0c\x1b[2J", "../../x", "x" * 9000, "'\"%_"], ids=lambda name: ascii(name)[:20]
 )
 def test_any_name_and_any_length_is_taken(store, name, tmp_path):
-    record = store.create_run(store.prepare("عربي 🎉 ../'\"/%"), name, {"cifar_sweeps.overrides": name * 9})
+    record = opened(store.outputs, tmp_path, name)
     record.params({f"key_{number}": name * 9 for number in range(150)})
     (tmp_path / "x.txt").touch()
     record.artifact(tmp_path / "x.txt")
     record.close("FAILED", name * 9)
+    assert record.trouble is None
     kept = store.find(record.run_id)
     assert kept.name.isprintable() or "\u202e" in kept.name
     assert len(kept.name) <= 250
