@@ -22,11 +22,14 @@ from mlflow import MlflowClient
 from mlflow.entities import Run, ViewType
 from mlflow.exceptions import MlflowException
 from mlflow.store.entities.paged_list import PagedList
+from sqlalchemy.exc import SQLAlchemyError
 
 from cifar_sweeps.errors import TrackingError
 
 for _noisy in ("mlflow", "alembic"):  # the schema's migrations, the server's greetings
     logging.getLogger(_noisy).setLevel(logging.WARNING)
+# It prints a traceback of each database error that it raises; what is raised is told in one message here.
+logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
 
 DEFAULT_EXPERIMENT = "cifar_sweeps"
 PREFIX = "cifar_sweeps."
@@ -38,6 +41,10 @@ LONGEST_TAG = 8000
 
 _AWAY = "failed with exception"
 """What MLflow says of a request that met no server."""
+
+
+STORE_ERRORS = (MlflowException, SQLAlchemyError, OSError)
+"""What MLflow raises when its store cannot be used; a database's own errors pass through it here and there."""
 
 
 class StoreAwayError(TrackingError):
@@ -93,7 +100,7 @@ class Store:
                     return str(found.experiment_id)
                 location = (self.outputs.absolute() / "artifacts").as_uri() if self._is_local() else None
                 return str(client.create_experiment(experiment, artifact_location=location))
-        except (MlflowException, OSError) as error:
+        except STORE_ERRORS as error:
             if _AWAY in str(error):
                 raise StoreAwayError(f"tracking.uri={self.uri}: the store does not answer") from error
             raise TrackingError(

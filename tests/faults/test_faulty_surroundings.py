@@ -128,9 +128,10 @@ def test_a_disk_that_fills_up_fails_the_run_with_what_was_written_intact(small_d
                 pass
         assert command.wait() == 1
         command.wait_until_all_are_gone()
+        said = command.said
     finally:
         command.end()
-    assert "Traceback" not in command.said
+    assert "Traceback" not in said
     (small_disk / "filler").unlink()
     again = Command(SWEEP, outputs)
     assert again.wait() == 0, again.said
