@@ -17,13 +17,11 @@ from pathlib import Path
 from filelock import FileLock
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
-from mlflow.exceptions import MlflowException
-from sqlalchemy.exc import SQLAlchemyError
 
 from cifar_sweeps.errors import TrackingError, in_one_line
 from cifar_sweeps.tracking import inputs, journal
 from cifar_sweeps.tracking.journal import Entry
-from cifar_sweeps.tracking.store import LONGEST_TAG, PREFIX, Store, embedded_uri
+from cifar_sweeps.tracking.store import LONGEST_TAG, PREFIX, STORE_ERRORS, Store, embedded_uri
 
 NOTE = "delivered.json"
 LOCK = ".delivery.lock"
@@ -73,7 +71,7 @@ def deliver(folder: Path) -> str | None:
     try:
         with FileLock(folder / LOCK):
             return _deliver(folder, entries, delivered(folder))
-    except (MlflowException, SQLAlchemyError, OSError) as error:
+    except STORE_ERRORS as error:
         raise TrackingError(
             f"tracking.uri={store_of(folder, entries[0]).uri}: does not take the record of {folder}: "
             f"{in_one_line(error)}"

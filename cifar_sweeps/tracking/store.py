@@ -30,6 +30,8 @@ from cifar_sweeps.tracking.database import check_revision
 
 for _noisy in ("mlflow", "alembic"):  # the schema's migrations, the server's greetings
     logging.getLogger(_noisy).setLevel(logging.WARNING)
+# It prints a traceback of each database error that it raises; what is raised is told in one message here.
+logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
 
 DEFAULT_EXPERIMENT = "cifar_sweeps"
 PREFIX = "cifar_sweeps."
@@ -41,6 +43,10 @@ _LONGEST_NAME = 250  # what a database that counts has room for
 
 _AWAY = "failed with exception"
 """What MLflow says of a request that met no server."""
+
+
+STORE_ERRORS = (MlflowException, SQLAlchemyError, OSError)
+"""What MLflow raises when its store cannot be used; a database's own errors pass through it here and there."""
 
 
 class StoreAwayError(TrackingError):
@@ -106,7 +112,7 @@ class Store:
                     return str(found.experiment_id)
                 location = (self.outputs.absolute() / "artifacts").as_uri() if self._is_local() else None
                 return str(client.create_experiment(experiment, artifact_location=location))
-        except (MlflowException, SQLAlchemyError, OSError) as error:
+        except STORE_ERRORS as error:
             if _AWAY in str(error):
                 raise StoreAwayError(f"tracking.uri={self.uri}: the store does not answer") from error
             raise TrackingError(

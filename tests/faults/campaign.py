@@ -180,7 +180,7 @@ def _killed(command: Command, draw: random.Random, reference: Reference, unfinis
     return [f"{'job' if jobs else 'command'} {how}"]
 
 
-def _pass_time(command: Command, seconds: float = math.inf, until: Callable[[], object] = bool) -> None:
+def _pass_time(command: Command, seconds: float = math.inf, until: Callable[[], object] = lambda: False) -> None:
     """Wait for something, for some seconds, or for the command's end."""
     end = time.monotonic() + seconds
     while not until() and time.monotonic() < end and command.process.poll() is None:

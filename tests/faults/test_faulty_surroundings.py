@@ -28,7 +28,7 @@ ALLOWED = {
     "PYTHONPATH": os.pathsep.join([str(MISBEHAVING_FOLDER), os.environ.get("PYTHONPATH", "")]),
 }
 
-IMPATIENT = ("hydra.launcher.n_jobs=1", "sweep.timeout=8", "sweep.retries=1", "sweep.fail_fast=true")
+IMPATIENT = ("hydra.launcher.n_jobs=1", "sweep.timeout=15", "sweep.retries=1", "sweep.fail_fast=true")
 
 
 def cifar_sweeps(*arguments: str, outputs: Path, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -86,7 +86,12 @@ def test_a_server_that_goes_away_and_comes_back_has_it_all_in_the_end(begin, out
     server.stop()
     seen = epochs_of(outputs, 0)
     wait_until(lambda: epochs_of(outputs, 0) > seen)  # the training goes on
+    jobs = command.jobs()
+    for job in jobs:
+        kill(job, signal.SIGSTOP)  # a server takes longer to start than these jobs to end
     server.start()
+    for job in jobs:
+        kill(job, signal.SIGCONT)
     assert command.wait() == 0, command.said
     assert Stored(tmp_path).differences(undisturbed) == Differences()
 
@@ -128,9 +133,10 @@ def test_a_disk_that_fills_up_fails_the_run_with_what_was_written_intact(small_d
                 pass
         assert command.wait() == 1
         command.wait_until_all_are_gone()
+        said = command.said
     finally:
         command.end()
-    assert "Traceback" not in command.said
+    assert "Traceback" not in said
     (small_disk / "filler").unlink()
     again = Command(SWEEP, outputs)
     assert again.wait() == 0, again.said
@@ -157,7 +163,7 @@ def test_a_disk_that_is_full_already_stops_the_sweep_before_training(small_disk)
 
 def test_two_signals_stop_at_once_and_the_next_command_marks_what_was_left(begin, outputs):
     command = begin(ENDLESS)
-    wait_until(lambda: epochs_of(outputs, 0) and epochs_of(outputs, 1))
+    wait_until(lambda: sum("null" not in note.read_text() for note in outputs.glob("sweeps/*/?/delivered.json")) == 2)
     for job in command.jobs():
         kill(job, signal.SIGSTOP)  # they do not stop at a safe point
     command.process.send_signal(signal.SIGINT)
@@ -191,12 +197,12 @@ def test_a_job_that_takes_too_long_fails_is_tried_again_and_stops_the_others(beg
         **ALLOWED,
     )
     assert command.wait() == 1
-    assert len(list(tmp_path.iterdir())) == 2  # attempts
+    assert command.said.count("job 0 started") == 2
     assert "is tried again" in command.said
     assert "it was not started: sweep.fail_fast" in command.said or "model.deed=kill" not in Stored(outputs).states()
     run = Stored(outputs).child("deed=wait")
     assert run.info.status == "FAILED"
-    assert "it took longer than sweep.timeout=8 seconds" in run.data.tags["cifar_sweeps.failure"]
+    assert "it took longer than sweep.timeout=15 seconds" in run.data.tags["cifar_sweeps.failure"]
 
 
 def test_a_training_that_diverges_says_where(begin, outputs):

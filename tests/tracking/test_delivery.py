@@ -1,7 +1,9 @@
 """Each line of a journal reaches MLflow once, whatever dies in between."""
 
+import contextlib
 import json
 import shutil
+import sqlite3
 
 import pytest
 from mlflow import MlflowClient
@@ -12,6 +14,7 @@ from cifar_sweeps.tracking import delivery, journal
 from cifar_sweeps.tracking.delivery import deliver, delivered, lines_behind, undelivered
 from cifar_sweeps.tracking.journaled import ABANDONED, journaled_run, recover
 from cifar_sweeps.tracking.record import Opening, Record
+from cifar_sweeps.tracking.store import Store
 
 
 def opening(outputs, folder="run", parent=None, **more):
@@ -221,3 +224,10 @@ def test_without_a_store_only_the_journal_is_written(outputs):
     assert undelivered(outputs) == []
     assert Stored(outputs).runs == []
     assert json.loads((outputs / "run" / journal.NAME).read_text().splitlines()[-1])["state"] == "FINISHED"
+
+
+def test_a_database_that_is_no_store_is_told_in_one_message(tmp_path):
+    with contextlib.closing(sqlite3.connect(tmp_path / "mlflow.db")) as database:
+        database.execute("CREATE TABLE experiments (unknown)")
+    with pytest.raises(TrackingError, match=r"mlflow\.db: the store cannot be used: .*mend the address"):
+        Store(f"sqlite:///{tmp_path}/mlflow.db", tmp_path).prepare("toys")
