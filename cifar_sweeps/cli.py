@@ -44,6 +44,7 @@ def ui(
     from cifar_sweeps.sweeps.faults import signals_interrupt
     from cifar_sweeps.tracking.server import serve
 
+    _recover()
     with signals_interrupt():
         serve(_outputs(), port, host)
 
@@ -170,6 +171,7 @@ def results(
     """Print the results of a study or a sweep, one row a run."""
     from rich.console import Console
 
+    _recover()
     from cifar_sweeps.studies import results as data
     from cifar_sweeps.studies import terminal
 
@@ -199,6 +201,7 @@ def report(
     """Write the report of a study's newest sweep: claims and verdicts, published and measured figures, curves."""
     from rich.console import Console
 
+    _recover()
     from cifar_sweeps.studies.report import write_report
     from cifar_sweeps.studies.terminal import grid_table
 
@@ -210,6 +213,13 @@ def report(
         console.print(grid_table(grid, console.width))
     for word, path in zip(("Page", "Markdown", "Runs"), written.paths, strict=True):
         console.print(f"{word}: {path}", markup=False, soft_wrap=True)
+
+
+def _recover() -> None:
+    """Let the record say of killed processes that they are gone, before somebody looks at it."""
+    from cifar_sweeps.tracking.journaled import recover
+
+    recover(_outputs(), lambda line: typer.echo(line, err=True))
 
 
 def _outputs() -> Path:

@@ -1,6 +1,7 @@
 """What a run leaves for a person to look at: report, pictures, the data it used, the model as MLflow serves it."""
 
 import json
+import os
 import shutil
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -90,7 +91,8 @@ def _log_data(scene: Scene, record: Record) -> None:
 def _log_model(scene: Scene, record: Record, folder: Path, epoch: int) -> None:
     servable = saved_model.ServableClassifier(scene.net, scene.config.data.mean, scene.config.data.std)
     examples = scene.data.test.images[:2].numpy()
-    path = folder / saved_model.MODEL_NAME
-    shutil.rmtree(path, ignore_errors=True)  # of an attempt that was stopped
+    # Its own for each attempt: the sender may still be at work on that of an earlier one.
+    path = folder / f"{saved_model.MODEL_NAME}-{os.getpid()}"
+    shutil.rmtree(path, ignore_errors=True)
     saved_model.save_model(servable, scene.data.classes, examples, path)
     record.model(path, saved_model.MODEL_NAME, step=epoch)

@@ -35,7 +35,8 @@ def open_record(
         trouble = _store_trouble(config)
         if trouble and say is not None:
             say(trouble)
-    tags = {"overrides": shlex.join(config.overrides), "folder": str(folder.absolute()), **(more_tags or {})}
+    own = {"overrides": shlex.join(config.overrides), "folder": str(folder.absolute()), "typed_in": str(Path.cwd())}
+    tags = {**own, **(more_tags or {})}
     named = {f"{PREFIX}{key}": value for key, value in {"study": study_name(config), **tags}.items()}
     named["mlflow.note.content"] = f"Repeat it: `cifar-train {shlex.join(repeating(config, config.overrides))}`"
     return Record(

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -121,6 +122,7 @@ def _runs(config: RunConfig) -> Path:
 def _refuse_finished(folder: Path) -> None:
     earlier = journaled_run(folder)
     if earlier is not None and earlier.state == "FINISHED":
+        Checkpoints(folder / "checkpoints").clear()  # if it was killed when all but this was done
         raise ConfigError(f"{folder}: holds the run {earlier.name!r}, which has finished; choose another folder")
 
 
@@ -288,6 +290,9 @@ def identity(config: RunConfig, fingerprint: str) -> str:
     """Return what two runs have in common if they are the same training: config and images, whoever does it."""
     device = resolve_device(config.trainer.device)
     chosen = {"precision": resolve_precision(config.trainer.precision, device).name, "device": device.type}
+    start = config.trainer.init_from
+    if start is not None and Path(start).is_file():  # what it holds counts, not what it is called
+        chosen["init_from"] = hashlib.sha256(Path(start).read_bytes()).hexdigest()
     plain = {**config.plain, "trainer": {**config.plain["trainer"], **chosen}}
     return f"{config_hash(plain)}-{fingerprint}"
 

@@ -23,6 +23,8 @@ class OpenSweep(Protocol):
     folder: Path
     reused: set[int]
     """Numbers of the jobs that an earlier start had finished."""
+    asked: set[int]
+    """Numbers of the jobs of this start; empty where the launcher does not tell."""
 
     def earlier_jobs(self) -> "list[EarlierJob]":
         """Return the jobs that an earlier start of this sweep began."""

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +16,12 @@ from rich.table import Table
 
 from cifar_sweeps.errors import TrackingError
 from cifar_sweeps.tracking import journal
-from cifar_sweeps.tracking.delivery import lines_behind
+from cifar_sweeps.tracking.delivery import lines_behind, store_of
 from cifar_sweeps.tracking.journaled import journaled_run
-from cifar_sweeps.tracking.store import Store, embedded_uri
+from cifar_sweeps.tracking.store import STORE_ERRORS, Store, embedded_uri
+
+_OLD = 3600.0
+"""Seconds after which a sweep of which no job has begun will not begin any."""
 
 
 @dataclass(frozen=True)
@@ -86,8 +90,13 @@ def forget_deleted(outputs: Path) -> str:
 
 def _is_safe_in_store(folder: Path) -> bool:
     run = journaled_run(folder)
-    is_recorded = journal.read(folder)[:1] and journal.read(folder)[0].facts["backend"] == "mlflow"
-    return run is not None and run.state == "FINISHED" and bool(is_recorded) and not lines_behind(folder)
+    if run is None or run.state != "FINISHED" or lines_behind(folder) or not run.run_id:
+        return False
+    store = store_of(folder, journal.read(folder)[0])
+    try:
+        return bool(store.client().list_artifacts(run.run_id, "checkpoints"))
+    except STORE_ERRORS:  # it cannot say: then they stay
+        return False
 
 
 def _leftovers(outputs: Path, own: Iterable[Path]) -> Iterator[Path]:
@@ -95,7 +104,8 @@ def _leftovers(outputs: Path, own: Iterable[Path]) -> Iterator[Path]:
         if not journal.is_being_written(folder):
             yield from (folder / "checkpoints").glob(".*.tmp")
     for folder in (outputs / "sweeps").glob("*"):
-        if folder.is_dir() and not any(folder.rglob(journal.NAME)):
+        is_old = folder.is_dir() and time.time() - folder.stat().st_mtime > _OLD  # else its jobs may be being checked
+        if is_old and not any(folder.rglob(journal.NAME)):
             yield folder
 
 

@@ -56,9 +56,8 @@ def tell(ending: Ending, console: Console) -> None:
         say(f"The runs lie in {ending.folder}; they were not recorded (tracking=none).")
         return
     if ending.unsent:
-        say(
-            f"The store does not answer: {ending.unsent} runs wait in {ending.folder}; send them with cifar-sweeps sync"
-        )
+        say(f"Not all is in the store yet: {ending.unsent} journals wait in {ending.folder};")
+        say("  cifar-sweeps sync sends them")
     finished = [run for run in ending.runs if run.state == "FINISHED" and run.run_id]
     if finished:
         best = max(finished, key=lambda run: run.metrics.get("best/val_accuracy", -1.0))

@@ -22,6 +22,9 @@ INTERRUPTED, TERMINATED = 130, 143
 """Exit statuses of a command that Ctrl-C or SIGTERM ended, by the shell's convention."""
 
 
+_STOPPING = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
+
+
 class Terminated(KeyboardInterrupt):
     """SIGTERM arrived."""
 
@@ -77,7 +80,7 @@ def signals_interrupt() -> Iterator[None]:
     """Let SIGTERM, and a terminal that goes away, stop the command as Ctrl-C does; a second signal ends it at once."""
 
     def stop(number: int, _: FrameType | None) -> None:
-        for each in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+        for each in heeded:
             signal.signal(each, end)  # the first one is being dealt with
         raise KeyboardInterrupt if number == signal.SIGINT else Terminated
 
@@ -89,7 +92,9 @@ def signals_interrupt() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():  # only there can handlers be set
         yield
         return
-    before = {each: signal.signal(each, stop) for each in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)}
+    # What the caller ignores stays ignored: nohup does so with the terminal's end.
+    heeded = [each for each in _STOPPING if signal.getsignal(each) is not signal.SIG_IGN]
+    before = {each: signal.signal(each, stop) for each in heeded}
     try:
         yield
     finally:

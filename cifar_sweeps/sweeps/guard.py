@@ -28,6 +28,8 @@ _LOGGING = re.compile(
     r"|colorlog\.ColoredFormatter|rich\.logging\.RichHandler"
 )
 _BUILT = ("hydra.launcher", "hydra.sweeper", "hydra.callbacks", "hydra.job_logging", "hydra.hydra_logging")
+_GROUP = re.compile(r"\$\{(?!hydra\.(job|sweep|run|runtime)\.).*\}", re.DOTALL)
+"""An interpolation that may stand for a group: names and folders, as ``${hydra.job.name}``, do not."""
 _STREAMS = frozenset({"ext://sys.stdout", "ext://sys.stderr"})
 
 
@@ -64,7 +66,7 @@ def _faults(config: DictConfig) -> Iterator[str]:
             known = _LOGGING.fullmatch(str(value)) is not None
         elif in_logging and isinstance(value, str) and "ext://" in value:
             known = value in _STREAMS
-        elif key.startswith(_BUILT) and isinstance(value, str) and value.startswith("${") and value.endswith("}"):
+        elif key.startswith(_BUILT) and isinstance(value, str) and _GROUP.fullmatch(value):
             yield f"{key}={value}: could become a group that Hydra builds; write the value itself"
             continue
         else:

@@ -73,6 +73,7 @@ def launch(
         at_once = _n_jobs(n_jobs)
         numbers = Numbers(sweep.earlier_jobs(), first_number)
         jobs = plan(hydra_context.config_loader, master, job_overrides, sweep, numbers)
+        sweep.asked |= {job.number for job in jobs}
         if processes is None:
             print_plan(jobs, _share(jobs, at_once))
             raise Refused(None)

@@ -1,6 +1,7 @@
 """The sweep itself: a Hydra callback that opens its record before the first job, and closes it with a true state."""
 
 import contextlib
+import os
 import shlex
 import sys
 from collections.abc import Iterable, Mapping
@@ -26,6 +27,8 @@ from cifar_sweeps.tracking.journaled import journaled_run, note_end, recover
 from cifar_sweeps.tracking.record import Opening, Record
 from cifar_sweeps.tracking.store import DEFAULT_EXPERIMENT, PREFIX, KnownRun, Store, given_uri, tracking_uri
 
+GOES_ON = "CIFAR_SWEEPS_GOES_ON"
+"""Names the folder of the sweep that a start goes on with, where it was asked for by its id."""
 _PATIENCE = 10.0
 """Seconds that a process which was told to end may take to do so."""
 _LAUNCHER = "hydra_plugins.cifar_sweeps_launcher.LocalLauncher"
@@ -39,6 +42,7 @@ class SweepParent(Callback):
 
     def __init__(self) -> None:
         self.reused: set[int] = set()
+        self.asked: set[int] = set()
         self._config = DictConfig({})
         self._store: Store | None = None
         self._record: Record | None = None
@@ -59,11 +63,12 @@ class SweepParent(Callback):
         if config.tracking.backend == "mlflow":
             outputs = Path(config.outputs)
             self._store = Store(tracking_uri(config.tracking.uri, outputs), outputs)
-            store = self._store.uri
+            store = given_uri(config.tracking.uri) or "embedded"  # which may be moved with its outputs
         identity = sweep_identity(study, store, overrides, swept)
         is_ours = config.hydra.launcher.get("_target_") == _LAUNCHER
         if is_ours and config.sweep.rerun != "all":
-            self._go_on_in(earlier_start(self.folder, identity))
+            named = os.environ.get(GOES_ON)
+            self._go_on_in(Path(named) if named else earlier_start(self.folder, identity))
         self.facts = SweepFile(self.folder.name, study, swept, identity, tuple(sys.argv[1:]), str(Path.cwd()))
         current.sweep_began(self)
         if not is_ours:
@@ -86,8 +91,13 @@ class SweepParent(Callback):
             self.note_failure(int(hydra.job.num), name, in_one_line(job_return._return_value), log_file)
 
     def earlier_jobs(self) -> list[EarlierJob]:
-        """Return the jobs that an earlier start of this sweep began."""
-        return earlier_jobs(self.folder)
+        """Return the jobs that an earlier start of this sweep began. Raises ConfigError if they are in the way."""
+        found = earlier_jobs(self.folder)
+        if found and self._config.sweep.rerun == "all":
+            raise ConfigError(
+                f"sweep.rerun=all: is a new sweep, and {self.folder} holds an earlier one; leave hydra.sweep.dir out"
+            )
+        return found
 
     def open(self, tags: Mapping[str, str] | None = None) -> None:
         """Make the store, the experiment and the parent run, and write the sweep's file; once.
@@ -154,7 +164,8 @@ class SweepParent(Callback):
             self._record.close("KILLED", "interrupted")
             raise
         runs = self._runs()
-        bad = bool(self._failures) or any(run.state != "FINISHED" for run in runs)
+        asked = [run for run in runs if not self.asked or int(run.tag("job") or -1) in self.asked]
+        bad = bool(self._failures) or any(run.state != "FINISHED" for run in asked)
         outcome: State = state or ("FAILED" if bad else "FINISHED")
         self._record.close(outcome, "" if outcome == "FINISHED" else "not all of its runs finished")
         trouble = trouble or self._record.trouble

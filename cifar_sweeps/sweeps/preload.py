@@ -9,7 +9,8 @@ import importlib
 import signal
 from collections.abc import Iterable
 
-signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the server too, and is none of its business
+for _each in (signal.SIGINT, signal.SIGHUP):  # they reach the server too, and are none of its business
+    signal.signal(_each, signal.SIG_IGN)
 
 # All of the package that a job will meet, what its pickles name included: an edit of the source while a sweep runs is
 # then none of its business.

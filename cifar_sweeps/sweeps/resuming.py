@@ -3,13 +3,14 @@
 import os
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
 from cifar_sweeps.errors import TrackingError
 from cifar_sweeps.sweeps import sweep_file
+from cifar_sweeps.sweeps.parent import GOES_ON
 from cifar_sweeps.tracking import journal
 from cifar_sweeps.tracking.journaled import journaled_run
 
@@ -22,6 +23,7 @@ class Stopped:
     command: tuple[str, ...]
     typed_in: Path
     goes_on: bool
+    environment: Mapping[str, str]
 
 
 def resume(what: str, outputs: Path) -> NoReturn:
@@ -43,7 +45,7 @@ def resume(what: str, outputs: Path) -> NoReturn:
         raise TrackingError(f"{what}: has finished; cifar-sweeps reproduce trains it again")
     sys.stdout.write(f"cifar-train {shlex.join(stopped.command)}\n")
     sys.stdout.flush()
-    environment = {**os.environ, "CIFAR_SWEEPS_OUTPUTS": str(outputs.absolute())}
+    environment = {**os.environ, "CIFAR_SWEEPS_OUTPUTS": str(outputs.absolute()), **stopped.environment}
     if stopped.typed_in.is_dir():
         os.chdir(stopped.typed_in)
     # In place of this process, so that signals and the exit status are the command's own.
@@ -54,7 +56,9 @@ def _sweeps(outputs: Path) -> Iterator[Stopped]:
     for path, held in sweep_file.known(outputs / "sweeps"):
         run = journaled_run(path)
         if run is not None:  # one that is finished has new jobs, or none
-            yield Stopped((held.sweep_id, run.run_id), held.command, Path(held.typed_in), goes_on=True)
+            yield Stopped(
+                (held.sweep_id, run.run_id), held.command, Path(held.typed_in), True, {GOES_ON: str(path.absolute())}
+            )
 
 
 def _single_runs(outputs: Path) -> Iterator[Stopped]:
@@ -63,4 +67,6 @@ def _single_runs(outputs: Path) -> Iterator[Stopped]:
         if run is not None and run.tag("overrides") is not None:
             there = str(folder.absolute()).replace("\\", "\\\\").replace("'", "\\'")
             command = (*shlex.split(run.tag("overrides") or ""), f"hydra.run.dir='{there}'")
-            yield Stopped((folder.name, run.run_id), command, Path.cwd(), goes_on=run.state != "FINISHED")
+            yield Stopped(
+                (folder.name, run.run_id), command, Path(run.tag("typed_in") or "."), run.state != "FINISHED", {}
+            )

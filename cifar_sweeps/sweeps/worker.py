@@ -83,7 +83,8 @@ def _die_with_the_sweep() -> None:
         os._exit(1)
 
     threading.Thread(target=wait, daemon=True).start()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the sweep decides
+    for each in (signal.SIGINT, signal.SIGHUP):  # they reach the whole group; the sweep decides
+        signal.signal(each, signal.SIG_IGN)
 
 
 def _redirect_output(log_file: Path) -> None:

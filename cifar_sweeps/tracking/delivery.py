@@ -7,6 +7,7 @@ duplicate and no gap is left.
 """
 
 import json
+import os
 import shutil
 import threading
 from collections.abc import Iterator, Sequence
@@ -19,9 +20,10 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
 
 from cifar_sweeps.errors import TrackingError, in_one_line
+from cifar_sweeps.files import lies_within
 from cifar_sweeps.tracking import inputs, journal
 from cifar_sweeps.tracking.journal import Entry
-from cifar_sweeps.tracking.store import LONGEST_TAG, PREFIX, STORE_ERRORS, Store, embedded_uri
+from cifar_sweeps.tracking.store import LONGEST_TAG, PREFIX, Store, embedded_uri
 
 NOTE = "delivered.json"
 LOCK = ".delivery.lock"
@@ -54,7 +56,17 @@ def lines_behind(folder: Path) -> int:
     entries = journal.read(folder)
     if not entries or entries[0].facts["backend"] == "none":
         return 0
-    return len(entries) - delivered(folder).lines
+    return max(0, len(entries) - delivered(folder).lines)
+
+
+def rewind(folder: Path, lines: int) -> None:
+    """Note that all is to be sent again, if more was sent than the ``lines`` that a power cut has left of a journal.
+
+    Whoever goes on with the journal does so ahead of its next line, which would count as sent already.
+    """
+    state = delivered(folder)
+    if state.lines > lines:
+        _note(folder, Delivered(state.run_id, 0))
 
 
 def deliver(folder: Path) -> str | None:
@@ -71,7 +83,9 @@ def deliver(folder: Path) -> str | None:
     try:
         with FileLock(folder / LOCK):
             return _deliver(folder, entries, delivered(folder))
-    except STORE_ERRORS as error:
+    except TrackingError:
+        raise
+    except Exception as error:  # also a client's package that is not installed: the journal waits for whatever it is
         raise TrackingError(
             f"tracking.uri={store_of(folder, entries[0]).uri}: does not take the record of {folder}: "
             f"{in_one_line(error)}"
@@ -80,7 +94,8 @@ def deliver(folder: Path) -> str | None:
 
 def store_of(folder: Path, opening: Entry) -> Store:
     """Return the store that a journal is meant for: its own outputs' where no address was given."""
-    outputs = (folder / str(opening.facts["outputs"])).resolve()
+    # Not resolved: a link to another disk leads into its folder, whose parent is not the outputs folder.
+    outputs = Path(os.path.normpath(folder.absolute() / str(opening.facts["outputs"])))
     uri = opening.facts["uri"]
     return Store(str(uri) if uri else embedded_uri(outputs), outputs)
 
@@ -123,7 +138,7 @@ def _run_of(folder: Path, opening: Entry, store: Store, may_exist: bool) -> str:
     experiment_id = store.prepare(str(facts["study"]))
     tags = {**facts["tags"], f"{PREFIX}journal": str(facts["journal"])}
     if facts["parent"] is not None:
-        parent = deliver((folder / str(facts["parent"])).resolve())
+        parent = deliver(Path(os.path.normpath(folder.absolute() / str(facts["parent"]))))
         if parent is not None:
             tags["mlflow.parentRunId"] = parent
     made = store.run_with_tag(experiment_id, f"{PREFIX}journal", str(facts["journal"])) if may_exist else None
@@ -155,21 +170,30 @@ def _send(client: MlflowClient, run_id: str, batch: Sequence[Entry], folder: Pat
             ]
             client.log_batch(run_id, metrics=metrics)
         case "artifact":
-            path = folder / str(first.facts["path"])
+            path = _own(folder, first)
             if path.exists():  # what was deleted since then can no longer be kept
                 client.log_artifact(run_id, str(path), first.facts["folder"] or None)
         case "dataset":
             inputs.log_dataset(client, run_id, **first.facts)
         case "model":
-            path = folder / str(first.facts["path"])
-            inputs.log_model(client, run_id, path, name=str(first.facts["name"]), step=int(first.facts["step"]))
-            shutil.rmtree(path, ignore_errors=True)  # it lies with the store's artifacts now
+            path = _own(folder, first)
+            if path.exists():
+                inputs.log_model(client, run_id, path, name=str(first.facts["name"]), step=int(first.facts["step"]))
+                shutil.rmtree(path, ignore_errors=True)  # it lies with the store's artifacts now
         case "close":
             if first.facts["reason"]:
                 client.log_batch(run_id, tags=[RunTag(f"{PREFIX}failure", first.facts["reason"][:LONGEST_TAG])])
             client.set_terminated(run_id, str(first.facts["state"]), first.time)
         case unknown:
             raise TrackingError(f"{folder}: a newer cifar_sweeps wrote {unknown!r} into the journal; update this one")
+
+
+def _own(folder: Path, entry: Entry) -> Path:
+    """Return the path in an entry. Raises TrackingError if it leads out of the folder: others may have written it."""
+    path = folder / str(entry.facts["path"])
+    if not lies_within(path, folder) or path.resolve() == folder.resolve():
+        raise TrackingError(f"{folder}: line {entry.number} of its journal names {path}, which is not in the folder")
+    return path
 
 
 def _values(batch: Sequence[Entry]) -> Iterator[tuple[str, str]]:
@@ -215,8 +239,8 @@ class Sender:
         while True:
             wait = _WAITS[min(failures, len(_WAITS)) - 1] if failures else None
             self._wake.wait(wait)
+            self._wake.clear()  # ahead of the look at what woke it, or a later call would be lost
             last = self._is_over
-            self._wake.clear()
             try:
                 deliver(self._folder)
                 failures, self._trouble = 0, None

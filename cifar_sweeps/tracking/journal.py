@@ -57,8 +57,8 @@ class Journal:
         """
         entry = Entry(len(self.entries) + 1, op, int(time.time() * 1000), facts)
         line = json.dumps({"op": op, "time": entry.time, **facts}, ensure_ascii=True).encode() + b"\n"
-        before = os.fstat(self._file).st_size
         try:
+            before = os.fstat(self._file).st_size
             if os.write(self._file, line) < len(line):
                 os.ftruncate(self._file, before)
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
@@ -68,8 +68,11 @@ class Journal:
         return entry
 
     def sync(self) -> None:
-        """Put all lines onto the disk: they outlive the power, too."""
-        os.fsync(self._file)
+        """Put all lines onto the disk: they outlive the power, too. Raises TrackingError as `append` does."""
+        try:
+            os.fsync(self._file)
+        except OSError as error:
+            raise TrackingError(f"{self.path}: cannot be written ({error.strerror}); make room") from error
 
     def close(self) -> None:
         """Let go of it."""
@@ -91,11 +94,16 @@ def is_being_written(folder: Path) -> bool:
         fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
-    except OSError:  # a file system without locks: nobody can tell
-        return False
+    except OSError:  # a file system without locks: nobody can tell, and a run that lives must not be called dead
+        return True
     finally:
         os.close(file)
     return False
+
+
+def lines(folder: Path) -> int:
+    """Return how many lines the folder's journal has, a torn one not counted."""
+    return (folder / NAME).read_bytes().count(b"\n")
 
 
 def is_closed(folder: Path) -> bool:
@@ -109,7 +117,7 @@ def is_closed(folder: Path) -> bool:
 
 def folders(root: Path) -> Iterator[Path]:
     """Yield the folders under ``root``, itself included, that hold a journal; a sweep's own ahead of its runs'."""
-    for path, inside, files in os.walk(root):
+    for path, inside, files in os.walk(root, followlinks=True):
         # Neither what the store keeps nor images hold journals, and there may be very many of them.
         besides = ("artifacts", "data") if Path(path) == root else ("checkpoints", "report", ".hydra")
         inside[:] = sorted(name for name in inside if name not in besides)

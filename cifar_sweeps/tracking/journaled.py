@@ -55,13 +55,20 @@ def note_end(folder: Path, state: State, reason: str, patience: float = 0.2) -> 
 
 
 def recover(root: Path, say: Callable[[str], None]) -> None:
-    """Mark what killed processes left RUNNING under ``root``, in its store too. say: is told what was found."""
+    """Mark what killed processes left RUNNING under ``root``, and send what they had no time to send.
+
+    say: is told what was found, and what stands against sending it.
+    """
     for folder in close_abandoned(root):
         say(f"{folder}: was left running by a process that is gone; it is marked as killed")
-        try:
-            deliver(folder)
-        except TrackingError as error:
-            say(str(error))
+    for folder in journal.folders(root):
+        # Counting lines is quick, and tells of nearly all that there is nothing to send.
+        if journal.lines(folder) != delivered(folder).lines and not journal.is_being_written(folder):
+            try:
+                deliver(folder)
+            except TrackingError as error:  # the others would wait for the same store
+                say(f"{error}; cifar-sweeps sync sends what is missing there")
+                return
 
 
 def close_abandoned(root: Path) -> list[Path]:
@@ -71,7 +78,7 @@ def close_abandoned(root: Path) -> list[Path]:
         if not journal.is_closed(folder) and journal.read(folder) and not journal.is_being_written(folder):
             try:
                 note_end(folder, "KILLED", ABANDONED)
-            except TrackingError:  # somebody has just taken it up
+            except (TrackingError, OSError):  # somebody has just taken it up, or it is another user's
                 continue
             left.append(folder)
     return left

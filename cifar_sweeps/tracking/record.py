@@ -9,7 +9,7 @@ from typing import Literal
 
 from cifar_sweeps.errors import ConfigError, TrackingError
 from cifar_sweeps.tracking import journal
-from cifar_sweeps.tracking.delivery import Sender, delivered
+from cifar_sweeps.tracking.delivery import Sender, delivered, rewind
 from cifar_sweeps.tracking.journal import Journal, State
 
 
@@ -44,6 +44,7 @@ class Record:
         self._sender: Sender | None = None
         self.trouble: TrackingError | None = None
         """What stood against the delivery when the record was closed; `cifar-sweeps sync` tries again."""
+        rewind(opening.folder, len(self._journal.entries))
         if self._journal.entries:
             self._go_on(opening)
         else:

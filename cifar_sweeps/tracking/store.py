@@ -9,12 +9,14 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # read when mlflow is imported: nothing leaves the machine
-# The journal tries again by itself; MLflow's own seven tries with pauses between them would only hold up the command.
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+# The journal tries again by itself, and looks first whether a run was made after all; MLflow's own seven tries with
+# pauses between them would hold up the command, and make the run twice.
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
 os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")  # no git on the machine is no reason for a warning
 
@@ -196,8 +198,13 @@ class Store:
             with self._lock():  # a store that is being made passes through all revisions
                 check_revision(self.uri)
 
-    def _lock(self) -> FileLock:
-        return FileLock(self.outputs / ".mlflow.lock")
+    def _lock(self) -> AbstractContextManager[object]:
+        """Keep others from making the same database, wherever their outputs lie; a server looks after itself."""
+        if not self._is_local():
+            return nullcontext()
+        path = Path(self.uri.removeprefix("sqlite:///"))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return FileLock(path.with_name(f".{path.name}.lock"))
 
     def _is_local(self) -> bool:
         return self.uri.startswith("sqlite:")

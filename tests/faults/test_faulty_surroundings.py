@@ -199,7 +199,7 @@ def test_a_job_that_takes_too_long_fails_is_tried_again_and_stops_the_others(beg
     assert command.wait() == 1
     assert command.said.count("job 0 started") == 2
     assert "is tried again" in command.said
-    assert "it was not started: sweep.fail_fast" in command.said or "model.deed=kill" not in Stored(outputs).states()
+    assert "it was not started: sweep.fail_fast" in command.said or "deed=kill" in Stored(outputs).states()
     run = Stored(outputs).child("deed=wait")
     assert run.info.status == "FAILED"
     assert "it took longer than sweep.timeout=15 seconds" in run.data.tags["cifar_sweeps.failure"]

@@ -1,5 +1,7 @@
 """What `cifar-sweeps clean` shows and frees."""
 
+import os
+
 import pytest
 from conftest import TINY
 
@@ -22,6 +24,8 @@ def test_only_what_can_be_had_again_is_freed(outputs):
     alone = run(compose([*LEAN, "tracking=none"]), name="not recorded")
     (recorded.folder / "checkpoints" / ".best-000009.7.tmp").write_bytes(b"half")
     (outputs / "sweeps" / "empty").mkdir(parents=True)
+    (outputs / "sweeps" / "about to begin").mkdir()
+    os.utime(outputs / "sweeps" / "empty", (0, 0))
 
     checkpoints = option(outputs, "--checkpoints")
     assert {path.parent.parent for path in checkpoints.paths} == {recorded.folder}
@@ -30,7 +34,7 @@ def test_only_what_can_be_had_again_is_freed(outputs):
         disk.free(option(outputs, name))
         assert option(outputs, name).size == 0
     assert sorted(path.name for path in (alone.folder / "checkpoints").iterdir()) == ["best.pt", "last.pt"]
-    assert not (outputs / "sweeps" / "empty").exists()
+    assert [path.name for path in (outputs / "sweeps").iterdir()] == ["about to begin"]
 
     store = Store(embedded_uri(outputs), outputs)
     store.client().delete_run(recorded.run_id)

@@ -140,9 +140,7 @@ def test_an_interrupt_stops_the_jobs_and_leaves_none_running(waiting_sweep, outp
     wait_until(lambda: not alive_in_session(waiting_sweep.pid), seconds=10)
 
 
-@pytest.mark.parametrize(
-    ("signal_number", "status"), [(signal.SIGINT, 130), (signal.SIGHUP, 143)], ids=str
-)
+@pytest.mark.parametrize(("signal_number", "status"), [(signal.SIGINT, 130), (signal.SIGHUP, 143)], ids=str)
 def test_an_interrupted_single_run_is_recorded_as_killed(outputs, tmp_path, signal_number, status):
     process = subprocess.Popen(
         [sys.executable, "-m", "cifar_sweeps", *MISBEHAVING, "model.deed=wait"],

@@ -144,7 +144,6 @@ def test_a_second_attempt_goes_on_in_the_same_run_and_doubles_no_epoch(outputs):
     first.close("KILLED", "interrupted")
     second = Record(opening(outputs))
     assert second.has("train/loss", 2)
-    assert Stored(outputs).runs[0].info.status in ("KILLED", "RUNNING")
     filled(second, epochs=3)
     second.close("FINISHED")
     (run,) = Stored(outputs).runs
@@ -231,3 +230,45 @@ def test_a_database_that_is_no_store_is_told_in_one_message(tmp_path):
         database.execute("CREATE TABLE experiments (unknown)")
     with pytest.raises(TrackingError, match=r"mlflow\.db: the store cannot be used: .*mend the address"):
         Store(f"sqlite:///{tmp_path}/mlflow.db", tmp_path).prepare("toys")
+
+
+@pytest.mark.parametrize("where", ["../../secret", "/etc/hostname", "link/secret", "."])
+def test_a_journal_that_another_wrote_sends_and_removes_nothing_outside_its_folder(outputs, where):
+    (outputs / "secret").mkdir()
+    (outputs / "secret" / "MLmodel").write_text("x")
+    record = Record(opening(outputs))
+    (outputs / "run" / "link").symlink_to(outputs)
+    record._append("model", path=where, name="model", step=1)
+    record.close("FINISHED")
+    assert "which is not in the folder" in str(record.trouble)
+    assert (outputs / "secret" / "MLmodel").exists()
+    assert not Stored(outputs).client.list_artifacts(record.run_id)
+
+
+def test_a_journal_that_lost_lines_which_were_sent_goes_on_without_a_gap(outputs):
+    record = Record(opening(outputs))
+    filled(record, epochs=2)
+    record.close("KILLED", "interrupted")
+    path = outputs / "run" / journal.NAME
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:5]))  # as after a power cut
+    again = Record(opening(outputs))
+    filled(again, epochs=3)
+    again.close("FINISHED")
+    (run,) = Stored(outputs).runs
+    assert (run.info.run_id, run.info.status) == (record.run_id, "FINISHED")
+    assert {step for step, _ in Stored(outputs).points("train/loss")} == {1, 2, 3}
+
+
+def test_what_was_ended_and_not_sent_any_more_is_sent_by_the_next_command(outputs, monkeypatch):
+    monkeypatch.setattr(delivery, "deliver", lambda folder: None)  # the process dies before its sender has the time
+    Record(opening(outputs)).close("FINISHED")
+    monkeypatch.undo()
+    recover(outputs, pytest.fail)
+    assert [run.info.status for run in Stored(outputs).runs] == ["FINISHED"]
+
+
+def test_a_sender_ends_whenever_it_is_told_to(outputs):
+    for _ in range(30):
+        sender = delivery.Sender(outputs)
+        sender.send()
+        assert sender.finish() is None
