@@ -15,7 +15,7 @@ from tests.benchmarks.measuring import CHECKOUT, RESULTS, Outcome, ratios, round
 from tests.benchmarks.peers.export_npz import export
 
 THREADS = "auto (the product's rule); peers: all cores"
-RUNS, EPOCHS, IMAGES, VALIDATION = 4, 2, 6_000, 1_000
+RUNS, EPOCHS, IMAGES, VALIDATION = 4, 2, 12_000, 2_000
 NETS = {"case_study/model_3": ("model_3", "case_study/model_3"), "lenet_3": ("lenet_3", "lenet_report/model_3")}
 PEERS = CHECKOUT / "tests" / "benchmarks" / "peers"
 BY_HAND = {"lightning_mlflow": "BENCHMARK_LIGHTNING_PYTHON", "keras_tf": "BENCHMARK_KERAS_PYTHON"}
@@ -55,8 +55,9 @@ def _one_net(outcome: Outcome, name: str, arm: list[str], script: list[str], qui
         if os.environ.get(variable):
             arguments = script if peer == "keras_tf" else [*script, *loaders]
             measures[peer] = _peer(peer, arguments, more, os.environ[variable])
-    # The probes above have warmed up what lasts beyond a process: the files in the page cache.
-    taken = rounds(measures, 1 if quick else 2, warm_ups=0)
+    # The probes above have warmed up what lasts beyond a process: the files in the page cache. One round is of several
+    # minutes; more of them, and all benchmarks together would take over half an hour.
+    taken = rounds(measures, 1, warm_ups=0)
     outcome.add(f"sweep/{name}/product", f"{name}: cifar-train -m seed=0,1,2,3", taken["product"], "s")
     for peer in list(taken)[1:]:
         detail = f" ({best} workers)" if peer != "keras_tf" else ""
