@@ -6,9 +6,10 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import FrameType
+from typing import NoReturn
 
 from cifar_sweeps.errors import CifarSweepsError, ConfigError, in_one_line
 from cifar_sweeps.faults import is_of_composition, translated
@@ -81,25 +82,71 @@ def signals_interrupt() -> Iterator[None]:
 
     def stop(number: int, _: FrameType | None) -> None:
         for each in heeded:
-            signal.signal(each, end)  # the first one is being dealt with
-        raise KeyboardInterrupt if number == signal.SIGINT else Terminated
+            signal.signal(each, _end)  # the first one is being dealt with
+        _interrupt(number)
 
-    def end(number: int, _: FrameType | None) -> None:
-        if sys.stdout.isatty():
-            os.write(sys.stdout.fileno(), b"\x1b[?25h\n")  # the cursor, which a live table hides
-        os._exit(INTERRUPTED if number == signal.SIGINT else TERMINATED)  # jobs end with it; see sweeps/worker.py
-
-    if threading.current_thread() is not threading.main_thread():  # only there can handlers be set
+    heeded = _heeded()
+    with _handled(dict.fromkeys(heeded, stop)):
         yield
-        return
-    # What the caller ignores stays ignored: nohup does so with the terminal's end.
-    heeded = [each for each in _STOPPING if signal.getsignal(each) is not signal.SIG_IGN]
-    before = {each: signal.signal(each, stop) for each in heeded}
+
+
+class Interrupts:
+    """Signals that have arrived, for a loop that looks for them where it is safe to break off."""
+
+    def __init__(self) -> None:
+        self._number: int | None = None
+
+    def note(self, number: int, frame: FrameType | None) -> None:
+        """Keep the first one; a second one ends the command at once."""
+        if self._number is not None:
+            _end(number, frame)
+        self._number = number
+
+    @property
+    def arrived(self) -> bool:
+        """Whether one has arrived."""
+        return self._number is not None
+
+    def check(self) -> None:
+        """Raise KeyboardInterrupt (Terminated for SIGTERM) if one has arrived."""
+        if self._number is not None:
+            _interrupt(self._number)
+
+
+@contextmanager
+def signals_wait() -> Iterator[Interrupts]:
+    """Let signals wait until they are looked for: raised in the midst of a library, they can leave its locks taken."""
+    interrupts = Interrupts()
+    with _handled(dict.fromkeys(_heeded(), interrupts.note)):
+        yield interrupts
+    interrupts.check()
+
+
+def _heeded() -> list[signal.Signals]:
+    """Return the signals that stop a command. What the caller ignores stays ignored: nohup does so with SIGHUP."""
+    if threading.current_thread() is not threading.main_thread():  # only there can handlers be set
+        return []
+    return [each for each in _STOPPING if signal.getsignal(each) is not signal.SIG_IGN]
+
+
+@contextmanager
+def _handled(handlers: Mapping[signal.Signals, Callable[[int, FrameType | None], None]]) -> Iterator[None]:
+    before = {each: signal.signal(each, handler) for each, handler in handlers.items()}
     try:
         yield
     finally:
         for each, handler in before.items():
             signal.signal(each, handler)
+
+
+def _interrupt(number: int) -> NoReturn:
+    raise KeyboardInterrupt if number == signal.SIGINT else Terminated
+
+
+def _end(number: int, _: FrameType | None) -> None:
+    if sys.stdout.isatty():
+        os.write(sys.stdout.fileno(), b"\x1b[?25h\n")  # the cursor, which a live table hides
+    os._exit(INTERRUPTED if number == signal.SIGINT else TERMINATED)  # jobs end with it; see sweeps/worker.py
 
 
 def _status(error: BaseException) -> int:

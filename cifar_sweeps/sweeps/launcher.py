@@ -23,7 +23,7 @@ from cifar_sweeps.data import cache
 from cifar_sweeps.errors import CifarSweepsError, ConfigError, in_one_line
 from cifar_sweeps.sweeps import current, fork_server, worker
 from cifar_sweeps.sweeps.dry_run import print_plan
-from cifar_sweeps.sweeps.faults import Refused
+from cifar_sweeps.sweeps.faults import Refused, signals_wait
 from cifar_sweeps.sweeps.news import News, NewsDesk
 from cifar_sweeps.sweeps.plan import Numbers, PlannedJob, plan
 from cifar_sweeps.sweeps.progress import JobProgress, SweepProgress
@@ -141,28 +141,29 @@ class _Launch:
         return [self._returns.get(job.number) or _failed(job, _NOT_STARTED) for job in self._jobs]
 
     def _run_waiting(self) -> None:
-        desk = NewsDesk(self._hear)
-        # Twice as many processes as jobs at once: a job that draws its pictures does not hold up the next one.
-        pool = ProcessPool(max_workers=2 * self._share.jobs, max_tasks=1, context=self._context)
-        try:
-            with self._progress:
-                while self._waiting or self._running:
-                    while self._waiting and self._training() < self._share.jobs:
-                        self._start(pool, self._waiting.pop(0), desk)
-                    done, _ = concurrent.futures.wait(
-                        self._running, _GLANCE, return_when=concurrent.futures.FIRST_COMPLETED
-                    )
-                    for future in done:
-                        self._ended(self._running.pop(future), future)
-        except KeyboardInterrupt:
-            self._tell_to_stop("Stopping at a safe point (Ctrl-C again: at once) …")
-            concurrent.futures.wait(self._running, _GRACE)
-            raise
-        finally:
-            # After a good end nobody works any more; after an interrupt whoever still does is stopped.
-            pool.stop()  # type: ignore[no-untyped-call]
-            pool.join()
-            desk.close()
+        with signals_wait() as interrupts:
+            desk = NewsDesk(self._hear)
+            # Twice as many processes as jobs at once: a job that draws its pictures does not hold up the next one.
+            pool = ProcessPool(max_workers=2 * self._share.jobs, max_tasks=1, context=self._context)
+            try:
+                with self._progress:
+                    while (self._waiting or self._running) and not interrupts.arrived:
+                        self._look_after_jobs(pool, desk)
+                    if interrupts.arrived:
+                        self._tell_to_stop("Stopping at a safe point (Ctrl-C again: at once) …")
+                        concurrent.futures.wait(self._running, _GRACE)
+            finally:
+                # After a good end nobody works any more; after an interrupt whoever still does is stopped.
+                pool.stop()  # type: ignore[no-untyped-call]
+                pool.join()
+                desk.close()
+
+    def _look_after_jobs(self, pool: ProcessPool, desk: NewsDesk) -> None:
+        while self._waiting and self._training() < self._share.jobs:
+            self._start(pool, self._waiting.pop(0), desk)
+        done, _ = concurrent.futures.wait(self._running, _GLANCE, return_when=concurrent.futures.FIRST_COMPLETED)
+        for future in done:
+            self._ended(self._running.pop(future), future)
 
     def _training(self) -> int:
         return sum(job.number not in self._trained for job in self._running.values())

@@ -79,5 +79,4 @@ def test_ctrl_c_while_the_jobs_are_on_their_way_stops_them_too(begin, outputs):
     assert left.parents[0].info.status == "KILLED"
     reasons = {run.data.tags["cifar_sweeps.failure"] for run in left.children}
     assert reasons <= {"interrupted"}  # what a job says that stopped by itself, if it had come to its record
-    assert "killed" in command.said
     assert "RUNNING" not in left.states().values()
