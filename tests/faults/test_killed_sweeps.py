@@ -49,6 +49,7 @@ def test_a_job_that_was_killed_is_marked_and_the_same_command_finishes_it(begin,
     assert "reused" in again.said
 
 
+@pytest.mark.slow_fault
 def test_a_command_that_was_killed_leaves_no_process_and_is_gone_on_with_by_its_id(begin, outputs, undisturbed):
     first = begin()
     wait_until(lambda: epochs_of(outputs, 0) >= 1)
@@ -68,6 +69,7 @@ def test_a_command_that_was_killed_leaves_no_process_and_is_gone_on_with_by_its_
     assert Stored(outputs).differences(undisturbed) == Differences()
 
 
+@pytest.mark.slow_fault
 def test_ctrl_c_while_the_jobs_are_on_their_way_stops_them_too(begin, outputs):
     command = begin(ENDLESS)
     wait_until(lambda: "job 1 started" in command.said)
