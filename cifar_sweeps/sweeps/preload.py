@@ -17,6 +17,7 @@ for _each in (signal.SIGINT, signal.SIGHUP):  # they reach the server too, and a
 import cifar_sweeps.sweeps.job  # noqa: E402
 import cifar_sweeps.sweeps.parent  # noqa: E402
 import cifar_sweeps.sweeps.worker  # noqa: E402, F401
+from cifar_sweeps.tracking.provenance import provenance  # noqa: E402
 
 _FOR_ANY_RUN = (
     "alembic.command",
@@ -40,3 +41,4 @@ def imported(names: Iterable[str]) -> None:
 
 
 imported(_FOR_ANY_RUN)
+provenance()

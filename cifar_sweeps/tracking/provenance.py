@@ -1,5 +1,6 @@
 """Where a run comes from: code, packages, machine. Recorded as tags with every run."""
 
+import functools
 import platform
 import subprocess
 from importlib import metadata
@@ -13,8 +14,14 @@ PACKAGES = ("torch", "torchvision", "numpy", "hydra-core", "omegaconf", "mlflow"
 def provenance() -> dict[str, str]:
     """Return the git commit, whether the tree was clean, versions, and processor, by short names.
 
-    The commit is that of the checkout that holds the package, or else of the working folder.
+    The commit is that of the checkout that holds the package, or else of the working folder. They are looked up once in
+    a process, and in those that are forked from it.
     """
+    return dict(_looked_up())
+
+
+@functools.cache
+def _looked_up() -> dict[str, str]:
     found = {"git_commit": "none", "git_clean": "unknown"}
     for folder in (Path(cifar_sweeps.__file__).parent, Path.cwd()):
         commit = _git(folder, "rev-parse", "HEAD")
