@@ -6,6 +6,7 @@ import hydra
 from omegaconf import DictConfig
 
 from cifar_sweeps.config import conf_folder
+from cifar_sweeps.sweeps.composing import composed_once
 from cifar_sweeps.sweeps.faults import told_clearly
 from cifar_sweeps.sweeps.guard import only_what_is_known
 
@@ -26,7 +27,7 @@ def main() -> None:
             "the safe writing of files need a POSIX system."
         )
     sys.argv[1:] = _flags_first(sys.argv[1:])
-    with only_what_is_known():
+    with only_what_is_known(), composed_once():
         sys.exit(told_clearly(train))
 
 

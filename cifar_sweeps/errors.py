@@ -33,6 +33,10 @@ class TrackingError(CifarSweepsError):
     """A store of runs that cannot be reached, read or written."""
 
 
+class JobFailedError(CifarSweepsError):
+    """What a sweeper gets in place of a failed job's value. The sweep tells of it at its end, with all the others."""
+
+
 def in_one_line(error: BaseException) -> str:
     """Return an exception's kind and the first line of its message, with a plain word where memory has run out."""
     text = (str(error).strip().splitlines() or [""])[0]

@@ -130,9 +130,11 @@ def _stratified(labels: Tensor, seed: int, stream: str) -> Tensor:
     """Return an order of all images such that each beginning of it holds the classes in their proportions."""
     generator = torch.Generator().manual_seed(derive_seed(seed, stream, 0))
     shuffled = torch.randperm(len(labels), generator=generator)
-    place = torch.empty(len(labels), dtype=torch.float64)
-    for label in torch.unique(labels):
-        own = shuffled[labels[shuffled] == label]
-        # The k-th of n images of its class belongs (k + 1/2)/n of the way down the whole order.
-        place[own] = (torch.arange(len(own), dtype=torch.float64) + 0.5) / len(own)
-    return shuffled[place[shuffled].argsort(stable=True)]
+    own = labels[shuffled]
+    by_class = own.argsort(stable=True)
+    sizes = torch.bincount(own)
+    rank = torch.empty_like(by_class)
+    rank[by_class] = torch.arange(len(own)) - (sizes.cumsum(0) - sizes)[own[by_class]]
+    # The k-th of n images of its class belongs (k + 1/2)/n of the way down the whole order.
+    place = (rank.double() + 0.5) / sizes[own]
+    return shuffled[place.argsort(stable=True)]

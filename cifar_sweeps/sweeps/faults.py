@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import NoReturn
 
-from cifar_sweeps.errors import CifarSweepsError, ConfigError, in_one_line
+from cifar_sweeps.errors import CifarSweepsError, ConfigError, JobFailedError, in_one_line
 from cifar_sweeps.faults import is_of_composition, translated
 from cifar_sweeps.sweeps import current
 from cifar_sweeps.tracking.journal import State
@@ -51,8 +51,10 @@ def told_clearly(entry: Callable[[], object]) -> int:
             entry()
         except (Exception, KeyboardInterrupt, Refused) as error:  # noqa: BLE001 (the last door: all is told here)
             status = _status(error)
-            if status:
-                sys.stderr.write(traceback.format_exc() if full else _in_words(error))
+            if full and status:
+                sys.stderr.write(traceback.format_exc())
+            elif status and not isinstance(error, JobFailedError):  # of which the sweep's end tells
+                sys.stderr.write(_in_words(error))
         finally:
             if not full:
                 del os.environ[FULL_ERROR]

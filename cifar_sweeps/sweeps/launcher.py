@@ -6,24 +6,23 @@ import os
 import signal
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from multiprocessing.context import BaseContext
-from typing import Any
 
 import cloudpickle
 from hydra.core.singleton import Singleton
-from hydra.core.utils import JobReturn, JobStatus
+from hydra.core.utils import JobReturn
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
-from pebble import ProcessExpired, ProcessPool
+from pebble import ProcessPool
 from rich.console import Console
 
 from cifar_sweeps.cores import Share, available_cores, share_cores
 from cifar_sweeps.data import cache
-from cifar_sweeps.errors import CifarSweepsError, ConfigError, in_one_line
+from cifar_sweeps.errors import CifarSweepsError, ConfigError
 from cifar_sweeps.sweeps import current, fork_server, worker
 from cifar_sweeps.sweeps.dry_run import print_plan
 from cifar_sweeps.sweeps.faults import Refused, signals_wait
+from cifar_sweeps.sweeps.job_end import JobEnd, failed, job_end, returned
 from cifar_sweeps.sweeps.news import News, NewsDesk
 from cifar_sweeps.sweeps.plan import Numbers, PlannedJob, plan
 from cifar_sweeps.sweeps.progress import JobProgress, SweepProgress
@@ -35,21 +34,7 @@ _GLANCE = 0.05
 """Seconds between two looks at whether a job's training is over, while its process goes on."""
 _GRACE = 60.0
 """Seconds that jobs have to reach a safe point."""
-_STOPPING = frozenset({signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
 _NOT_STARTED = "it was not started: sweep.fail_fast"
-
-
-class JobFailedError(CifarSweepsError):
-    """What a sweeper gets in place of a failed job's value."""
-
-
-class FailedJob(JobReturn):
-    """A failed job's return: raises quietly, for the sweep's summary tells of it."""
-
-    @property  # type: ignore[misc]  # it is never set
-    def return_value(self) -> Any:  # noqa: ANN401 (as Hydra has it)
-        """Raise JobFailedError."""
-        raise self._return_value
 
 
 def launch(
@@ -128,6 +113,7 @@ class _Launch:
         self._processes: dict[int, int] = {}
         self._trained: set[int] = set()
         self._attempts: Counter[int] = Counter()
+        self._to_try_again: dict[int, JobEnd] = {}
         self._returns: dict[int, JobReturn] = {}
         self._is_stopping = False
 
@@ -138,7 +124,7 @@ class _Launch:
                 self._returns[job.number] = self._earlier_return(job)
         if self._waiting:
             self._run_waiting()
-        return [self._returns.get(job.number) or _failed(job, _NOT_STARTED) for job in self._jobs]
+        return [self._returns.get(job.number) or failed(job, _NOT_STARTED) for job in self._jobs]
 
     def _run_waiting(self) -> None:
         with signals_wait() as interrupts:
@@ -187,6 +173,7 @@ class _Launch:
         self._trained.discard(job.number)
         self._processes.pop(job.number, None)  # of an earlier attempt
         self._attempts[job.number] += 1
+        self._to_try_again.pop(job.number, None)
         self._progress.started(job.number)
         arguments = (str(payload), str(job.log_file), desk.address, job.number, self._share.threads)
         future = pool.schedule(worker.work, args=arguments, timeout=job.config.sweep.timeout)
@@ -195,8 +182,11 @@ class _Launch:
     def _tell_to_stop(self, why: str) -> None:
         """Start no more jobs, and tell the running ones to stop at a safe point."""
         self._is_stopping = True
-        self._waiting.clear()
         self._progress.say(why)
+        waiting, self._waiting = self._waiting, []
+        for job in waiting:
+            if job.number in self._to_try_again:
+                self._give_up(job, self._to_try_again[job.number])
         for job in self._running.values():
             self._stop_at_a_safe_point(job.number)
 
@@ -207,23 +197,28 @@ class _Launch:
                 os.kill(process, signal.SIGTERM)
 
     def _ended(self, job: PlannedJob, future: "concurrent.futures.Future[worker.Outcome]") -> None:
-        end = _end(job, future)
+        end = job_end(job, future)
         if end.outcome == "finished":
             self._progress.ended(job.number, "finished")
-            self._returns[job.number] = _returned(job, end.value)
-            return
-        reason = str(end.value)
+            self._returns[job.number] = returned(job, end.value)
+        elif self._may_try_again(job, end):
+            self._progress.say(f"job {job.number} failed and is tried again: {end.value}")
+            self._to_try_again[job.number] = end
+            self._waiting.append(job)  # after the others: what stood in its way may have passed by then
+        else:
+            self._give_up(job, end)
+
+    def _may_try_again(self, job: PlannedJob, end: JobEnd) -> bool:
         # A training that diverged does so again: it is the same one.
-        is_hopeless = reason.startswith(DivergedError.__name__) or self._is_stopping
-        if self._attempts[job.number] <= job.config.sweep.retries and not is_hopeless:
-            self._progress.say(f"job {job.number} failed and is tried again: {reason}")
-            self._waiting.insert(0, job)
-            return
-        killed = end.outcome == "killed"
+        is_hopeless = str(end.value).startswith(DivergedError.__name__)
+        return self._attempts[job.number] <= job.config.sweep.retries and not is_hopeless and not self._is_stopping
+
+    def _give_up(self, job: PlannedJob, end: JobEnd) -> None:
+        reason, killed = str(end.value), end.outcome == "killed"
         self._progress.ended(job.number, "killed" if killed else "failed", reason)
         state: State = "KILLED" if killed else "FAILED"
         self._sweep.note_failure(job.number, job.name, reason, job.log_file, state, end.overrules)
-        self._returns[job.number] = _failed(job, reason)
+        self._returns[job.number] = failed(job, reason)
         if job.config.sweep.fail_fast and not self._is_stopping:
             self._tell_to_stop(f"job {job.number} failed, the others are stopped: sweep.fail_fast")
 
@@ -234,48 +229,7 @@ class _Launch:
         if job.earlier.is_finished:
             self._sweep.reused.add(job.number)
             selected = "best" if job.config.trainer.select == "best" else "final"
-            return _returned(job, run.metrics.get(f"{selected}/val_accuracy"))
+            return returned(job, run.metrics.get(f"{selected}/val_accuracy"))
         reason = f"{run.tag('failure') or run.state.lower()} (an earlier start; sweep.rerun=never)"
         self._sweep.note_failure(job.number, job.name, reason, job.log_file)
-        return _failed(job, reason)
-
-
-@dataclass(frozen=True)
-class _End:
-    """How a job's process ended. overrules: even if the job itself has recorded another end."""
-
-    outcome: str
-    value: object
-    overrules: bool = False
-
-
-def _end(job: PlannedJob, future: "concurrent.futures.Future[worker.Outcome]") -> _End:
-    error = future.exception()  # not raised: an interrupt of the job must not pass for one of the sweep
-    if error is None:
-        return _End(*future.result())
-    if isinstance(error, ProcessExpired):
-        killed = error.exitcode is not None and -error.exitcode in _STOPPING
-        return _End("killed" if killed else "failed", _how_it_died(error.exitcode))
-    if isinstance(error, concurrent.futures.TimeoutError):
-        return _End("failed", f"it took longer than sweep.timeout={job.config.sweep.timeout:g} seconds", overrules=True)
-    if isinstance(error, KeyboardInterrupt):
-        return _End("killed", worker.TOLD_TO_STOP)
-    return _End("failed", in_one_line(error))
-
-
-def _returned(job: PlannedJob, value: object) -> JobReturn:
-    return JobReturn(overrides=list(job.overrides), cfg=job.node, status=JobStatus.COMPLETED, _return_value=value)
-
-
-def _failed(job: PlannedJob, reason: str) -> JobReturn:
-    return FailedJob(
-        overrides=list(job.overrides), cfg=job.node, status=JobStatus.FAILED, _return_value=JobFailedError(reason)
-    )
-
-
-def _how_it_died(exit_code: int | None) -> str:
-    if exit_code is not None and exit_code < 0:
-        name = signal.Signals(-exit_code).name
-        hint = "; the system does so when memory runs out" if name == "SIGKILL" else ""
-        return f"its process was killed by {name}{hint}"
-    return f"its process ended with status {exit_code}"
+        return failed(job, reason)

@@ -83,10 +83,10 @@ def plan(
     """
     jobs: list[PlannedJob] = []
     faults: dict[str, list[str]] = {}
-    data: dict[str, ImageData | DataError] = {}
+    known = _Known()
     for place, overrides in enumerate(job_overrides):
         try:
-            jobs.append(_planned(loader, master, list(overrides), sweep, numbers, data))
+            jobs.append(_planned(loader, master, list(overrides), sweep, numbers, known))
         except CifarSweepsError as error:
             name = short_name(list(overrides), sweep.facts.swept) or f"job {place}"
             for fault in error.faults if isinstance(error, ConfigError) else (str(error),):
@@ -102,7 +102,7 @@ def _planned(
     overrides: list[str],
     sweep: OpenSweep,
     numbers: Numbers,
-    data: dict[str, ImageData | DataError],
+    known: "_Known",
 ) -> PlannedJob:
     try:
         node = loader.load_sweep_config(master, overrides)
@@ -114,8 +114,8 @@ def _planned(
         node.hydra.job.id, node.hydra.job.num = "0", 0
     config = dataclasses.replace(parse(_without_hydra(node)), overrides=tuple(overrides))
     _refuse_leaving(master, config)
-    summary = build.check(config)
-    images = _images(config, data)
+    summary = known.summary(config)
+    images = known.images(config)
     check_data(config, summary, images)
     check_starting_weights(config)
     number, earlier = numbers.of(identity(config, images.fingerprint))
@@ -142,18 +142,32 @@ def _without_hydra(node: DictConfig) -> DictConfig:
     return task
 
 
-def _images(config: RunConfig, known: dict[str, ImageData | DataError]) -> ImageData:
-    """Load each data set once for all jobs; one that fails, fails once."""
-    key = repr(sorted(config.data.source.items()))
-    if key not in known:
-        try:
-            known[key] = build.images(config)
-        except DataError as error:
-            known[key] = error
-    found = known[key]
-    if isinstance(found, DataError):
-        raise found
-    return found
+class _Known:
+    """What is the same for several jobs of a sweep, looked at once."""
+
+    def __init__(self) -> None:
+        self._images: dict[str, ImageData | DataError] = {}
+        self._summaries: dict[str, Summary] = {}
+
+    def images(self, config: RunConfig) -> ImageData:
+        """Load each data set once; one that fails, fails once. Raises DataError."""
+        key = repr(sorted(config.data.source.items()))
+        if key not in self._images:
+            try:
+                self._images[key] = build.images(config)
+            except DataError as error:
+                self._images[key] = error
+        found = self._images[key]
+        if isinstance(found, DataError):
+            raise found
+        return found
+
+    def summary(self, config: RunConfig) -> Summary:
+        """Check the parts of jobs that differ in their seeds alone once. Raises ConfigError."""
+        key = repr({**config.plain, "seed": None})
+        if key not in self._summaries:
+            self._summaries[key] = build.check(config)
+        return self._summaries[key]
 
 
 def _by_job(faults: dict[str, list[str]], jobs: int) -> list[str]:

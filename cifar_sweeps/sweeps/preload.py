@@ -29,7 +29,6 @@ _FOR_ANY_RUN = (
     "PIL.PngImagePlugin",
     "sklearn.metrics",
     "sqlalchemy.dialects.sqlite",
-    "torch._dynamo",  # the first optimizer imports it
 )
 
 

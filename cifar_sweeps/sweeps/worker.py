@@ -8,6 +8,7 @@ import threading
 import traceback
 from pathlib import Path
 from types import FrameType
+from typing import Literal
 
 import cloudpickle
 from hydra.core.singleton import Singleton
@@ -18,7 +19,7 @@ from cifar_sweeps.errors import in_one_line
 from cifar_sweeps.sweeps import current
 from cifar_sweeps.sweeps.news import NewsWatcher
 
-Outcome = tuple[str, object]
+Outcome = tuple[Literal["finished", "failed", "killed"], object]
 """("finished", what the task returned), or ("failed" or "killed", the first line of why)."""
 
 TOLD_TO_STOP = "it was told to stop (SIGTERM)"

@@ -5,34 +5,41 @@ MLflow's does, it migrates without a word and without a backup. And of a newer s
 """
 
 import functools
+import re
 import shlex
 import sqlite3
 from pathlib import Path
 
 import mlflow
-from alembic.script import ScriptDirectory
 from sqlalchemy.engine import make_url
 
 from cifar_sweeps.errors import TrackingError
 
+_OWN = re.compile(r"^revision\s*=\s*[\"'](\w+)", re.MULTILINE)
+_EARLIER = re.compile(r"^down_revision\s*=\s*[\"'](\w+)", re.MULTILINE)
 
-def check_revision(uri: str) -> None:
-    """Raise TrackingError, with how to mend it, if the store at ``uri`` is a file of another MLflow's. Changes nothing.
 
-    A store that is no SQLite file, is not there yet or is empty is left to MLflow.
+def check_revision(uri: str) -> bool:
+    """Return whether the store at ``uri`` is a file of this MLflow's. Changes nothing.
+
+    False: it is no SQLite file, is not there yet or is empty, which is left to MLflow.
+    Raises TrackingError, with how to mend it, if it is a file of another MLflow's.
     """
     url = make_url(uri)
     path = url.database or ""
     if url.get_backend_name() != "sqlite" or not Path(path).is_file():
-        return
+        return False
     found = _revision(path)
-    if found is None or found == _revisions()[0]:
-        return
-    if found in _revisions():
+    if found is None:
+        return False
+    newest, known = _revisions()
+    if found == newest:
+        return True
+    if found in known:
         copy = shlex.join(["cp", path, f"{path}.backup"])
         upgrade = shlex.join(["mlflow", "db", "upgrade", uri])
         raise TrackingError(
-            f"{path}: was made by an older MLflow (revision {found}; {mlflow.__version__} needs {_revisions()[0]}); "
+            f"{path}: was made by an older MLflow (revision {found}; {mlflow.__version__} needs {newest}); "
             f"end what uses it, keep a copy, then upgrade it: {copy} && {upgrade}"
         )
     raise TrackingError(
@@ -58,8 +65,15 @@ def _revision(path: str) -> str | None:
     return str(rows[0][0]) if rows else None
 
 
-@functools.cache  # MLflow's migrations, all of which are imported for it
-def _revisions() -> tuple[str, ...]:
-    """Return the revisions that the installed MLflow knows, the newest first."""
-    script = ScriptDirectory(str(Path(mlflow.__file__).parent / "store" / "db_migrations"))
-    return tuple(revision.revision for revision in script.walk_revisions())
+@functools.cache
+def _revisions() -> tuple[str, frozenset[str]]:
+    """Return the newest revision that the installed MLflow knows, and all of them.
+
+    Read from its migrations rather than by Alembic, which imports all of them, half a second at each start.
+    """
+    folder = Path(mlflow.__file__).parent / "store" / "db_migrations" / "versions"
+    sources = [path.read_text(encoding="utf-8") for path in folder.glob("*.py")]
+    known = {found[1] for source in sources if (found := _OWN.search(source))}
+    earlier = {found[1] for source in sources if (found := _EARLIER.search(source))}
+    (newest,) = known - earlier
+    return newest, frozenset(known)

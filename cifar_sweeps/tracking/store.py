@@ -123,12 +123,14 @@ class Store:
             ) from error
 
     def trouble(self, experiment: str) -> str | None:
-        """Make the store ready for an experiment, and return what to say if it does not answer now.
+        """Look whether the store can take an experiment's runs, and return what to say if it does not answer now.
 
-        Raises TrackingError if it is no store, or cannot be written.
+        A file that is there and can be written is left as it is: to open it takes MLflow half a second, and whoever
+        writes the first run makes the experiment. Raises TrackingError if it is no store, or cannot be written.
         """
         try:
-            self.prepare(experiment)
+            if not (check_revision(self.uri) and self._is_writable()):
+                self.prepare(experiment)
         except StoreAwayError as away:
             return f"{away}; the training goes on, and its journal waits for the store: cifar-sweeps sync sends it"
         return None
@@ -208,6 +210,10 @@ class Store:
 
     def _is_local(self) -> bool:
         return self.uri.startswith("sqlite:")
+
+    def _is_writable(self) -> bool:
+        path = Path(self.uri.removeprefix("sqlite:///"))
+        return os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)  # its journal lies beside it
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,9 @@ from torch.nn import Parameter
 from torch.optim import Optimizer
 
 from cifar_sweeps.errors import ConfigError
+from cifar_sweeps.training.uncompiled import keep_apart, own_step
+
+keep_apart()
 
 
 class Stepper:
@@ -40,6 +43,7 @@ class Stepper:
                 "set optimizer.weight_decay=0.0 and use regularization.weight_decay (decoupled) or regularization.l2"
             )
         self.optimizer = optimizer
+        self._step = own_step(optimizer)
         self.base_lr: float = optimizer.param_groups[0]["lr"]
         """The rate from the config, which the schedule multiplies."""
         self.l2, self.l1, self.weight_decay = l2, l1, weight_decay
@@ -76,7 +80,7 @@ class Stepper:
             self._add_penalty_gradient()
         if self.weight_decay and self._decayed:
             torch._foreach_mul_(self._decayed, 1 - self.lr * self.weight_decay)
-        self.optimizer.step()
+        self._step()
 
     def _add_penalty_gradient(self) -> None:
         pairs = [(w, w.grad) for w in self._kernels if w.grad is not None]

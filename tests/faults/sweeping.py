@@ -47,6 +47,8 @@ class Command:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
+                # As in a terminal: what is started in the background of a script ignores Ctrl-C, and so would this.
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
                 env={**_clean_environment(), "COLUMNS": "120", "CIFAR_SWEEPS_OUTPUTS": str(outputs), **environment},
             )
 

@@ -2,8 +2,11 @@
 
 import hashlib
 import sqlite3
+from pathlib import Path
 
+import mlflow
 import pytest
+from alembic.script import ScriptDirectory
 
 from cifar_sweeps.errors import TrackingError
 from cifar_sweeps.tracking.database import _revisions, check_revision
@@ -17,6 +20,13 @@ def made(tmp_path_factory):
     store = Store(tracking_uri(None, folder), folder)
     store.prepare("study")
     return (folder / "mlflow.db").read_bytes()
+
+
+@pytest.fixture(scope="module")
+def revisions():
+    """What Alembic says of the installed MLflow's migrations, the newest first."""
+    script = ScriptDirectory(str(Path(mlflow.__file__).parent / "store" / "db_migrations"))
+    return [revision.revision for revision in script.walk_revisions()]
 
 
 @pytest.fixture
@@ -45,8 +55,8 @@ def digest(store):
     ids=["the tables are there", "a table is not there yet"],
 )
 @pytest.mark.parametrize("use", [lambda store: store.prepare("x"), Store.check_exists], ids=["train", "look"])
-def test_an_older_store_is_not_touched_and_the_way_to_upgrade_it_is_told(store, statements, use):
-    change(store, f"UPDATE alembic_version SET version_num = '{_revisions()[1]}'", *statements)
+def test_an_older_store_is_not_touched_and_the_way_to_upgrade_it_is_told(store, statements, use, revisions):
+    change(store, f"UPDATE alembic_version SET version_num = '{revisions[1]}'", *statements)
     before = digest(store)
     with pytest.raises(TrackingError) as caught:
         use(store)
@@ -73,6 +83,22 @@ def test_what_is_no_database_is_told(store):
 
 def test_a_store_of_today_one_that_is_not_there_and_one_elsewhere_pass(store, tmp_path):
     assert store.prepare("study") == "1"
+    assert check_revision(store.uri)
     for uri in (f"sqlite:///{tmp_path}/none.db", "http://127.0.0.1:9", "postgresql://me@there/db"):
-        check_revision(uri)
+        assert not check_revision(uri)
     assert not (tmp_path / "none.db").exists()
+
+
+def test_the_revisions_are_those_that_alembic_finds(revisions):
+    assert _revisions() == (revisions[0], frozenset(revisions))
+
+
+def test_a_store_that_is_there_is_not_opened_to_see_whether_it_can_be_used(store):
+    before = digest(store)
+    assert store.trouble("another study") is None
+    assert digest(store) == before
+
+
+def test_a_store_that_is_not_there_is_made(tmp_path):
+    assert Store(tracking_uri(None, tmp_path), tmp_path).trouble("study") is None
+    assert check_revision(tracking_uri(None, tmp_path))
