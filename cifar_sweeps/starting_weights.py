@@ -102,8 +102,15 @@ def _recorded_or_file(config: RunConfig, source: str) -> Path:
         store.check_exists()
         known = store.find(source)
         kept = Path(known.tag("folder") or "", CHECKPOINT)
-        if lies_within(kept, Path(config.outputs)) and kept.is_file():  # the record may be another person's
-            return kept
+        if lies_within(kept, Path(config.outputs)):  # the record may be another person's
+            if kept.is_file():
+                return kept
+            best = kept.with_name("best.pt")
+            if best.is_file():
+                raise ConfigError(
+                    f"trainer.init_from={source}: the run kept its best checkpoint alone (tracking.keep=best); "
+                    f"start from that one: trainer.init_from={best}"
+                )
         folder = _kept_weights(config) / known.run_id
         folder.mkdir(parents=True, exist_ok=True)
         return Path(store.client().download_artifacts(known.run_id, CHECKPOINT, str(folder)))

@@ -2,45 +2,16 @@
 
 import pytest
 import torch
-from conftest import TINY
+from running import SMALL, Told, trained, weights
 
 from cifar_sweeps import build
 from cifar_sweeps.compose import compose
-from cifar_sweeps.errors import ConfigError, TrainingError
-from cifar_sweeps.run import identity, run
+from cifar_sweeps.errors import ConfigError
+from cifar_sweeps.run import identity
 from cifar_sweeps.scene import set_up
-from cifar_sweeps.starting_weights import first_training, starting_weights
 from cifar_sweeps.tracking import journal
 from cifar_sweeps.training.loop import evaluate
 from cifar_sweeps.training.metrics import DivergedError
-from cifar_sweeps.watching import LogWatcher
-
-SMALL = (*TINY, "analysis.pictures=false", "tracking=none", "trainer.epochs=4")
-
-
-class Told:
-    """What a run's journal was told."""
-
-    def __init__(self, folder):
-        self.by_metric, self.tagged = {}, {}
-        self.ops = [entry.op for entry in journal.read(folder)]
-        for entry in journal.read(folder):
-            if entry.op == "metrics":
-                for name, value in entry.facts["values"].items():
-                    self.by_metric.setdefault(name, []).append((entry.facts["step"], value))
-            elif entry.op == "tags":
-                self.tagged |= entry.facts["values"]
-            elif entry.op == "close":
-                self.state, self.reason = entry.facts["state"], entry.facts["reason"]
-
-
-def trained(folder, *overrides):
-    result = run(compose([*SMALL, *overrides]), name="a run", folder=folder)
-    return result, Told(folder)
-
-
-def weights(path):
-    return torch.load(path, weights_only=True)
 
 
 def test_the_test_set_is_opened_once_for_the_last_epoch(tmp_path):
@@ -116,63 +87,6 @@ def test_epochs_that_are_not_validated_have_no_validation_figures(tmp_path):
     assert [step for step, _ in told.by_metric["train/accuracy"]] == [1, 2, 3, 4]
 
 
-@pytest.mark.parametrize("file", ["last.pt", "best.pt"])
-def test_a_run_starts_from_the_weights_of_a_file_with_a_fresh_optimizer(tmp_path, file):
-    trained(tmp_path / "first")
-    path = tmp_path / "first" / "checkpoints" / file
-    scene = set_up(compose(SMALL), path)
-    held = weights(path)
-    held = held.get("model", held)
-    assert all(torch.equal(value, held[name]) for name, value in scene.net.state_dict().items())
-    assert scene.stepper.optimizer.state == {}
-    result, _ = trained(tmp_path / "second", f"trainer.init_from={path}")
-    assert result.history[0].train_loss < trained(tmp_path / "anew")[0].history[0].train_loss
-
-
-def test_starting_from_an_experiment_is_its_own_training_gone_on(tmp_path, outputs):
-    small = ("data=synthetic", *TINY[:2], "trainer.threads=1", "analysis.pictures=false")
-    first = run(compose(["experiment=base_cnn/base", *small, "tracking=none"]), folder=tmp_path / "first")
-    config = compose(["experiment=base_cnn/longer", *small, "tracking=none"])
-    path = starting_weights(config, LogWatcher())
-    held, own = weights(path), weights(tmp_path / "first" / "checkpoints" / "last.pt")["model"]
-    assert all(torch.equal(held[name], own[name]) for name in own)
-    before = path.stat().st_mtime_ns
-    run(config, folder=tmp_path / "second")
-    assert path.stat().st_mtime_ns == before  # it was trained once
-    assert first.history[-1].epoch == 2
-
-
-@pytest.mark.parametrize(
-    ("source", "message"),
-    [
-        ("/nowhere/last.pt", "there is no such file, nor such an experiment"),
-        ("a_run_that_is_not", "trainer.init_from=a_run_that_is_not: "),
-        ("case_study/model_3", "has another model than this run"),
-    ],
-    ids=["file", "run", "experiment"],
-)
-def test_a_start_that_is_not_there_is_told_before_anything_is_trained(tmp_path, source, message):
-    with pytest.raises(ConfigError) as caught:
-        trained(tmp_path, f"trainer.init_from={source}")
-    assert message in str(caught.value)
-
-
-def test_what_is_typed_holds_for_the_first_training_too():
-    typed = ("data=synthetic", "seed=3", "optimizer.lr=0.002", "data.image_size=16", "regularization.l2=0.001")
-    first = first_training(compose(["experiment=base_cnn/augmented", *typed, "augmentation.degrees=5"]))
-    assert (first.seed, first.optimizer["lr"], first.regularization.l2) == (3, 0.002, 0.001)
-    assert (first.data.image_size, first.model["image_size"]) == (16, 16)
-    assert first.augmentation["_target_"] == "cifar_sweeps.data.Unchanged"
-    assert first.trainer.init_from is None
-
-
-def test_weights_of_another_model_are_refused(tmp_path):
-    trained(tmp_path / "first")
-    path = tmp_path / "first" / "checkpoints" / "best.pt"
-    with pytest.raises(TrainingError, match="holds the weights of another model"):
-        trained(tmp_path / "second", f"trainer.init_from={path}", "model.dense=[32]")
-
-
 def test_early_stopping_ends_a_run_that_no_longer_improves(tmp_path):
     overrides = ("trainer.early_stopping.patience=1", "trainer.early_stopping.min_delta=1.0", "trainer.epochs=9")
     result, told = trained(tmp_path, *overrides)
@@ -228,79 +142,6 @@ def test_what_only_the_data_can_tell_is_told_before_a_record_is_opened(tmp_path,
     with pytest.raises(ConfigError, match=message):
         trained(tmp_path, *overrides)
     assert not (tmp_path / journal.NAME).exists()
-
-
-class Stops(LogWatcher):
-    """Breaks the run off as Ctrl-C does, when an epoch is on record and its checkpoint not yet begun."""
-
-    def __init__(self, epoch):
-        self.epoch_to_stop = epoch
-
-    def epoch(self, metrics):
-        if metrics.epoch == self.epoch_to_stop:
-            raise KeyboardInterrupt
-
-
-TIMES = {"epoch_seconds", "images_per_second"}
-
-
-@pytest.mark.parametrize("more", [(), ("lr_schedule=plateau", "trainer.test_at=[2]")], ids=["plain", "plateau, tested"])
-@pytest.mark.parametrize("stopped_at", [1, 3, 4])
-def test_a_run_that_was_stopped_goes_on_to_the_same_bits_and_doubles_nothing(tmp_path, stopped_at, more):
-    more = ("regularization=l2_dropout", "augmentation=flip_crop", "optimizer=adamax", *more)
-    whole, told = trained(tmp_path / "whole", *more)
-    with pytest.raises(KeyboardInterrupt):
-        run(compose([*SMALL, *more]), name="a run", folder=tmp_path / "stopped", watcher=Stops(stopped_at))
-    first = Told(tmp_path / "stopped")
-    assert (first.state, first.reason) == ("KILLED", "interrupted")
-
-    resumed, again = trained(tmp_path / "stopped", *more)
-    for name in ("last", "best"):
-        kept = [weights(tmp_path / folder / "checkpoints" / f"{name}.pt") for folder in ("whole", "stopped")]
-        kept = [state.get("model", state) for state in kept]
-        assert all(torch.equal(kept[0][key], kept[1][key]) for key in kept[0])
-    for metric in told.by_metric.keys() - TIMES:
-        assert again.by_metric[metric] == told.by_metric[metric]
-    for metric in TIMES:
-        assert [step for step, _ in again.by_metric[metric]] == [1, 2, 3, 4]
-    assert again.state == "FINISHED"
-    assert again.ops.count("open") == again.ops.count("resume") == again.ops.count("params") == 1
-    assert resumed.figures.keys() == whole.figures.keys()
-    assert sorted(path.name for path in (tmp_path / "stopped" / "checkpoints").iterdir()) == ["best.pt", "last.pt"]
-
-
-def test_a_run_that_stops_early_stays_stopped_when_it_is_taken_up(tmp_path):
-    stopping = ("trainer.early_stopping.patience=1", "trainer.early_stopping.min_delta=1.0", "trainer.epochs=9")
-    with pytest.raises(KeyboardInterrupt):
-        run(compose([*SMALL, *stopping]), name="a run", folder=tmp_path, watcher=Stops(2))
-    resumed, told = trained(tmp_path, *stopping)
-    assert [metrics.epoch for metrics in resumed.history] == [1, 2]
-    assert told.state == "FINISHED"
-
-
-def test_a_run_may_begin_anew_in_its_folder(tmp_path):
-    with pytest.raises(KeyboardInterrupt):
-        run(compose([*SMALL]), name="a run", folder=tmp_path, watcher=Stops(3))
-    _, told = trained(tmp_path, "trainer.resume=never")
-    assert [step for step, _ in told.by_metric["train/loss"]] == [1, 2, 3, 4]
-
-
-def test_the_folder_of_another_run_is_refused(tmp_path):
-    with pytest.raises(KeyboardInterrupt):
-        run(compose([*SMALL]), name="a run", folder=tmp_path, watcher=Stops(1))
-    with pytest.raises(ConfigError, match="another config or of other images; choose another folder"):
-        trained(tmp_path, "trainer.epochs=2")
-    trained(tmp_path)
-    with pytest.raises(ConfigError, match="which has finished; choose another folder"):
-        trained(tmp_path)
-
-
-def test_a_run_that_is_taken_up_has_the_threads_that_it_had(tmp_path):
-    free = [*SMALL, "trainer.threads=auto"]
-    with pytest.raises(KeyboardInterrupt):
-        run(compose(free), name="a run", folder=tmp_path, threads=2, watcher=Stops(2))
-    run(compose(free), name="a run", folder=tmp_path, threads=1)
-    assert Told(tmp_path).tagged["cifar_sweeps.threads"] == "2"
 
 
 @pytest.mark.parametrize(("keep", "left"), [("all", {"best", "last"}), ("best", {"best"}), ("last", {"last"})])

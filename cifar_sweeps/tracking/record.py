@@ -44,6 +44,12 @@ class Record:
         self._sender: Sender | None = None
         self.trouble: TrackingError | None = None
         """What stood against the delivery when the record was closed; `cifar-sweeps sync` tries again."""
+        self._measured = {
+            (metric, int(entry.facts["step"]))
+            for entry in self._journal.entries
+            if entry.op == "metrics"
+            for metric in entry.facts["values"]
+        }
         rewind(opening.folder, len(self._journal.entries))
         if self._journal.entries:
             self._go_on(opening)
@@ -61,10 +67,7 @@ class Record:
 
     def has(self, metric: str, step: int) -> bool:
         """Say whether an earlier attempt wrote down this metric at this step."""
-        return any(
-            entry.op == "metrics" and entry.facts["step"] == step and metric in entry.facts["values"]
-            for entry in self._journal.entries
-        )
+        return (metric, step) in self._measured
 
     def params(self, values: Mapping[str, str]) -> None:
         """Write down what was asked for, once. MLflow keeps 6,000 characters of a value; `config.yaml` has it whole."""
@@ -82,6 +85,7 @@ class Record:
         """
         new = {key: float(value) for key, value in values.items() if not self.has(key, step)}
         if new:
+            self._measured |= {(key, step) for key in new}
             self._append("metrics", values=new, step=step)
             self._journal.sync()
 

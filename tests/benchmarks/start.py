@@ -90,12 +90,11 @@ def _first_step(outcome: Outcome, pairs: int) -> None:
 
 
 def _jobs(outcome: Outcome, quick: bool) -> None:
-    few, many, repeats = (2, 5, 1) if quick else (10, 300, 2)
-    costs: dict[str, list[float]] = {}
+    few, many = (2, 5) if quick else (10, 300)
     for name, more in (("", ()), (" without the servable model", ("analysis.log_model=false",))):
-        runs = [_sweep(few, more) for _ in range(repeats)]
-        costs[name] = [statistics.median(_spans(run)) for run in runs]
-        outcome.add(f"start/job_cost{name and '/no_model'}", f"a job's cost, {few} jobs{name}", costs[name], "s")
+        first = _sweep(few, more)
+        spans = _spans(first)
+        outcome.add(f"start/job_cost{name and '/no_model'}", f"a job's cost, {few} jobs{name}", spans, "s")
     run = _sweep(many, ("analysis.log_model=false",))
     spans, tenth = _spans(run), max(2, many // 10)
     outcome.add(f"start/job_cost/{many}", f"a job's cost, {many} jobs without the servable model", spans, "s")
@@ -103,7 +102,10 @@ def _jobs(outcome: Outcome, quick: bool) -> None:
     outcome.add("start/job_growth", f"growth: the last {tenth} of {many} / the first {tenth}", growth, "×")
     last = run.when("job", "finished in")[-1]
     outcome.add("start/end", f"after the last of {many} jobs, to the command's exit", [run.seconds - last], "s")
-    outcome.add("start/begin", f"before the first of {many} jobs starts", [run.when("job 0 started")[0]], "s")
+    begins = run.when("job 0 started")[0]
+    outcome.add("start/begin", f"before the first of {many} jobs starts", [begins], "s")
+    beyond = [(begins - first.when("job 0 started")[0]) / (many - few)]
+    outcome.add("start/check", "of that, to compose and check each further job", beyond, "s")
     outcome.notes += [
         "a job's cost: from one job's end to the next one's, one at a time, from the second on; each takes one step of",
         "64 drawn images, validates and tests on some hundred, and draws no pictures",

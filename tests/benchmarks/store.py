@@ -90,7 +90,7 @@ def measure(quick: bool) -> Outcome:
 
 def _recording(outcome: Outcome, quick: bool) -> None:
     images, name = real_data.overrides_or_drawn()
-    size, epochs = (128, 1) if quick else (12_000, 5)
+    size, epochs = (128, 1) if quick else (12_000, 3)
     arm = ["experiment=case_study/model_3", *images, f"data.train_size={size}", f"trainer.epochs={epochs}"]
     arm += ["trainer.batch_size=64", "trainer.threads=1", "data.val_size=100" if quick else "data.val_size=2000"]
     shares, exports, lengths = [], [], []

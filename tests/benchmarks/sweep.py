@@ -1,7 +1,8 @@
 """A whole command, start to exit: 4 runs of a net with validation, test, checkpoints and MLflow, against plain PyTorch.
 
 The peers that need an environment of their own are measured in turn where ``BENCHMARK_LIGHTNING_PYTHON`` or
-``BENCHMARK_KERAS_PYTHON`` names that environment's python.
+``BENCHMARK_KERAS_PYTHON`` names that environment's python. ``BENCHMARK_SWEEP_ROUNDS`` is how often all are measured:
+once by default, as a round takes minutes.
 """
 
 import itertools
@@ -55,9 +56,8 @@ def _one_net(outcome: Outcome, name: str, arm: list[str], script: list[str], qui
         if os.environ.get(variable):
             arguments = script if peer == "keras_tf" else [*script, *loaders]
             measures[peer] = _peer(peer, arguments, more, os.environ[variable])
-    # The probes above have warmed up what lasts beyond a process: the files in the page cache. One round is of several
-    # minutes; more of them, and all benchmarks together would take over half an hour.
-    taken = rounds(measures, 1, warm_ups=0)
+    # The probes above have warmed up what lasts beyond a process: the files in the page cache.
+    taken = rounds(measures, 1 if quick else int(os.environ.get("BENCHMARK_SWEEP_ROUNDS", "1")), warm_ups=0)
     outcome.add(f"sweep/{name}/product", f"{name}: cifar-train -m seed=0,1,2,3", taken["product"], "s")
     for peer in list(taken)[1:]:
         detail = f" ({best} workers)" if peer != "keras_tf" else ""

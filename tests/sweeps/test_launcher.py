@@ -12,7 +12,7 @@ import pytest
 from conftest import cifar_train
 from mlflow import MlflowClient
 
-from cifar_sweeps.sweeps import launcher
+from cifar_sweeps.sweeps.job_end import job_end
 
 HERE = Path(__file__).parent
 SMALL = (
@@ -159,7 +159,7 @@ def test_an_interrupted_single_run_is_recorded_as_killed(outputs, tmp_path, sign
 def test_an_interrupt_of_a_job_is_not_taken_for_one_of_the_sweep():
     future = concurrent.futures.Future()
     future.set_exception(KeyboardInterrupt())  # SIGTERM met the job while it was being set up
-    assert launcher._end(None, future).outcome == "killed"
+    assert job_end(None, future).outcome == "killed"
 
 
 def test_when_the_command_is_killed_its_jobs_end_too(waiting_sweep):

@@ -1,0 +1,35 @@
+"""One run in this process, without MLflow, and what its journal was told."""
+
+import torch
+from conftest import TINY
+
+from cifar_sweeps.compose import compose
+from cifar_sweeps.run import run
+from cifar_sweeps.tracking import journal
+
+SMALL = (*TINY, "analysis.pictures=false", "tracking=none", "trainer.epochs=4")
+
+
+class Told:
+    """What a run's journal was told."""
+
+    def __init__(self, folder):
+        self.by_metric, self.tagged = {}, {}
+        self.ops = [entry.op for entry in journal.read(folder)]
+        for entry in journal.read(folder):
+            if entry.op == "metrics":
+                for name, value in entry.facts["values"].items():
+                    self.by_metric.setdefault(name, []).append((entry.facts["step"], value))
+            elif entry.op == "tags":
+                self.tagged |= entry.facts["values"]
+            elif entry.op == "close":
+                self.state, self.reason = entry.facts["state"], entry.facts["reason"]
+
+
+def trained(folder, *overrides):
+    result = run(compose([*SMALL, *overrides]), name="a run", folder=folder)
+    return result, Told(folder)
+
+
+def weights(path):
+    return torch.load(path, weights_only=True)
