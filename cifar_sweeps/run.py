@@ -2,26 +2,19 @@
 
 import contextlib
 import dataclasses
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
-from typing import Any
 
-import torch
-import yaml
-
-from cifar_sweeps.config import RunConfig, config_hash, flat
-from cifar_sweeps.errors import ConfigError, TrackingError, TrainingError, in_one_line
-from cifar_sweeps.files import write_whole
+from cifar_sweeps.config import RunConfig, flat
+from cifar_sweeps.errors import TrackingError, TrainingError, in_one_line
+from cifar_sweeps.identity import identity, run_tags
 from cifar_sweeps.looking_back import look_back
-from cifar_sweeps.models.parameters import weights_digest
 from cifar_sweeps.records import open_record
+from cifar_sweeps.run_folder import make_writable, new_folder, refuse_finished, runs_folder, write_config
 from cifar_sweeps.scene import Scene, set_up
 from cifar_sweeps.starting_weights import starting_weights
 from cifar_sweeps.tracking.journaled import journaled_run, recover
-from cifar_sweeps.tracking.provenance import provenance
 from cifar_sweeps.tracking.record import Record
 from cifar_sweeps.tracking.store import PREFIX
 from cifar_sweeps.training.checkpoint import load
@@ -29,7 +22,6 @@ from cifar_sweeps.training.checkpoints import Checkpoints
 from cifar_sweeps.training.early_stopping import Patience
 from cifar_sweeps.training.loop import evaluate, fit
 from cifar_sweeps.training.metrics import DivergedError, EpochMetrics, Evaluation
-from cifar_sweeps.training.precision import resolve_device, resolve_precision
 from cifar_sweeps.watching import LogWatcher, Watcher
 
 
@@ -70,21 +62,21 @@ def run(
     if sweep is None:
         recover(Path(config.outputs), watcher.note)
     config = _with_threads(config, _earlier_threads(folder) or threads)
-    _refuse_finished(folder)
+    refuse_finished(folder)
     initial = starting_weights(config, watcher)
     scene = set_up(config, initial)
-    _make_writable(folder)
+    make_writable(folder)
     record = open_record(config, name, folder, identity(config, scene.data.fingerprint), tags, sweep, watcher.note)
     checkpoints = Checkpoints(folder / "checkpoints", config.plain)
     try:
         record.params(flat(config.plain))
-        record.tags(_tags(scene))
-        record.artifact(_write_config(config, folder))
+        record.tags(run_tags(scene))
+        record.artifact(write_config(config, folder))
         result = _train_and_test(scene, name, folder, checkpoints, record, watcher)
         record.close("FINISHED")
     except BaseException as error:
         _break_off(error, name, checkpoints, record, watcher)
-        if isinstance(error, KeyboardInterrupt) and folder.parent == _runs(config):
+        if isinstance(error, KeyboardInterrupt) and folder.parent == runs_folder(config):
             watcher.note(f"go on with it: cifar-sweeps resume {folder.name}")
         raise
     checkpoints.clear()
@@ -115,17 +107,6 @@ def _tell_trouble(record: Record, watcher: Watcher) -> None:
         watcher.note(f"{record.trouble}; it is whole in {record.folder}: send it later with cifar-sweeps sync")
 
 
-def _runs(config: RunConfig) -> Path:
-    return Path(config.outputs) / "runs"
-
-
-def _refuse_finished(folder: Path) -> None:
-    earlier = journaled_run(folder)
-    if earlier is not None and earlier.state == "FINISHED":
-        Checkpoints(folder / "checkpoints").clear()  # if it was killed when all but this was done
-        raise ConfigError(f"{folder}: holds the run {earlier.name!r}, which has finished; choose another folder")
-
-
 def _with_threads(config: RunConfig, threads: int | None) -> RunConfig:
     """Return the config with ``trainer.threads=auto`` settled; what is recorded of it stays as it was written."""
     if threads is None or config.trainer.threads != "auto":
@@ -137,11 +118,6 @@ def _earlier_threads(folder: Path) -> int | None:
     earlier = journaled_run(folder)
     threads = None if earlier is None else earlier.tag("threads")
     return None if threads is None else int(threads)
-
-
-def new_folder(config: RunConfig) -> Path:
-    """Return a folder for a run under the config's outputs, named after this moment; it is not made yet."""
-    return _runs(config) / datetime.now().strftime("%Y-%m-%d_%H-%M-%S-%f")
 
 
 def _train_and_test(
@@ -246,62 +222,6 @@ def _test(scene: Scene) -> tuple[Evaluation, dict[str, float]]:
         augmented = evaluate(scene.net, scene.test_batches(augmented=True), scene.precision)
         figures |= {"test_augmented/loss": augmented.loss, "test_augmented/accuracy": augmented.accuracy}
     return tested, figures
-
-
-def _make_writable(folder: Path) -> None:
-    try:
-        (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
-        write_whole(folder / ".writable", "")
-        (folder / ".writable").unlink()
-    except OSError as error:
-        raise ConfigError(
-            f"outputs: {folder} cannot be written ({error.strerror}); set outputs=FOLDER to another one"
-        ) from error
-
-
-def _write_config(config: RunConfig, folder: Path) -> Path:
-    path = folder / "config.yaml"
-    write_whole(path, yaml.safe_dump(config.plain, sort_keys=False, allow_unicode=True))
-    return path
-
-
-def _tags(scene: Scene) -> dict[str, str]:
-    """Return what a reader needs to trust and repeat the run."""
-    facts = {
-        "config_hash": config_hash(_as_run(scene)),
-        "initial_weights": weights_digest(scene.net),
-        "data": scene.data.name,
-        "data_fingerprint": scene.data.fingerprint,
-        "device": scene.device.type,
-        "gpu": torch.cuda.get_device_name(scene.device) if scene.device.type == "cuda" else "none",
-        "precision": scene.precision.name,
-        "threads": str(torch.get_num_threads()),
-        "cpu_features": torch.backends.cpu.get_cpu_capability(),
-        **provenance(),
-    }
-    facts["budget"] = scene.budget()
-    facts["validated_on"] = "test" if scene.splits.val_on_test else "validation"
-    if scene.splits.notes:
-        facts["split_notes"] = "; ".join(scene.splits.notes)
-    return {f"{PREFIX}{key}": value for key, value in facts.items()}
-
-
-def identity(config: RunConfig, fingerprint: str) -> str:
-    """Return what two runs have in common if they are the same training: config and images, whoever does it."""
-    device = resolve_device(config.trainer.device)
-    chosen = {"precision": resolve_precision(config.trainer.precision, device).name, "device": device.type}
-    start = config.trainer.init_from
-    if start is not None and Path(start).is_file():  # what it holds counts, not what it is called
-        chosen["init_from"] = hashlib.sha256(Path(start).read_bytes()).hexdigest()
-    plain = {**config.plain, "trainer": {**config.plain["trainer"], **chosen}}
-    return f"{config_hash(plain)}-{fingerprint}"
-
-
-def _as_run(scene: Scene) -> dict[str, Any]:
-    """Return the config with what the machine chose where the config left it open."""
-    plain = scene.config.plain
-    chosen = {"threads": torch.get_num_threads(), "precision": scene.precision.name, "device": scene.device.type}
-    return {**plain, "trainer": {**plain["trainer"], **chosen}}
 
 
 def _outcome(name: str, figures: Mapping[str, float]) -> str:

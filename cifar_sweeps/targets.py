@@ -7,7 +7,6 @@ environment variable ``CIFAR_SWEEPS_ALLOW_TARGETS`` lists (comma-separated modul
 
 import importlib
 import inspect
-import os
 import typing
 from collections.abc import Callable
 from types import ModuleType
@@ -20,8 +19,7 @@ from cifar_sweeps import data
 from cifar_sweeps.errors import ConfigError, in_one_line
 from cifar_sweeps.schema import did_you_mean
 from cifar_sweeps.training.schedules import Schedule
-
-ALLOW_VARIABLE = "CIFAR_SWEEPS_ALLOW_TARGETS"
+from cifar_sweeps.trust import ALLOW_VARIABLE, is_under, trusted_modules
 
 
 def resolve(target: object, key: str) -> Callable[..., Any]:
@@ -29,21 +27,21 @@ def resolve(target: object, key: str) -> Callable[..., Any]:
 
     Raises ConfigError if there is no such thing, or if a config may not build it.
     """
-    trusted = _trusted()
+    trusted = trusted_modules()
     listed = ", ".join((*(f"{words} of {package}" for package, (words, _) in _KINDS.items()), *trusted))
     refusal = ConfigError(
         f"{key}={target}: not on the list of what a config may build ({listed}); "
         f"if you trust it, add its module to the environment variable {ALLOW_VARIABLE}"
     )
-    if not isinstance(target, str) or not _is_under(target, (*_KINDS, *trusted)):
+    if not isinstance(target, str) or not is_under(target, (*_KINDS, *trusted)):
         raise refusal
     found = _import(target, key)
     if not callable(found):
         raise ConfigError(f"{key}={target}: is a {type(found).__name__}, not a class or a function")
     # An alias such as `cifar_sweeps.data.cache.os.system` starts well and ends elsewhere.
     home = str(getattr(found, "__module__", None) or "")
-    kind = next((is_kind for prefix, (_, is_kind) in _KINDS.items() if _is_under(home, (prefix,))), None)
-    if not _is_under(home, trusted) and (kind is None or not kind(found)):
+    kind = next((is_kind for prefix, (_, is_kind) in _KINDS.items() if is_under(home, (prefix,))), None)
+    if not is_under(home, trusted) and (kind is None or not kind(found)):
         raise refusal
     builder: Callable[..., Any] = found
     return builder
@@ -96,14 +94,6 @@ def _returns(function: object, kind: type) -> bool:
     return inspect.isclass(returned) and issubclass(returned, kind)
 
 
-def _trusted() -> tuple[str, ...]:
-    return tuple(name.strip() for name in os.environ.get(ALLOW_VARIABLE, "").split(",") if name.strip())
-
-
-def _is_under(name: str, prefixes: tuple[str, ...]) -> bool:
-    return any(name == prefix or name.startswith(f"{prefix}.") for prefix in prefixes)
-
-
 def _import(target: str, key: str) -> Any:  # noqa: ANN401
     parts = target.split(".")
     if not all(part.isidentifier() for part in parts):
@@ -113,7 +103,7 @@ def _import(target: str, key: str) -> Any:  # noqa: ANN401
         try:
             found: Any = importlib.import_module(name)
         except ModuleNotFoundError as error:
-            if error.name is None or not _is_under(name, (error.name,)):
+            if error.name is None or not is_under(name, (error.name,)):
                 raise ConfigError(f"{key}={target}: cannot be imported: {in_one_line(error)}; install it") from error
             continue
         for i, part in enumerate(parts[length:], start=length):

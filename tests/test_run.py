@@ -7,7 +7,7 @@ from running import SMALL, Told, trained, weights
 from cifar_sweeps import build
 from cifar_sweeps.compose import compose
 from cifar_sweeps.errors import ConfigError
-from cifar_sweeps.run import identity
+from cifar_sweeps.identity import identity
 from cifar_sweeps.scene import set_up
 from cifar_sweeps.tracking import journal
 from cifar_sweeps.training.loop import evaluate

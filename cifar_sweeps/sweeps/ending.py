@@ -25,7 +25,11 @@ class Failure:
 
 @dataclass(frozen=True)
 class Ending:
-    """A sweep that has ended. unsent: how many of its runs wait in their journals for a store that did not answer."""
+    """A sweep that has ended.
+
+    unsent: how many of its runs wait in their journals for a store that did not answer. can_go_on: whether the same
+    command takes it up again, which other launchers know nothing of.
+    """
 
     facts: SweepFile
     folder: Path
@@ -36,6 +40,7 @@ class Ending:
     recorded: bool
     experiment_id: str | None
     unsent: int
+    can_go_on: bool
 
 
 def tell(ending: Ending, console: Console) -> None:
@@ -49,7 +54,7 @@ def tell(ending: Ending, console: Console) -> None:
     for failure in sorted(ending.failures, key=lambda failure: failure.job):
         say(f"Job {failure.job} failed ({failure.name}): {failure.reason}")
         say(f"  its log: {failure.log_file}")
-    if ending.state != "FINISHED":
+    if ending.state != "FINISHED" and ending.can_go_on:
         say("Go on with what is not finished by the same command again, or from anywhere by:")
         say(f"  cifar-sweeps resume {ending.facts.sweep_id}")
     if not ending.recorded:

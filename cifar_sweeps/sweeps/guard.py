@@ -4,7 +4,6 @@ A study's file may set these nodes, and Hydra builds them before a job sees its 
 ``torch.load`` and much else through. So whatever Hydra composes passes here first. Imports neither torch nor mlflow.
 """
 
-import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from hydra.plugins.sweeper import Sweeper
 from omegaconf import DictConfig, OmegaConf
 
 from cifar_sweeps.errors import ConfigError
+from cifar_sweeps.trust import ALLOW_VARIABLE, is_under, trusted_modules
 
 _CALLBACKS = frozenset(
     {"cifar_sweeps.sweeps.parent.SweepParent"}
@@ -56,12 +56,11 @@ def _faults(config: DictConfig) -> Iterator[str]:
     # Unresolved: what an interpolation becomes can depend on what is not known yet.
     hydra = OmegaConf.to_container(config.hydra, resolve=False)
     assert isinstance(hydra, dict)
-    trusted = [name.strip() for name in os.environ.get("CIFAR_SWEEPS_ALLOW_TARGETS", "").split(",") if name.strip()]
     for key, value in _entries(hydra, "hydra"):
         word = key.rpartition(".")[2]
         in_logging = key.startswith(("hydra.job_logging.", "hydra.hydra_logging."))
         if word == "_target_":
-            known = str(value) in _known() or any(str(value).startswith(f"{name}.") for name in trusted)
+            known = str(value) in _known() or is_under(str(value), trusted_modules())
         elif in_logging and word in ("()", "class"):
             known = _LOGGING.fullmatch(str(value)) is not None
         elif in_logging and isinstance(value, str) and "ext://" in value:
@@ -75,7 +74,7 @@ def _faults(config: DictConfig) -> Iterator[str]:
             yield (
                 f"{key}={value}: not on the list of what a config may have Hydra build (plugins of hydra_plugins, "
                 "Hydra's callbacks, plain log files); leave it out, or, if you trust it, add its module to the "
-                "environment variable CIFAR_SWEEPS_ALLOW_TARGETS"
+                f"environment variable {ALLOW_VARIABLE}"
             )
     if hydra["job"]["env_set"]:
         yield f"hydra.job.env_set={hydra['job']['env_set']}: a config sets no environment; set it in your shell"

@@ -3,6 +3,7 @@
 import concurrent.futures
 import signal
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from hydra.core.utils import JobReturn, JobStatus
@@ -13,6 +14,8 @@ from cifar_sweeps.sweeps import worker
 from cifar_sweeps.sweeps.plan import PlannedJob
 
 _STOPPING = frozenset({signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
+
+_COUNTERS = Path("/proc/vmstat")
 
 
 class FailedJob(JobReturn):
@@ -36,14 +39,17 @@ class JobEnd:
     overrules: bool = False
 
 
-def job_end(job: PlannedJob, future: "concurrent.futures.Future[worker.Outcome]") -> JobEnd:
-    """Return how the job ended whose process ``future`` stands for; it is over."""
+def job_end(job: PlannedJob, future: "concurrent.futures.Future[worker.Outcome]", memory_kills: int | None) -> JobEnd:
+    """Return how the job ended whose process ``future`` stands for; it is over.
+
+    memory_kills: what `memory_kills` said when it began.
+    """
     error = future.exception()  # not raised: an interrupt of the job must not pass for one of the sweep
     if error is None:
         return JobEnd(*future.result())
     if isinstance(error, ProcessExpired):
         killed = error.exitcode is not None and -error.exitcode in _STOPPING
-        return JobEnd("killed" if killed else "failed", _how_it_died(error.exitcode))
+        return JobEnd("killed" if killed else "failed", _how_it_died(error.exitcode, memory_kills))
     if isinstance(error, concurrent.futures.TimeoutError):
         reason = f"it took longer than sweep.timeout={job.config.sweep.timeout:g} seconds"
         return JobEnd("failed", reason, overrules=True)
@@ -63,9 +69,27 @@ def failed(job: PlannedJob, reason: str) -> JobReturn:
     return FailedJob(overrides=list(job.overrides), cfg=job.node, status=JobStatus.FAILED, _return_value=error)
 
 
-def _how_it_died(exit_code: int | None) -> str:
+def memory_kills() -> int | None:
+    """Return how many processes the system has killed for want of memory since it started; None where it does not tell.
+
+    Source: ``oom_kill`` in Linux's /proc/vmstat, which counts those of containers too.
+    """
+    try:
+        lines = _COUNTERS.read_text(encoding="ascii").splitlines()
+    except OSError:
+        return None
+    return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), None)
+
+
+def _how_it_died(exit_code: int | None, memory_kills_before: int | None) -> str:
     if exit_code is None or exit_code >= 0:
         return f"its process ended with status {exit_code}"
-    name = signal.Signals(-exit_code).name
-    hint = "; the system does so when memory runs out" if name == "SIGKILL" else ""
-    return f"its process was killed by {name}{hint}"
+    died = f"its process was killed by {signal.Signals(-exit_code).name}"
+    if -exit_code != signal.SIGKILL:
+        return died
+    kills = memory_kills()
+    if kills is None or memory_kills_before is None:
+        return f"{died}; the system does so when memory runs out"
+    if kills == memory_kills_before:
+        return died
+    return f"{died}: out of memory; run fewer jobs at once (hydra.launcher.n_jobs), or take smaller batches"

@@ -22,7 +22,7 @@ from cifar_sweeps.errors import CifarSweepsError, ConfigError
 from cifar_sweeps.sweeps import current, fork_server, worker
 from cifar_sweeps.sweeps.dry_run import print_plan
 from cifar_sweeps.sweeps.faults import Refused, signals_wait
-from cifar_sweeps.sweeps.job_end import JobEnd, failed, job_end, returned
+from cifar_sweeps.sweeps.job_end import JobEnd, failed, job_end, memory_kills, returned
 from cifar_sweeps.sweeps.news import News, NewsDesk
 from cifar_sweeps.sweeps.plan import Numbers, PlannedJob, plan
 from cifar_sweeps.sweeps.progress import JobProgress, SweepProgress
@@ -113,6 +113,7 @@ class _Launch:
         self._processes: dict[int, int] = {}
         self._trained: set[int] = set()
         self._attempts: Counter[int] = Counter()
+        self._memory_kills = memory_kills()
         self._to_try_again: dict[int, JobEnd] = {}
         self._returns: dict[int, JobReturn] = {}
         self._is_stopping = False
@@ -197,7 +198,8 @@ class _Launch:
                 os.kill(process, signal.SIGTERM)
 
     def _ended(self, job: PlannedJob, future: "concurrent.futures.Future[worker.Outcome]") -> None:
-        end = job_end(job, future)
+        end = job_end(job, future, self._memory_kills)
+        self._memory_kills = memory_kills()
         if end.outcome == "finished":
             self._progress.ended(job.number, "finished")
             self._returns[job.number] = returned(job, end.value)

@@ -47,6 +47,7 @@ class SweepParent(Callback):
         self._store: Store | None = None
         self._record: Record | None = None
         self._failures: list[Failure] = []
+        self._is_ours = True
 
     def __getstate__(self) -> dict[str, Any]:
         """Travel empty: Hydra sends its callbacks along with each job, where the sweep's record has no business."""
@@ -65,7 +66,7 @@ class SweepParent(Callback):
             self._store = Store(tracking_uri(config.tracking.uri, outputs), outputs)
             store = given_uri(config.tracking.uri) or "embedded"  # which may be moved with its outputs
         identity = sweep_identity(study, store, overrides, swept)
-        is_ours = config.hydra.launcher.get("_target_") == _LAUNCHER
+        is_ours = self._is_ours = config.hydra.launcher.get("_target_") == _LAUNCHER
         if is_ours and config.sweep.rerun != "all":
             named = os.environ.get(GOES_ON)
             self._go_on_in(Path(named) if named else earlier_start(self.folder, identity))
@@ -74,10 +75,7 @@ class SweepParent(Callback):
         if not is_ours:
             # Ours opens the sweep when all jobs have been checked; another launcher does not know of it.
             try:
-                if config.sweep.dry_run:
-                    raise ConfigError(
-                        "sweep.dry_run=true: is done by hydra/launcher=local alone; leave the launcher out"
-                    )
+                _refuse_what_only_ours_does(config)
                 self.open()
             except CifarSweepsError as fault:
                 raise Refused(fault) from fault
@@ -191,6 +189,7 @@ class SweepParent(Callback):
             recorded=self._store is not None,
             experiment_id=experiment_id,
             unsent=unsent,
+            can_go_on=self._is_ours,
         )
 
     def _go_on_in(self, folder: Path | None) -> None:
@@ -245,6 +244,14 @@ class SweepParent(Callback):
         with contextlib.suppress(OSError):  # another launcher's files are its own
             (self.folder / "multirun.yaml").unlink()
             self.folder.rmdir()
+
+
+def _refuse_what_only_ours_does(config: DictConfig) -> None:
+    """Raise ConfigError for what another launcher would leave undone without a word."""
+    plain = {"dry_run": False, "timeout": None, "retries": 0, "fail_fast": False, "rerun": "failed"}
+    asked = [f"sweep.{key}={config.sweep[key]}" for key, value in plain.items() if config.sweep[key] != value]
+    if asked:
+        raise ConfigError(f"{', '.join(asked)}: is done by hydra/launcher=local alone; leave it, or the launcher, out")
 
 
 def swept_keys(overrides: Iterable[str], params: Mapping[str, Any] | None) -> list[str]:

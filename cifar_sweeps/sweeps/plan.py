@@ -13,8 +13,8 @@ from cifar_sweeps.config import RunConfig, parse
 from cifar_sweeps.data.images import ImageData
 from cifar_sweeps.errors import CifarSweepsError, ConfigError, DataError
 from cifar_sweeps.faults import is_of_composition, translated
+from cifar_sweeps.identity import identity
 from cifar_sweeps.models.summary import Summary
-from cifar_sweeps.run import identity
 from cifar_sweeps.scene import check_data
 from cifar_sweeps.starting_weights import check_starting_weights
 from cifar_sweeps.sweeps.current import OpenSweep

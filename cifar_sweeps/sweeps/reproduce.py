@@ -17,7 +17,8 @@ from cifar_sweeps.compose import compose, quoted
 from cifar_sweeps.config import RunConfig, flat, from_plain
 from cifar_sweeps.errors import ConfigError, DataError, TrackingError, in_one_line
 from cifar_sweeps.files import lies_within, read_plain
-from cifar_sweeps.run import Result, new_folder, run
+from cifar_sweeps.run import Result, run
+from cifar_sweeps.run_folder import new_folder
 from cifar_sweeps.sweeps.verdict import COMPARED, Figures, Tolerance, Verdict, verdict
 from cifar_sweeps.tracking.store import PREFIX, KnownRun, Store
 from cifar_sweeps.watching import LogWatcher, TerminalWatcher, Watchers

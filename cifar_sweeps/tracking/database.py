@@ -1,4 +1,4 @@
-"""Whether an SQLite store was made by an MLflow that this one understands: judged before MLflow opens it.
+"""MLflow's store in an SQLite file: made whole, and judged by its revision before MLflow opens it.
 
 MLflow 3.17 refuses a store whose tables are there and whose revision is another; one that lacks a table, as an older
 MLflow's does, it migrates without a word and without a backup. And of a newer store it says that it is out of date.
@@ -7,10 +7,12 @@ MLflow's does, it migrates without a word and without a backup. And of a newer s
 import functools
 import re
 import shlex
+import shutil
 import sqlite3
 from pathlib import Path
 
 import mlflow
+from mlflow import MlflowClient
 from sqlalchemy.engine import make_url
 
 from cifar_sweeps.errors import TrackingError
@@ -46,6 +48,21 @@ def check_revision(uri: str) -> bool:
         f"{path}: was made by a newer MLflow (revision {found}, which {mlflow.__version__} does not know); "
         "use that version (pip install --upgrade mlflow), or another folder: CIFAR_SWEEPS_OUTPUTS=FOLDER"
     )
+
+
+def make_database(path: Path) -> None:
+    """Make a SQLite file that is not there; it appears whole.
+
+    MLflow makes it in dozens of steps, and cannot go on where a kill cut them short: such a file is of no use any more.
+    """
+    if path.exists():
+        return
+    folder = path.with_name(f".{path.name}.new")
+    shutil.rmtree(folder, ignore_errors=True)  # what a kill left, its rollback journal included
+    folder.mkdir(parents=True)
+    MlflowClient(f"sqlite:///{(folder / path.name).as_posix()}").search_experiments(max_results=1)
+    (folder / path.name).replace(path)
+    shutil.rmtree(folder)
 
 
 def _revision(path: str) -> str | None:

@@ -7,7 +7,6 @@ import getpass
 import logging
 import os
 import re
-import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -28,7 +27,7 @@ from mlflow.store.entities.paged_list import PagedList
 from sqlalchemy.exc import SQLAlchemyError
 
 from cifar_sweeps.errors import ConfigError, TrackingError
-from cifar_sweeps.tracking.database import check_revision
+from cifar_sweeps.tracking.database import check_revision, make_database
 
 for _noisy in ("mlflow", "alembic"):  # the schema's migrations, the server's greetings
     logging.getLogger(_noisy).setLevel(logging.WARNING)
@@ -105,7 +104,7 @@ class Store:
             with self._lock():
                 check_revision(self.uri)
                 if self._is_local():
-                    _make_database(Path(self.uri.removeprefix("sqlite:///")))
+                    make_database(Path(self.uri.removeprefix("sqlite:///")))
                 client = self.client()
                 found = client.get_experiment_by_name(experiment)
                 if found is not None and found.lifecycle_stage == "deleted":
@@ -240,21 +239,6 @@ def default_store() -> Store:
     store = Store(tracking_uri(None, outputs), outputs)
     store.check_exists()
     return store
-
-
-def _make_database(path: Path) -> None:
-    """Make a SQLite file that is not there; it appears whole.
-
-    MLflow makes it in dozens of steps, and cannot go on where a kill cut them short: such a file is of no use any more.
-    """
-    if path.exists():
-        return
-    folder = path.with_name(f".{path.name}.new")
-    shutil.rmtree(folder, ignore_errors=True)  # what a kill left, its rollback journal included
-    folder.mkdir(parents=True)
-    MlflowClient(f"sqlite:///{(folder / path.name).as_posix()}").search_experiments(max_results=1)
-    (folder / path.name).replace(path)
-    shutil.rmtree(folder)
 
 
 def _user() -> str:

@@ -1,8 +1,9 @@
 """`python -m tests.faults.campaign`: sweeps that are killed at random moments, and what is left of them.
 
-Each sweep is started by the same command until it has finished, and all but its last start meets a kill: of the command
-or of one of its jobs, by SIGKILL or SIGTERM, at a moment drawn uniformly over what that start should take. Then the
-store is held against that of the same sweep undisturbed. Exit status 1 if anything was lost, doubled or differs.
+Each sweep is started by the same command until it has finished, and all but its last start meets a kill: of the
+command or of one of its jobs, by SIGKILL or SIGTERM, at a moment drawn uniformly over what that start should take. A
+command that ends by itself may leave no run that is said to be at work. In the end the store is held against that of
+the same sweep undisturbed. Exit status 1 if anything was lost, doubled or differs.
 """
 
 import argparse
@@ -128,19 +129,22 @@ class Campaign:
         """Start one sweep until it has finished; return how many kills it met."""
         draw = random.Random(f"{self._seed}-{number}")
         outputs = self._folder / f"sweep_{number:03}"
-        met, starts, goes_on = list[str](), 0, True
+        met, starts, goes_on, wrong = list[str](), 0, True, 0
         while goes_on:
             command, before = Command(reference.overrides, outputs), len(met)
             if before < kills:
                 met += _killed(command, draw, reference, self._unfinished(outputs))
             status = command.wait()
             starts += 1
+            if met[before:] != ["command SIGKILL"]:  # of that the next command tells
+                wrong += Stored(outputs).left_running() if (outputs / "mlflow.db").exists() else 0
             goes_on = status != 0 and len(met) > before  # a start that nobody disturbed has to end well
         if status == 0:
             differences = Stored(outputs).differences(reference.stored)
         else:
             say(f"sweep {number} cannot go on:\n{command.said}")
             differences = Differences(runs_lost=self._jobs)
+        differences += Differences(states_wrong=wrong)
         self._count(number, starts, met, differences)
         if not differences:
             shutil.rmtree(outputs)

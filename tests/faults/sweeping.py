@@ -154,6 +154,10 @@ class Stored:
         """Return the states of the jobs' runs by their names."""
         return {run.info.run_name: run.info.status for run in self.children}
 
+    def left_running(self) -> int:
+        """Return how many runs, sweeps included, are said to be at work: none, once their command has ended."""
+        return sum(run.info.status == "RUNNING" for run in (*self.parents, *self.children))
+
     def histories(self, run: Any) -> dict[str, list[tuple[int, float]]]:
         """Return (epoch, value) of each metric. Times have no value: they differ from one training to the next."""
         histories = {}

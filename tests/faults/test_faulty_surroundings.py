@@ -161,6 +161,31 @@ def test_a_disk_that_is_full_already_stops_the_sweep_before_training(small_disk)
     assert "Traceback" not in refused.stderr
 
 
+@pytest.fixture
+def little_memory():
+    """Put a process, and those that it will start, where there are three gigabytes of memory."""
+    group = Path("/sys/fs/cgroup/memory") / f"cifar_sweeps_{os.getpid()}"
+    try:
+        group.mkdir()
+        (group / "memory.limit_in_bytes").write_text(str(3 * 2**30))
+    except OSError as error:
+        pytest.skip(f"memory cannot be limited here: {error}")
+    yield lambda process: (group / "cgroup.procs").write_text(str(process))
+    with contextlib.suppress(OSError):  # a process of it is still on its way out
+        group.rmdir()
+
+
+def test_a_job_that_runs_out_of_memory_is_told_so_and_takes_no_other_with_it(begin, outputs, little_memory):
+    command = begin((*MISBEHAVING, "model.deed=hoard,none", "hydra.launcher.n_jobs=1"), **ALLOWED)
+    little_memory(command.process.pid)
+    assert command.wait() == 1
+    assert "killed by SIGKILL: out of memory; run fewer jobs at once" in command.said
+    stored = Stored(outputs)
+    assert stored.states() == {"deed=hoard": "KILLED", "deed=none": "FINISHED"}
+    assert "out of memory" in stored.child("deed=hoard").data.tags["cifar_sweeps.failure"]
+    command.wait_until_all_are_gone()
+
+
 def test_two_signals_stop_at_once_and_the_next_command_marks_what_was_left(begin, outputs):
     command = begin(ENDLESS)
     wait_until(lambda: sum("null" not in note.read_text() for note in outputs.glob("sweeps/*/?/delivered.json")) == 2)

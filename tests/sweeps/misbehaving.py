@@ -42,6 +42,11 @@ class Net(nn.Module):
         resource.setrlimit(resource.RLIMIT_AS, (used + 2**28, used + 2**28))
         torch.ones(2**30)
 
+    def hoard(self):
+        hoard = []
+        while True:
+            hoard.append(torch.ones(2**26))  # a quarter of a gigabyte, written to
+
     def diverge(self):
         with torch.no_grad():
             self.layers[1].weight.fill_(float("nan"))

@@ -1,6 +1,5 @@
 """Real processes, real signals: a job that dies takes no other with it, and the record stays true."""
 
-import concurrent.futures
 import os
 import signal
 import subprocess
@@ -11,8 +10,6 @@ from pathlib import Path
 import pytest
 from conftest import cifar_train
 from mlflow import MlflowClient
-
-from cifar_sweeps.sweeps.job_end import job_end
 
 HERE = Path(__file__).parent
 SMALL = (
@@ -156,12 +153,6 @@ def test_an_interrupted_single_run_is_recorded_as_killed(outputs, tmp_path, sign
     assert run.info.status == "KILLED"
 
 
-def test_an_interrupt_of_a_job_is_not_taken_for_one_of_the_sweep():
-    future = concurrent.futures.Future()
-    future.set_exception(KeyboardInterrupt())  # SIGTERM met the job while it was being set up
-    assert job_end(None, future).outcome == "killed"
-
-
 def test_when_the_command_is_killed_its_jobs_end_too(waiting_sweep):
     assert len(alive_in_session(waiting_sweep.pid)) >= 3
     waiting_sweep.kill()
@@ -214,6 +205,15 @@ def test_hydra_s_basic_launcher_still_works(outputs):
         "deed=none": "FINISHED",
         "deed=throw": "FAILED",
     }
+
+
+def test_what_another_launcher_does_not_do_is_refused(outputs):
+    done = cifar_train("-m", "hydra/launcher=basic", "seed=0,1", "sweep.timeout=5", "sweep.retries=1", *SMALL)
+    assert done.returncode == 1
+    assert done.stderr.startswith(
+        "ConfigError: sweep.timeout=5, sweep.retries=1: is done by hydra/launcher=local alone"
+    )
+    assert not list(outputs.glob("sweeps/*"))
 
 
 def test_a_job_s_value_reaches_the_sweeper(outputs, tmp_path):

@@ -1,0 +1,17 @@
+"""Whom the user trusts beyond this project: modules that a config may name for what is built."""
+
+import os
+from collections.abc import Iterable
+
+ALLOW_VARIABLE = "CIFAR_SWEEPS_ALLOW_TARGETS"
+"""The environment variable that lists them, comma-separated."""
+
+
+def trusted_modules() -> tuple[str, ...]:
+    """Return the modules that the environment variable lists."""
+    return tuple(name.strip() for name in os.environ.get(ALLOW_VARIABLE, "").split(",") if name.strip())
+
+
+def is_under(name: str, packages: Iterable[str]) -> bool:
+    """Say whether a dotted name is one of the packages, or in one."""
+    return any(name == package or name.startswith(f"{package}.") for package in packages)
