@@ -4,6 +4,7 @@ import concurrent.futures
 import contextlib
 import os
 import signal
+import threading
 from collections import Counter
 from collections.abc import Sequence
 from multiprocessing.context import BaseContext
@@ -30,8 +31,8 @@ from cifar_sweeps.tracking.journal import State
 from cifar_sweeps.training.metrics import DivergedError
 from cifar_sweeps.training.precision import resolve_device
 
-_GLANCE = 0.05
-"""Seconds between two looks at whether a job's training is over, while its process goes on."""
+_GLANCE = 0.2
+"""Seconds after which a signal that came in the meantime is seen."""
 _GRACE = 60.0
 """Seconds that jobs have to reach a safe point."""
 _NOT_STARTED = "it was not started: sweep.fail_fast"
@@ -117,6 +118,7 @@ class _Launch:
         self._to_try_again: dict[int, JobEnd] = {}
         self._returns: dict[int, JobReturn] = {}
         self._is_stopping = False
+        self._something_ended = threading.Event()
 
     def run(self) -> list[JobReturn]:
         """Run them, as many at once as the share says."""
@@ -148,8 +150,9 @@ class _Launch:
     def _look_after_jobs(self, pool: ProcessPool, desk: NewsDesk) -> None:
         while self._waiting and self._training() < self._share.jobs:
             self._start(pool, self._waiting.pop(0), desk)
-        done, _ = concurrent.futures.wait(self._running, _GLANCE, return_when=concurrent.futures.FIRST_COMPLETED)
-        for future in done:
+        self._something_ended.wait(_GLANCE)
+        self._something_ended.clear()  # ahead of the look at what it was
+        for future in [future for future in self._running if future.done()]:
             self._ended(self._running.pop(future), future)
 
     def _training(self) -> int:
@@ -163,6 +166,7 @@ class _Launch:
                 self._stop_at_a_safe_point(job)
         elif news["kind"] == "trained":
             self._trained.add(job)
+            self._something_ended.set()
         else:
             self._progress.hear(news)
 
@@ -179,6 +183,7 @@ class _Launch:
         arguments = (str(payload), str(job.log_file), desk.address, job.number, self._share.threads)
         future = pool.schedule(worker.work, args=arguments, timeout=job.config.sweep.timeout)
         self._running[future] = job
+        future.add_done_callback(lambda _: self._something_ended.set())
 
     def _tell_to_stop(self, why: str) -> None:
         """Start no more jobs, and tell the running ones to stop at a safe point."""

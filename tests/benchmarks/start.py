@@ -10,6 +10,8 @@ from collections.abc import Callable
 
 from cifar_sweeps import build
 from cifar_sweeps.compose import compose
+from cifar_sweeps.scene import set_up
+from cifar_sweeps.training.loop import evaluate, fit
 from tests.benchmarks import real_data
 from tests.benchmarks.commands import TRAIN, Told, environment_of, new_outputs, told
 from tests.benchmarks.measuring import CHECKOUT, Outcome, differences, ratios, rounds
@@ -30,6 +32,8 @@ COMMANDS = {
     "help": ("cifar-sweeps --help", (sys.executable, "-m", "cifar_sweeps.cli", "--help")),
     "cfg_job": ("cifar-train --cfg job", (*TRAIN, "--cfg", "job")),
 }
+
+_DRAWN = ("data=synthetic", f"data.source.cache={real_data.CACHE}", "data.source.test_images=100")
 
 
 def measure(quick: bool) -> Outcome:
@@ -91,13 +95,17 @@ def _first_step(outcome: Outcome, pairs: int) -> None:
 
 def _jobs(outcome: Outcome, quick: bool) -> None:
     few, many = (2, 5) if quick else (10, 300)
+    bare = _training_and_evaluation(1 if quick else 7)
+    outcome.add("start/job_training", "a job's own training and evaluation, in a warm process", bare, "s")
     for name, more in (("", ()), (" without the servable model", ("analysis.log_model=false",))):
         first = _sweep(few, more)
         spans = _spans(first)
-        outcome.add(f"start/job_cost{name and '/no_model'}", f"a job's cost, {few} jobs{name}", spans, "s")
+        costs = [span - statistics.median(bare) for span in spans]
+        outcome.add(f"start/job_cost{name and '/no_model'}", f"a job's cost, {few} jobs{name}", costs, "s")
     run = _sweep(many, ("analysis.log_model=false",))
     spans, tenth = _spans(run), max(2, many // 10)
-    outcome.add(f"start/job_cost/{many}", f"a job's cost, {many} jobs without the servable model", spans, "s")
+    costs = [span - statistics.median(bare) for span in spans]
+    outcome.add(f"start/job_cost/{many}", f"a job's cost, {many} jobs without the servable model", costs, "s")
     growth = [statistics.median(spans[-tenth:]) / statistics.median(spans[:tenth])]
     outcome.add("start/job_growth", f"growth: the last {tenth} of {many} / the first {tenth}", growth, "×")
     last = run.when("job", "finished in")[-1]
@@ -107,18 +115,38 @@ def _jobs(outcome: Outcome, quick: bool) -> None:
     beyond = [(begins - first.when("job 0 started")[0]) / (many - few)]
     outcome.add("start/check", "of that, to compose and check each further job", beyond, "s")
     outcome.notes += [
-        "a job's cost: from one job's end to the next one's, one at a time, from the second on; each takes one step of",
-        "64 drawn images, validates and tests on some hundred, and draws no pictures",
+        "a job's cost: from one job's end to the next one's, one at a time, from the second on, less its own training",
+        "and evaluation: one step of 64 drawn images, validation and test on some hundred; no pictures are drawn",
     ]
 
 
+def _training_and_evaluation(repeats: int) -> list[float]:
+    """Return what an epoch with its validation, and the test, take where everything has been done before."""
+    scene = set_up(compose([*_DRAWN, *TINY]))
+
+    def once() -> None:
+        for _ in fit(
+            scene.net,
+            scene.train,
+            scene.stepper,
+            scene.schedule,
+            epochs=1,
+            val_batches=scene.val,
+            seed=0,
+            precision=scene.precision,
+        ):
+            evaluate(scene.net, scene.test_batches(), scene.precision)
+
+    once()
+    return [_seconds(once) for _ in range(repeats)]
+
+
 def _sweep(jobs: int, more: tuple[str, ...]) -> Told:
-    drawn = ["data=synthetic", f"data.source.cache={real_data.CACHE}", "data.source.test_images=100"]
     seeds = ",".join(str(seed) for seed in range(jobs))
     command = [
         *TRAIN,
         "-m",
-        *drawn,
+        *_DRAWN,
         *TINY,
         *more,
         f"seed={seeds}",
