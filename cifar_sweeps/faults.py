@@ -41,8 +41,9 @@ def translated(error: BaseException) -> str:
         guess = did_you_mean(str(cause.key), keys) or _elsewhere(str(cause.key), cause.parent_node)
         return f"{cause.full_key}: unknown key; {has}{guess}"
     if isinstance(error, OverrideParseException):
+        what = str(error.message).splitlines()[0].partition(" expecting ")[0]  # the parser's own names follow
         return (
-            f"{error.override}: cannot be read as an override ({str(error.message).splitlines()[0]}); "
+            f"{error.override}: cannot be read as an override ({what}); "
             "write key=value, and quote for the shell what holds spaces, commas or brackets: 'key=[3,5]'"
         )
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]

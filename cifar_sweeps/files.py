@@ -66,6 +66,15 @@ def lies_within(path: str | Path, folder: Path) -> bool:
         return False
 
 
+def sha256(path: Path) -> str:
+    """Return the SHA-256 of a file's content, in hexadecimal digits."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
 def file_name(name: str) -> str:
     """Return ``name`` as the name of a file: one that stays in its folder, and fits with any ending.
 

@@ -1,12 +1,13 @@
 """What a run is known by: which training it is, and what a reader must know to trust and repeat it."""
 
-import hashlib
+import functools
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from cifar_sweeps.config import RunConfig, config_hash
+from cifar_sweeps.files import sha256
 from cifar_sweeps.models.parameters import weights_digest
 from cifar_sweeps.scene import Scene
 from cifar_sweeps.tracking.provenance import provenance
@@ -18,11 +19,17 @@ def identity(config: RunConfig, fingerprint: str) -> str:
     """Return what two runs have in common if they are the same training: config and images, whoever does it."""
     device = resolve_device(config.trainer.device)
     chosen = {"precision": resolve_precision(config.trainer.precision, device).name, "device": device.type}
-    start = config.trainer.init_from
-    if start is not None and Path(start).is_file():  # what it holds counts, not what it is called
-        chosen["init_from"] = hashlib.sha256(Path(start).read_bytes()).hexdigest()
-    plain = {**config.plain, "trainer": {**config.plain["trainer"], **chosen}}
+    model = dict(config.plain["model"])
+    for node, key, path in ((chosen, "init_from", config.trainer.init_from), (model, "weights", model.get("weights"))):
+        if path is not None and Path(path).is_file():  # what it holds counts, not what it is called
+            node[key] = _digest(Path(path).resolve(), Path(path).stat().st_mtime_ns)
+    plain = {**config.plain, "trainer": {**config.plain["trainer"], **chosen}, "model": model}
     return f"{config_hash(plain)}-{fingerprint}"
+
+
+@functools.cache  # all jobs of a sweep ask for the same few files
+def _digest(path: Path, _changed: int) -> str:
+    return sha256(path)
 
 
 def run_tags(scene: Scene) -> dict[str, str]:

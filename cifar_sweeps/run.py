@@ -75,8 +75,9 @@ def run(
         result = _train_and_test(scene, name, folder, checkpoints, record, watcher)
         record.close("FINISHED")
     except BaseException as error:
+        was_over = record.is_closed
         _break_off(error, name, checkpoints, record, watcher)
-        if isinstance(error, KeyboardInterrupt) and folder.parent == runs_folder(config):
+        if isinstance(error, KeyboardInterrupt) and not was_over and folder.parent == runs_folder(config):
             watcher.note(f"go on with it: cifar-sweeps resume {folder.name}")
         raise
     checkpoints.clear()
@@ -86,6 +87,11 @@ def run(
 
 def _break_off(error: BaseException, name: str, checkpoints: Checkpoints, record: Record, watcher: Watcher) -> None:
     """Close the record of a run that cannot go on, once what has been offered to the disk is there."""
+    if record.is_closed:  # it has finished: the wait for the store was broken off
+        record.close("FINISHED")
+        checkpoints.clear()
+        watcher.note(f"{name} has finished; the next command, or cifar-sweeps sync, sends what the store lacks")
+        return
     with contextlib.suppress(TrainingError):  # the newest state could not be written; the one before it stands
         checkpoints.settle()
     stopped = isinstance(error, KeyboardInterrupt)

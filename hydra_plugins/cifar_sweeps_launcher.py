@@ -39,4 +39,4 @@ class LocalLauncher(Launcher):
         processes = None if config.sweep.dry_run else fork_server.start(config.analysis.log_model)
         from cifar_sweeps.sweeps.launcher import launch
 
-        return launch(context, task_function, config, job_overrides, initial_job_idx, self.n_jobs, processes)
+        return launch(context, task_function, config, job_overrides, self.n_jobs, processes)

@@ -178,3 +178,16 @@ def test_two_runs_are_the_same_training_whatever_cannot_change_the_result(overri
     plain, changed = compose([*SMALL]), compose([*SMALL, *overrides])
     assert (identity(plain, "images") == identity(changed, "images")) == is_same
     assert identity(plain, "images") != identity(plain, "other images")
+
+
+@pytest.mark.parametrize(
+    ("model", "key"), [("vgg16_block3", "model.weights"), ("plain_3", "trainer.init_from")], ids=["weights", "start"]
+)
+def test_a_file_of_weights_counts_by_what_it_holds(tmp_path, model, key):
+    def identity_with(name, content):
+        (tmp_path / name).write_bytes(content)
+        return identity(compose([f"model={model}", f"{key}={tmp_path / name}"]), "images")
+
+    first = identity_with("a.pth", b"some weights")
+    assert identity_with("b.pth", b"some weights") == first
+    assert identity_with("a.pth", b"other weights") != first

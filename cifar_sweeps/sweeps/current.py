@@ -12,7 +12,7 @@ from cifar_sweeps.sweeps.sweep_file import SweepFile
 from cifar_sweeps.tracking.journal import State
 
 if TYPE_CHECKING:  # they import mlflow or torch, which `cifar-train --help` can do without
-    from cifar_sweeps.sweeps.earlier import EarlierJob
+    from cifar_sweeps.sweeps.earlier import Numbers
     from cifar_sweeps.watching import Watcher
 
 
@@ -23,11 +23,11 @@ class OpenSweep(Protocol):
     folder: Path
     reused: set[int]
     """Numbers of the jobs that an earlier start had finished."""
-    asked: set[int]
-    """Numbers of the jobs of this start; empty where the launcher does not tell."""
+    asked: dict[int, str]
+    """Names of the jobs of this start by their numbers; empty where the launcher does not tell."""
 
-    def earlier_jobs(self) -> "list[EarlierJob]":
-        """Return the jobs that an earlier start of this sweep began."""
+    def numbers(self) -> "Numbers":
+        """Return what numbers the jobs of this start."""
 
     def open(self, tags: Mapping[str, str] | None = None) -> None:
         """Make ready what the jobs will share: the store, the parent run (with ``tags``), the sweep's file."""

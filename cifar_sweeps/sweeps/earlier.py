@@ -30,6 +30,26 @@ class EarlierJob:
         return self.run.state == "FINISHED"
 
 
+class Numbers:
+    """The jobs' numbers: those of earlier starts keep theirs, new ones have the next that are free."""
+
+    def __init__(self, earlier: Sequence[EarlierJob]) -> None:
+        self._earlier = list(earlier)
+        self._taken = {job.number for job in earlier}
+        self._next = 0
+
+    def of(self, identity: str) -> tuple[int, EarlierJob | None]:
+        """Return the number of a job, and what an earlier start began of it: each of those once."""
+        for job in self._earlier:
+            if job.identity == identity:
+                self._earlier.remove(job)
+                return job.number, job
+        while self._next in self._taken:
+            self._next += 1
+        self._taken.add(self._next)
+        return self._next, None
+
+
 def sweep_identity(study: str, store: str, overrides: Iterable[str], swept: Sequence[str]) -> str:
     """Return what two starts of a sweep have in common: study, store, swept keys, and the overrides of all jobs.
 

@@ -41,6 +41,7 @@ class Ending:
     experiment_id: str | None
     unsent: int
     can_go_on: bool
+    not_started: Sequence[str]
 
 
 def tell(ending: Ending, console: Console) -> None:
@@ -54,6 +55,8 @@ def tell(ending: Ending, console: Console) -> None:
     for failure in sorted(ending.failures, key=lambda failure: failure.job):
         say(f"Job {failure.job} failed ({failure.name}): {failure.reason}")
         say(f"  its log: {failure.log_file}")
+    if ending.not_started:
+        say(f"Not started: {'; '.join(ending.not_started)}")
     if ending.state != "FINISHED" and ending.can_go_on:
         say("Go on with what is not finished by the same command again, or from anywhere by:")
         say(f"  cifar-sweeps resume {ending.facts.sweep_id}")

@@ -39,17 +39,16 @@ class JobEnd:
     overrules: bool = False
 
 
-def job_end(job: PlannedJob, future: "concurrent.futures.Future[worker.Outcome]", memory_kills: int | None) -> JobEnd:
-    """Return how the job ended whose process ``future`` stands for; it is over.
-
-    memory_kills: what `memory_kills` said when it began.
-    """
+def job_end(
+    job: PlannedJob, future: "concurrent.futures.Future[worker.Outcome]", memory_kills: "MemoryKills"
+) -> JobEnd:
+    """Return how the job ended whose process ``future`` stands for; it is over."""
     error = future.exception()  # not raised: an interrupt of the job must not pass for one of the sweep
     if error is None:
         return JobEnd(*future.result())
     if isinstance(error, ProcessExpired):
         killed = error.exitcode is not None and -error.exitcode in _STOPPING
-        return JobEnd("killed" if killed else "failed", _how_it_died(error.exitcode, memory_kills))
+        return JobEnd("killed" if killed else "failed", _how_it_died(error.exitcode, job.number, memory_kills))
     if isinstance(error, concurrent.futures.TimeoutError):
         reason = f"it took longer than sweep.timeout={job.config.sweep.timeout:g} seconds"
         return JobEnd("failed", reason, overrules=True)
@@ -69,11 +68,32 @@ def failed(job: PlannedJob, reason: str) -> JobReturn:
     return FailedJob(overrides=list(job.overrides), cfg=job.node, status=JobStatus.FAILED, _return_value=error)
 
 
-def memory_kills() -> int | None:
-    """Return how many processes the system has killed for want of memory since it started; None where it does not tell.
+class MemoryKills:
+    """Which jobs the system killed for want of memory, by its count of such kills: each explains one job's death.
 
-    Source: ``oom_kill`` in Linux's /proc/vmstat, which counts those of containers too.
+    Source: ``oom_kill`` in Linux's /proc/vmstat, which counts those in containers too.
     """
+
+    def __init__(self) -> None:
+        self._explained = _kills() or 0
+        self._at_start: dict[int, int | None] = {}
+
+    def job_starts(self, job: int) -> None:
+        """Note what the count is when a job starts."""
+        self._at_start[job] = _kills()
+
+    def explain(self, job: int) -> bool | None:
+        """Say whether a job that was killed since it started was so by the system; None where it does not tell."""
+        now, before = _kills(), self._at_start.get(job)
+        if now is None or before is None:
+            return None
+        accounted = max(before, self._explained)
+        if now > accounted:
+            self._explained = accounted + 1
+        return now > accounted
+
+
+def _kills() -> int | None:
     try:
         lines = _COUNTERS.read_text(encoding="ascii").splitlines()
     except OSError:
@@ -81,15 +101,15 @@ def memory_kills() -> int | None:
     return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), None)
 
 
-def _how_it_died(exit_code: int | None, memory_kills_before: int | None) -> str:
+def _how_it_died(exit_code: int | None, job: int, memory_kills: MemoryKills) -> str:
     if exit_code is None or exit_code >= 0:
         return f"its process ended with status {exit_code}"
     died = f"its process was killed by {signal.Signals(-exit_code).name}"
     if -exit_code != signal.SIGKILL:
         return died
-    kills = memory_kills()
-    if kills is None or memory_kills_before is None:
+    for_want_of_memory = memory_kills.explain(job)
+    if for_want_of_memory is None:
         return f"{died}; the system does so when memory runs out"
-    if kills == memory_kills_before:
+    if not for_want_of_memory:
         return died
     return f"{died}: out of memory; run fewer jobs at once (hydra.launcher.n_jobs), or take smaller batches"

@@ -3,8 +3,8 @@
 import concurrent.futures
 import contextlib
 import os
-import signal
 import threading
+import time
 from collections import Counter
 from collections.abc import Sequence
 from multiprocessing.context import BaseContext
@@ -23,11 +23,13 @@ from cifar_sweeps.errors import CifarSweepsError, ConfigError
 from cifar_sweeps.sweeps import current, fork_server, worker
 from cifar_sweeps.sweeps.dry_run import print_plan
 from cifar_sweeps.sweeps.faults import Refused, signals_wait
-from cifar_sweeps.sweeps.job_end import JobEnd, failed, job_end, memory_kills, returned
+from cifar_sweeps.sweeps.job_end import JobEnd, MemoryKills, failed, job_end, returned
 from cifar_sweeps.sweeps.news import News, NewsDesk
-from cifar_sweeps.sweeps.plan import Numbers, PlannedJob, plan
+from cifar_sweeps.sweeps.plan import PlannedJob, plan
 from cifar_sweeps.sweeps.progress import JobProgress, SweepProgress
 from cifar_sweeps.tracking.journal import State
+from cifar_sweeps.tracking.journaled import journaled_run
+from cifar_sweeps.tracking.store import KnownRun
 from cifar_sweeps.training.metrics import DivergedError
 from cifar_sweeps.training.precision import resolve_device
 
@@ -43,7 +45,6 @@ def launch(
     task_function: TaskFunction,
     master: DictConfig,
     job_overrides: Sequence[Sequence[str]],
-    first_number: int,
     n_jobs: int | str,
     processes: BaseContext | None,
 ) -> list[JobReturn]:
@@ -57,9 +58,8 @@ def launch(
         raise RuntimeError("the launcher 'local' runs inside a multirun of cifar-train only")
     try:
         at_once = _n_jobs(n_jobs)
-        numbers = Numbers(sweep.earlier_jobs(), first_number)
-        jobs = plan(hydra_context.config_loader, master, job_overrides, sweep, numbers)
-        sweep.asked |= {job.number for job in jobs}
+        jobs = plan(hydra_context.config_loader, master, job_overrides, sweep)
+        sweep.asked |= {job.number: job.name for job in jobs}
         if processes is None:
             print_plan(jobs, _share(jobs, at_once))
             raise Refused(None)
@@ -70,7 +70,11 @@ def launch(
         if isinstance(error, CifarSweepsError):
             raise Refused(error) from error
         raise
-    return _Launch(hydra_context, task_function, jobs, share, sweep, processes).run()
+    try:
+        return _Launch(hydra_context, task_function, jobs, share, sweep, processes).run()
+    except BaseException:
+        fork_server.stop()  # it may still import, and hold the command's output open until it is done
+        raise
 
 
 def _n_jobs(configured: int | str) -> int | None:
@@ -114,10 +118,11 @@ class _Launch:
         self._processes: dict[int, int] = {}
         self._trained: set[int] = set()
         self._attempts: Counter[int] = Counter()
-        self._memory_kills = memory_kills()
+        self._memory_kills = MemoryKills()
         self._to_try_again: dict[int, JobEnd] = {}
         self._returns: dict[int, JobReturn] = {}
-        self._is_stopping = False
+        self._stops_since: float | None = None
+        self._stopped_by = worker.TOLD_TO_STOP
         self._something_ended = threading.Event()
 
     def run(self) -> list[JobReturn]:
@@ -136,11 +141,12 @@ class _Launch:
             pool = ProcessPool(max_workers=2 * self._share.jobs, max_tasks=1, context=self._context)
             try:
                 with self._progress:
-                    while (self._waiting or self._running) and not interrupts.arrived:
+                    while (self._waiting or self._running) and not interrupts.arrived and not self._grace_is_over():
                         self._look_after_jobs(pool, desk)
                     if interrupts.arrived:
                         self._tell_to_stop("Stopping at a safe point (Ctrl-C again: at once) …")
-                        concurrent.futures.wait(self._running, _GRACE)
+                        while self._running and not self._grace_is_over():
+                            self._look_after_jobs(pool, desk)
             finally:
                 # After a good end nobody works any more; after an interrupt whoever still does is stopped.
                 pool.stop()  # type: ignore[no-untyped-call]
@@ -179,7 +185,8 @@ class _Launch:
         self._processes.pop(job.number, None)  # of an earlier attempt
         self._attempts[job.number] += 1
         self._to_try_again.pop(job.number, None)
-        self._progress.started(job.number)
+        self._memory_kills.job_starts(job.number)
+        self._progress.started(job.number, goes_on=job.earlier is not None)
         arguments = (str(payload), str(job.log_file), desk.address, job.number, self._share.threads)
         future = pool.schedule(worker.work, args=arguments, timeout=job.config.sweep.timeout)
         self._running[future] = job
@@ -187,7 +194,7 @@ class _Launch:
 
     def _tell_to_stop(self, why: str) -> None:
         """Start no more jobs, and tell the running ones to stop at a safe point."""
-        self._is_stopping = True
+        self._stops_since = time.monotonic()
         self._progress.say(why)
         waiting, self._waiting = self._waiting, []
         for job in waiting:
@@ -196,15 +203,22 @@ class _Launch:
         for job in self._running.values():
             self._stop_at_a_safe_point(job.number)
 
+    @property
+    def _is_stopping(self) -> bool:
+        return self._stops_since is not None
+
+    def _grace_is_over(self) -> bool:
+        return self._stops_since is not None and time.monotonic() - self._stops_since > _GRACE
+
     def _stop_at_a_safe_point(self, job: int) -> None:
         process = self._processes.pop(job, None)  # told once: a second time it would stop at once
         if process is not None:
             with contextlib.suppress(ProcessLookupError):
-                os.kill(process, signal.SIGTERM)
+                os.kill(process, worker.STOP)
 
     def _ended(self, job: PlannedJob, future: "concurrent.futures.Future[worker.Outcome]") -> None:
         end = job_end(job, future, self._memory_kills)
-        self._memory_kills = memory_kills()
+        end = _as_recorded(job, end)
         if end.outcome == "finished":
             self._progress.ended(job.number, "finished")
             self._returns[job.number] = returned(job, end.value)
@@ -221,12 +235,14 @@ class _Launch:
         return self._attempts[job.number] <= job.config.sweep.retries and not is_hopeless and not self._is_stopping
 
     def _give_up(self, job: PlannedJob, end: JobEnd) -> None:
-        reason, killed = str(end.value), end.outcome == "killed"
+        reason = self._stopped_by if end.value == worker.TOLD_TO_STOP else str(end.value)
+        killed = end.outcome == "killed"
         self._progress.ended(job.number, "killed" if killed else "failed", reason)
         state: State = "KILLED" if killed else "FAILED"
         self._sweep.note_failure(job.number, job.name, reason, job.log_file, state, end.overrules)
         self._returns[job.number] = failed(job, reason)
         if job.config.sweep.fail_fast and not self._is_stopping:
+            self._stopped_by = f"stopped by sweep.fail_fast when job {job.number} failed"
             self._tell_to_stop(f"job {job.number} failed, the others are stopped: sweep.fail_fast")
 
     def _earlier_return(self, job: PlannedJob) -> JobReturn:
@@ -235,8 +251,24 @@ class _Launch:
         run = job.earlier.run
         if job.earlier.is_finished:
             self._sweep.reused.add(job.number)
-            selected = "best" if job.config.trainer.select == "best" else "final"
-            return returned(job, run.metrics.get(f"{selected}/val_accuracy"))
+            return returned(job, _value(job, run))
         reason = f"{run.tag('failure') or run.state.lower()} (an earlier start; sweep.rerun=never)"
         self._sweep.note_failure(job.number, job.name, reason, job.log_file)
         return failed(job, reason)
+
+
+def _as_recorded(job: PlannedJob, end: JobEnd) -> JobEnd:
+    """Return the end that the job's journal has, if its process met another one afterwards, or was told to stop."""
+    if end.outcome == "finished":
+        return end
+    run = journaled_run(job.log_file.parent)
+    if run is not None and run.state == "FINISHED":
+        return JobEnd("finished", _value(job, run))
+    if run is not None and run.state == "FAILED" and end.value == worker.TOLD_TO_STOP:
+        return JobEnd("failed", run.tag("failure"))
+    return end
+
+
+def _value(job: PlannedJob, run: KnownRun) -> float | None:
+    """Return what the job's task returned, from its run."""
+    return run.metrics.get("best/val_accuracy" if job.config.trainer.select == "best" else "final/val_accuracy")

@@ -16,7 +16,7 @@ from rich.console import Console
 
 from cifar_sweeps.errors import CifarSweepsError, ConfigError, TrackingError, in_one_line
 from cifar_sweeps.sweeps import current
-from cifar_sweeps.sweeps.earlier import EarlierJob, earlier_jobs, earlier_start, sweep_identity
+from cifar_sweeps.sweeps.earlier import EarlierJob, Numbers, earlier_jobs, earlier_start, sweep_identity
 from cifar_sweeps.sweeps.ending import Ending, Failure, tell
 from cifar_sweeps.sweeps.faults import Refused
 from cifar_sweeps.sweeps.sweep_file import SweepFile
@@ -42,12 +42,13 @@ class SweepParent(Callback):
 
     def __init__(self) -> None:
         self.reused: set[int] = set()
-        self.asked: set[int] = set()
+        self.asked: dict[int, str] = {}
         self._config = DictConfig({})
         self._store: Store | None = None
         self._record: Record | None = None
         self._failures: list[Failure] = []
         self._is_ours = True
+        self._numbers: Numbers | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         """Travel empty: Hydra sends its callbacks along with each job, where the sweep's record has no business."""
@@ -72,6 +73,10 @@ class SweepParent(Callback):
             self._go_on_in(Path(named) if named else earlier_start(self.folder, identity))
         self.facts = SweepFile(self.folder.name, study, swept, identity, tuple(sys.argv[1:]), str(Path.cwd()))
         current.sweep_began(self)
+        batch = config.hydra.sweeper.get("max_batch_size")
+        if is_ours and batch is not None:  # Hydra drops the batches after one in which a job failed
+            at_once = "all jobs are checked first, and hydra.launcher.n_jobs of them run at once"
+            raise Refused(ConfigError(f"hydra.sweeper.max_batch_size={batch}: {at_once}; leave it out"))
         if not is_ours:
             # Ours opens the sweep when all jobs have been checked; another launcher does not know of it.
             try:
@@ -88,8 +93,14 @@ class SweepParent(Callback):
             name = " ".join(job_return.overrides or ())
             self.note_failure(int(hydra.job.num), name, in_one_line(job_return._return_value), log_file)
 
-    def earlier_jobs(self) -> list[EarlierJob]:
-        """Return the jobs that an earlier start of this sweep began. Raises ConfigError if they are in the way."""
+    def numbers(self) -> Numbers:
+        """Return what numbers the jobs of this start, all batches of them. Raises ConfigError as `_earlier_jobs`."""
+        if self._numbers is None:
+            self._numbers = Numbers(self._earlier_jobs())
+        return self._numbers
+
+    def _earlier_jobs(self) -> list[EarlierJob]:
+        """Return what earlier starts began. Raises ConfigError if that is in the way of a new sweep."""
         found = earlier_jobs(self.folder)
         if found and self._config.sweep.rerun == "all":
             raise ConfigError(
@@ -140,7 +151,7 @@ class SweepParent(Callback):
         """
         self._failures.append(Failure(job, name, reason, str(log_file)))
         run = journaled_run(log_file.parent)
-        if run is not None and (run.state == "RUNNING" or overrule):
+        if run is not None and (run.state == "RUNNING" or overrule):  # a finished one is told as such
             try:
                 note_end(log_file.parent, state, reason, _PATIENCE)
             except TrackingError as error:  # the other jobs go on; the next command finds it abandoned
@@ -190,7 +201,12 @@ class SweepParent(Callback):
             experiment_id=experiment_id,
             unsent=unsent,
             can_go_on=self._is_ours,
+            not_started=self._not_started(runs),
         )
+
+    def _not_started(self, runs: list[KnownRun]) -> list[str]:
+        begun = {int(run.tag("job") or -1) for run in runs} | {failure.job for failure in self._failures}
+        return [name for number, name in self.asked.items() if number not in begun]
 
     def _go_on_in(self, folder: Path | None) -> None:
         if folder is None:

@@ -50,32 +50,11 @@ class PlannedJob:
         return Path(self.node.hydra.sweep.dir, self.node.hydra.sweep.subdir, LOG_NAME).absolute()
 
 
-class Numbers:
-    """The jobs' numbers: those of earlier starts keep theirs, new ones have the next that are free."""
-
-    def __init__(self, earlier: Sequence[EarlierJob], first: int) -> None:
-        self._earlier = list(earlier)
-        self._taken = {job.number for job in earlier}
-        self._next = first
-
-    def of(self, identity: str) -> tuple[int, EarlierJob | None]:
-        """Return the number of a job, and what an earlier start began of it: each of those once."""
-        for job in self._earlier:
-            if job.identity == identity:
-                self._earlier.remove(job)
-                return job.number, job
-        while self._next in self._taken:
-            self._next += 1
-        self._taken.add(self._next)
-        return self._next, None
-
-
 def plan(
     loader: ConfigLoader,
     master: DictConfig,
     job_overrides: Sequence[Sequence[str]],
     sweep: OpenSweep,
-    numbers: Numbers,
 ) -> list[PlannedJob]:
     """Compose and check every job, and make the caches of the data that they need.
 
@@ -83,10 +62,11 @@ def plan(
     """
     jobs: list[PlannedJob] = []
     faults: dict[str, list[str]] = {}
+    sweep.numbers()  # if earlier jobs are in the way, that is the first thing to say
     known = _Known()
     for place, overrides in enumerate(job_overrides):
         try:
-            jobs.append(_planned(loader, master, list(overrides), sweep, numbers, known))
+            jobs.append(_planned(loader, master, list(overrides), sweep, known))
         except CifarSweepsError as error:
             name = short_name(list(overrides), sweep.facts.swept) or f"job {place}"
             for fault in error.faults if isinstance(error, ConfigError) else (str(error),):
@@ -101,7 +81,6 @@ def _planned(
     master: DictConfig,
     overrides: list[str],
     sweep: OpenSweep,
-    numbers: Numbers,
     known: "_Known",
 ) -> PlannedJob:
     try:
@@ -118,7 +97,7 @@ def _planned(
     images = known.images(config)
     check_data(config, summary, images)
     check_starting_weights(config)
-    number, earlier = numbers.of(identity(config, images.fingerprint))
+    number, earlier = sweep.numbers().of(identity(config, images.fingerprint))
     with open_dict(node):
         node.hydra.job.id, node.hydra.job.num = str(number), number
         node.hydra.sweep.dir = str(sweep.folder)

@@ -9,7 +9,8 @@ import importlib
 import signal
 from collections.abc import Iterable
 
-for _each in (signal.SIGINT, signal.SIGHUP):  # they reach the server too, and are none of its business
+# They reach the server too where they are sent to a whole group; the command decides, and the server ends with it.
+for _each in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
     signal.signal(_each, signal.SIG_IGN)
 
 # All of the package that a job will meet, what its pickles name included: an edit of the source while a sweep runs is

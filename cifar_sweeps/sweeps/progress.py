@@ -90,12 +90,12 @@ class SweepProgress:
         if kind == "epoch" and news["val_accuracy"] is not None:
             job.best = max(float(news["val_accuracy"]), job.best or 0.0)
 
-    def started(self, number: int) -> None:
-        """A job's process works on it."""
+    def started(self, number: int, goes_on: bool = False) -> None:
+        """A job's process works on it. goes_on: an earlier start of the sweep had begun it."""
         job = self.job(number)
         job.phase, job.began = "running", time.monotonic()
         if self._live is None:
-            self.say(f"job {number} started: {job.name}")
+            self.say(f"job {number} {'goes on' if goes_on else 'started'}: {job.name}")
 
     def ended(self, number: int, phase: Phase, reason: str = "") -> None:
         """A job has ended. A failure is said at once, on a terminal too."""

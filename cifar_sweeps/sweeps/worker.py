@@ -22,6 +22,8 @@ from cifar_sweeps.sweeps.news import NewsWatcher
 Outcome = tuple[Literal["finished", "failed", "killed"], object]
 """("finished", what the task returned), or ("failed" or "killed", the first line of why)."""
 
+STOP = signal.SIGUSR1
+"""How a sweep tells a job to stop at a safe point."""
 TOLD_TO_STOP = "it was told to stop (SIGTERM)"
 
 
@@ -29,15 +31,17 @@ def work(payload: str, log_file: str, address: str, job: int, threads: int) -> O
     """Run one job. Only plain values are returned: they are unpickled where other classes may be loaded.
 
     payload: the file with what Hydra runs and what the sweep found of the images. threads: what
-    ``trainer.threads=auto`` means. SIGTERM stops the job at a safe point; a second one at once.
+    ``trainer.threads=auto`` means. STOP and SIGTERM stop the job at a safe point; another SIGTERM at once.
     """
     _die_with_the_sweep()
     watcher = NewsWatcher(address, job)
     try:
-        signal.signal(signal.SIGTERM, _stop)
+        for each in (signal.SIGTERM, STOP):
+            signal.signal(each, _stop)
         watcher.born(os.getpid())
         outcome = _work(payload, log_file, watcher, threads)
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # what is left to do is to hand over the outcome
+        for each in (signal.SIGTERM, STOP):  # what is left to do is to hand over the outcome
+            signal.signal(each, signal.SIG_IGN)
     except KeyboardInterrupt:
         return "killed", TOLD_TO_STOP
     return outcome
@@ -71,6 +75,7 @@ def _work(payload: str, log_file: str, watcher: NewsWatcher, threads: int) -> Ou
 
 def _stop(_number: int, _frame: FrameType | None) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(STOP, signal.SIG_IGN)  # the sweep's own word may follow a SIGTERM to all of its processes
     raise KeyboardInterrupt
 
 

@@ -17,8 +17,9 @@ from sqlalchemy.engine import make_url
 
 from cifar_sweeps.errors import TrackingError
 
-_OWN = re.compile(r"^revision\s*=\s*[\"'](\w+)", re.MULTILINE)
-_EARLIER = re.compile(r"^down_revision\s*=\s*[\"'](\w+)", re.MULTILINE)
+_OWN = re.compile(r"^revision\s*(?::[^=]+)?=(.*)$", re.MULTILINE)
+_EARLIER = re.compile(r"^down_revision\s*(?::[^=]+)?=(.*)$", re.MULTILINE)
+_NAME = re.compile(r"[\"'](\w+)[\"']")
 
 
 def check_revision(uri: str) -> bool:
@@ -27,9 +28,9 @@ def check_revision(uri: str) -> bool:
     False: it is no SQLite file, is not there yet or is empty, which is left to MLflow.
     Raises TrackingError, with how to mend it, if it is a file of another MLflow's.
     """
-    url = make_url(uri)
-    path = url.database or ""
-    if url.get_backend_name() != "sqlite" or not Path(path).is_file():
+    # MLflow has addresses of its own, such as ``mlruns`` or ``databricks``, that are no database's.
+    path = (make_url(uri).database or "") if uri.startswith("sqlite") else ""
+    if not Path(path).is_file():
         return False
     found = _revision(path)
     if found is None:
@@ -90,7 +91,14 @@ def _revisions() -> tuple[str, frozenset[str]]:
     """
     folder = Path(mlflow.__file__).parent / "store" / "db_migrations" / "versions"
     sources = [path.read_text(encoding="utf-8") for path in folder.glob("*.py")]
-    known = {found[1] for source in sources if (found := _OWN.search(source))}
-    earlier = {found[1] for source in sources if (found := _EARLIER.search(source))}
-    (newest,) = known - earlier
-    return newest, frozenset(known)
+    known, earlier = (
+        {name for source in sources for line in pattern.findall(source) for name in _NAME.findall(line)}
+        for pattern in (_OWN, _EARLIER)
+    )
+    newest = known - earlier
+    if len(newest) != 1:
+        raise TrackingError(
+            f"{folder}: {len(newest)} of MLflow {mlflow.__version__}'s revisions are the newest; "
+            "install another version: pip install 'mlflow<3.18'"
+        )
+    return newest.pop(), frozenset(known)

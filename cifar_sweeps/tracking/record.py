@@ -42,6 +42,8 @@ class Record:
         self.folder = opening.folder
         self._journal = Journal(opening.folder)
         self._sender: Sender | None = None
+        self.is_closed = False
+        """Whether the end has been written down."""
         self.trouble: TrackingError | None = None
         """What stood against the delivery when the record was closed; `cifar-sweeps sync` tries again."""
         self._measured = {
@@ -102,12 +104,16 @@ class Record:
         self._append("model", path=os.path.relpath(path, self.folder), name=name, step=step)
 
     def close(self, state: State, reason: str = "") -> None:
-        """End the record with a true state, and why if it is not FINISHED.
+        """End the record with a true state, and why if it is not FINISHED. What has an end keeps it.
 
         Raises TrackingError if the disk takes no more; what was written before is sent all the same.
         """
+        if self.is_closed:  # the wait for the store was interrupted; what it lacks is sent later
+            self._journal.close()
+            return
         try:
             self._append("close", state=state, reason=reason)
+            self.is_closed = True
             self._journal.sync()
         finally:
             if self._sender is not None:
@@ -115,6 +121,8 @@ class Record:
             self._journal.close()
 
     def _append(self, op: journal.Op, **facts: object) -> None:
+        if self.is_closed:
+            return
         self._journal.append(op, **facts)
         if self._sender is not None:
             self._sender.send()

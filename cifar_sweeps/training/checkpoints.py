@@ -5,7 +5,6 @@ that they know of, ``best-EPOCH-SUM.pt``; SUM begins the file's SHA-256, so that
 they become ``last.pt``, all that a further training needs, and ``best.pt``, weights alone.
 """
 
-import hashlib
 import os
 import re
 import shutil
@@ -18,6 +17,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from cifar_sweeps.errors import TrainingError
+from cifar_sweeps.files import sha256
 from cifar_sweeps.training.checkpoint import load, restore, save
 from cifar_sweeps.training.metrics import EpochMetrics
 from cifar_sweeps.training.optim import Stepper
@@ -180,11 +180,7 @@ def _check_sum(path: Path) -> None:
 
 
 def _sum(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()[:16]
+    return sha256(path)[:16]
 
 
 def _link(source: Path, target: Path) -> None:

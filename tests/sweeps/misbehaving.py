@@ -10,6 +10,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from cifar_sweeps import run
+
 
 class Net(nn.Module):
     def __init__(self, deed: str = "none", image_size: int = 32) -> None:
@@ -41,6 +43,9 @@ class Net(nn.Module):
         used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (used + 2**28, used + 2**28))
         torch.ones(2**30)
+
+    def die_when_all_is_done(self):
+        run.Checkpoints.clear = lambda _: os._exit(3)
 
     def hoard(self):
         hoard = []

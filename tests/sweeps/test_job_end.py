@@ -2,12 +2,13 @@
 
 import concurrent.futures
 import signal
+from types import SimpleNamespace
 
 import pytest
 from pebble import ProcessExpired
 
 from cifar_sweeps.sweeps import job_end as module
-from cifar_sweeps.sweeps.job_end import job_end, memory_kills
+from cifar_sweeps.sweeps.job_end import MemoryKills, job_end
 
 
 def over(error):
@@ -24,7 +25,7 @@ def died(exit_code):
 
 def test_an_interrupt_of_a_job_is_not_taken_for_one_of_the_sweep():
     # SIGTERM met the job while it was being set up.
-    assert job_end(None, over(KeyboardInterrupt()), 0).outcome == "killed"
+    assert job_end(None, over(KeyboardInterrupt()), None).outcome == "killed"
 
 
 @pytest.fixture
@@ -34,29 +35,45 @@ def counters(tmp_path, monkeypatch):
     return tmp_path / "vmstat"
 
 
-@pytest.mark.parametrize(
-    ("before", "now", "words"),
-    [
-        (3, "nr_dirty 1\noom_kill 4\n", "killed by SIGKILL: out of memory; run fewer jobs at once"),
-        (3, "oom_kill 3\n", "killed by SIGKILL"),
-        (None, "nr_dirty 1\n", "killed by SIGKILL; the system does so when memory runs out"),
-    ],
-    ids=["for want of memory", "by somebody", "nobody knows"],
-)
-def test_a_kill_for_want_of_memory_is_told_from_others(counters, before, now, words):
-    counters.write_text(now)
-    end = job_end(None, died(-signal.SIGKILL), before)
+def killed(memory, number=0):
+    end = job_end(SimpleNamespace(number=number), died(-signal.SIGKILL), memory)
     assert end.outcome == "killed"
-    assert str(end.value).startswith(f"its process was {words}")
-    assert ("memory" in str(end.value)) == ("memory" in words)
+    return end.value
+
+
+BY_THE_SYSTEM = (
+    "its process was killed by SIGKILL: out of memory; run fewer jobs at once (hydra.launcher.n_jobs), "
+    "or take smaller batches"
+)
+
+
+def test_each_kill_of_the_system_explains_the_death_of_one_job(counters):
+    counters.write_text("nr_dirty 1\noom_kill 3\n")
+    memory = MemoryKills()
+    for job in range(3):
+        memory.job_starts(job)
+    counters.write_text("nr_dirty 1\noom_kill 5\n")
+    assert [killed(memory, job) for job in range(3)] == [BY_THE_SYSTEM] * 2 + ["its process was killed by SIGKILL"]
+
+
+def test_a_kill_of_the_system_before_the_job_began_explains_nothing(counters):
+    counters.write_text("oom_kill 3\n")
+    memory = MemoryKills()
+    counters.write_text("oom_kill 4\n")
+    memory.job_starts(0)
+    assert killed(memory) == "its process was killed by SIGKILL"
+
+
+def test_where_the_system_does_not_tell_memory_is_a_guess(counters):
+    memory = MemoryKills()
+    memory.job_starts(0)
+    assert killed(memory) == "its process was killed by SIGKILL; the system does so when memory runs out"
 
 
 def test_other_ends_of_a_process(counters):
-    counters.write_text("oom_kill 9\n")
-    assert job_end(None, died(-signal.SIGSEGV), 0).value == "its process was killed by SIGSEGV"
-    assert job_end(None, died(-signal.SIGSEGV), 0).outcome == "failed"
-    assert job_end(None, died(3), 0).value == "its process ended with status 3"
-
-
-def test_a_system_that_tells_of_no_kills_is_none(counters):
-    assert memory_kills() is None
+    memory = MemoryKills()
+    assert (
+        job_end(SimpleNamespace(number=0), died(-signal.SIGSEGV), memory).value == "its process was killed by SIGSEGV"
+    )
+    assert job_end(SimpleNamespace(number=0), died(-signal.SIGSEGV), memory).outcome == "failed"
+    assert job_end(SimpleNamespace(number=0), died(3), memory).value == "its process ended with status 3"

@@ -137,6 +137,16 @@ def test_an_interrupt_stops_the_jobs_and_leaves_none_running(waiting_sweep, outp
     wait_until(lambda: not alive_in_session(waiting_sweep.pid), seconds=10)
 
 
+def test_a_sigterm_to_all_processes_of_a_sweep_stops_its_jobs_at_a_safe_point_too(waiting_sweep, outputs):
+    os.killpg(waiting_sweep.pid, signal.SIGTERM)  # as `timeout` and service managers do
+    waiting_sweep.communicate(timeout=30)
+    assert waiting_sweep.returncode == 143
+    parent, children = runs_of(outputs)
+    assert parent.info.status == "KILLED"
+    assert [run.info.status for run in children.values()] == ["KILLED"] * 2
+    assert {run.data.tags["cifar_sweeps.failure"] for run in children.values()} == {"interrupted"}  # its own words
+
+
 @pytest.mark.parametrize(("signal_number", "status"), [(signal.SIGINT, 130), (signal.SIGHUP, 143)], ids=str)
 def test_an_interrupted_single_run_is_recorded_as_killed(outputs, tmp_path, signal_number, status):
     process = subprocess.Popen(

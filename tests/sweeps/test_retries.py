@@ -24,3 +24,11 @@ def test_a_job_that_waits_for_its_next_try_when_the_sweep_stops_is_told_with_its
     assert "Job 0 failed (deed=kill): its process was killed by SIGKILL" in done.stdout
     assert "Job 1 failed (deed=throw): ValueError: a bad day" in done.stdout
     assert done.stderr == ""  # all has been told
+
+
+def test_a_job_that_dies_when_all_is_done_has_finished(outputs):
+    done = cifar_train("-m", *MISBEHAVING, "model.deed=die_when_all_is_done", "sweep.retries=1", **ALLOWED)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "job 0 finished" in done.stdout
+    parent, children = runs_of(outputs)
+    assert [run.info.status for run in (parent, *children.values())] == ["FINISHED"] * 2

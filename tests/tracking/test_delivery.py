@@ -216,6 +216,25 @@ def test_a_store_that_stays_away_is_told_and_the_journal_is_whole(outputs):
     assert undelivered(outputs) == [outputs / "run"]
 
 
+def test_what_has_ended_keeps_its_end_when_the_wait_for_the_store_is_interrupted(outputs, monkeypatch):
+    def interrupted(_):
+        raise KeyboardInterrupt
+
+    record = Record(opening(outputs))
+    filled(record)
+    with monkeypatch.context() as patched:
+        patched.setattr(delivery.Sender, "finish", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            record.close("FINISHED")
+    record.tags({"late": "too late"})
+    record.close("KILLED", "interrupted")
+    assert journaled_run(outputs / "run").state == "FINISHED"
+    delivery.deliver(outputs / "run")
+    (run,) = Stored(outputs).runs
+    assert run.info.status == "FINISHED"
+    assert "late" not in run.data.tags
+
+
 def test_without_a_store_only_the_journal_is_written(outputs):
     record = Record(opening(outputs, backend="none"))
     filled(record)

@@ -84,7 +84,13 @@ def test_what_is_no_database_is_told(store):
 def test_a_store_of_today_one_that_is_not_there_and_one_elsewhere_pass(store, tmp_path):
     assert store.prepare("study") == "1"
     assert check_revision(store.uri)
-    for uri in (f"sqlite:///{tmp_path}/none.db", "http://127.0.0.1:9", "postgresql://me@there/db"):
+    for uri in (
+        f"sqlite:///{tmp_path}/none.db",
+        "http://127.0.0.1:9",
+        "postgresql://me@there/db",
+        "mlruns",
+        "databricks",
+    ):
         assert not check_revision(uri)
     assert not (tmp_path / "none.db").exists()
 
