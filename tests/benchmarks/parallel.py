@@ -1,10 +1,13 @@
 """Two jobs at once with one thread each, against the same two one after the other with one thread each."""
 
+import statistics
+import subprocess
+import sys
 from collections.abc import Callable
 
 from tests.benchmarks import real_data
 from tests.benchmarks.commands import TRAIN, new_outputs, told
-from tests.benchmarks.measuring import Outcome, ratios, rounds
+from tests.benchmarks.measuring import CHECKOUT, Outcome, ratios, rounds
 
 THREADS = "1"
 
@@ -23,6 +26,8 @@ def measure(quick: bool) -> Outcome:
     outcome.add("parallel/together", "both at once: first start to last end", taken["together"], "s")
     outcome.add("parallel/in_turn", "one, then the other: each from its start to its end", taken["in turn"], "s")
     outcome.add("parallel/two_at_once", "times as fast at once", ratios(taken["in turn"], taken["together"]), "×")
+    floor = [_bare_gain(1 if quick else 8) for _ in range(1 if quick else 3)]
+    outcome.add("parallel/bare_steps", "the machine's limit: bare steps in two processes, of twice one's", floor, "×")
     overlapping = _span([*arm, "seed=0,1"], 1)()
     outcome.add("parallel/n_jobs_1", "n_jobs=1, which trains one while it draws the other", [overlapping], "s")
     outcome.notes = [f"on {name}; whole jobs with validation, test, pictures, record; the command's start is left out"]
@@ -36,3 +41,29 @@ def _span(arm: list[str], at_once: int) -> Callable[[], float]:
         return run.when("job", "finished in")[-1] - run.when("job 0 started")[0]
 
     return measure
+
+
+_BARE = """
+import sys, time, torch
+from tests.benchmarks.steps import product_steps
+torch.set_num_threads(1)
+images = torch.rand(2, 64, 3, 32, 32)
+steps = product_steps("case_study/model_3", images, torch.randint(10, (2, 64)))
+steps.run(20)
+end, done, began = time.perf_counter() + float(sys.argv[1]), 0, time.perf_counter()
+while time.perf_counter() < end:
+    steps.run(5)
+    done += 5
+print(done / (time.perf_counter() - began))
+"""
+
+
+def _bare_gain(seconds: float) -> float:
+    """Return how many times as many bare steps two processes take at once as one does alone."""
+
+    def pace(processes: int) -> float:
+        command = [sys.executable, "-c", _BARE, str(seconds)]
+        running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=CHECKOUT) for _ in range(processes)]
+        return processes * statistics.mean(float(process.communicate()[0]) for process in running)
+
+    return pace(2) / pace(1)

@@ -72,6 +72,17 @@ class Server:
             return probe.connect_ex(("127.0.0.1", self.port)) == 0
 
 
+@contextlib.contextmanager
+def paused(command):
+    """Hold the jobs of a command where they are."""
+    jobs = command.jobs()
+    for job in jobs:
+        kill(job, signal.SIGSTOP)
+    yield
+    for job in jobs:
+        kill(job, signal.SIGCONT)
+
+
 @pytest.fixture
 def server(tmp_path):
     server = Server(tmp_path)
@@ -82,16 +93,13 @@ def server(tmp_path):
 
 def test_a_server_that_goes_away_and_comes_back_has_it_all_in_the_end(begin, outputs, undisturbed, server, tmp_path):
     command = begin(SWEEP, MLFLOW_TRACKING_URI=server.uri)
-    wait_until(lambda: epochs_of(outputs, 0) >= 2)
-    server.stop()
-    seen = epochs_of(outputs, 0)
+    wait_until(lambda: epochs_of(outputs, 0) >= 1)
+    with paused(command):  # a server takes longer to stop and to start than these jobs to end
+        server.stop()
+        seen = epochs_of(outputs, 0)
     wait_until(lambda: epochs_of(outputs, 0) > seen)  # the training goes on
-    jobs = command.jobs()
-    for job in jobs:
-        kill(job, signal.SIGSTOP)  # a server takes longer to start than these jobs to end
-    server.start()
-    for job in jobs:
-        kill(job, signal.SIGCONT)
+    with paused(command):
+        server.start()
     assert command.wait() == 0, command.said
     assert Stored(tmp_path).differences(undisturbed) == Differences()
 
