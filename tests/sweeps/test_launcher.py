@@ -42,6 +42,12 @@ def wait_until(condition, seconds=60.0):
         time.sleep(0.05)
 
 
+def heeds_signals():
+    """As in a terminal: what is started in the background of a script ignores Ctrl-C, and so would its children."""
+    for each in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(each, signal.SIG_DFL)
+
+
 def alive_in_session(session: int) -> list[int]:
     found = []
     for entry in Path("/proc").iterdir():
@@ -62,7 +68,13 @@ def waiting_sweep(outputs, tmp_path):
     command += ["hydra.launcher.n_jobs=2"]
     environment = {**os.environ, **ALLOWED, "MISBEHAVING_FOLDER": str(tmp_path)}
     process = subprocess.Popen(
-        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+        command,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+        preexec_fn=heeds_signals,
     )
     wait_until(lambda: len(list(tmp_path.iterdir())) == 2)
     yield process
@@ -154,6 +166,7 @@ def test_an_interrupted_single_run_is_recorded_as_killed(outputs, tmp_path, sign
         env={**os.environ, **ALLOWED, "MISBEHAVING_FOLDER": str(tmp_path)},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
+        preexec_fn=heeds_signals,
     )
     wait_until(lambda: any(tmp_path.iterdir()))
     process.send_signal(signal_number)
