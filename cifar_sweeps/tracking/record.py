@@ -113,8 +113,8 @@ class Record:
             return
         try:
             self._append("close", state=state, reason=reason)
-            self.is_closed = True
             self._journal.sync()
+            self.is_closed = True  # not before it is on the disk: what follows may remove what a resume needs
         finally:
             if self._sender is not None:
                 self.trouble = self._sender.finish()
