@@ -6,6 +6,7 @@ import hydra
 from omegaconf import DictConfig
 
 from cifar_sweeps.config import conf_folder
+from cifar_sweeps.garbage import end_at_once, imports_stay
 from cifar_sweeps.sweeps.composing import composed_once
 from cifar_sweeps.sweeps.faults import told_clearly
 from cifar_sweeps.sweeps.guard import only_what_is_known
@@ -14,7 +15,8 @@ from cifar_sweeps.sweeps.guard import only_what_is_known
 @hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name="config")
 def train(cfg: DictConfig) -> float | None:
     """Train one job; what it returns is the objective that an optimising sweeper maximises."""
-    from cifar_sweeps.sweeps.job import job  # torch and mlflow: not for --help, --cfg and tab completion
+    with imports_stay():  # torch and mlflow: not for --help, --cfg and tab completion
+        from cifar_sweeps.sweeps.job import job
 
     return job(cfg)
 
@@ -26,6 +28,7 @@ def main() -> None:
             "cifar-train runs on Linux and macOS. On Windows use it inside WSL: the jobs of a sweep, their news and "
             "the safe writing of files need a POSIX system."
         )
+    end_at_once()
     sys.argv[1:] = _flags_first(sys.argv[1:])
     with only_what_is_known(), composed_once():
         sys.exit(told_clearly(train))

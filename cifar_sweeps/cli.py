@@ -9,6 +9,7 @@ import typer
 
 from cifar_sweeps.errors import CifarSweepsError, TrackingError, in_one_line
 from cifar_sweeps.files import lies_within
+from cifar_sweeps.garbage import end_at_once
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 
@@ -228,6 +229,7 @@ def _outputs() -> Path:
 
 def main() -> None:
     """Run the command; faults are told in one message."""
+    end_at_once()
     try:
         app()
     except CifarSweepsError as fault:

@@ -21,6 +21,7 @@ from cifar_sweeps.models.summary import Summary
 from cifar_sweeps.models.transfer import TransferNet
 from cifar_sweeps.training.checkpoint import load_weights
 from cifar_sweeps.training.determinism import make_deterministic, seed_everything, set_threads
+from cifar_sweeps.training.memory import keep_freed_memory
 from cifar_sweeps.training.optim import Stepper
 from cifar_sweeps.training.precision import Precision, resolve_device, resolve_precision
 from cifar_sweeps.training.schedules import Schedule
@@ -85,6 +86,7 @@ def set_up(config: RunConfig, initial: Path | None = None) -> Scene:
     """
     set_threads(threads(config))
     make_deterministic()
+    keep_freed_memory()
     device = resolve_device(config.trainer.device)
     precision = resolve_precision(config.trainer.precision, device)
     summary = build.check(config)

@@ -29,14 +29,15 @@ class LocalLauncher(Launcher):
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Run the jobs and return what each returned, in their order."""
+        from cifar_sweeps.garbage import imports_stay
         from cifar_sweeps.sweeps import fork_server
 
         assert self._setup is not None
         context, task_function, config = self._setup
         sys.stdout.write(f"Checking {len(job_overrides)} job{'s' if len(job_overrides) > 1 else ''} …\n")
         sys.stdout.flush()  # the imports below take seconds, on a cold disk many
-        # The server imports torch while the next line does so here.
         processes = None if config.sweep.dry_run else fork_server.start(config.analysis.log_model)
-        from cifar_sweeps.sweeps.launcher import launch
+        with imports_stay():
+            from cifar_sweeps.sweeps.launcher import launch
 
         return launch(context, task_function, config, job_overrides, self.n_jobs, processes)

@@ -94,7 +94,7 @@ def test_everything_that_the_shipped_configs_name_is_allowed():
     lines = [line for path in conf_folder().rglob("*.yaml") for line in path.read_text(encoding="utf-8").splitlines()]
     named = {line.split("_target_:")[1].partition("#")[0].strip() for line in lines if "_target_:" in line}
     for target in named - {
-        "cifar_sweeps.sweeps.parent.SweepParent",
+        "cifar_sweeps.sweeps.callback.SweepCallback",
         "hydra_plugins.cifar_sweeps_launcher.LocalLauncher",
     }:
         assert callable(resolve(target, "key"))

@@ -13,7 +13,7 @@ from typing import NoReturn
 
 from cifar_sweeps.errors import CifarSweepsError, ConfigError, JobFailedError, in_one_line
 from cifar_sweeps.faults import is_of_composition, translated
-from cifar_sweeps.sweeps import current
+from cifar_sweeps.sweeps import current, fork_server
 from cifar_sweeps.tracking.journal import State
 
 FULL_ERROR = "HYDRA_FULL_ERROR"
@@ -58,6 +58,7 @@ def told_clearly(entry: Callable[[], object]) -> int:
         finally:
             if not full:
                 del os.environ[FULL_ERROR]
+            fork_server.stop()  # all that it was for is over
             status = _end_sweep(status) or status
     return status
 

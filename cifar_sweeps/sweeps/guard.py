@@ -19,7 +19,7 @@ from cifar_sweeps.errors import ConfigError
 from cifar_sweeps.trust import ALLOW_VARIABLE, is_under, trusted_modules
 
 _CALLBACKS = frozenset(
-    {"cifar_sweeps.sweeps.parent.SweepParent"}
+    {"cifar_sweeps.sweeps.callback.SweepCallback"}
     | {f"hydra.experimental.callbacks.{name}" for name in ("LogJobReturnCallback", "PickleJobInfoCallback")}
 )
 # Not all of logging: handlers of queues and sockets call, send and unpickle what a config names.

@@ -20,7 +20,7 @@ from rich.console import Console
 from cifar_sweeps.cores import Share, available_cores, share_cores
 from cifar_sweeps.data import cache
 from cifar_sweeps.errors import CifarSweepsError, ConfigError
-from cifar_sweeps.sweeps import current, fork_server, worker
+from cifar_sweeps.sweeps import current, worker
 from cifar_sweeps.sweeps.dry_run import print_plan
 from cifar_sweeps.sweeps.faults import Refused, signals_wait
 from cifar_sweeps.sweeps.job_end import JobEnd, MemoryKills, failed, job_end, returned
@@ -65,16 +65,9 @@ def launch(
             raise Refused(None)
         share = _share(jobs, at_once)
         sweep.open({"n_jobs": str(share.jobs), "threads": str(share.threads)})
-    except BaseException as error:
-        fork_server.stop()
-        if isinstance(error, CifarSweepsError):
-            raise Refused(error) from error
-        raise
-    try:
-        return _Launch(hydra_context, task_function, jobs, share, sweep, processes).run()
-    except BaseException:
-        fork_server.stop()  # it may still import, and hold the command's output open until it is done
-        raise
+    except CifarSweepsError as error:
+        raise Refused(error) from error
+    return _Launch(hydra_context, task_function, jobs, share, sweep, processes).run()
 
 
 def _n_jobs(configured: int | str) -> int | None:

@@ -1,4 +1,4 @@
-"""The sweep itself: a Hydra callback that opens its record before the first job, and closes it with a true state."""
+"""The sweep itself: its record is opened before the first job, and closed with a true state."""
 
 import contextlib
 import os
@@ -10,7 +10,6 @@ from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.utils import JobReturn, JobStatus
-from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, open_dict
 from rich.console import Console
 
@@ -31,33 +30,29 @@ GOES_ON = "CIFAR_SWEEPS_GOES_ON"
 """Names the folder of the sweep that a start goes on with, where it was asked for by its id."""
 _PATIENCE = 10.0
 """Seconds that a process which was told to end may take to do so."""
-_LAUNCHER = "hydra_plugins.cifar_sweeps_launcher.LocalLauncher"
 
 
-class SweepParent(Callback):
+class SweepParent:
     """Opens the store, the experiment and the parent run of a multirun, and closes the parent with a true state."""
 
     facts: SweepFile
     folder: Path
 
-    def __init__(self) -> None:
+    def __init__(self, config: DictConfig, is_ours: bool) -> None:
+        """config: the multirun's, as Hydra composed it. is_ours: whether our own launcher will run the jobs."""
+        self.folder = Path(config.hydra.sweep.dir)
         self.reused: set[int] = set()
         self.asked: dict[int, str] = {}
-        self._config = DictConfig({})
+        self._config = config
+        self._is_ours = is_ours
         self._store: Store | None = None
         self._record: Record | None = None
         self._failures: list[Failure] = []
-        self._is_ours = True
         self._numbers: Numbers | None = None
 
-    def __getstate__(self) -> dict[str, Any]:
-        """Travel empty: Hydra sends its callbacks along with each job, where the sweep's record has no business."""
-        return {}
-
-    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:  # noqa: ANN401
-        """Note the sweep. Raises Refused: Hydra would only warn of another exception."""
-        self._config = config
-        self.folder = Path(config.hydra.sweep.dir)
+    def begin(self) -> None:
+        """Note the sweep, or find the earlier start that it goes on with. Raises Refused if it cannot be."""
+        config = self._config
         study = str(config.study_name or DEFAULT_EXPERIMENT)
         overrides = [str(override) for override in config.hydra.overrides.task]
         swept = tuple(swept_keys(overrides, config.hydra.sweeper.get("params")))
@@ -67,17 +62,16 @@ class SweepParent(Callback):
             self._store = Store(tracking_uri(config.tracking.uri, outputs), outputs)
             store = given_uri(config.tracking.uri) or "embedded"  # which may be moved with its outputs
         identity = sweep_identity(study, store, overrides, swept)
-        is_ours = self._is_ours = config.hydra.launcher.get("_target_") == _LAUNCHER
-        if is_ours and config.sweep.rerun != "all":
+        if self._is_ours and config.sweep.rerun != "all":
             named = os.environ.get(GOES_ON)
             self._go_on_in(Path(named) if named else earlier_start(self.folder, identity))
         self.facts = SweepFile(self.folder.name, study, swept, identity, tuple(sys.argv[1:]), str(Path.cwd()))
         current.sweep_began(self)
         batch = config.hydra.sweeper.get("max_batch_size")
-        if is_ours and batch is not None:  # Hydra drops the batches after one in which a job failed
+        if self._is_ours and batch is not None:  # Hydra drops the batches after one in which a job failed
             at_once = "all jobs are checked first, and hydra.launcher.n_jobs of them run at once"
             raise Refused(ConfigError(f"hydra.sweeper.max_batch_size={batch}: {at_once}; leave it out"))
-        if not is_ours:
+        if not self._is_ours:
             # Ours opens the sweep when all jobs have been checked; another launcher does not know of it.
             try:
                 _refuse_what_only_ours_does(config)
@@ -85,7 +79,7 @@ class SweepParent(Callback):
             except CifarSweepsError as fault:
                 raise Refused(fault) from fault
 
-    def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:  # noqa: ANN401
+    def job_ended(self, config: DictConfig, job_return: JobReturn) -> None:
         """Note a failure that happened in this process: under Hydra's basic launcher."""
         if job_return.status == JobStatus.FAILED and current.sweep() is self:
             hydra = config.hydra

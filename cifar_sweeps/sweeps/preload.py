@@ -9,16 +9,11 @@ import importlib
 import signal
 from collections.abc import Iterable
 
+from cifar_sweeps.garbage import imports_stay
+
 # They reach the server too where they are sent to a whole group; the command decides, and the server ends with it.
 for _each in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
     signal.signal(_each, signal.SIG_IGN)
-
-# All of the package that a job will meet, what its pickles name included: an edit of the source while a sweep runs is
-# then none of its business.
-import cifar_sweeps.sweeps.job  # noqa: E402
-import cifar_sweeps.sweeps.parent  # noqa: E402
-import cifar_sweeps.sweeps.worker  # noqa: E402, F401
-from cifar_sweeps.tracking.provenance import provenance  # noqa: E402
 
 _FOR_ANY_RUN = (
     "alembic.command",
@@ -33,12 +28,19 @@ _FOR_ANY_RUN = (
 )
 
 
-def imported(names: Iterable[str]) -> None:
-    """Import what is there of ``names``."""
+def _import(names: Iterable[str]) -> None:
     for name in names:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
 
 
-imported(_FOR_ANY_RUN)
-provenance()
+with imports_stay():
+    # All of the package that a job will meet, what its pickles name included: an edit of the source while a sweep runs
+    # is then none of its business.
+    import cifar_sweeps.sweeps.job
+    import cifar_sweeps.sweeps.parent
+    import cifar_sweeps.sweeps.worker  # noqa: F401
+    from cifar_sweeps.tracking.provenance import provenance
+
+    _import(_FOR_ANY_RUN)
+    provenance()

@@ -43,7 +43,7 @@ def test_a_study_cannot_have_hydra_run_code(tmp_path, study):
 
 def test_what_is_allowed_is_built(tmp_path):
     config = composed(tmp_path, "defaults: [{override /hydra/launcher: basic}]\nhydra: {launcher: {}}")
-    assert [type(callback).__name__ for callback in Callbacks(config).callbacks] == ["SweepParent"]
+    assert [type(callback).__name__ for callback in Callbacks(config).callbacks] == ["SweepCallback"]
 
 
 def test_the_user_can_allow_more(tmp_path, monkeypatch):

@@ -1,0 +1,41 @@
+"""Where Hydra tells of a multirun: light, so that the fork server is on its way before the command imports anything."""
+
+from typing import TYPE_CHECKING, Any
+
+from hydra.core.utils import JobReturn
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig
+
+from cifar_sweeps.garbage import imports_stay
+from cifar_sweeps.sweeps import fork_server
+
+if TYPE_CHECKING:
+    from cifar_sweeps.sweeps.parent import SweepParent
+
+LAUNCHER = "hydra_plugins.cifar_sweeps_launcher.LocalLauncher"
+
+
+class SweepCallback(Callback):
+    """Begins the sweep's record when Hydra begins a multirun. A single run has none."""
+
+    def __init__(self) -> None:
+        self._parent: SweepParent | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Travel empty: Hydra sends its callbacks along with each job, where the sweep's record has no business."""
+        return {"_parent": None}
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:  # noqa: ANN401
+        """Begin. Raises Refused: Hydra would only warn of another exception."""
+        is_ours = config.hydra.launcher.get("_target_") == LAUNCHER
+        if is_ours and not config.sweep.dry_run:
+            fork_server.start(config.analysis.log_model)  # it imports torch while the lines below import mlflow
+        with imports_stay():
+            from cifar_sweeps.sweeps.parent import SweepParent
+        self._parent = SweepParent(config, is_ours)
+        self._parent.begin()
+
+    def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:  # noqa: ANN401
+        """Note a failure that happened in this process: under Hydra's basic launcher."""
+        if self._parent is not None:
+            self._parent.job_ended(config, job_return)

@@ -1,0 +1,19 @@
+"""Memory that a training frees and takes again at each step."""
+
+import ctypes
+
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # glibc's malloc.h
+_LARGEST_KEPT = 32 * 2**20
+"""Bytes: the most that glibc takes for the second of them; larger blocks always go back to the system."""
+
+
+def keep_freed_memory() -> None:
+    """Let the process keep what it frees, for good.
+
+    glibc hands large blocks back to the system, which fills each page with zeros when it is taken anew: batches of 250
+    images were answered a third slower. Other systems' libraries know no such setting, and nothing changes there.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_TRIM_THRESHOLD, 2**30)
+        mallopt(_MMAP_THRESHOLD, _LARGEST_KEPT)
