@@ -47,6 +47,7 @@ GOALS: dict[str, Goal] = {
     "start/torch_imported": at_most(0),
     "start/first_step_beyond_imports": at_most(1.0),
     "start/job_cost": at_most(0.5),
+    "start/job_cost/300": at_most(0.5),
     "start/job_growth": at_most(1.1),
     "store/recording_percent": at_most(1.0),
     "parallel/two_at_once": at_least(1.8),

@@ -26,10 +26,7 @@ def measure(quick: bool) -> Outcome:
     scenes = {augmentation: set_up(_config(name, augmentation, steps, images)) for augmentation in augmentations}
     bare = _bare(name, scenes["none"])
     for augmentation in sorted(scenes, key=lambda known: known != "none"):
-        taken = rounds(
-            {"loop": _epochs(scenes[augmentation]), "bare": lambda: bare.run(steps)},
-            3 if quick else 5,
-        )
+        taken = rounds({"loop": _epochs(scenes[augmentation]), "bare": lambda: bare.run(steps)}, 3)
         what = f"{augmentation}: epoch / bare steps"
         outcome.add(f"loop/{augmentation}", what, ratios(taken["loop"], taken["bare"]), "×")
         per_step = [(loop - steady) / steps * 1e3 for loop, steady in zip(taken["loop"], taken["bare"], strict=True)]

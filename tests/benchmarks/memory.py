@@ -31,7 +31,7 @@ def measure(quick: bool) -> Outcome:
     """Measure sweeps of 1, 2 and 4 jobs."""
     images = real_data.overrides()
     held = real_data.cache_file()
-    size = 128 if quick else 20_000
+    size = 128 if quick else 8_000
     outcome = Outcome("Memory: case_study/model_3 on real images, proportional set size")
     peaks: dict[int, Peak] = {}
     counts = (1, 2) if quick else (1, 2, 4)

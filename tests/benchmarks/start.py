@@ -97,15 +97,11 @@ def _jobs(outcome: Outcome, quick: bool) -> None:
     few, many = (2, 5) if quick else (10, 300)
     bare = _training_and_evaluation(1 if quick else 7)
     outcome.add("start/job_training", "a job's own training and evaluation, in a warm process", bare, "s")
-    for name, more in (("", ()), (" without the servable model", ("analysis.log_model=false",))):
-        first = _sweep(few, more)
-        spans = _spans(first)
+    first, run = _sweep(few), _sweep(many)
+    for key, jobs, spans in (("", few, _spans(first)), (f"/{many}", many, _spans(run))):
         costs = [span - statistics.median(bare) for span in spans]
-        outcome.add(f"start/job_cost{name and '/no_model'}", f"a job's cost, {few} jobs{name}", costs, "s")
-    run = _sweep(many, ("analysis.log_model=false",))
+        outcome.add(f"start/job_cost{key}", f"a job's cost, {jobs} jobs", costs, "s")
     spans, tenth = _spans(run), max(2, many // 10)
-    costs = [span - statistics.median(bare) for span in spans]
-    outcome.add(f"start/job_cost/{many}", f"a job's cost, {many} jobs without the servable model", costs, "s")
     growth = [statistics.median(spans[-tenth:]) / statistics.median(spans[:tenth])]
     outcome.add("start/job_growth", f"growth: the last {tenth} of {many} / the first {tenth}", growth, "×")
     last = run.when("job", "finished in")[-1]
@@ -141,14 +137,13 @@ def _training_and_evaluation(repeats: int) -> list[float]:
     return [_seconds(once) for _ in range(repeats)]
 
 
-def _sweep(jobs: int, more: tuple[str, ...]) -> Told:
+def _sweep(jobs: int) -> Told:
     seeds = ",".join(str(seed) for seed in range(jobs))
     command = [
         *TRAIN,
         "-m",
         *_DRAWN,
         *TINY,
-        *more,
         f"seed={seeds}",
         "hydra.launcher.n_jobs=1",
         "sweep.report=false",

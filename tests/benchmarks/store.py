@@ -95,7 +95,7 @@ def _recording(outcome: Outcome, quick: bool) -> None:
     arm += ["trainer.batch_size=64", "trainer.threads=1", "data.val_size=100" if quick else "data.val_size=2000"]
     shares, exports, lengths = [], [], []
     with new_outputs() as outputs:
-        for number in range(1 if quick else 3):
+        for number in range(1 if quick else 4):
             recorded, exported, whole = _one_run([*arm, f"outputs={outputs}"], outputs / f"run-{number}")
             if quick or number:  # the first one makes the store
                 shares.append(100 * recorded / whole)

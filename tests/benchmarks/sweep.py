@@ -48,7 +48,8 @@ def measure(quick: bool) -> Outcome:
 def _one_net(outcome: Outcome, name: str, arm: list[str], script: list[str], quick: bool) -> None:
     # Tiny sizes are tried where the cores may be busy: threads that spin for one another would take minutes there.
     more = {"TF_CPP_MIN_LOG_LEVEL": "2", **({"OMP_NUM_THREADS": "1"} if quick else {})}
-    workers = {count: _peer("plain_torch", [*script, "--workers", str(count)], more)() for count in (0, 2)}
+    probe = [*script, "--epochs", "1"]  # one is enough to see which is the faster
+    workers = {count: _peer("plain_torch", [*probe, "--workers", str(count)], more)() for count in (0, 2)}
     best = min(workers, key=lambda count: workers[count])
     loaders = ["--workers", str(best)]
     measures = {"product": _product(arm, more), "plain_torch": _peer("plain_torch", [*script, *loaders], more)}
@@ -65,7 +66,12 @@ def _one_net(outcome: Outcome, name: str, arm: list[str], script: list[str], qui
         against = ratios(taken[peer], taken["product"])
         outcome.add(f"sweep/{name}/{peer}", f"{name}: times as fast as {peer}", against, "×")
     for count, seconds in workers.items():
-        outcome.add(f"sweep/{name}/workers_{count}", f"{name}: plain_torch with {count} workers, probe", [seconds], "s")
+        outcome.add(
+            f"sweep/{name}/workers_{count}",
+            f"{name}: plain_torch with {count} workers, probe of one epoch",
+            [seconds],
+            "s",
+        )
 
 
 def _product(arm: list[str], more: Mapping[str, str]) -> Callable[[], float]:

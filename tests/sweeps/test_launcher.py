@@ -208,6 +208,19 @@ def test_an_unknown_option_in_a_sweep_starts_nothing(outputs):
     assert not (outputs / "mlflow.db").exists()
 
 
+@pytest.mark.parametrize("fault", ["model=nowhere,plain_3", "optimizer.lr=-1,1"], ids=["Hydra's", "a job's"])
+def test_a_refused_sweep_leaves_no_server_running(outputs, fault):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "cifar_sweeps", "-m", fault, *SMALL],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+    process.communicate(timeout=60)
+    assert process.returncode == 1
+    wait_until(lambda: not alive_in_session(process.pid), seconds=10)
+
+
 def test_a_dry_run_shows_the_jobs_and_starts_none(outputs):
     done = cifar_train("-m", "kernel_size=k3,k5", "seed=0,1", "sweep.dry_run=true", *SMALL)
     assert done.returncode == 0, done.stderr
