@@ -1,8 +1,11 @@
 """Training steps on one resident batch: the product's, and the same net as the documents write it in PyTorch."""
 
+import multiprocessing
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from typing import Literal, Self
 
 import torch
 import torch.nn.functional as F
@@ -10,7 +13,8 @@ from torch import Tensor, nn
 
 from cifar_sweeps import build
 from cifar_sweeps.compose import compose
-from cifar_sweeps.training.determinism import make_deterministic, seed_everything
+from cifar_sweeps.training.determinism import make_deterministic, seed_everything, set_threads
+from cifar_sweeps.training.memory import keep_freed_memory
 from cifar_sweeps.training.precision import resolve_precision
 from tests.benchmarks.peers import plain_nets
 
@@ -89,7 +93,46 @@ def eager_steps(name: str, images: Tensor, labels: Tensor) -> Steps:
     return Steps(run, sum(weight.numel() for weight in net.parameters()), 0)
 
 
-def steps_of_seconds(steps: Steps, seconds: float, least: int = 2) -> int:
-    """Return how many steps take about so many seconds; the first ones, which warm up, do not count."""
-    steps.run(2)
-    return max(least, round(seconds / (steps.run(2) / 2)))
+class Side:
+    """One side of a comparison, in a process of its own, with one thread."""
+
+    def __init__(self, kind: Literal["product", "eager"]) -> None:
+        self._process = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _begin, (kind,))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.shutdown()
+
+    def make(self, name: str) -> tuple[int, int]:
+        """Make the steps of a net; return its parameters and multiply-adds (0 on the eager side)."""
+        return self._process.submit(_make, name).result()
+
+    def pace(self, seconds: float) -> float:
+        """Return images/s over steps of about so many seconds."""
+        return self._process.submit(_pace, seconds).result()
+
+
+_kinds: list[str] = []
+_steps: list[Steps] = []
+"""What this process measures, if it is one of a `Side`: the last of them."""
+
+
+def _begin(kind: str) -> None:
+    set_threads(1)
+    if kind == "product":
+        keep_freed_memory()
+    _kinds.append(kind)
+
+
+def _make(name: str) -> tuple[int, int]:
+    maker = product_steps if _kinds[-1] == "product" else eager_steps
+    _steps[:] = [maker(name, torch.rand(1, BATCH, 3, 32, 32), torch.randint(10, (1, BATCH)))]
+    _steps[-1].run(2)
+    return _steps[-1].parameters, _steps[-1].multiply_adds
+
+
+def _pace(seconds: float) -> float:
+    count = max(2, round(seconds / (_steps[-1].run(2) / 2)))
+    return BATCH * count / _steps[-1].run(count)
