@@ -36,6 +36,7 @@ class LocalLauncher(Launcher):
         context, task_function, config = self._setup
         sys.stdout.write(f"Checking {len(job_overrides)} job{'s' if len(job_overrides) > 1 else ''} …\n")
         sys.stdout.flush()  # the imports below take seconds, on a cold disk many
+        # The server is on its way since the sweep began: this gives the way to it.
         processes = None if config.sweep.dry_run else fork_server.start(config.analysis.log_model)
         with imports_stay():
             from cifar_sweeps.sweeps.launcher import launch

@@ -1,3 +1,4 @@
+import contextlib
 import gc
 import subprocess
 import sys
@@ -23,10 +24,19 @@ def _thaw():
 
 
 def test_imports_are_not_looked_through_again():
-    with imports_stay():
+    sys.modules.pop("this", None)
+    with imports_stay(), contextlib.redirect_stdout(None):
         assert not gc.isenabled()
+        import this  # noqa: F401
     assert gc.isenabled()
     assert gc.get_freeze_count() > 0
+
+
+def test_what_was_imported_before_is_looked_through():
+    kept = gc.get_freeze_count()
+    with imports_stay():
+        import sys  # noqa: F401
+    assert gc.get_freeze_count() == kept
 
 
 def test_a_collector_that_was_off_stays_off():

@@ -8,11 +8,12 @@ from omegaconf import DictConfig
 
 from cifar_sweeps.garbage import imports_stay
 from cifar_sweeps.sweeps import fork_server
+from cifar_sweeps.sweeps.faults import Refused
 
 if TYPE_CHECKING:
     from cifar_sweeps.sweeps.parent import SweepParent
 
-LAUNCHER = "hydra_plugins.cifar_sweeps_launcher.LocalLauncher"
+_LAUNCHER = "hydra_plugins.cifar_sweeps_launcher.LocalLauncher"
 
 
 class SweepCallback(Callback):
@@ -27,13 +28,16 @@ class SweepCallback(Callback):
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:  # noqa: ANN401
         """Begin. Raises Refused: Hydra would only warn of another exception."""
-        is_ours = config.hydra.launcher.get("_target_") == LAUNCHER
-        if is_ours and not config.sweep.dry_run:
-            fork_server.start(config.analysis.log_model)  # it imports torch while the lines below import mlflow
-        with imports_stay():
-            from cifar_sweeps.sweeps.parent import SweepParent
-        self._parent = SweepParent(config, is_ours)
-        self._parent.begin()
+        is_ours = config.hydra.launcher.get("_target_") == _LAUNCHER
+        try:
+            if is_ours and not config.sweep.dry_run:
+                fork_server.start(config.analysis.log_model)  # it imports torch while the lines below import mlflow
+            with imports_stay():
+                from cifar_sweeps.sweeps.parent import SweepParent
+            self._parent = SweepParent(config, is_ours)
+            self._parent.begin()
+        except Exception as fault:
+            raise Refused(fault) from fault
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:  # noqa: ANN401
         """Note a failure that happened in this process: under Hydra's basic launcher."""

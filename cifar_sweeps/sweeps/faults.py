@@ -33,7 +33,7 @@ class Terminated(KeyboardInterrupt):
 class Refused(BaseException):
     """Carries a fault past Hydra, which would print a trace around any plain exception. None: all was said already."""
 
-    def __init__(self, fault: CifarSweepsError | None) -> None:
+    def __init__(self, fault: Exception | None) -> None:
         super().__init__(str(fault))
         self.fault = fault
 
@@ -149,6 +149,7 @@ def _interrupt(number: int) -> NoReturn:
 def _end(number: int, _: FrameType | None) -> None:
     if sys.stdout.isatty():
         os.write(sys.stdout.fileno(), b"\x1b[?25h\n")  # the cursor, which a live table hides
+    fork_server.stop()
     os._exit(INTERRUPTED if number == signal.SIGINT else TERMINATED)  # jobs end with it; see sweeps/worker.py
 
 

@@ -7,6 +7,7 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import sys
 from multiprocessing.context import BaseContext
 
 PRELOAD = ["cifar_sweeps.sweeps.preload", "cifar_sweeps.app"]
@@ -30,12 +31,9 @@ def start(with_export: bool) -> BaseContext:
 
 def stop() -> None:
     """End the server even while it imports; left alone it would hold the command's output open until it is done."""
-    if "forkserver" not in multiprocessing.get_all_start_methods():
-        return
-    from multiprocessing import forkserver
-
-    # Private, for there is no public way; without it a refused sweep ends seconds later, and nothing worse.
-    server = getattr(getattr(forkserver, "_forkserver", None), "_forkserver_pid", None)
+    module = sys.modules.get("multiprocessing.forkserver")  # not there: none was started
+    # Private, for there is no public way; without it a command that is refused ends seconds later, and nothing worse.
+    server = getattr(getattr(module, "_forkserver", None), "_forkserver_pid", None)
     if server is not None:
         with contextlib.suppress(ProcessLookupError):
             os.kill(server, signal.SIGKILL)

@@ -13,11 +13,10 @@ from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import DictConfig, open_dict
 from rich.console import Console
 
-from cifar_sweeps.errors import CifarSweepsError, ConfigError, TrackingError, in_one_line
+from cifar_sweeps.errors import ConfigError, TrackingError, in_one_line
 from cifar_sweeps.sweeps import current
 from cifar_sweeps.sweeps.earlier import EarlierJob, Numbers, earlier_jobs, earlier_start, sweep_identity
 from cifar_sweeps.sweeps.ending import Ending, Failure, tell
-from cifar_sweeps.sweeps.faults import Refused
 from cifar_sweeps.sweeps.sweep_file import SweepFile
 from cifar_sweeps.tracking import journal
 from cifar_sweeps.tracking.delivery import deliver, delivered, undelivered
@@ -51,7 +50,7 @@ class SweepParent:
         self._numbers: Numbers | None = None
 
     def begin(self) -> None:
-        """Note the sweep, or find the earlier start that it goes on with. Raises Refused if it cannot be."""
+        """Note the sweep, or find the earlier start that it goes on with. Raises ConfigError or TrackingError."""
         config = self._config
         study = str(config.study_name or DEFAULT_EXPERIMENT)
         overrides = [str(override) for override in config.hydra.overrides.task]
@@ -70,18 +69,15 @@ class SweepParent:
         batch = config.hydra.sweeper.get("max_batch_size")
         if self._is_ours and batch is not None:  # Hydra drops the batches after one in which a job failed
             at_once = "all jobs are checked first, and hydra.launcher.n_jobs of them run at once"
-            raise Refused(ConfigError(f"hydra.sweeper.max_batch_size={batch}: {at_once}; leave it out"))
+            raise ConfigError(f"hydra.sweeper.max_batch_size={batch}: {at_once}; leave it out")
         if not self._is_ours:
             # Ours opens the sweep when all jobs have been checked; another launcher does not know of it.
-            try:
-                _refuse_what_only_ours_does(config)
-                self.open()
-            except CifarSweepsError as fault:
-                raise Refused(fault) from fault
+            _refuse_what_only_ours_does(config)
+            self.open()
 
     def job_ended(self, config: DictConfig, job_return: JobReturn) -> None:
         """Note a failure that happened in this process: under Hydra's basic launcher."""
-        if job_return.status == JobStatus.FAILED and current.sweep() is self:
+        if job_return.status == JobStatus.FAILED:
             hydra = config.hydra
             log_file = Path(hydra.runtime.output_dir, "run.log")
             name = " ".join(job_return.overrides or ())

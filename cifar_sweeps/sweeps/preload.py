@@ -37,8 +37,8 @@ def _import(names: Iterable[str]) -> None:
 with imports_stay():
     # All of the package that a job will meet, what its pickles name included: an edit of the source while a sweep runs
     # is then none of its business.
+    import cifar_sweeps.sweeps.callback
     import cifar_sweeps.sweeps.job
-    import cifar_sweeps.sweeps.parent
     import cifar_sweeps.sweeps.worker  # noqa: F401
     from cifar_sweeps.tracking.provenance import provenance
 

@@ -82,13 +82,14 @@ def _peak(command: list[str], jobs: int, held: Path) -> Peak:
 def _look(command: int, jobs: int, held: Path, peak: Peak) -> None:
     helpers = _children(command)  # the fork server and multiprocessing's tracker
     workers = [worker for helper in helpers for worker in _children(helper)]
-    own = [size for size in map(_pss, workers) if size]
+    images = {worker: _pss_of_file(worker, held) for worker in workers}
+    own = [_pss(worker) for worker in workers if images[worker]]  # the others wait for a job
     if len(own) < jobs:
         return
-    whole = sum(own) + sum(map(_pss, [command, *helpers]))
+    whole = sum(map(_pss, [command, *helpers, *workers]))
     if whole > peak.whole:
         peak.whole, peak.jobs = whole, own
-    peak.images = max(peak.images, sum(_pss_of_file(worker, held) for worker in workers))
+    peak.images = max(peak.images, sum(images.values()))
 
 
 def _children(process: int) -> list[int]:

@@ -15,14 +15,14 @@ THREADS = "1"
 def measure(quick: bool) -> Outcome:
     """Measure one sweep of two jobs, and two sweeps of one job each."""
     images, name = (["data=synthetic"], "drawn images") if quick else real_data.overrides_or_drawn()
-    size = 256 if quick else 6_000
+    size = 256 if quick else 4_000
     outcome = Outcome(f"Two jobs at once: case_study/model_3, one epoch of {size:,} images, one thread each")
     arm = ["experiment=case_study/model_3", *images, f"data.train_size={size}", f"data.val_size={min(size, 2000)}"]
     arm += ["trainer.epochs=1", "trainer.batch_size=64", "trainer.threads=1", "sweep.report=false"]
     arm += ["analysis.log_model=false", "data.source.test_images=200"] if quick else []
     together, alone = _span([*arm, "seed=0,1"], 2), [_span([*arm, f"seed={seed}"], 1) for seed in (0, 1)]
     measures = {"together": together, "in turn": lambda: sum(span() for span in alone)}
-    taken = rounds(measures, 1 if quick else 3, warm_ups=0)
+    taken = rounds(measures, 1 if quick else 3, warm_ups=0 if quick else 1)
     outcome.add("parallel/together", "both at once: first start to last end", taken["together"], "s")
     outcome.add("parallel/in_turn", "one, then the other: each from its start to its end", taken["in turn"], "s")
     outcome.add("parallel/two_at_once", "times as fast at once", ratios(taken["in turn"], taken["together"]), "×")
@@ -50,6 +50,8 @@ keep_freed_memory()
 images = torch.rand(2, 64, 3, 32, 32)
 steps = product_steps("case_study/model_3", images, torch.randint(10, (2, 64)))
 steps.run(20)
+print("ready", flush=True)
+sys.stdin.readline()
 end, done, began = time.perf_counter() + float(sys.argv[1]), 0, time.perf_counter()
 while time.perf_counter() < end:
     steps.run(5)
@@ -63,7 +65,17 @@ def _bare_gain(seconds: float) -> float:
 
     def pace(processes: int) -> float:
         command = [sys.executable, "-c", _BARE, str(seconds)]
-        running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=CHECKOUT) for _ in range(processes)]
+        pipe = subprocess.PIPE
+        running = [
+            subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, cwd=CHECKOUT) for _ in range(processes)
+        ]
+        for process in running:  # all have imported before any of them begins
+            assert process.stdin is not None
+            assert process.stdout is not None
+            process.stdout.readline()
+        for process in running:
+            process.stdin.write("\n")
+            process.stdin.flush()
         return processes * statistics.mean(float(process.communicate()[0]) for process in running)
 
     return pace(2) / pace(1)

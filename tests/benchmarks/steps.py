@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -48,6 +48,7 @@ def product_steps(name: str, images: Tensor, labels: Tensor) -> Steps:
     """
     config = compose([f"experiment={EXPERIMENTS[name]}", "data=synthetic"])
     seed_everything(0)
+    make_deterministic()
     net = build.model(config).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     net.train()
     stepper = build.stepper(config, net)
@@ -55,7 +56,6 @@ def product_steps(name: str, images: Tensor, labels: Tensor) -> Steps:
     batches = [(part.contiguous(memory_format=torch.channels_last), labels[i]) for i, part in enumerate(images)]
 
     def run(count: int) -> float:
-        make_deterministic()
         started = time.perf_counter()
         for step in range(count):
             batch, answers = batches[step % len(batches)]
@@ -80,7 +80,6 @@ def eager_steps(name: str, images: Tensor, labels: Tensor) -> Steps:
     batches = [(part.contiguous(), labels[i]) for i, part in enumerate(images)]
 
     def run(count: int) -> float:
-        torch.set_deterministic_debug_mode("default")
         started = time.perf_counter()
         for step in range(count):
             batch, answers = batches[step % len(batches)]
@@ -99,7 +98,7 @@ class Side:
     def __init__(self, kind: Literal["product", "eager"]) -> None:
         self._process = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _begin, (kind,))
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Side":
         return self
 
     def __exit__(self, *_: object) -> None:

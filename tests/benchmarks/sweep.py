@@ -40,6 +40,7 @@ def measure(quick: bool) -> Outcome:
         "plain_torch: the same net, split and optimizer as the documents' PyTorch code is: PIL transforms, DataLoader",
         f"with 0 or 2 workers (the better counts), eager fp32, all cores, {RUNS} scripts one after the other;",
         f"in each pair one script is timed, of another seed, and counted {RUNS} times, for they do the same work",
+        f"rounds: {os.environ.get('BENCHMARK_SWEEP_ROUNDS', '1')}, each a whole sweep; after the probes",
         f"all validate on the same {VALIDATION:,} images each epoch and test on 10,000; decoded images exist for both",
     ]
     return outcome
@@ -68,8 +69,8 @@ def _one_net(outcome: Outcome, name: str, arm: list[str], script: list[str], qui
     for count, seconds in workers.items():
         outcome.add(
             f"sweep/{name}/workers_{count}",
-            f"{name}: plain_torch with {count} workers, probe of one epoch",
-            [seconds],
+            f"{name}: plain_torch with {count} workers, one script of one epoch",
+            [seconds / RUNS],
             "s",
         )
 
