@@ -15,7 +15,7 @@ THREADS = "1"
 def measure(quick: bool) -> Outcome:
     """Measure one sweep of two jobs, and two sweeps of one job each."""
     images, name = (["data=synthetic"], "drawn images") if quick else real_data.overrides_or_drawn()
-    size = 256 if quick else 4_000
+    size = 256 if quick else 8_000
     outcome = Outcome(f"Two jobs at once: case_study/model_3, one epoch of {size:,} images, one thread each")
     arm = ["experiment=case_study/model_3", *images, f"data.train_size={size}", f"data.val_size={min(size, 2000)}"]
     arm += ["trainer.epochs=1", "trainer.batch_size=64", "trainer.threads=1", "sweep.report=false"]
