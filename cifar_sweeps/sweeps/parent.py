@@ -61,6 +61,8 @@ class SweepParent:
             self._store = Store(tracking_uri(config.tracking.uri, outputs), outputs)
             store = given_uri(config.tracking.uri) or "embedded"  # which may be moved with its outputs
         identity = sweep_identity(study, store, overrides, swept)
+        if not self._is_ours:
+            identity = f"other-{identity}"  # nobody goes on with it: a later start with our launcher looks past it
         if self._is_ours and config.sweep.rerun != "all":
             named = os.environ.get(GOES_ON)
             self._go_on_in(Path(named) if named else earlier_start(self.folder, identity))

@@ -239,6 +239,16 @@ def test_hydra_s_basic_launcher_still_works(outputs):
     }
 
 
+def test_a_sweep_of_another_launcher_does_not_hide_ours(outputs):
+    first = cifar_train("-m", "seed=0,1", *SMALL)
+    assert first.returncode == 0, first.stderr
+    assert cifar_train("-m", "hydra/launcher=basic", "seed=2", *SMALL).returncode == 0
+    again = cifar_train("-m", "seed=0,1", *SMALL)
+    assert again.returncode == 0, again.stderr
+    assert "started" not in again.stdout  # both are finished
+    assert len(list(outputs.glob("sweeps/*"))) == 2
+
+
 def test_what_another_launcher_does_not_do_is_refused(outputs):
     done = cifar_train("-m", "hydra/launcher=basic", "seed=0,1", "sweep.timeout=5", "sweep.retries=1", *SMALL)
     assert done.returncode == 1
