@@ -5,18 +5,18 @@ import sys
 import hydra
 from omegaconf import DictConfig
 
-from cifar_sweeps.config import conf_folder
-from cifar_sweeps.garbage import end_at_once, imports_stay
-from cifar_sweeps.sweeps.composing import composed_once
-from cifar_sweeps.sweeps.faults import told_clearly
-from cifar_sweeps.sweeps.guard import only_what_is_known
+from cifar_sweeps.config.hydra_targets import only_what_is_known
+from cifar_sweeps.config.parse import conf_folder
+from cifar_sweeps.config.sweep_composer import composed_once
+from cifar_sweeps.sweeps.command import told_clearly
+from cifar_sweeps.system.gc_control import end_at_once, imports_stay
 
 
 @hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name="config")
 def train(cfg: DictConfig) -> float | None:
     """Train one job; what it returns is the objective that an optimising sweeper maximises."""
     with imports_stay():  # torch and mlflow: not for --help, --cfg and tab completion
-        from cifar_sweeps.sweeps.job import job
+        from cifar_sweeps.sweeps.train_job import job
 
     return job(cfg)
 

@@ -3,7 +3,8 @@
 A message names what arrived, what is allowed and what to do. The commands print it without a traceback.
 """
 
-from collections.abc import Iterable
+import difflib
+from collections.abc import Iterable, Iterator
 
 
 class CifarSweepsError(Exception):
@@ -43,3 +44,9 @@ def in_one_line(error: BaseException) -> str:
     if isinstance(error, MemoryError) or "allocate memory" in text or "out of memory" in text:
         return f"out of memory: {text or type(error).__name__}"
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def did_you_mean(word: str, allowed: Iterator[str] | list[str] | tuple[str, ...]) -> str:
+    """Return ``; did you mean 'x'?`` for the nearest allowed word, or ``""`` if none is near."""
+    near = difflib.get_close_matches(word, list(allowed), n=1, cutoff=0.6)
+    return f"; did you mean {near[0]!r}?" if near else ""

@@ -1,7 +1,7 @@
 """The name under which Hydra finds the launcher `local`.
 
 Hydra accepts launchers only from this namespace, imports this module at every start and executes it anew, so it stays
-light; the work is in `cifar_sweeps.sweeps.launcher`.
+light; the work is in `cifar_sweeps.sweeps.launch`.
 """
 
 import sys
@@ -29,8 +29,8 @@ class LocalLauncher(Launcher):
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Run the jobs and return what each returned, in their order."""
-        from cifar_sweeps.garbage import imports_stay
-        from cifar_sweeps.sweeps import fork_server
+        from cifar_sweeps.sweeps.engines.local import fork_server
+        from cifar_sweeps.system.gc_control import imports_stay
 
         assert self._setup is not None
         context, task_function, config = self._setup
@@ -39,6 +39,6 @@ class LocalLauncher(Launcher):
         # The server is on its way since the sweep began: this gives the way to it.
         processes = None if config.sweep.dry_run else fork_server.start(config.analysis.log_model)
         with imports_stay():
-            from cifar_sweeps.sweeps.launcher import launch
+            from cifar_sweeps.sweeps.launch import launch
 
         return launch(context, task_function, config, job_overrides, self.n_jobs, processes)

@@ -3,8 +3,8 @@
 import torch
 from conftest import TINY
 
-from cifar_sweeps.compose import compose
-from cifar_sweeps.run import run
+from cifar_sweeps.config.compose import compose
+from cifar_sweeps.runs.run import run
 from cifar_sweeps.tracking import journal
 
 SMALL = (*TINY, "analysis.pictures=false", "tracking=none", "trainer.epochs=4")

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from torch import Tensor
 
-from cifar_sweeps.data.features import LabelledFeatures
-from cifar_sweeps.data.images import LabelledImages
-from cifar_sweeps.seeds import derive_seed
+from cifar_sweeps.data.dataset import LabelledImages
+from cifar_sweeps.data.frozen_features import LabelledFeatures
+from cifar_sweeps.system.seeds import derive_seed
 
 Augmentation = Callable[[Tensor, torch.Generator], Tensor]
 """(B, 3, H, W) float32 in [0, 1] and a CPU generator to the same shape, each image with its own draw."""

@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from filelock import FileLock
 
-from cifar_sweeps.data.images import ImageData, LabelledImages, fingerprint
+from cifar_sweeps.data.dataset import ImageData, LabelledImages, fingerprint
 from cifar_sweeps.errors import DataError
-from cifar_sweeps.files import whole_file
+from cifar_sweeps.system.files import whole_file
 
 log = logging.getLogger(__name__)
 

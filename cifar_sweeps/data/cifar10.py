@@ -12,7 +12,7 @@ import torch
 from filelock import FileLock
 
 from cifar_sweeps.data.cache import Made, cached
-from cifar_sweeps.data.images import ImageData, LabelledImages
+from cifar_sweeps.data.dataset import ImageData, LabelledImages
 from cifar_sweeps.errors import DataError
 
 NAME = "CIFAR-10"

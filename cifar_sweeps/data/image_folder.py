@@ -13,11 +13,11 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from cifar_sweeps.cores import available_cores
 from cifar_sweeps.data.cache import Made, cached, found_before
 from cifar_sweeps.data.cifar10 import CLASSES as CIFAR10_CLASSES
-from cifar_sweeps.data.images import ImageData, LabelledImages
+from cifar_sweeps.data.dataset import ImageData, LabelledImages
 from cifar_sweeps.errors import ConfigError, DataError, in_one_line
+from cifar_sweeps.system.cores import available_cores
 
 LAYOUT = "FOLDER/train/CLASS/*.png and FOLDER/test/CLASS/*.png, with the same classes in both"
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from cifar_sweeps.data.images import ImageData
+from cifar_sweeps.data.dataset import ImageData
 from cifar_sweeps.errors import ConfigError
-from cifar_sweeps.seeds import derive_seed
+from cifar_sweeps.system.seeds import derive_seed
 
 SPLITS = ("stratified", "tail", "batch_1", "test")
 BATCHES = 5

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from cifar_sweeps.data.cache import cached
-from cifar_sweeps.data.images import ImageData, LabelledImages
+from cifar_sweeps.data.dataset import ImageData, LabelledImages
 from cifar_sweeps.errors import ConfigError
 
 Floats = NDArray[Any]  # float32; numpy's stubs lose the type in arithmetic

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from cifar_sweeps.models.checks import (
+from cifar_sweeps.models.argument_checks import (
     Faults,
     check_batch_norm,
     check_flag,
@@ -18,9 +18,9 @@ from cifar_sweeps.models.checks import (
     is_whole,
     rates_each,
 )
+from cifar_sweeps.models.conv_layout import Block, read_layout
 from cifar_sweeps.models.dropout import Dropout
-from cifar_sweeps.models.init import check_init, initialise
-from cifar_sweeps.models.layout import Block, read_layout
+from cifar_sweeps.models.weight_init import check_init, initialise
 
 # In place where the backward pass needs the output alone, so that no second map is written.
 ACTIVATIONS: dict[str, Callable[[float], nn.Module]] = {

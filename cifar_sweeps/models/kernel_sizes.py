@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from cifar_sweeps.models.checks import Faults, is_list, is_whole
+from cifar_sweeps.models.argument_checks import Faults, is_list, is_whole
 
 KEY = "kernel_size.conv"
 

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cifar_sweeps.models.checks import Faults, check_batch_norm, check_rate, check_whole, is_list, is_whole
+from cifar_sweeps.models.argument_checks import Faults, check_batch_norm, check_rate, check_whole, is_list, is_whole
 from cifar_sweeps.models.dropout import Dropout
-from cifar_sweeps.models.init import check_init, initialise
+from cifar_sweeps.models.weight_init import check_init, initialise
 
 
 class SmallResNet(nn.Module):

@@ -5,9 +5,9 @@ torchvision takes a second to import, so it is imported by the function that nee
 
 from torch import nn
 
-from cifar_sweeps.models.checks import Faults, check_rate, check_whole
+from cifar_sweeps.models.argument_checks import Faults, check_rate, check_whole
 from cifar_sweeps.models.dropout import Dropout
-from cifar_sweeps.models.init import check_init, initialise
+from cifar_sweeps.models.weight_init import check_init, initialise
 
 
 def resnet18(num_classes: int = 10, *, dropout: float = 0.0, init: str = "torch") -> nn.Module:

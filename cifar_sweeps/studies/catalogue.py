@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from cifar_sweeps import build
-from cifar_sweeps.compose import compose_all
-from cifar_sweeps.config import RunConfig, conf_folder
+from cifar_sweeps.config import build
+from cifar_sweeps.config.compose import compose_all
+from cifar_sweeps.config.parse import conf_folder
+from cifar_sweeps.config.schema import RunConfig
 from cifar_sweeps.errors import ConfigError
 
 # The headline of an arm: the first of these that its document printed.

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from cifar_sweeps.studies.arms import arm_name, equal_values
 from cifar_sweeps.studies.histories import History, figure_after
 from cifar_sweeps.studies.intervals import Estimate, estimate
-from cifar_sweeps.studies.runs import StudyRun
+from cifar_sweeps.studies.study import StudyRun
 
 Side = Mapping[str, object]
 """Swept keys and the values that the runs of a claim's side have."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from cifar_sweeps.studies.histories import History, figure, figure_at
 from cifar_sweeps.studies.intervals import Estimate, estimate
-from cifar_sweeps.studies.runs import StudyRun
+from cifar_sweeps.studies.study import StudyRun
 
 
 @dataclass(frozen=True)

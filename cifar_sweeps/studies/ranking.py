@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cifar_sweeps.studies.intervals import Estimate, estimate
-from cifar_sweeps.studies.runs import StudyRun
+from cifar_sweeps.studies.study import StudyRun
 
 
 @dataclass(frozen=True)

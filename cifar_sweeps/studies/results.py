@@ -8,9 +8,9 @@ from typing import Any
 
 import pandas as pd
 
-from cifar_sweeps.studies.finding import find
 from cifar_sweeps.studies.histories import is_by_epoch, read_histories
-from cifar_sweeps.studies.runs import Study, StudyRun
+from cifar_sweeps.studies.query import find
+from cifar_sweeps.studies.study import Study, StudyRun
 from cifar_sweeps.tracking.store import Store, default_store
 
 _FACTS = ("budget", "data", "data_fingerprint", "validated_on", "failure")

@@ -6,12 +6,12 @@ from hydra.core.utils import JobReturn
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
-from cifar_sweeps.garbage import imports_stay
-from cifar_sweeps.sweeps import fork_server
-from cifar_sweeps.sweeps.faults import Refused
+from cifar_sweeps.sweeps.command import Refused
+from cifar_sweeps.sweeps.engines.local import fork_server
+from cifar_sweeps.system.gc_control import imports_stay
 
 if TYPE_CHECKING:
-    from cifar_sweeps.sweeps.parent import SweepParent
+    from cifar_sweeps.sweeps.parent_run import SweepParent
 
 _LAUNCHER = "hydra_plugins.cifar_sweeps_launcher.LocalLauncher"
 
@@ -33,7 +33,7 @@ class SweepCallback(Callback):
             if is_ours and not config.sweep.dry_run:
                 fork_server.start(config.analysis.log_model)  # it imports torch while the lines below import mlflow
             with imports_stay():
-                from cifar_sweeps.sweeps.parent import SweepParent
+                from cifar_sweeps.sweeps.parent_run import SweepParent
             self._parent = SweepParent(config, is_ours)
             self._parent.begin()
         except Exception as fault:

@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from cifar_sweeps.sweeps.sweep_file import SweepFile
+from cifar_sweeps.sweeps.manifest import SweepFile
 from cifar_sweeps.tracking.journal import State
 
 if TYPE_CHECKING:  # they import mlflow or torch, which `cifar-train --help` can do without
-    from cifar_sweeps.sweeps.earlier import Numbers
-    from cifar_sweeps.watching import Watcher
+    from cifar_sweeps.runs.reporters import Watcher
+    from cifar_sweeps.sweeps.resume import Numbers
 
 
 class OpenSweep(Protocol):

@@ -8,18 +8,19 @@ from pathlib import Path
 from hydra.core.config_loader import ConfigLoader
 from omegaconf import DictConfig, open_dict
 
-from cifar_sweeps import build
-from cifar_sweeps.config import RunConfig, parse
-from cifar_sweeps.data.images import ImageData
+from cifar_sweeps.config import build
+from cifar_sweeps.config.hydra_messages import is_of_composition, translated
+from cifar_sweeps.config.parse import parse
+from cifar_sweeps.config.schema import RunConfig
+from cifar_sweeps.data.dataset import ImageData
 from cifar_sweeps.errors import CifarSweepsError, ConfigError, DataError
-from cifar_sweeps.faults import is_of_composition, translated
-from cifar_sweeps.identity import identity
 from cifar_sweeps.models.summary import Summary
-from cifar_sweeps.scene import check_data
-from cifar_sweeps.starting_weights import check_starting_weights
+from cifar_sweeps.runs.identity import identity
+from cifar_sweeps.runs.initial_weights import check_starting_weights
+from cifar_sweeps.runs.setup import check_data
 from cifar_sweeps.sweeps.current import OpenSweep
-from cifar_sweeps.sweeps.earlier import EarlierJob
-from cifar_sweeps.sweeps.sweep_file import short_name
+from cifar_sweeps.sweeps.manifest import short_name
+from cifar_sweeps.sweeps.resume import EarlierJob
 
 LOG_NAME = "run.log"
 _MOST_NAMED = 4

@@ -20,8 +20,8 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
 
 from cifar_sweeps.errors import TrackingError, in_one_line
-from cifar_sweeps.files import lies_within
-from cifar_sweeps.tracking import inputs, journal
+from cifar_sweeps.system.files import lies_within
+from cifar_sweeps.tracking import journal, mlflow_inputs
 from cifar_sweeps.tracking.journal import Entry
 from cifar_sweeps.tracking.store import LONGEST_TAG, PREFIX, Store, embedded_uri
 
@@ -174,11 +174,13 @@ def _send(client: MlflowClient, run_id: str, batch: Sequence[Entry], folder: Pat
             if path.exists():  # what was deleted since then can no longer be kept
                 client.log_artifact(run_id, str(path), first.facts["folder"] or None)
         case "dataset":
-            inputs.log_dataset(client, run_id, **first.facts)
+            mlflow_inputs.log_dataset(client, run_id, **first.facts)
         case "model":
             path = _own(folder, first)
             if path.exists():
-                inputs.log_model(client, run_id, path, name=str(first.facts["name"]), step=int(first.facts["step"]))
+                mlflow_inputs.log_model(
+                    client, run_id, path, name=str(first.facts["name"]), step=int(first.facts["step"])
+                )
                 shutil.rmtree(path, ignore_errors=True)  # it lies with the store's artifacts now
         case "close":
             if first.facts["reason"]:

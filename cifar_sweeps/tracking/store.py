@@ -27,7 +27,7 @@ from mlflow.store.entities.paged_list import PagedList
 from sqlalchemy.exc import SQLAlchemyError
 
 from cifar_sweeps.errors import ConfigError, TrackingError
-from cifar_sweeps.tracking.database import check_revision, make_database
+from cifar_sweeps.tracking.sqlite_store import check_revision, make_database
 
 for _noisy in ("mlflow", "alembic"):  # the schema's migrations, the server's greetings
     logging.getLogger(_noisy).setLevel(logging.WARNING)

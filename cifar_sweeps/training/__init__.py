@@ -1,12 +1,12 @@
 """Training: the loop, the optimizer's step, schedules, checkpoints, precision. Plain arguments, no framework."""
 
-from cifar_sweeps.training.checkpoint import restore
-from cifar_sweeps.training.checkpoints import Checkpoints
+from cifar_sweeps.training.checkpoint_file import restore
+from cifar_sweeps.training.checkpoint_manager import Checkpoints
 from cifar_sweeps.training.determinism import make_deterministic, seed_everything, set_threads
 from cifar_sweeps.training.early_stopping import Patience
 from cifar_sweeps.training.loop import evaluate, fit
 from cifar_sweeps.training.metrics import DivergedError, EpochMetrics, Evaluation, StepProgress
-from cifar_sweeps.training.optim import Stepper, make_optimizer
+from cifar_sweeps.training.optimizer import Stepper, make_optimizer
 from cifar_sweeps.training.precision import Precision, resolve_device, resolve_precision
 from cifar_sweeps.training.schedules import Schedule
 

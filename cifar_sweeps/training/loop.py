@@ -10,9 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cifar_sweeps.errors import ConfigError
-from cifar_sweeps.seeds import derive_seed
+from cifar_sweeps.system.seeds import derive_seed
 from cifar_sweeps.training.metrics import DivergedError, EpochMetrics, Evaluation, Means, StepProgress, Tally
-from cifar_sweeps.training.optim import Stepper
+from cifar_sweeps.training.optimizer import Stepper
 from cifar_sweeps.training.precision import Precision
 from cifar_sweeps.training.schedules import Schedule
 

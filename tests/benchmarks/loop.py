@@ -4,9 +4,10 @@ from collections.abc import Callable
 
 import torch
 
-from cifar_sweeps.compose import compose
-from cifar_sweeps.config import RunConfig, conf_folder
-from cifar_sweeps.scene import Scene, set_up
+from cifar_sweeps.config.compose import compose
+from cifar_sweeps.config.parse import conf_folder
+from cifar_sweeps.config.schema import RunConfig
+from cifar_sweeps.runs.setup import Scene, set_up
 from cifar_sweeps.training.loop import fit
 from tests.benchmarks import real_data
 from tests.benchmarks.measuring import Outcome, ratios, rounds

@@ -16,8 +16,8 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from cifar_sweeps.cores import available_cores
-from cifar_sweeps.files import write_whole
+from cifar_sweeps.system.cores import available_cores
+from cifar_sweeps.system.files import write_whole
 from cifar_sweeps.tracking.provenance import provenance
 from cifar_sweeps.training.precision import resolve_precision
 from tests.benchmarks.goals import GOALS

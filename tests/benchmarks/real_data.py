@@ -3,9 +3,9 @@
 import os
 from pathlib import Path
 
-from cifar_sweeps import build
-from cifar_sweeps.compose import compose
-from cifar_sweeps.data.images import ImageData
+from cifar_sweeps.config import build
+from cifar_sweeps.config.compose import compose
+from cifar_sweeps.data.dataset import ImageData
 from tests.benchmarks.measuring import RESULTS
 
 VARIABLE = "CIFAR_SWEEPS_REAL_DATA"

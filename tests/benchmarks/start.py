@@ -8,9 +8,9 @@ import sys
 import time
 from collections.abc import Callable
 
-from cifar_sweeps import build
-from cifar_sweeps.compose import compose
-from cifar_sweeps.scene import set_up
+from cifar_sweeps.config import build
+from cifar_sweeps.config.compose import compose
+from cifar_sweeps.runs.setup import set_up
 from cifar_sweeps.training.loop import evaluate, fit
 from tests.benchmarks import real_data
 from tests.benchmarks.commands import TRAIN, Told, environment_of, new_outputs, told
@@ -29,7 +29,7 @@ TINY = (
 """A job that takes one step: what is left is the job's own cost."""
 
 COMMANDS = {
-    "help": ("cifar-sweeps --help", (sys.executable, "-m", "cifar_sweeps.cli", "--help")),
+    "help": ("cifar-sweeps --help", (sys.executable, "-m", "cifar_sweeps.cli.main", "--help")),
     "cfg_job": ("cifar-train --cfg job", (*TRAIN, "--cfg", "job")),
 }
 

@@ -11,10 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cifar_sweeps import build
-from cifar_sweeps.compose import compose
+from cifar_sweeps.config import build
+from cifar_sweeps.config.compose import compose
+from cifar_sweeps.system.malloc import keep_freed_memory
 from cifar_sweeps.training.determinism import make_deterministic, seed_everything, set_threads
-from cifar_sweeps.training.memory import keep_freed_memory
 from cifar_sweeps.training.precision import resolve_precision
 from tests.benchmarks.peers import plain_nets
 

@@ -9,14 +9,14 @@ from typing import Any
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, Run
 
-from cifar_sweeps import looking_back, records
-from cifar_sweeps.compose import compose
-from cifar_sweeps.run import run
+from cifar_sweeps.config.compose import compose
+from cifar_sweeps.runs import artifacts, recording
+from cifar_sweeps.runs.run import run
 from cifar_sweeps.studies import results
-from cifar_sweeps.studies.report import write_report
+from cifar_sweeps.studies.reports.study_report import write_report
 from cifar_sweeps.tracking import delivery
 from cifar_sweeps.tracking.journal import Op, State
-from cifar_sweeps.tracking.record import Opening, Record
+from cifar_sweeps.tracking.run_logger import Opening, Record
 from cifar_sweeps.tracking.store import PREFIX, Store, tracking_uri
 from tests.benchmarks import real_data
 from tests.benchmarks.commands import new_outputs
@@ -73,11 +73,11 @@ class Clock:
             finally:
                 clock.sent += time.thread_time() - started
 
-        records.Record, delivery.deliver = TimedRecord, timed  # type: ignore[misc]
+        recording.Record, delivery.deliver = TimedRecord, timed  # type: ignore[misc]
         try:
             yield
         finally:
-            records.Record, delivery.deliver = Record, deliver  # type: ignore[misc]
+            recording.Record, delivery.deliver = Record, deliver  # type: ignore[misc]
 
 
 def measure(quick: bool) -> Outcome:
@@ -113,7 +113,7 @@ def _one_run(overrides: list[str], folder: Path) -> tuple[float, float, float]:
     """Return the seconds of the recording, of saving the model, and of the whole run."""
     config = compose(overrides)
     clock, saved = Clock(), 0.0
-    save_model = looking_back.saved_model.save_model
+    save_model = artifacts.saved_model.save_model
 
     def timed(*arguments: Any, **named: Any) -> None:
         nonlocal saved
@@ -121,13 +121,13 @@ def _one_run(overrides: list[str], folder: Path) -> tuple[float, float, float]:
         save_model(*arguments, **named)
         saved += time.perf_counter() - started
 
-    looking_back.saved_model.save_model = timed
+    artifacts.saved_model.save_model = timed
     started = time.perf_counter()
     try:
         with clock.over_a_run():
             run(config, name="benchmark", folder=folder)
     finally:
-        looking_back.saved_model.save_model = save_model
+        artifacts.saved_model.save_model = save_model
     return clock.waited + clock.sent, saved, time.perf_counter() - started
 
 

@@ -2,7 +2,7 @@
 
 import torch
 
-from cifar_sweeps.data.images import ImageData, LabelledImages, fingerprint
+from cifar_sweeps.data.dataset import ImageData, LabelledImages, fingerprint
 
 
 def labelled(count: int, classes: int = 10, size: int = 8, seed: int = 0) -> LabelledImages:

@@ -10,7 +10,7 @@ import yaml
 from scipy import ndimage
 
 import cifar_sweeps.data
-from cifar_sweeps.config import conf_folder
+from cifar_sweeps.config.parse import conf_folder
 from cifar_sweeps.data import FlipCrop, RotateShiftFlip, ShiftFlip, Unchanged
 from cifar_sweeps.errors import ConfigError
 

@@ -10,19 +10,19 @@ from typing import Any
 
 from alembic.runtime.migration import HeadMaintainer
 
-from cifar_sweeps.compose import compose
-from cifar_sweeps.run import run
+from cifar_sweeps.config.compose import compose
+from cifar_sweeps.runs.run import run
 from cifar_sweeps.tracking import delivery
 from cifar_sweeps.tracking.journal import Journal
 from cifar_sweeps.tracking.store import Store
-from cifar_sweeps.training import checkpoints
-from cifar_sweeps.training.checkpoints import Checkpoints
+from cifar_sweeps.training import checkpoint_manager
+from cifar_sweeps.training.checkpoint_manager import Checkpoints
 
 MOMENTS = {
     "making of the database": (HeadMaintainer, "update_to_step"),
     "journal": (Journal, "append"),
     "fsync of the journal": (Journal, "sync"),
-    "checkpoint": (checkpoints, "_save_with_sum"),
+    "checkpoint": (checkpoint_manager, "_save_with_sum"),
     "tidying of checkpoints": (Checkpoints, "_tidy"),
     "naming of the checkpoints": (Checkpoints, "finish"),
     "removal of the checkpoints": (Checkpoints, "clear"),
@@ -36,7 +36,7 @@ MOMENTS = {
 def server() -> ForkServerContext:
     """Return the way processes are made; the server imports torch and MLflow once for all of them."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["cifar_sweeps.sweeps.preload", "faults.dying"])
+    context.set_forkserver_preload(["cifar_sweeps.sweeps.engines.local.preload", "faults.dying"])
     return context
 
 

@@ -33,7 +33,7 @@ IMPATIENT = ("hydra.launcher.n_jobs=1", "sweep.timeout=15", "sweep.retries=1", "
 
 def cifar_sweeps(*arguments: str, outputs: Path, cwd: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-c", "from cifar_sweeps.cli import main; main()", *arguments],
+        [sys.executable, "-c", "from cifar_sweeps.cli.main import main; main()", *arguments],
         env={**os.environ, "CIFAR_SWEEPS_OUTPUTS": str(outputs)},
         cwd=cwd,
         capture_output=True,

@@ -8,7 +8,7 @@ import pytest
 from mlflow import MlflowClient
 
 from cifar_sweeps.tracking import journal
-from cifar_sweeps.tracking.journaled import journaled_run
+from cifar_sweeps.tracking.journal_reader import journaled_run
 
 from .dying import MOMENTS, train
 from .sweeping import SMALL, Differences, Stored

@@ -55,7 +55,7 @@ def test_a_command_that_was_killed_leaves_no_process_and_is_gone_on_with_by_its_
     wait_until(lambda: epochs_of(outputs, 0) >= 1)
     kill(first.process.pid, signal.SIGKILL)
     first.wait_until_all_are_gone()
-    resume = "from cifar_sweeps.cli import main; main()"
+    resume = "from cifar_sweeps.cli.main import main; main()"
     again = subprocess.run(
         [sys.executable, "-c", resume, "resume", sweep_id(outputs)],
         env={**os.environ, "CIFAR_SWEEPS_OUTPUTS": str(outputs)},

@@ -3,7 +3,7 @@
 import pytest
 
 from cifar_sweeps.errors import ConfigError
-from cifar_sweeps.models.checks import Faults
+from cifar_sweeps.models.argument_checks import Faults
 from cifar_sweeps.models.kernel_sizes import expand_kernel_sizes
 
 

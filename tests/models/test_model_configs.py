@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from cifar_sweeps.build import model as build_model
-from cifar_sweeps.compose import compose
+from cifar_sweeps.config.build import model as build_model
+from cifar_sweeps.config.compose import compose
 from cifar_sweeps.errors import ConfigError
 from cifar_sweeps.models import summarise
 

@@ -4,12 +4,12 @@ import datetime
 
 import pytest
 
-from cifar_sweeps.studies import markdown
 from cifar_sweeps.studies.arms import arm_name, equal_values, swept_values
 from cifar_sweeps.studies.claims import collected, judge, read_claims, verdict
 from cifar_sweeps.studies.intervals import Estimate, estimate
 from cifar_sweeps.studies.published import compare, printed
-from cifar_sweeps.studies.runs import StudyRun, apart
+from cifar_sweeps.studies.reports import markdown
+from cifar_sweeps.studies.study import StudyRun, apart
 
 NOW = datetime.datetime(2026, 1, 1, tzinfo=datetime.timezone.utc)
 

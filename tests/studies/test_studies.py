@@ -11,12 +11,12 @@ import pytest
 from study_toys import SHORT, ToyStore, regularization
 from typer.testing import CliRunner
 
-from cifar_sweeps.cli import app
+from cifar_sweeps.cli.main import app
 from cifar_sweeps.errors import TrackingError
 from cifar_sweeps.studies import results
-from cifar_sweeps.studies.finding import find
 from cifar_sweeps.studies.histories import read_histories
-from cifar_sweeps.studies.report import attach_report, write_report
+from cifar_sweeps.studies.query import find
+from cifar_sweeps.studies.reports.study_report import attach_report, write_report
 
 
 @pytest.fixture(scope="module")
@@ -168,5 +168,5 @@ def test_the_report_stays_with_the_sweep(toy, tmp_path):
 
 
 def test_the_command_line_starts_without_the_heavy_packages():
-    code = "import sys, cifar_sweeps.cli; print({'torch', 'mlflow', 'pandas', 'matplotlib'} & set(sys.modules))"
+    code = "import sys, cifar_sweeps.cli.main; print({'torch', 'mlflow', 'pandas', 'matplotlib'} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "set()\n"

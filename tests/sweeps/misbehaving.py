@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from cifar_sweeps import run
+from cifar_sweeps.runs import run
 
 
 class Net(nn.Module):

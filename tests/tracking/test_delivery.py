@@ -12,8 +12,9 @@ from mlflow.exceptions import MlflowException
 from cifar_sweeps.errors import ConfigError, TrackingError
 from cifar_sweeps.tracking import delivery, journal
 from cifar_sweeps.tracking.delivery import deliver, delivered, lines_behind, undelivered
-from cifar_sweeps.tracking.journaled import ABANDONED, journaled_run, recover
-from cifar_sweeps.tracking.record import Opening, Record
+from cifar_sweeps.tracking.journal_reader import journaled_run
+from cifar_sweeps.tracking.recovery import ABANDONED, recover
+from cifar_sweeps.tracking.run_logger import Opening, Record
 from cifar_sweeps.tracking.store import Store
 
 

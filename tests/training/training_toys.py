@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from cifar_sweeps.training.adamax import Adamax
-from cifar_sweeps.training.optim import Stepper, make_optimizer
+from cifar_sweeps.training.optimizer import Stepper, make_optimizer
 from cifar_sweeps.training.rmsprop import KerasRMSprop
 
 OPTIMIZERS = {

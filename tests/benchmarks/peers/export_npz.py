@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
-from cifar_sweeps import build
-from cifar_sweeps.compose import compose
-from cifar_sweeps.data.images import LabelledImages
-from cifar_sweeps.scene import check_data
+from cifar_sweeps.config import build
+from cifar_sweeps.config.compose import compose
+from cifar_sweeps.data.dataset import LabelledImages
+from cifar_sweeps.runs.setup import check_data
 
 
 def export(path: Path, overrides: Sequence[str]) -> None:

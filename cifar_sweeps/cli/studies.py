@@ -1,0 +1,72 @@
+"""`cifar-sweeps studies`, `results` and `report`: the documents' studies and what came out."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cifar_sweeps.cli.common import recover_outputs
+
+
+def studies(
+    names: Annotated[list[str] | None, typer.Argument(help="only these studies")] = None,
+) -> None:
+    """List the documents' studies: their arms, parameters, published results, and what an arm needs to run."""
+    from rich.console import Console
+
+    from cifar_sweeps.studies.catalogue import catalogue
+    from cifar_sweeps.studies.reports.terminal_tables import print_catalogue
+
+    print_catalogue(catalogue(names or []), Console(highlight=False))
+
+
+def results(
+    what: Annotated[str, typer.Argument(help="a study's name, a sweep's id, or the id of its parent run")],
+    csv: Annotated[bool, typer.Option("--csv", help="comma-separated values, every column")] = False,
+    json: Annotated[bool, typer.Option("--json", help="a list of objects, every column")] = False,
+    epochs: Annotated[bool, typer.Option("--epochs", help="one row a run and epoch, not one a run")] = False,
+) -> None:
+    """Print the results of a study or a sweep, one row a run."""
+    from rich.console import Console
+
+    recover_outputs()
+    from cifar_sweeps.studies import results as data
+    from cifar_sweeps.studies.reports import terminal_tables
+
+    if csv and json:
+        raise typer.BadParameter("give --csv or --json, not both")
+    rows = data.history(what) if epochs else data.load(what)
+    if csv:
+        typer.echo(rows.to_csv(index=False), nl=False)
+    elif json:
+        typer.echo(data.as_json(rows))
+    else:
+        console = Console(highlight=False)
+        table = terminal_tables.epochs_table if epochs else terminal_tables.runs_table
+        console.print(table(rows, console.width))
+
+
+def report(
+    study: Annotated[str, typer.Argument(help="a study's name, or a sweep's id")],
+    sweep: Annotated[
+        list[str] | None, typer.Option(help="a sweep's id; again for sweeps to be merged  [default: the newest]")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="the page; .md and .csv lie beside it  [default: OUTPUTS/reports/STUDY.html]")
+    ] = None,
+) -> None:
+    """Write the report of a study's newest sweep: claims and verdicts, published and measured figures, curves."""
+    from rich.console import Console
+
+    recover_outputs()
+    from cifar_sweeps.studies.reports.study_report import write_report
+    from cifar_sweeps.studies.reports.terminal_tables import grid_table
+
+    written = write_report(study, out, sweeps=sweep or [])
+    console = Console(highlight=False)
+    for warning in written.warnings:
+        console.print(warning, markup=False, style="bold")
+    for grid in (written.claims, written.ranking):
+        console.print(grid_table(grid, console.width))
+    for word, path in zip(("Page", "Markdown", "Runs"), written.paths, strict=True):
+        console.print(f"{word}: {path}", markup=False, soft_wrap=True)

@@ -1,0 +1,62 @@
+"""Compose one run's config from overrides, without Hydra's command line: for tools, notebooks and tests."""
+
+import dataclasses
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import DictConfig
+
+from cifar_sweeps.config.hydra_messages import is_of_composition, translated
+from cifar_sweeps.config.parse import conf_folder, parse
+from cifar_sweeps.config.schema import RunConfig
+from cifar_sweeps.errors import ConfigError
+
+
+def compose(overrides: Sequence[str]) -> RunConfig:
+    """Return the config that ``cifar-train OVERRIDES`` would train. Raises ConfigError."""
+    return compose_all([overrides])[0]
+
+
+def compose_all(many: Sequence[Sequence[str]]) -> list[RunConfig]:
+    """Return the configs of several lists of overrides. Raises ConfigError at the first that is not one."""
+    return [
+        dataclasses.replace(parse(node), overrides=tuple(overrides))
+        for overrides, node in zip(many, _composed(many), strict=True)
+    ]
+
+
+def compose_node(overrides: Sequence[str]) -> DictConfig:
+    """Return the composed config before it is checked. Raises ConfigError if it cannot be composed."""
+    return _composed([overrides])[0]
+
+
+def quoted(text: str) -> str:
+    """Return a text as the value of an override that means this very text, whatever characters it holds."""
+    # Hydra reads a backslash as one only ahead of a quote, and OmegaConf ahead of an interpolation.
+    escaped = re.sub(r"(\\*)('|$)", lambda found: found[1] * 2 + ("\\'" if found[2] else ""), text)
+    return "'" + re.sub(r"(\\*)\$\{", lambda found: found[1] * 2 + "\\${", escaped) + "'"
+
+
+def _composed(many: Sequence[Sequence[str]]) -> list[DictConfig]:
+    try:
+        with _aside_from_the_command(), initialize_config_dir(version_base="1.3", config_dir=str(conf_folder())):
+            return [hydra_compose("config", overrides=list(overrides)) for overrides in many]
+    except Exception as error:
+        if not is_of_composition(error):
+            raise
+        raise ConfigError(translated(error)) from error
+
+
+@contextmanager
+def _aside_from_the_command() -> Iterator[None]:
+    """Let Hydra begin anew where it already serves a command, and give the command its own Hydra back."""
+    here = GlobalHydra.instance()
+    before, here.hydra = here.hydra, None
+    try:
+        yield
+    finally:
+        here.hydra = before

@@ -1,0 +1,72 @@
+"""Faults of composition, said as ours are said: what arrived, what is allowed, what to do."""
+
+from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
+
+from cifar_sweeps.config.parse import conf_folder
+from cifar_sweeps.errors import did_you_mean
+
+
+def is_of_composition(error: BaseException) -> bool:
+    """Say whether Hydra or OmegaConf raised this while they composed a config."""
+    if isinstance(error, HydraException | OmegaConfBaseException):
+        return True
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    # A few of Hydra's own checks raise a plain ValueError.
+    where = trace.tb_frame.f_globals.get("__name__", "") if trace is not None else ""
+    return isinstance(error, ValueError) and where.startswith("hydra._internal.")
+
+
+def translated(error: BaseException) -> str:
+    """Return Hydra's or OmegaConf's message in our words. Hydra's advice to add ``+`` would only hide a typo."""
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file:
+        group, _, option = str(error.missing_cfg_file).rpartition("/")
+        options = [str(name) for name in error.options or []]
+        if options:
+            return f"{group}={option}: unknown option; {group} has {', '.join(options)}{did_you_mean(option, options)}"
+        # Hydra lists the options of a plain group alone; an experiment's name has a folder in it.
+        group, _, option = str(error.missing_cfg_file).partition("/")
+        folder = conf_folder() / group
+        names = sorted(path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.yaml"))
+        guess = did_you_mean(option, names) or f"; {group} has {', '.join(names)}"
+        return f"{group}={option}: unknown option{guess}"
+    cause = error.__cause__
+    if isinstance(error, ConfigCompositionException) and isinstance(cause, ConfigAttributeError | ConfigKeyError):
+        keys = [str(key) for key in cause.parent_node or {} if key != "hydra"]
+        parent = str(cause.full_key).rpartition(".")[0] or "the config"
+        has = f"{parent} has {', '.join(keys)}" if keys else f"{parent} holds no keys"
+        guess = did_you_mean(str(cause.key), keys) or _elsewhere(str(cause.key), cause.parent_node)
+        return f"{cause.full_key}: unknown key; {has}{guess}"
+    if isinstance(error, OverrideParseException):
+        what = str(error.message).splitlines()[0].partition(" expecting ")[0]  # the parser's own names follow
+        return (
+            f"{error.override}: cannot be read as an override ({what}); "
+            "write key=value, and quote for the shell what holds spaces, commas or brackets: 'key=[3,5]'"
+        )
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if lines and lines[0].startswith("Ambiguous value for argument"):
+        override = lines[0].split("'")[1]
+        key, _, values = override.partition("=")
+        return f"{override}: is several values; add -m to sweep over them, or write '{key}=[{values}]' for one list"
+    if isinstance(cause, OmegaConfBaseException):
+        lines += [str(cause).splitlines()[0]]
+    return " ".join(lines)
+
+
+def _elsewhere(key: str, node: object, path: str = "") -> str:
+    """Return ``; did you mean 'optimizer.lr'?`` for ``lr``, a key that stands deeper in the config."""
+    if not isinstance(node, DictConfig):
+        return ""
+    for name in map(str, node):
+        if name == "hydra":
+            continue
+        if name == key and path:
+            return f"; did you mean {path + key!r}?"
+        if not OmegaConf.is_interpolation(node, name) and not OmegaConf.is_missing(node, name):
+            found = _elsewhere(key, node[name], f"{path}{name}.")
+            if found:
+                return found
+    return ""

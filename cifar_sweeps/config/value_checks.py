@@ -1,0 +1,126 @@
+"""What no schema of types can say of a config: which values make sense, alone and together."""
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from cifar_sweeps.config.type_checks import fits
+
+_LONGEST_STUDY_NAME = 200  # the name of an MLflow experiment, which databases cut at 256
+
+
+def value_faults(plain: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what is wrong with a config whose keys and types are sound."""
+    trainer, data = plain["trainer"], plain["data"]
+    for key in ("epochs", "parts", "batch_size", "eval_batch_size", "validate_every"):
+        if trainer[key] < 1:
+            yield f"trainer.{key}={trainer[key]}: must be at least 1"
+    if trainer["threads"] != "auto" and trainer["threads"] < 1:
+        yield f"trainer.threads={trainer['threads']}: must be at least 1, or auto"
+    patience = trainer["early_stopping"]["patience"]
+    if patience is not None and patience < 1:
+        yield f"trainer.early_stopping.patience={patience}: must be at least 1, or null for never"
+    if not 0 <= data["val_fraction"] < 1:  # NaN fails this, too
+        yield f"data.val_fraction={data['val_fraction']}: must be at least 0 and below 1; use e.g. 0.1"
+    for key in ("train_size", "val_size"):
+        if data[key] is not None and data[key] < 1:
+            yield f"data.{key}={data[key]}: must be at least 1, or null for all"
+    if not 0 < data["train_fraction"] <= 1:
+        yield f"data.train_fraction={data['train_fraction']}: must be above 0 and at most 1; use e.g. 0.5"
+    min_delta = trainer["early_stopping"]["min_delta"]
+    if not (math.isfinite(min_delta) and min_delta >= 0):
+        yield f"trainer.early_stopping.min_delta={min_delta}: must be finite and not negative"
+    if data["image_size"] < 8:
+        yield f"data.image_size={data['image_size']}: must be at least 8 pixels"
+    for key in ("mean", "std"):
+        channels = data[key]
+        if channels is not None and (len(channels) != 3 or not all(math.isfinite(x) for x in channels)):
+            yield f"data.{key}={channels}: must be three finite numbers, one a channel, or null"
+    if data["std"] is not None and any(x == 0 for x in data["std"]):
+        yield f"data.std={data['std']}: must not hold 0"
+    if not 0 <= plain["seed"] < 2**63:
+        yield f"seed={plain['seed']}: must be at least 0 and below 2**63"
+    for key in ("epochs", "images"):
+        if not 0 < plain["budget"][key] <= 1:
+            yield f"budget.{key}={plain['budget'][key]}: must be above 0 and at most 1; use e.g. 0.1"
+    if plain["sweep"]["retries"] < 0:
+        yield f"sweep.retries={plain['sweep']['retries']}: must be at least 0"
+    timeout = plain["sweep"]["timeout"]
+    if timeout is not None and not (math.isfinite(timeout) and timeout > 0):
+        yield f"sweep.timeout={timeout}: must be a finite number of seconds above 0, or null"
+    yield from _name_faults(plain)
+    yield from _rate_faults(plain)
+    yield from _selection_faults(trainer, data)
+    yield from _publication_faults(plain)
+
+
+def _name_faults(plain: Mapping[str, Any]) -> Iterator[str]:
+    name, outputs = plain["study_name"], plain["outputs"]
+    if name is not None and not (name.strip() and name.isprintable() and len(name) <= _LONGEST_STUDY_NAME):
+        shown = name if len(name) <= _LONGEST_STUDY_NAME else f"{name[:20]}…"
+        yield (
+            f"study_name={shown!r}: must be one line of 1 to {_LONGEST_STUDY_NAME} characters that can be seen, or null"
+        )
+    if not outputs or "\0" in outputs:
+        yield f"outputs={outputs!r}: must be a folder; use e.g. outputs"
+
+
+def _selection_faults(trainer: Mapping[str, Any], data: Mapping[str, Any]) -> Iterator[str]:
+    selects = trainer["select"] == "best"
+    if selects and trainer["test_at"]:
+        yield (
+            f"trainer.test_at={trainer['test_at']}: tests the weights of these epochs, and trainer.select=best others; "
+            "use trainer.select=last, or leave test_at out"
+        )
+    stops = trainer["early_stopping"]["patience"] is not None
+    if data["split"] == "test":
+        why = "data.split=test validates on the test set, which must not select"
+        if selects:
+            yield f"trainer.select=best: {why}; use trainer.select=last, or another data.split"
+        if stops:
+            yield f"trainer.early_stopping.patience: {why}; use null, or another data.split"
+    elif stops and trainer["parts"] > 1:
+        yield "trainer.early_stopping.patience: could end before the last of trainer.parts; use null, or one part"
+    elif stops and trainer["validate_every"] > 1:
+        yield "trainer.early_stopping.patience: counts validated epochs; set trainer.validate_every=1, or use null"
+    elif data["val_fraction"] == 0 and data["split"] != "batch_1":
+        if selects:
+            yield "trainer.select=best: needs validation data, but data.val_fraction=0; use trainer.select=last"
+        if stops:
+            yield "trainer.early_stopping.patience: needs validation data, but data.val_fraction=0; use null"
+    late = [epoch for epoch in trainer["test_at"] if not 1 <= epoch <= trainer["epochs"] * trainer["parts"]]
+    if late:
+        yield (
+            f"trainer.test_at={trainer['test_at']}: the training has epochs 1 to "
+            f"{trainer['epochs'] * trainer['parts']}; leave out {', '.join(map(str, late))}"
+        )
+
+
+def _publication_faults(plain: Mapping[str, Any]) -> Iterator[str]:
+    for i, entry in enumerate(plain.get("published", [])):
+        if (entry.get("value") is None) == (entry.get("values") is None):
+            yield f"published[{i}]: must have either a value or values by epoch; give one of them"
+    for i, claim in enumerate(plain.get("claims", [])):
+        if (claim.get("against") is None) == (claim.get("than") is None):
+            yield f"claims[{i}]: compares with either against (another arm) or than (a number); give one of them"
+
+
+def _rate_faults(plain: Mapping[str, Any]) -> Iterator[str]:
+    regularization, optimizer = plain["regularization"], plain["optimizer"]
+    for key in ("l2", "l1", "weight_decay"):
+        if not (math.isfinite(regularization[key]) and regularization[key] >= 0):
+            yield f"regularization.{key}={regularization[key]}: must be finite and not negative"
+    for key, rates in regularization["dropout"].items():
+        for rate in rates if isinstance(rates, list) else [rates]:
+            if not 0 <= rate < 1:
+                yield f"regularization.dropout.{key}={rates}: {rate} is not a rate; use at least 0 and below 1"
+    lr = optimizer.get("lr")
+    if not fits(lr, float) or not (math.isfinite(lr) and lr > 0):
+        yield f"optimizer.lr={lr}: must be a finite number above 0; use e.g. 0.001"
+    if optimizer.get("weight_decay"):
+        yield (
+            f"optimizer.weight_decay={optimizer['weight_decay']}: decay has one home; "
+            "use regularization.weight_decay (decoupled) or regularization.l2 (Keras' penalty)"
+        )
+    if regularization["weight_decay"] * lr >= 1 if fits(lr, float) else False:
+        yield f"regularization.weight_decay={regularization['weight_decay']}: times optimizer.lr={lr} is 1 or more"

@@ -1,0 +1,1 @@
+"""One run: set-up, training and testing, artifacts, identity, folder, recording, reproduction."""

@@ -1,0 +1,208 @@
+"""The scene of one run: everything that its training needs, built from its config and checked before the first step."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from cifar_sweeps.config import build
+from cifar_sweeps.config.budget import budget_words
+from cifar_sweeps.config.schema import RunConfig
+from cifar_sweeps.data.augment import Unchanged
+from cifar_sweeps.data.batches import Augmentation, EvalBatches, TrainBatches
+from cifar_sweeps.data.dataset import ImageData, LabelledImages
+from cifar_sweeps.data.frozen_features import Extractor, LabelledFeatures, cached_features
+from cifar_sweeps.data.splits import Splits, split
+from cifar_sweeps.errors import ConfigError
+from cifar_sweeps.models.pretrained.transfer_net import TransferNet
+from cifar_sweeps.models.summary import Summary
+from cifar_sweeps.runs.reporters import RunFacts
+from cifar_sweeps.system.cores import available_cores
+from cifar_sweeps.system.malloc import keep_freed_memory
+from cifar_sweeps.training.checkpoint_file import load_weights
+from cifar_sweeps.training.determinism import make_deterministic, seed_everything, set_threads
+from cifar_sweeps.training.optimizer import Stepper
+from cifar_sweeps.training.precision import Precision, resolve_device, resolve_precision
+from cifar_sweeps.training.schedules import Schedule
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Data, network and optimizer of one run, on the device where it will compute."""
+
+    config: RunConfig
+    data: ImageData
+    splits: Splits
+    net: nn.Module
+    summary: Summary
+    device: torch.device
+    precision: Precision
+    train: TrainBatches
+    val: EvalBatches | None
+    stepper: Stepper
+    schedule: Schedule
+
+    def test_batches(self, augmented: bool = False) -> EvalBatches:
+        """Open the test set: when the weights have been chosen, or at an epoch that the config names beforehand."""
+        augmentation = build.augmentation(self.config) if augmented else None
+        every = torch.arange(len(self.data.test))
+        side = _side(self.config, self.data, "test", every, self.net, self.precision, self.device)
+        return _eval_batches(self.config, side, every, self.device, augmentation)
+
+    def budget(self) -> str:
+        """Say how much of the full training this run is."""
+        config = self.config
+        return budget_words(
+            config.budget.name,
+            config.trainer.epochs,
+            config.published_epochs or (config.budget.full or {}).get("epochs"),
+            self.splits.num_train,
+            self.splits.available,
+            "epochs on each part" if config.trainer.parts > 1 else "epochs",
+        )
+
+    def facts(self, name: str, folder: Path) -> RunFacts:
+        """Return what a person should know before the first epoch."""
+        sides = (self.splits.num_train, len(self.splits.val), len(self.data.test))
+        images = "{}: {:,} training, {:,} validation, {:,} test images".format(self.data.name, *sides)
+        if self.config.trainer.parts > 1:
+            images += f"; {self.config.trainer.parts} parts, {self.config.trainer.epochs} epochs on each"
+        adds = self.summary.multiply_adds / 1e6
+        size = f"{self.summary.parameters:,} parameters, {adds:,.1f} M multiply-adds an image"
+        count = torch.get_num_threads()
+        machine = f"{self.device.type}, {self.precision.name}, {count} thread{'s' if count > 1 else ''}"
+        words = self.budget()
+        budget = () if words == "full" else (f"budget {words}",)
+        facts = (images, *self.splits.notes, *budget, size, machine)
+        return RunFacts(name, str(folder), self.config.total_epochs, facts)
+
+
+def set_up(config: RunConfig, initial: Path | None = None) -> Scene:
+    """Build the scene. Raises ConfigError or DataError with all that stands against the run.
+
+    initial: a checkpoint whose weights the net begins with; the optimizer is fresh.
+    """
+    set_threads(threads(config))
+    make_deterministic()
+    keep_freed_memory()
+    device = resolve_device(config.trainer.device)
+    precision = resolve_precision(config.trainer.precision, device)
+    summary = build.check(config)
+    data = build.images(config)
+    splits = check_data(config, summary, data)
+    seed_everything(config.seed)
+    layout = torch.channels_last if config.trainer.channels_last else torch.contiguous_format
+    net = build.model(config)
+    if initial is not None:
+        load_weights(initial, net)
+    net = net.to(device=device, memory_format=layout)  # type: ignore[call-overload]
+    read = splits.train if splits.val_on_test else torch.cat([splits.train, splits.val])
+    train_side = _side(config, data, "train", read, net, precision, device)
+    train = TrainBatches(
+        train_side,
+        splits.parts,
+        config.trainer.batch_size,
+        seed=config.seed,
+        epochs_a_part=config.trainer.epochs,
+        augmentation=build.augmentation(config),
+        mean=config.data.mean,
+        std=config.data.std,
+        device=device,
+        channels_last=config.trainer.channels_last,
+    )
+    val_side = _side(config, data, "test", splits.val, net, precision, device) if splits.val_on_test else train_side
+    val = _eval_batches(config, val_side, splits.val, device) if len(splits.val) else None
+    stepper, schedule = build.stepper(config, net), build.schedule(config)
+    return Scene(config, data, splits, net, summary, device, precision, train, val, stepper, schedule)
+
+
+def threads(config: RunConfig) -> int:
+    """Return how many threads a run of this config uses: as configured, else as many as it may use cores."""
+    configured = config.trainer.threads
+    return available_cores() if configured == "auto" else int(configured)
+
+
+def check_data(config: RunConfig, summary: Summary, data: ImageData) -> Splits:
+    """Divide ``data`` as the config says.
+
+    Raises ConfigError if it cannot be divided so, or if model and data differ in classes or image size.
+    """
+    outputs = summary.layers[-1].output_shape[-1]
+    if outputs != len(data.classes):
+        raise ConfigError(
+            f"model.num_classes={outputs}: {data.name} has {len(data.classes)} classes; "
+            f"set model.num_classes={len(data.classes)}"
+        )
+    size = data.train.images.shape[-1]
+    if size != config.data.image_size:
+        raise ConfigError(
+            f"data.image_size={config.data.image_size}: {data.name} has images of {size}×{size} pixels; "
+            f"set data.image_size={size}"
+        )
+    return split(
+        data,
+        config.data.val_fraction,
+        config.data.split,
+        config.data.train_size,
+        config.seed,
+        train_fraction=config.data.train_fraction,
+        val_size=config.data.val_size,
+        parts=config.trainer.parts,
+    )
+
+
+def _side(
+    config: RunConfig,
+    data: ImageData,
+    side: Literal["train", "test"],
+    used: Tensor,
+    net: nn.Module,
+    precision: Precision,
+    device: torch.device,
+) -> LabelledImages | LabelledFeatures:
+    """Return one side of the data: its images, or what a frozen backbone makes of them if they are always the same."""
+    images = data.train if side == "train" else data.test
+    if not (isinstance(net, TransferNet) and net.frozen and isinstance(build.augmentation(config), Unchanged)):
+        return images
+
+    def apply(batch: Tensor) -> Tensor:
+        with precision.autocast(device):
+            features: Tensor = net.backbone(batch)
+        return features
+
+    # Under bf16 the head's first product rounds its input to bf16 in any case, so that nothing is lost by keeping that.
+    backbone = net.backbone
+    dtype = precision.dtype or torch.float32
+    extractor = Extractor(f"{backbone.name}-{backbone.cut}", backbone.identity(), backbone.width, dtype, apply)
+    trainer = config.trainer
+    # What can change the last bits, such as the number of threads, is part of the key: a run repeats bit for bit.
+    made_by = (device.type, torch.get_num_threads(), trainer.eval_batch_size, trainer.channels_last)
+    return cached_features(
+        Path(config.outputs) / "data" / "features",
+        extractor,
+        key=f"{data.fingerprint} {side} {config.data.mean} {config.data.std} {made_by}",
+        labels=images.labels,
+        used=used,
+        batches=lambda indices: _eval_batches(config, images, indices, device),
+    )
+
+
+def _eval_batches(
+    config: RunConfig,
+    images: LabelledImages | LabelledFeatures,
+    indices: Tensor,
+    device: torch.device,
+    augmentation: Augmentation | None = None,
+) -> EvalBatches:
+    return EvalBatches(
+        images,
+        indices,
+        config.trainer.eval_batch_size,
+        augmentation=augmentation,
+        mean=config.data.mean,
+        std=config.data.std,
+        device=device,
+        channels_last=config.trainer.channels_last,
+    )

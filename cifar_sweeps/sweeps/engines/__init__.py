@@ -1,0 +1,1 @@
+"""Engines: where a sweep's jobs are executed."""

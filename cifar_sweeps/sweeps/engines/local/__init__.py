@@ -1,0 +1,1 @@
+"""The local engine: each job in a process of its own on this machine."""

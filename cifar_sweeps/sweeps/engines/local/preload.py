@@ -1,0 +1,45 @@
+"""What the fork server imports once, so that no job has to: torch, mlflow, and all that a run uses.
+
+Imported by the server alone. Nothing here may start a thread, for a fork would not take it along. A module that is not
+there (any more) costs each job the time to import it, and nothing else.
+"""
+
+import contextlib
+import importlib
+import signal
+from collections.abc import Iterable
+
+from cifar_sweeps.system.gc_control import imports_stay
+
+# They reach the server too where they are sent to a whole group; the command decides, and the server ends with it.
+for _each in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+    signal.signal(_each, signal.SIG_IGN)
+
+_FOR_ANY_RUN = (
+    "alembic.command",
+    "cifar_sweeps.analysis.figures",
+    "matplotlib.backends.backend_agg",
+    "mlflow.store.artifact.local_artifact_repo",
+    "mlflow.store.tracking.sqlalchemy_store",
+    "PIL.JpegImagePlugin",
+    "PIL.PngImagePlugin",
+    "sklearn.metrics",
+    "sqlalchemy.dialects.sqlite",
+)
+
+
+def _import(names: Iterable[str]) -> None:
+    for name in names:
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
+
+
+with imports_stay():
+    # All of the package that a job will meet, what its pickles name included: an edit of the source while a sweep runs
+    # is then none of its business.
+    import cifar_sweeps.sweeps.callback
+    import cifar_sweeps.sweeps.engines.worker  # noqa: F401
+    from cifar_sweeps.tracking.provenance import provenance
+
+    _import(_FOR_ANY_RUN)
+    provenance()

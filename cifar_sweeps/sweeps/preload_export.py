@@ -1,8 +1,0 @@
-"""What the fork server imports besides, where the runs export their models (``analysis.log_model``)."""
-
-from cifar_sweeps.garbage import imports_stay
-
-with imports_stay():
-    from cifar_sweeps.analysis.saved_model import warm_up
-
-    warm_up()

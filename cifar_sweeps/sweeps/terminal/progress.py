@@ -1,0 +1,179 @@
+"""What a person sees of a sweep while it runs: one live table on a terminal, plain lines elsewhere."""
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from rich import box
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from cifar_sweeps.sweeps.engines.local.event_socket import News
+from cifar_sweeps.sweeps.manifest import split_name
+
+Phase = Literal["waiting", "running", "finished", "failed", "killed"]
+_ORDER: dict[Phase, int] = {"running": 0, "failed": 1, "killed": 2, "finished": 3, "waiting": 4}
+_STYLE: dict[Phase, str] = {
+    "running": "cyan",
+    "failed": "red",
+    "killed": "yellow",
+    "finished": "green",
+    "waiting": "dim",
+}
+_FIRST_GUESS = 0.1
+"""Epochs of a job that must be done before its pace is believed."""
+
+
+@dataclass
+class JobProgress:
+    """How far one job is. ``done`` is in epochs, and can be between two."""
+
+    number: int
+    name: str
+    epochs: int
+    phase: Phase = "waiting"
+    done: float = 0.0
+    loss: float | None = None
+    best: float | None = None
+    began: float = 0.0
+    first_step: float | None = None
+    ended: float = 0.0
+
+    def seconds_an_epoch(self, now: float) -> float | None:
+        """Return its pace so far, all that is not training included; None before there is one."""
+        if self.first_step is None or self.done < _FIRST_GUESS:
+            return None
+        return ((self.ended or now) - self.first_step) / self.done
+
+    def seconds_left(self, now: float) -> float | None:
+        """Return the seconds that its remaining epochs will take at this pace; None before there is one."""
+        pace = self.seconds_an_epoch(now)
+        return None if pace is None or self.phase != "running" else pace * (self.epochs - self.done)
+
+
+@dataclass
+class SweepProgress:
+    """All jobs of a sweep, as the terminal shows them."""
+
+    jobs: list[JobProgress]
+    console: Console
+    at_once: int = 1
+    _began: float = field(default_factory=time.monotonic)
+    _live: Live | None = None
+    _same_keys: bool = False
+
+    def __enter__(self) -> "SweepProgress":
+        if self.console.is_terminal:
+            self._live = Live(console=self.console, get_renderable=self.table, refresh_per_second=4, transient=True)
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def job(self, number: int) -> JobProgress:
+        """Return a job by its number in the sweep."""
+        return next(job for job in self.jobs if job.number == number)
+
+    def hear(self, news: News) -> None:
+        """Take in what a job says of itself."""
+        job = self.job(int(news["job"]))
+        kind = news["kind"]
+        if kind == "started":
+            job.epochs, job.first_step = int(news["epochs"]), time.monotonic()
+        else:
+            job.done, job.loss = float(news["done"]), float(news["loss"])
+        if kind == "epoch" and news["val_accuracy"] is not None:
+            job.best = max(float(news["val_accuracy"]), job.best or 0.0)
+
+    def started(self, number: int, goes_on: bool = False) -> None:
+        """A job's process works on it. goes_on: an earlier start of the sweep had begun it."""
+        job = self.job(number)
+        job.phase, job.began = "running", time.monotonic()
+        if self._live is None:
+            self.say(f"job {number} {'goes on' if goes_on else 'started'}: {job.name}")
+
+    def ended(self, number: int, phase: Phase, reason: str = "") -> None:
+        """A job has ended. A failure is said at once, on a terminal too."""
+        job = self.job(number)
+        job.phase, job.ended = phase, time.monotonic()
+        count = f"{len(self._over())} of {len(self.jobs)}"
+        if phase in ("failed", "killed"):
+            self.say(f"job {number} {phase} ({count}): {job.name}: {reason}")
+        elif self._live is None:
+            best = f", best val accuracy {job.best:.4f}" if job.best is not None else ""
+            self.say(f"job {number} {phase} in {job.ended - job.began:.0f} s ({count}): {job.name}{best}")
+
+    def table(self) -> RenderableType:
+        """Draw the table: running jobs first, as many rows as fit, the best run so far marked."""
+        now = time.monotonic()
+        rows = max(3, self.console.height - 7)
+        shown = sorted(self.jobs, key=_place)
+        best = max((job.best for job in self.jobs if job.best is not None), default=None)
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), expand=True)
+        table.add_column("job", justify="right", no_wrap=True)
+        keys = {split_name(job.name)[0] for job in self.jobs}
+        self._same_keys = len(keys) == 1
+        title = " / ".join(keys.pop()) if self._same_keys else "values"
+        table.add_column(Text(title), ratio=1, overflow="ellipsis", no_wrap=True)
+        for title in ("epoch", "loss", "val acc", "left"):
+            table.add_column(title, justify="right", no_wrap=True)
+        table.add_column("state", no_wrap=True)
+        for job in shown[:rows]:
+            table.add_row(*self._cells(job, best, now))
+        hidden = shown[rows:]
+        lines: list[RenderableType] = [table]
+        if hidden:
+            lines.append(Text(f"and {len(hidden)} more: {_counts(hidden)}", style="dim"))
+        lines.append(Text(self._whole(now)))
+        return Group(*lines)
+
+    def _cells(self, job: JobProgress, best: float | None, now: float) -> Iterable[Any]:
+        left = job.seconds_left(now)
+        is_best = best is not None and job.best == best
+        accuracy = "" if job.best is None else f"{'★ ' if is_best else ''}{job.best:.4f}"
+        yield str(job.number)
+        yield Text(" / ".join(split_name(job.name)[1]) if self._same_keys else job.name)
+        yield f"{int(job.done)}/{job.epochs}"
+        yield "" if job.loss is None else f"{job.loss:.3f}"
+        yield Text(accuracy, style="bold green" if is_best else "")
+        yield "" if left is None else _clock(left)
+        yield Text(job.phase, style=_STYLE[job.phase])
+
+    def _over(self) -> list[JobProgress]:
+        return [job for job in self.jobs if job.phase in ("finished", "failed", "killed")]
+
+    def _whole(self, now: float) -> str:
+        over = self._over()
+        words = (
+            f"{len(over)} of {len(self.jobs)} jobs done, {self.at_once} at once, {_clock(now - self._began)} elapsed"
+        )
+        paces = [pace for job in self.jobs if (pace := job.seconds_an_epoch(now)) is not None]
+        if not paces:
+            return words
+        epochs = sum(job.epochs - job.done for job in self.jobs if job.phase in ("waiting", "running"))
+        return f"{words}, about {_clock(epochs * sum(paces) / len(paces) / self.at_once)} left"
+
+    def say(self, line: str) -> None:
+        """Print a line above the table."""
+        self.console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _place(job: JobProgress) -> tuple[int, float, int]:
+    """Sort by phase, finished jobs by their best accuracy."""
+    return _ORDER[job.phase], -(job.best or 0.0) if job.phase == "finished" else 0.0, job.number
+
+
+def _counts(jobs: Iterable[JobProgress]) -> str:
+    phases = [job.phase for job in jobs]
+    return ", ".join(f"{phases.count(phase)} {phase}" for phase in _ORDER if phase in phases)
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -1,0 +1,157 @@
+"""What a sweep says at its end: its table, what failed and why, how to go on, where to look."""
+
+import os
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from cifar_sweeps.sweeps.manifest import SweepFile, split_name
+from cifar_sweeps.tracking.journal import State
+from cifar_sweeps.tracking.store import PREFIX, KnownRun
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A job that did not finish."""
+
+    job: int
+    name: str
+    reason: str
+    log_file: str
+
+
+@dataclass(frozen=True)
+class Ending:
+    """A sweep that has ended.
+
+    unsent: how many of its runs wait in their journals for a store that did not answer. can_go_on: whether the same
+    command takes it up again, which other launchers know nothing of.
+    """
+
+    facts: SweepFile
+    folder: Path
+    state: State
+    runs: Sequence[KnownRun]
+    reused: frozenset[int]
+    failures: Sequence[Failure]
+    recorded: bool
+    experiment_id: str | None
+    unsent: int
+    can_go_on: bool
+    not_started: Sequence[str]
+
+
+def tell(ending: Ending, console: Console) -> None:
+    """Print it."""
+
+    def say(line: str) -> None:
+        console.print(line, markup=False, soft_wrap=True)
+
+    if ending.runs:
+        console.print(results_table(ending.runs, ending.reused))
+    for failure in sorted(ending.failures, key=lambda failure: failure.job):
+        say(f"Job {failure.job} failed ({failure.name}): {failure.reason}")
+        say(f"  its log: {failure.log_file}")
+    if ending.not_started:
+        say(f"Not started: {'; '.join(ending.not_started)}")
+    if ending.state != "FINISHED" and ending.can_go_on:
+        say("Go on with what is not finished by the same command again, or from anywhere by:")
+        say(f"  cifar-sweeps resume {ending.facts.sweep_id}")
+    if not ending.recorded:
+        say(f"The runs lie in {ending.folder}; they were not recorded (tracking=none).")
+        return
+    if ending.unsent:
+        say(f"Not all is in the store yet: {ending.unsent} journals wait in {ending.folder};")
+        say("  cifar-sweeps sync sends them")
+    finished = [run for run in ending.runs if run.state == "FINISHED" and run.run_id]
+    if finished:
+        best = max(finished, key=lambda run: run.metrics.get("best/val_accuracy", -1.0))
+        say("Repeat a run, the best one for example (each run's description in MLflow says how):")
+        say(f"  cifar-sweeps reproduce {best.run_id[:8]}")
+        say(f"  {best.tags.get('mlflow.note.content', '').removeprefix('Repeat it: ').strip('`')}")
+    if ending.experiment_id is not None:
+        say("Look at the runs in MLflow:")
+        say(f"  {ui_command()}")
+        say(f"  {UI_ADDRESS}{compare_link(ending.experiment_id, ending.facts.sweep_id)}")
+    say(f"Folders, logs and checkpoints: {ending.folder}")
+
+
+_COLUMNS = {
+    "best val": "best/val_accuracy",
+    "at": "best/epoch",
+    "val": "val/accuracy",
+    "train": "train/accuracy",
+    "test": "test/accuracy",
+    "s/epoch": "epoch_seconds",
+}
+
+
+def results_table(runs: Sequence[KnownRun], reused: Collection[int] = ()) -> Table:
+    """Return the runs by best validation accuracy; runs that have none, or did not finish, stand at the end.
+
+    reused: numbers of the jobs that an earlier start of the sweep had finished.
+    """
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    keys = {split_name(run.name)[0] for run in runs}
+    same = len(keys) == 1  # then the header names them, and a row has their values alone
+    table.add_column(Text(" / ".join(keys.pop()) if same else "run"), overflow="fold")
+    for title in _COLUMNS:
+        table.add_column(title, justify="right")
+    table.add_column("state")
+    for run in sorted(runs, key=lambda run: -run.metrics.get("best/val_accuracy", -1.0)):
+        cells = [_cell(title, run.metrics.get(metric)) for title, metric in _COLUMNS.items()]
+        colour = "green" if run.state == "FINISHED" else "red"
+        name = " / ".join(split_name(run.name)[1]) if same else run.name
+        state = "reused" if run.state == "FINISHED" and int(run.tag("job") or -1) in reused else run.state.lower()
+        table.add_row(Text(name), *cells, Text(state, style=colour))
+    table.caption = "\n".join([*_captions(runs), *_reuse(len(reused))])
+    table.caption_justify = "left"
+    return table
+
+
+def _captions(runs: Sequence[KnownRun]) -> Iterator[str]:
+    yield "Accuracies: the best on validation and at which epoch; then the last epoch's; then on the test images."
+    budgets = sorted({run.tag("budget") or "full" for run in runs} - {"full"})
+    if budgets:
+        yield f"Not the full training: budget {'; '.join(budgets)}."
+    if any(run.tag("validated_on") == "test" for run in runs):
+        yield "Validated on the test set: no validation figure of those runs is independent of it."
+
+
+def _reuse(count: int) -> Iterator[str]:
+    if count:
+        jobs = "1 job was" if count == 1 else f"{count} jobs were"
+        yield f"{jobs} finished by an earlier start of this sweep and reused; sweep.rerun=all trains all anew."
+
+
+def _cell(title: str, value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.0f}" if title == "at" else f"{value:.1f}" if title == "s/epoch" else f"{value:.4f}"
+
+
+UI_ADDRESS = "http://127.0.0.1:5000"
+
+
+def ui_command() -> str:
+    """Return the command that opens the MLflow page: the user's own way in."""
+    return "make ui" if os.environ.get("CIFAR_SWEEPS_MAKE") else "cifar-sweeps ui"
+
+
+def compare_link(experiment_id: str, sweep_id: str) -> str:
+    """Return the address, after the host, of the page that compares a sweep's runs as charts.
+
+    Opened plainly, MLflow 3.17 lands on a page about language models; sorted by a metric it unfolds the children.
+    """
+    search = quote(f"tags.`{PREFIX}sweep_id` = '{sweep_id}'", safe="")
+    order = quote("metrics.`best/val_accuracy`", safe="")
+    return (
+        f"/#/experiments/{experiment_id}/runs?workflowType=machine_learning&compareRunsMode=CHART"
+        f"&orderByKey={order}&orderByAsc=false&searchFilter={search}"
+    )

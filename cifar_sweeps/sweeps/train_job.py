@@ -1,0 +1,71 @@
+"""One job as Hydra calls it: from its composed config to a run in the store."""
+
+import dataclasses
+import json
+import logging
+from pathlib import Path
+
+from hydra.conf import HydraConf
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig
+from rich.console import Console
+
+from cifar_sweeps.config.parse import parse
+from cifar_sweeps.errors import CifarSweepsError, ConfigError
+from cifar_sweeps.runs.reporters import LogWatcher, TerminalWatcher, Watchers
+from cifar_sweeps.runs.run import run
+from cifar_sweeps.sweeps import current, manifest
+from cifar_sweeps.sweeps.command import Refused
+
+log = logging.getLogger(__name__)
+
+
+def job(cfg: DictConfig) -> float | None:
+    """Train what ``cfg`` says and return the validation accuracy of the weights that were tested.
+
+    Returns None without validation data: then there is nothing a sweeper may select by.
+    """
+    hydra = HydraConfig.get()
+    try:
+        return _job(cfg, hydra)
+    except CifarSweepsError as fault:
+        log.error("%s: %s", type(fault).__name__, fault)
+        if hydra.mode == RunMode.MULTIRUN:
+            raise  # this job has failed; the sweep goes on
+        raise Refused(fault) from fault
+    except Exception:
+        log.exception("the run broke off")
+        raise
+
+
+def _job(cfg: DictConfig, hydra: HydraConf) -> float | None:
+    overrides = [str(override) for override in hydra.overrides.task]
+    config = dataclasses.replace(parse(cfg), overrides=tuple(overrides))
+    folder = Path(hydra.runtime.output_dir)
+    name, tags, sweep_folder = _single_name(hydra), {}, None
+    if config.sweep.dry_run:
+        raise ConfigError("sweep.dry_run=true: shows the jobs of a sweep; add -m or study=NAME, or leave it out")
+    if hydra.mode == RunMode.MULTIRUN:
+        sweep_folder = Path(hydra.sweep.dir)
+        sweep = manifest.read(sweep_folder)
+        name = manifest.short_name(overrides, sweep.swept) or name
+        swept = manifest.swept_values(overrides, sweep.swept)
+        tags = {"sweep_id": sweep.sweep_id, "job": str(hydra.job.num), "swept": json.dumps(swept)}
+    result = run(
+        config,
+        name=name,
+        folder=folder,
+        tags=tags,
+        sweep=sweep_folder,
+        threads=current.threads(),
+        watcher=Watchers(LogWatcher(), current.watcher() or TerminalWatcher(Console(highlight=False))),
+    )
+    return result.val_accuracy
+
+
+def _single_name(hydra: HydraConf) -> str:
+    choices = hydra.runtime.choices
+    if choices.get("experiment"):
+        return str(choices["experiment"])
+    return " ".join(f"{group}={choices[group]}" for group in ("model", "regularization", "kernel_size"))

@@ -1,0 +1,1 @@
+"""The machine: files, cores, seeds, signals, memory and the garbage collector."""

@@ -1,0 +1,113 @@
+"""What an outputs folder keeps on the disk, and what of it can go."""
+
+import contextlib
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from cifar_sweeps.errors import TrackingError
+from cifar_sweeps.tracking import journal
+from cifar_sweeps.tracking.delivery import lines_behind, store_of
+from cifar_sweeps.tracking.journal_reader import journaled_run
+from cifar_sweeps.tracking.store import STORE_ERRORS, Store, embedded_uri
+
+_OLD = 3600.0
+"""Seconds after which a sweep of which no job has begun will not begin any."""
+
+
+@dataclass(frozen=True)
+class Use:
+    """One kind of thing on the disk. option: what frees it; "" if nothing does. paths: what would go then."""
+
+    what: str
+    size: int
+    option: str = ""
+    paths: tuple[Path, ...] = ()
+
+
+def uses(outputs: Path) -> list[Use]:
+    """Return what an outputs folder holds, kind by kind. Raises TrackingError if there is no such folder."""
+    if not outputs.is_dir():
+        raise TrackingError(f"{outputs}: there is no such folder; set CIFAR_SWEEPS_OUTPUTS to the outputs folder")
+    own = [*journal.folders(outputs)]
+    checkpoints = tuple(path for folder in own if _is_safe_in_store(folder) for path in _files(folder / "checkpoints"))
+    caches = tuple(path for path in [outputs / "data"] if path.is_dir())
+    leftovers = tuple(_leftovers(outputs, own))
+    runs = [path for name in ("runs", "sweeps") for path in _files(outputs / name)]
+    freed = {*checkpoints, *(file for path in leftovers for file in _files(path))}
+    return [
+        Use("checkpoints of finished runs that the store has too", _size(checkpoints), "--checkpoints", checkpoints),
+        Use("decoded images, features, starting weights: made again at need", _size(caches), "--caches", caches),
+        Use("what killed processes left half written, and empty sweeps", _size(leftovers), "--leftovers", leftovers),
+        Use("artifacts and database, with those of runs deleted in MLflow", _size(_stored(outputs)), "--deleted"),
+        Use("folders of runs and sweeps: journals, logs, pictures, other checkpoints", _size(set(runs) - freed)),
+    ]
+
+
+def free(use: Use) -> None:
+    """Remove what a use names."""
+    for path in use.paths:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def forget_deleted(outputs: Path) -> str:
+    """Remove for good the runs that were deleted in MLflow, with their artifacts; return what MLflow says of it.
+
+    Raises TrackingError if there is no store, or MLflow cannot do it.
+    """
+    store = Store(embedded_uri(outputs), outputs)
+    store.check_exists()
+    command = [sys.executable, "-m", "mlflow", "gc", "--backend-store-uri", store.uri]
+    environment = {**os.environ, "MLFLOW_TRACKING_URI": store.uri}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    if done.returncode != 0:
+        raise TrackingError(f"{store.uri}: mlflow gc failed: {(done.stderr.strip().splitlines() or ['?'])[-1]}")
+    return done.stdout.strip()
+
+
+def _is_safe_in_store(folder: Path) -> bool:
+    run = journaled_run(folder)
+    if run is None or run.state != "FINISHED" or lines_behind(folder) or not run.run_id:
+        return False
+    store = store_of(folder, journal.read(folder)[0])
+    try:
+        return bool(store.client().list_artifacts(run.run_id, "checkpoints"))
+    except STORE_ERRORS:  # it cannot say: then they stay
+        return False
+
+
+def _leftovers(outputs: Path, own: Iterable[Path]) -> Iterator[Path]:
+    for folder in own:
+        if not journal.is_being_written(folder):
+            yield from (folder / "checkpoints").glob(".*.tmp")
+    for folder in (outputs / "sweeps").glob("*"):
+        is_old = folder.is_dir() and time.time() - folder.stat().st_mtime > _OLD  # else its jobs may be being checked
+        if is_old and not any(folder.rglob(journal.NAME)):
+            yield folder
+
+
+def _stored(outputs: Path) -> list[Path]:
+    return [*_files(outputs / "artifacts"), *outputs.glob("mlflow.db*")]
+
+
+def _files(folder: Path) -> list[Path]:
+    if folder.is_file():
+        return [folder]
+    return [Path(path, name) for path, _, names in os.walk(folder) for name in names]
+
+
+def _size(paths: Iterable[Path]) -> int:
+    size = 0
+    for path in paths:
+        for file in _files(path):
+            with contextlib.suppress(FileNotFoundError):  # a run that goes on has removed it
+                size += file.lstat().st_size
+    return size

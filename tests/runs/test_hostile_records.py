@@ -1,0 +1,175 @@
+"""A record that another person wrote: it does not choose what runs, is read, is written or is told on this machine."""
+
+import os
+import shlex
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import yaml
+from mlflow.exceptions import MlflowException
+
+from cifar_sweeps.cli import runs
+from cifar_sweeps.config import build
+from cifar_sweeps.config.compose import compose
+from cifar_sweeps.config.parse import from_plain
+from cifar_sweeps.errors import ConfigError, TrackingError
+from cifar_sweeps.runs import initial_weights
+from cifar_sweeps.runs.reproduce import _here, overrides_of, recorded_config
+from cifar_sweeps.studies.arm_configs import arm_configs
+from cifar_sweeps.tracking import store as store_module
+from cifar_sweeps.tracking.store import KnownRun
+
+
+def known(**tags):
+    named = {"overrides": "", "threads": "1", "precision": "fp32", **tags}
+    return KnownRun("abcd", "a run", "FINISHED", {}, {f"cifar_sweeps.{key}": value for key, value in named.items()})
+
+
+@pytest.fixture
+def holding(outputs, tmp_path):
+    """A store whose only run has this text as its config.yaml."""
+
+    def holding(text):
+        path = tmp_path / "config.yaml"
+        path.write_text(text, encoding="utf-8")
+        client = SimpleNamespace(download_artifacts=lambda *_: str(path))
+        return SimpleNamespace(uri="sqlite:////mine.db", outputs=outputs, client=lambda: client)
+
+    return holding
+
+
+def changed(plain, **changes):
+    for key, value in changes.items():
+        *groups, name = key.split("__")
+        place = plain
+        for group in groups:
+            place = place[group]
+        place[name] = value
+    return plain
+
+
+def test_a_record_chooses_no_place_here(holding, outputs):
+    hostile = changed(
+        compose(["data=cifar10"]).plain,
+        outputs="/elsewhere",
+        tracking__uri="http://hostile:5000",
+        data__source__cache="/elsewhere/../etc/cache",
+        data__source__root="/root/downloads",
+    )
+    store = holding(yaml.safe_dump(hostile))
+    config = from_plain(_here(recorded_config(known(), store), known(), store))
+    assert config.outputs == str(outputs)
+    assert config.tracking.uri == store.uri
+    assert Path(config.data.source["cache"]).is_relative_to(outputs)
+    assert config.data.source["download"] is False
+
+
+def test_a_place_in_the_outputs_moves_with_them(holding, outputs):
+    before = changed(compose(["data=cifar10"]).plain, outputs="/then", data__source__root="/then/data/cifar10")
+    store = holding(yaml.safe_dump(changed(before, data__source__cache="/then/data/mine")))
+    config = from_plain(_here(recorded_config(known(), store), known(), store))
+    assert config.data.source["cache"] == f"{outputs}/data/mine"
+    assert config.data.source["root"] == f"{outputs}/data/cifar10"
+    assert config.data.source["download"] is True
+
+
+@pytest.mark.parametrize("part", ["model", "augmentation", "lr_schedule", "optimizer"])
+def test_a_recorded_target_is_built_only_if_it_is_allowed(holding, part):
+    hostile = compose([]).plain
+    hostile[part]["_target_"] = "torch.hub.load"
+    store = holding(yaml.safe_dump(hostile))
+    plain = recorded_config(known(), store)
+    with pytest.raises(ConfigError, match="not on the list"):
+        build.check(from_plain(_here(plain, known(), store)))
+
+
+BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"{name}: &{name} [{', '.join([f'*{before}'] * 9)}]\n" for before, name in zip("abcdefgh", "bcdefghi", strict=True)
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("!!python/object/apply:os.mkdir [was_run]", "is not plain YAML"),
+        ("a: !!python/name:os.system", "is not plain YAML"),
+        (BOMB, "holds more than 100,000 values"),
+        ("&a [*a]", "holds more than 100,000 values"),
+        ("[" * 20_000, "is not plain YAML"),
+        ("just words", "is not a config"),
+        ("a: [1", "is not plain YAML"),
+    ],
+    ids=["object", "name", "bomb", "circle", "deep", "text", "torn"],
+)
+def test_a_hostile_file_is_one_clear_fault(holding, text, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(TrackingError, match=message):
+        recorded_config(known(), holding(text))
+    assert not Path("was_run").exists()
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "--config-dir=/tmp",
+        "-m",
+        "hydra.launcher._target_=os.system",
+        "+hydra.callbacks.x=1",
+        "study_name=${oc.env:TOKEN}",
+        "+x=${${a}.env:TOKEN}",
+        "a=1\x1b[2J",
+    ],
+)
+def test_a_recorded_override_that_does_more_than_train_is_not_repeated(override):
+    with pytest.raises(TrackingError, match="stands among its overrides, and is not repeated"):
+        overrides_of(known(overrides=shlex.join(["seed=1", override])))
+
+
+def test_plain_overrides_are_repeated():
+    typed = ["+experiment=case_study/model_3", "~x", "trainer.epochs=${budget.least_epochs}", "outputs='a b: c'"]
+    assert overrides_of(known(overrides=shlex.join(typed)))[:-2] == typed
+
+
+def test_overrides_that_were_cut_are_told():
+    with pytest.raises(TrackingError, match="not whole on record"):
+        overrides_of(known(overrides="seed=1 'data.root=a"))
+
+
+def secret(folder, name):
+    (folder / name).parent.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_text("assumptions: [secret]\n", encoding="utf-8")
+    return folder
+
+
+@pytest.mark.parametrize("way", ["plain", "upwards", "link"])
+def test_a_recorded_folder_is_not_followed_out_of_the_outputs(outputs, tmp_path, monkeypatch, way, capsys):
+    for name in ("run.log", "config.yaml", initial_weights.CHECKPOINT):
+        secret(tmp_path / "private", name)
+    (outputs / "link").symlink_to(tmp_path / "private")
+    upwards = f"{outputs}/{os.path.relpath(tmp_path / 'private', outputs)}"
+    folder = {"plain": str(tmp_path / "private"), "upwards": upwards, "link": f"{outputs}/link"}[way]
+    run = known(folder=folder)
+
+    def download(*_):
+        raise MlflowException("nothing there")
+
+    client = SimpleNamespace(download_artifacts=download)
+    store = SimpleNamespace(outputs=outputs, find=lambda _: run, client=lambda: client, check_exists=lambda: None)
+    monkeypatch.setattr(store_module, "default_store", lambda: store)
+    with pytest.raises(TrackingError, match="is not in"):
+        runs.logs("abcd")
+    assert "secret" not in capsys.readouterr().out
+    recorded = SimpleNamespace(
+        run_id="abcd", arm="arm", finished=True, started=0, tag=lambda key: folder if key == "folder" else None
+    )
+    assert arm_configs(client, [recorded], outputs) == {}
+    monkeypatch.setattr(initial_weights, "Store", lambda *_: store)
+    with pytest.raises(ConfigError, match="nothing there"):
+        initial_weights._recorded_or_file(compose([]), "abcd")
+
+
+def test_a_run_that_is_called_like_a_path_is_refused():
+    info = SimpleNamespace(run_id="../../etc", run_name="x", status="FINISHED")
+    with pytest.raises(TrackingError, match="which is no run's id"):
+        store_module._known(SimpleNamespace(info=info, data=SimpleNamespace(metrics={}, tags={})))

@@ -1,0 +1,79 @@
+"""Weights that a training starts from: a file's, a run's, an experiment's."""
+
+import pytest
+import torch
+from conftest import TINY
+from running import SMALL, trained, weights
+
+from cifar_sweeps.config.compose import compose
+from cifar_sweeps.errors import ConfigError, TrainingError
+from cifar_sweeps.runs.initial_weights import first_training, starting_weights
+from cifar_sweeps.runs.reporters import LogWatcher
+from cifar_sweeps.runs.run import run
+from cifar_sweeps.runs.setup import set_up
+
+
+@pytest.mark.parametrize("file", ["last.pt", "best.pt"])
+def test_a_run_starts_from_the_weights_of_a_file_with_a_fresh_optimizer(tmp_path, file):
+    trained(tmp_path / "first")
+    path = tmp_path / "first" / "checkpoints" / file
+    scene = set_up(compose(SMALL), path)
+    held = weights(path)
+    held = held.get("model", held)
+    assert all(torch.equal(value, held[name]) for name, value in scene.net.state_dict().items())
+    assert scene.stepper.optimizer.state == {}
+    result, _ = trained(tmp_path / "second", f"trainer.init_from={path}")
+    assert result.history[0].train_loss < trained(tmp_path / "anew")[0].history[0].train_loss
+
+
+def test_starting_from_an_experiment_is_its_own_training_gone_on(tmp_path, outputs):
+    small = ("data=synthetic", *TINY[:2], "trainer.threads=1", "analysis.pictures=false")
+    first = run(compose(["experiment=base_cnn/base", *small, "tracking=none"]), folder=tmp_path / "first")
+    config = compose(["experiment=base_cnn/longer", *small, "tracking=none"])
+    path = starting_weights(config, LogWatcher())
+    held, own = weights(path), weights(tmp_path / "first" / "checkpoints" / "last.pt")["model"]
+    assert all(torch.equal(held[name], own[name]) for name in own)
+    before = path.stat().st_mtime_ns
+    run(config, folder=tmp_path / "second")
+    assert path.stat().st_mtime_ns == before  # it was trained once
+    assert first.history[-1].epoch == 2
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("/nowhere/last.pt", "there is no such file, nor such an experiment"),
+        ("a_run_that_is_not", "trainer.init_from=a_run_that_is_not: "),
+        ("case_study/model_3", "has another model than this run"),
+    ],
+    ids=["file", "run", "experiment"],
+)
+def test_a_start_that_is_not_there_is_told_before_anything_is_trained(tmp_path, source, message):
+    with pytest.raises(ConfigError) as caught:
+        trained(tmp_path, f"trainer.init_from={source}")
+    assert message in str(caught.value)
+
+
+def test_what_is_typed_holds_for_the_first_training_too():
+    typed = ("data=synthetic", "seed=3", "optimizer.lr=0.002", "data.image_size=16", "regularization.l2=0.001")
+    first = first_training(compose(["experiment=base_cnn/augmented", *typed, "augmentation.degrees=5"]))
+    assert (first.seed, first.optimizer["lr"], first.regularization.l2) == (3, 0.002, 0.001)
+    assert (first.data.image_size, first.model["image_size"]) == (16, 16)
+    assert first.augmentation["_target_"] == "cifar_sweeps.data.Unchanged"
+    assert first.trainer.init_from is None
+
+
+def test_weights_of_another_model_are_refused(tmp_path):
+    trained(tmp_path / "first")
+    path = tmp_path / "first" / "checkpoints" / "best.pt"
+    with pytest.raises(TrainingError, match="holds the weights of another model"):
+        trained(tmp_path / "second", f"trainer.init_from={path}", "model.dense=[32]")
+
+
+def test_a_run_that_kept_its_best_checkpoint_alone_says_which_file_to_start_from(outputs):
+    overrides = [*(each for each in SMALL if each != "tracking=none"), "trainer.epochs=1", "tracking.keep=best"]
+    first = run(compose(overrides), name="kept its best")
+    best = first.folder / "checkpoints" / "best.pt"
+    with pytest.raises(ConfigError, match="kept its best checkpoint alone") as caught:
+        run(compose([*overrides, f"trainer.init_from={first.run_id}"]))
+    assert f"trainer.init_from={best}" in str(caught.value)

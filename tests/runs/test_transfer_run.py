@@ -1,0 +1,94 @@
+"""A run with a frozen backbone, in this process: it trains on features, and tests, keeps and serves the whole net."""
+
+import logging
+
+import pytest
+import torch
+
+from cifar_sweeps.config.compose import compose
+from cifar_sweeps.models import transfer_vgg16
+from cifar_sweeps.runs.reporters import LogWatcher
+from cifar_sweeps.runs.run import run
+from cifar_sweeps.runs.setup import set_up
+from cifar_sweeps.training.loop import evaluate
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    torch.manual_seed(5)
+    path = tmp_path_factory.mktemp("weights") / "vgg16.pth"
+    backbone = transfer_vgg16(cut="block2_pool", weights="none").backbone
+    drawn = backbone.layers.state_dict()
+    held = {theirs: drawn[own] for own, theirs in backbone._file_keys.items()}
+    torch.save(held, path)
+    return path
+
+
+@pytest.fixture
+def small(weights):
+    return (
+        "data.source.train_images=200",
+        "data.source.test_images=60",
+        "model=vgg16_block3",
+        f"model.weights={weights}",
+        "model.cut=block2_pool",
+        "model.pool=average",
+        "trainer.epochs=3",
+        "trainer.precision=fp32",
+        "trainer.threads=1",
+        "analysis.pictures=false",
+        "tracking=none",
+    )
+
+
+def made(folder):
+    return sorted(path.name for path in (folder / "data" / "features").glob("*.bin"))
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_features_stand_for_the_images(small, outputs, precision):
+    override = f"trainer.precision={precision}"
+    cached = set_up(compose([*small, override]))
+    direct = set_up(compose([*small, override, "augmentation=flip_crop"]))
+    assert len(made(outputs)) == 1  # an augmented image is another one each time
+    (features, labels), *_ = cached.val
+    (images, same_labels), *_ = direct.val
+    assert torch.equal(labels, same_labels)
+    assert (features.shape, images.shape) == ((50, 128), (50, 3, 32, 32))
+    apart = (evaluate(scene.net, scene.val, scene.precision).logits for scene in (cached, direct))
+    torch.testing.assert_close(*apart, atol=1e-5, rtol=1e-5)
+
+
+def test_jobs_share_them_and_the_weights_are_tested_that_are_kept(small, outputs, tmp_path, caplog):
+    caplog.set_level(logging.INFO, "cifar_sweeps.data.frozen_features")
+    results = []
+    for number, override in enumerate(("optimizer.lr=0.001", "optimizer.lr=0.01")):
+        config = compose([*small, override, "trainer.select=best"])
+        folder = tmp_path / str(number)
+        results.append(run(config, name="a", folder=folder, watcher=LogWatcher()))
+    assert sum("pass the frozen layers once" in message for message in caplog.messages) == 2  # training side, test side
+    assert len(made(outputs)) == 2
+
+    # What was tested on features is what the whole net says of the images.
+    scene = set_up(compose([*small, "augmentation=flip_crop"]))
+    kept = torch.load(tmp_path / "1" / "checkpoints" / "best.pt", weights_only=True)
+    assert {name.split(".")[0] for name in kept} == {"head"}
+    scene.net.load_state_dict(kept)
+    tested = evaluate(scene.net, scene.test_batches(), scene.precision)
+    assert tested.accuracy == results[1].figures["test/accuracy"]
+    assert tested.loss == pytest.approx(results[1].figures["test/loss"], rel=1e-4)
+
+
+def test_a_run_repeats_bit_for_bit_whether_or_not_it_makes_the_features(small, tmp_path):
+    histories = []
+    for name in ("makes", "reads"):
+        result = run(compose([*small]), name=name, folder=tmp_path / name, watcher=LogWatcher())
+        histories.append([(epoch.train_loss, epoch.val_loss) for epoch in result.history])
+    assert histories[0] == histories[1]
+
+
+def test_it_starts_from_a_run_of_its_own(small, tmp_path):
+    first = run(compose([*small]), name="a", folder=tmp_path / "a", watcher=LogWatcher())
+    start = f"trainer.init_from={tmp_path / 'a' / 'checkpoints' / 'last.pt'}"
+    second = run(compose([*small, start]), name="b", folder=tmp_path / "b", watcher=LogWatcher())
+    assert second.history[0].train_loss < first.history[0].train_loss

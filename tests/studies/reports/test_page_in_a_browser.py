@@ -1,0 +1,75 @@
+"""The report as a person sees it: in a real browser, wide, narrow and on paper, without the network."""
+
+import shutil
+
+import pytest
+from hostile_text import MARKUP, hostile_sweep
+from studies.study_toys import ToyStore, regularization
+
+from cifar_sweeps.studies.reports.study_report import write_report
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine")
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory):
+    toy = ToyStore(tmp_path_factory.mktemp("store"))
+    regularization(toy)
+    return write_report("new", tmp_path_factory.mktemp("report") / "report.html", toy.store)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    quiet = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=quiet)
+        yield browser
+        browser.close()
+
+
+@pytest.mark.parametrize("width", [1200, 400])
+def test_the_page_fits_shows_its_pictures_and_asks_for_nothing(report, browser, width):
+    page = browser.new_page(viewport={"width": width, "height": 900})
+    asked = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(report.page.as_uri())
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert [url for url in asked if not url.startswith(("file:", "data:"))] == []
+    drawn = page.evaluate("[...document.images].map(image => image.complete && image.naturalWidth > 0)")
+    assert drawn
+    assert all(drawn)
+    text = page.inner_text("body")
+    assert "agrees" in text
+    assert "out | of memory" in text  # why a run failed
+    headings = page.evaluate("[...document.querySelectorAll('h2')].map(h => h.innerText)")
+    assert headings[:3] == ["Claims", "Published and measured", "Arms by final validation accuracy"]
+    page.close()
+
+
+def test_on_paper_nothing_scrolls_out_of_sight(report, browser):
+    page = browser.new_page(viewport={"width": 1000, "height": 900})
+    page.emulate_media(media="print")
+    page.goto(report.page.as_uri())
+    hidden = page.evaluate(
+        "[...document.querySelectorAll('*')].filter(e => ['auto', 'scroll', 'hidden'].includes("
+        "getComputedStyle(e).overflowX) && e.scrollWidth > e.clientWidth + 1).length"
+    )
+    assert hidden == 0
+    assert page.pdf().startswith(b"%PDF")
+    page.close()
+
+
+def test_words_that_try_to_be_markup_run_nothing(tmp_path, browser):
+    report = write_report("hostile", tmp_path / "report.html", hostile_sweep(tmp_path))
+    page = browser.new_page()
+    heard = []
+    page.on("dialog", lambda dialog: (heard.append(dialog.message), dialog.dismiss()))
+    page.on("console", lambda message: heard.append(message.text))
+    page.on("pageerror", lambda error: heard.append(str(error)))
+    page.goto(report.page.as_uri())
+    assert heard == []
+    assert MARKUP in page.inner_text("h1")
+    assert page.evaluate("[...document.images].every(image => image.naturalWidth > 0)")
+    page.close()

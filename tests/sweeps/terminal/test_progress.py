@@ -1,0 +1,88 @@
+import io
+
+import pytest
+from rich.console import Console
+
+from cifar_sweeps.sweeps.terminal.progress import JobProgress, SweepProgress
+
+
+def console(width=80, height=24):
+    return Console(file=io.StringIO(), width=width, height=height, force_terminal=True, color_system=None)
+
+
+def drawn(progress):
+    screen = console(progress.console.width, progress.console.height)
+    screen.print(progress.table())
+    return screen.file.getvalue().splitlines()
+
+
+def sweep(count, width=80, height=24):
+    jobs = [JobProgress(number, f"regularization=l2_dropout seed={number}", 10) for number in range(count)]
+    return SweepProgress(jobs, console(width, height), at_once=2)
+
+
+def hear_epoch(progress, number, accuracy):
+    progress.hear({"job": number, "kind": "started", "epochs": 10})
+    progress.hear({"job": number, "kind": "epoch", "done": 5, "loss": 1.25, "val_accuracy": accuracy})
+
+
+@pytest.mark.parametrize("width", [80, 120])
+@pytest.mark.parametrize("count", [3, 300])
+def test_the_table_fits_the_terminal(width, count):
+    progress = sweep(count, width)
+    progress.started(count - 1)
+    hear_epoch(progress, count - 1, 0.5)
+    lines = drawn(progress)
+    assert len(lines) <= 24
+    assert max(len(line) for line in lines) <= width
+    assert any("running" in line for line in lines)  # though it is the last of all jobs
+
+
+def test_news_reach_the_row_and_the_best_is_marked():
+    progress = sweep(3)
+    for number, accuracy in ((0, 0.51), (1, 0.62)):
+        progress.started(number)
+        hear_epoch(progress, number, accuracy)
+    first, second = (line for line in drawn(progress) if "running" in line)
+    assert "5/10" in first
+    assert "1.250" in first
+    assert "0.5100" in first
+    assert "★" not in first
+    assert "★ 0.6200" in second
+
+
+def test_the_best_accuracy_stays_when_a_later_epoch_is_worse():
+    progress = sweep(1)
+    for accuracy in (0.6, 0.5):
+        hear_epoch(progress, 0, accuracy)
+    assert progress.job(0).best == 0.6
+
+
+def test_whole_sweep_progress_counts_every_end():
+    progress = sweep(4)
+    for number, phase in ((0, "finished"), (1, "failed")):
+        progress.started(number)
+        progress.ended(number, phase, "it broke")
+    assert drawn(progress)[-1].startswith("2 of 4 jobs done, 2 at once")
+
+
+def test_elsewhere_than_on_a_terminal_plain_lines_tell_of_each_job():
+    file = io.StringIO()
+    progress = sweep(2)
+    progress.console = Console(file=file, width=80)
+    with progress:
+        progress.started(0)
+        hear_epoch(progress, 0, 0.5)
+        progress.ended(0, "finished")
+        progress.started(1)
+        progress.ended(1, "failed", "its process was killed by SIGKILL")
+    lines = file.getvalue().splitlines()
+    assert lines[0] == "job 0 started: regularization=l2_dropout seed=0"
+    assert "job 0 finished in 0 s (1 of 2)" in lines[1]
+    assert "best val accuracy 0.5000" in lines[1]
+    assert lines[3].endswith("regularization=l2_dropout seed=1: its process was killed by SIGKILL")
+
+
+def test_names_are_never_read_as_markup():
+    progress = SweepProgress([JobProgress(0, "conv=[3,[3,5]] note=[bold]", 1)], console(120))
+    assert any("[3,[3,5]] / [bold]" in line for line in drawn(progress))

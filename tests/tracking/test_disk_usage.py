@@ -1,0 +1,47 @@
+"""What `cifar-sweeps clean` shows and frees."""
+
+import os
+
+import pytest
+from conftest import TINY
+
+from cifar_sweeps.config.compose import compose
+from cifar_sweeps.errors import TrackingError
+from cifar_sweeps.runs.run import run
+from cifar_sweeps.tracking import disk_usage
+from cifar_sweeps.tracking.store import Store, embedded_uri
+
+LEAN = (*TINY, "trainer.epochs=1", "analysis.pictures=false", "analysis.log_model=false")
+
+
+def option(outputs, name):
+    (use,) = (use for use in disk_usage.uses(outputs) if use.option == name)
+    return use
+
+
+def test_only_what_can_be_had_again_is_freed(outputs):
+    recorded = run(compose([*LEAN]), name="recorded")
+    alone = run(compose([*LEAN, "tracking=none"]), name="not recorded")
+    (recorded.folder / "checkpoints" / ".best-000009.7.tmp").write_bytes(b"half")
+    (outputs / "sweeps" / "empty").mkdir(parents=True)
+    (outputs / "sweeps" / "about to begin").mkdir()
+    os.utime(outputs / "sweeps" / "empty", (0, 0))
+
+    checkpoints = option(outputs, "--checkpoints")
+    assert {path.parent.parent for path in checkpoints.paths} == {recorded.folder}
+    for name in ("--checkpoints", "--caches", "--leftovers"):
+        assert option(outputs, name).paths
+        disk_usage.free(option(outputs, name))
+        assert option(outputs, name).size == 0
+    assert sorted(path.name for path in (alone.folder / "checkpoints").iterdir()) == ["best.pt", "last.pt"]
+    assert [path.name for path in (outputs / "sweeps").iterdir()] == ["about to begin"]
+
+    store = Store(embedded_uri(outputs), outputs)
+    store.client().delete_run(recorded.run_id)
+    disk_usage.forget_deleted(outputs)
+    assert not list((outputs / "artifacts").rglob("last.pt"))
+
+
+def test_a_folder_that_is_not_there_is_told(tmp_path):
+    with pytest.raises(TrackingError, match="there is no such folder"):
+        disk_usage.uses(tmp_path / "none")

@@ -1,0 +1,110 @@
+"""A store of another MLflow's is left as it is, with a word on how to upgrade it."""
+
+import hashlib
+import sqlite3
+from pathlib import Path
+
+import mlflow
+import pytest
+from alembic.script import ScriptDirectory
+
+from cifar_sweeps.errors import TrackingError
+from cifar_sweeps.tracking.sqlite_store import _revisions, check_revision
+from cifar_sweeps.tracking.store import Store, tracking_uri
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """The bytes of an empty store that this MLflow made."""
+    folder = tmp_path_factory.mktemp("made")
+    store = Store(tracking_uri(None, folder), folder)
+    store.prepare("study")
+    return (folder / "mlflow.db").read_bytes()
+
+
+@pytest.fixture(scope="module")
+def revisions():
+    """What Alembic says of the installed MLflow's migrations, the newest first."""
+    script = ScriptDirectory(str(Path(mlflow.__file__).parent / "store" / "db_migrations"))
+    return [revision.revision for revision in script.walk_revisions()]
+
+
+@pytest.fixture
+def store(made, tmp_path):
+    folder = tmp_path / "my outputs"
+    folder.mkdir()
+    (folder / "mlflow.db").write_bytes(made)
+    return Store(tracking_uri(None, folder), folder)
+
+
+def change(store, *statements):
+    connection = sqlite3.connect(store.outputs / "mlflow.db")
+    for statement in statements:
+        connection.execute(statement)
+    connection.commit()
+    connection.close()
+
+
+def digest(store):
+    return hashlib.sha256((store.outputs / "mlflow.db").read_bytes()).hexdigest()
+
+
+@pytest.mark.parametrize(
+    "statements",
+    [[], ["DROP TABLE IF EXISTS scorer_versions", "DROP TABLE IF EXISTS scorers"]],
+    ids=["the tables are there", "a table is not there yet"],
+)
+@pytest.mark.parametrize("use", [lambda store: store.prepare("x"), Store.check_exists], ids=["train", "look"])
+def test_an_older_store_is_not_touched_and_the_way_to_upgrade_it_is_told(store, statements, use, revisions):
+    change(store, f"UPDATE alembic_version SET version_num = '{revisions[1]}'", *statements)
+    before = digest(store)
+    with pytest.raises(TrackingError) as caught:
+        use(store)
+    message = str(caught.value)
+    assert "was made by an older MLflow" in message
+    path = store.outputs / "mlflow.db"
+    assert f"cp '{path}' '{path}.backup' && mlflow db upgrade '{store.uri}'" in message
+    assert digest(store) == before
+
+
+def test_a_newer_store_is_not_touched(store):
+    change(store, "UPDATE alembic_version SET version_num = 'fedcba987654'")
+    before = digest(store)
+    with pytest.raises(TrackingError, match=r"newer MLflow \(revision fedcba987654.*pip install --upgrade mlflow"):
+        store.prepare("x")
+    assert digest(store) == before
+
+
+def test_what_is_no_database_is_told(store):
+    (store.outputs / "mlflow.db").write_bytes(b"not a database, and longer than its header would be" * 9)
+    with pytest.raises(TrackingError, match="is damaged, or no store of runs"):
+        store.prepare("x")
+
+
+def test_a_store_of_today_one_that_is_not_there_and_one_elsewhere_pass(store, tmp_path):
+    assert store.prepare("study") == "1"
+    assert check_revision(store.uri)
+    for uri in (
+        f"sqlite:///{tmp_path}/none.db",
+        "http://127.0.0.1:9",
+        "postgresql://me@there/db",
+        "mlruns",
+        "databricks",
+    ):
+        assert not check_revision(uri)
+    assert not (tmp_path / "none.db").exists()
+
+
+def test_the_revisions_are_those_that_alembic_finds(revisions):
+    assert _revisions() == (revisions[0], frozenset(revisions))
+
+
+def test_a_store_that_is_there_is_not_opened_to_see_whether_it_can_be_used(store):
+    before = digest(store)
+    assert store.trouble("another study") is None
+    assert digest(store) == before
+
+
+def test_a_store_that_is_not_there_is_made(tmp_path):
+    assert Store(tracking_uri(None, tmp_path), tmp_path).trouble("study") is None
+    assert check_revision(tracking_uri(None, tmp_path))

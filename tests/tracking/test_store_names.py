@@ -1,0 +1,64 @@
+"""What a run is called and carries fits into the store, whatever script, length or characters it has."""
+
+import pytest
+
+from cifar_sweeps.config.compose import compose, quoted
+from cifar_sweeps.errors import ConfigError, TrackingError
+from cifar_sweeps.tracking.run_logger import Opening, Record
+from cifar_sweeps.tracking.store import Store, tracking_uri
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('it\'s a "quoted" folder #1 🎉 عربي')
+    return Store(tracking_uri(None, folder), folder)
+
+
+def opened(outputs, folder, name):
+    return Record(
+        Opening(
+            folder=folder,
+            outputs=outputs,
+            backend="mlflow",
+            uri=None,
+            study="عربي 🎉 ../'\"/%",
+            name=name,
+            tags={"cifar_sweeps.overrides": name * 9},
+            identity="x",
+        )
+    )
+
+
+@pytest.mark.parametrize(
+    "name", ["عربي 🎉\u202e", "a\nb\0c\x1b[2J", "../../x", "x" * 9000, "'\"%_"], ids=lambda name: ascii(name)[:20]
+)
+def test_any_name_and_any_length_is_taken(store, name, tmp_path):
+    record = opened(store.outputs, tmp_path, name)
+    record.params({f"key_{number}": name * 9 for number in range(150)})
+    (tmp_path / "x.txt").touch()
+    record.artifact(tmp_path / "x.txt")
+    record.close("FAILED", name * 9)
+    assert record.trouble is None
+    kept = store.find(record.run_id)
+    assert kept.name.isprintable() or "\u202e" in kept.name
+    assert len(kept.name) <= 250
+    assert (kept.tag("failure") or "")[:9] == (name * 9)[:9]
+
+
+@pytest.mark.parametrize("name", ["a\nb", "x" * 201, " ", "a\x1bb"], ids=lambda name: ascii(name)[:20])
+def test_a_study_that_no_store_could_show_is_refused(name):
+    with pytest.raises(ConfigError, match=r"study_name=.*must be one line of 1 to 200 characters"):
+        compose([f"study_name={quoted(name)}"])
+
+
+@pytest.mark.parametrize("name", ["what?", "100%"])
+def test_a_folder_whose_address_would_be_another_is_refused(tmp_path, name):
+    with pytest.raises(ConfigError, match="names another file; choose a folder without them"):
+        tracking_uri(None, tmp_path / name)
+
+
+def test_a_store_that_cannot_be_opened_is_one_clear_fault(tmp_path, monkeypatch):
+    monkeypatch.setattr("mlflow.store.db.utils.MAX_RETRY_COUNT", 1)
+    (tmp_path / "mlflow.db").mkdir()
+    with pytest.raises(TrackingError, match="the store cannot be used"):
+        Store(tracking_uri(None, tmp_path), tmp_path).prepare("x")
