@@ -9,16 +9,16 @@ from cifar_sweeps.config.hydra_targets import only_what_is_known
 from cifar_sweeps.config.parse import conf_folder
 from cifar_sweeps.config.sweep_composer import composed_once
 from cifar_sweeps.sweeps.command import told_clearly
-from cifar_sweeps.system.gc_control import end_at_once, imports_stay
+from cifar_sweeps.system.gc_control import imports_without_gc, skip_final_gc
 
 
 @hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name="config")
 def train(cfg: DictConfig) -> float | None:
     """Train one job; what it returns is the objective that an optimising sweeper maximises."""
-    with imports_stay():  # torch and mlflow: not for --help, --cfg and tab completion
-        from cifar_sweeps.sweeps.train_job import job
+    with imports_without_gc():  # torch and mlflow: not for --help, --cfg and tab completion
+        from cifar_sweeps.sweeps.train_job import train_job
 
-    return job(cfg)
+    return train_job(cfg)
 
 
 def main() -> None:
@@ -28,7 +28,7 @@ def main() -> None:
             "cifar-train runs on Linux and macOS. On Windows use it inside WSL: the jobs of a sweep, their news and "
             "the safe writing of files need a POSIX system."
         )
-    end_at_once()
+    skip_final_gc()
     sys.argv[1:] = _flags_first(sys.argv[1:])
     with only_what_is_known(), composed_once():
         sys.exit(told_clearly(train))

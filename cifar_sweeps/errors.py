@@ -15,11 +15,11 @@ class ConfigError(CifarSweepsError):
     """A config that cannot be run. Carries every fault that was found, not just the first."""
 
     def __init__(self, faults: str | Iterable[str]) -> None:
-        self.faults = (faults,) if isinstance(faults, str) else tuple(faults)
-        super().__init__(self.faults[0] if len(self.faults) == 1 else "\n".join(f"- {fault}" for fault in self.faults))
+        self.errors = (faults,) if isinstance(faults, str) else tuple(faults)
+        super().__init__(self.errors[0] if len(self.errors) == 1 else "\n".join(f"- {fault}" for fault in self.errors))
 
     def __reduce__(self) -> tuple[type["ConfigError"], tuple[tuple[str, ...]]]:
-        return type(self), (self.faults,)
+        return type(self), (self.errors,)
 
 
 class DataError(CifarSweepsError):

@@ -30,7 +30,7 @@ class LocalLauncher(Launcher):
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Run the jobs and return what each returned, in their order."""
         from cifar_sweeps.sweeps.engines.local import fork_server
-        from cifar_sweeps.system.gc_control import imports_stay
+        from cifar_sweeps.system.gc_control import imports_without_gc
 
         assert self._setup is not None
         context, task_function, config = self._setup
@@ -38,7 +38,7 @@ class LocalLauncher(Launcher):
         sys.stdout.flush()  # the imports below take seconds, on a cold disk many
         # The server is on its way since the sweep began: this gives the way to it.
         processes = None if config.sweep.dry_run else fork_server.start(config.analysis.log_model)
-        with imports_stay():
+        with imports_without_gc():
             from cifar_sweeps.sweeps.launch import launch
 
         return launch(context, task_function, config, job_overrides, self.n_jobs, processes)

@@ -18,12 +18,12 @@ class Told:
         self.ops = [entry.op for entry in journal.read(folder)]
         for entry in journal.read(folder):
             if entry.op == "metrics":
-                for name, value in entry.facts["values"].items():
-                    self.by_metric.setdefault(name, []).append((entry.facts["step"], value))
+                for name, value in entry.fields["values"].items():
+                    self.by_metric.setdefault(name, []).append((entry.fields["step"], value))
             elif entry.op == "tags":
-                self.tagged |= entry.facts["values"]
+                self.tagged |= entry.fields["values"]
             elif entry.op == "close":
-                self.state, self.reason = entry.facts["state"], entry.facts["reason"]
+                self.state, self.reason = entry.fields["state"], entry.fields["reason"]
 
 
 def trained(folder, *overrides):

@@ -15,9 +15,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
-from cifar_sweeps.analysis.mathtext import as_drawn
+from cifar_sweeps.analysis.mathtext import escape_mathtext
 from cifar_sweeps.errors import DataError
-from cifar_sweeps.system.files import whole_file
+from cifar_sweeps.system.files import atomic_write
 
 # Three of Okabe and Ito's colours, which stay apart for colour-blind readers too.
 BLUE, VERMILLION, GREEN = "#0072B2", "#D55E00", "#009E73"
@@ -128,7 +128,7 @@ def prediction_grid(
 
 def save(figure: Figure, path: str | Path) -> None:
     """Write figure as a PNG to path, whole or not at all. The folder must exist."""
-    with whole_file(Path(path)) as file:
+    with atomic_write(Path(path)) as file:
         figure.savefig(file, format="png", dpi=DPI)
 
 
@@ -162,4 +162,4 @@ def _prediction(axes: Axes, image: Tensor, actual: str, predicted: str, probabil
 def _shortened(name: str) -> str:
     # The middle goes, as long names of classes often share their beginning.
     half = MAX_NAME_LENGTH // 2
-    return as_drawn(name if len(name) <= MAX_NAME_LENGTH else f"{name[:half]}…{name[-half + 1 :]}")
+    return escape_mathtext(name if len(name) <= MAX_NAME_LENGTH else f"{name[:half]}…{name[-half + 1 :]}")

@@ -75,7 +75,7 @@ def save_model(
     form.save(path / "MLmodel")
 
 
-def warm_up() -> None:
+def warm_up_export() -> None:
     """Save a small network and throw it away: what torch and MLflow then look up once takes longer than a real one.
 
     Starts no thread: a process that is forked afterwards saves its model in a quarter of the time.

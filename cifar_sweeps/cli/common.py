@@ -17,6 +17,6 @@ def outputs_folder() -> Path:
 
 def recover_outputs() -> None:
     """Let the record say of killed processes that they are gone, before somebody looks at it."""
-    from cifar_sweeps.tracking.recovery import recover
+    from cifar_sweeps.tracking.recovery import recover_abandoned_runs
 
-    recover(outputs_folder(), lambda line: typer.echo(line, err=True))
+    recover_abandoned_runs(outputs_folder(), lambda line: typer.echo(line, err=True))

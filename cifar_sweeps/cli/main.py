@@ -6,7 +6,7 @@ import typer
 
 from cifar_sweeps.cli import models, runs, store, studies
 from cifar_sweeps.errors import CifarSweepsError, in_one_line
-from cifar_sweeps.system.gc_control import end_at_once
+from cifar_sweeps.system.gc_control import skip_final_gc
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 
@@ -33,7 +33,7 @@ for _command in (
 
 def main() -> None:
     """Run the command; faults are told in one message."""
-    end_at_once()
+    skip_final_gc()
     try:
         app()
     except CifarSweepsError as fault:

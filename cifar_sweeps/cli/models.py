@@ -17,7 +17,7 @@ def summary(overrides: Overrides = None) -> None:
     from cifar_sweeps.config import build
     from cifar_sweeps.config.compose import compose
 
-    Console(highlight=False).print(summary_table(build.describe(compose(overrides or []))))
+    Console(highlight=False).print(summary_table(build.summarize_model(compose(overrides or []))))
 
 
 def summary_table(summary: "Summary") -> "Table":

@@ -7,7 +7,7 @@ import typer
 
 from cifar_sweeps.cli.common import Overrides, RunName, outputs_folder
 from cifar_sweeps.errors import TrackingError
-from cifar_sweeps.system.files import lies_within
+from cifar_sweeps.system.files import is_inside
 
 
 def resume(
@@ -24,12 +24,12 @@ def logs(run: RunName) -> None:
     from cifar_sweeps.tracking.store import default_store
 
     store = default_store()
-    known = store.find(run)
+    known = store.find_run(run)
     folder = known.tag("folder")
     if folder is None:
         raise TrackingError(f"{run}: is a sweep, not a run; give the id or name of one of its runs")
     path = Path(folder, "run.log")
-    if not lies_within(path, store.outputs):  # the record may be another person's, and name any file
+    if not is_inside(path, store.outputs):  # the record may be another person's, and name any file
         raise TrackingError(f"{run}: its log {path} is not in {store.outputs}; look there, or set CIFAR_SWEEPS_OUTPUTS")
     if not path.is_file():
         raise TrackingError(f"{run}: its log {path} is not on this machine (any more)")
@@ -54,19 +54,19 @@ def reproduce(
     from cifar_sweeps.tracking.store import default_store
 
     store, console = default_store(), Console(highlight=False)
-    known = store.find(run)
+    known = store.find_run(run)
     typer.echo(f"Run {known.run_id[:8]}, {known.name}:")
-    typer.echo(f"cifar-train {shlex.join([*again.overrides_of(known), *(overrides or [])])}")
+    typer.echo(f"cifar-train {shlex.join([*again.recorded_overrides(known), *(overrides or [])])}")
     if show:
         return
     with interrupt_on_signals():
         near = Tolerance(accuracy, loss)
         if overrides:
-            verdict = again.vary(known, overrides, store, console, near)
+            verdict = again.rerun_with_overrides(known, overrides, store, console, near)
         else:
             verdict = again.reproduce(known, store, console, near)
     if verdict is None:
         return
-    typer.echo(verdict.words)
+    typer.echo(verdict.text)
     if not verdict.holds:
         raise typer.Exit(1)

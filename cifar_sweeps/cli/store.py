@@ -11,7 +11,7 @@ from cifar_sweeps.cli.common import outputs_folder, recover_outputs
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from cifar_sweeps.tracking.disk_usage import Use
+    from cifar_sweeps.tracking.disk_usage import DiskUsage
 
 
 def ui(
@@ -50,16 +50,16 @@ def clean(
 
     console = Console(highlight=False)
     wanted = {"--checkpoints": checkpoints, "--caches": caches, "--leftovers": leftovers}
-    for use in disk_usage.uses(outputs_folder()):
+    for use in disk_usage.disk_usage(outputs_folder()):
         if wanted.get(use.option):
-            disk_usage.free(use)
+            disk_usage.remove(use)
             console.print(f"freed {use.size / 1e6:,.1f} MB: {use.what}", markup=False)
     if deleted:
-        console.print(disk_usage.forget_deleted(outputs_folder()), markup=False)
-    print_uses(disk_usage.uses(outputs_folder()), console)
+        console.print(disk_usage.purge_deleted_runs(outputs_folder()), markup=False)
+    print_disk_usage(disk_usage.disk_usage(outputs_folder()), console)
 
 
-def print_uses(found: "Iterable[Use]", console: "Console") -> None:
+def print_disk_usage(found: "Iterable[DiskUsage]", console: "Console") -> None:
     """Print what uses the disk, and what frees it."""
     from rich import box
     from rich.table import Table

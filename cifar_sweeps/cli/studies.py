@@ -35,7 +35,7 @@ def results(
 
     if csv and json:
         raise typer.BadParameter("give --csv or --json, not both")
-    rows = data.history(what) if epochs else data.load(what)
+    rows = data.load_history(what) if epochs else data.load_results(what)
     if csv:
         typer.echo(rows.to_csv(index=False), nl=False)
     elif json:
@@ -60,13 +60,13 @@ def report(
 
     recover_outputs()
     from cifar_sweeps.studies.reports.study_report import write_report
-    from cifar_sweeps.studies.reports.terminal_tables import grid_table
+    from cifar_sweeps.studies.reports.terminal_tables import to_rich_table
 
     written = write_report(study, out, sweeps=sweep or [])
     console = Console(highlight=False)
     for warning in written.warnings:
         console.print(warning, markup=False, style="bold")
     for grid in (written.claims, written.ranking):
-        console.print(grid_table(grid, console.width))
+        console.print(to_rich_table(grid, console.width))
     for word, path in zip(("Page", "Markdown", "Runs"), written.paths, strict=True):
         console.print(f"{word}: {path}", markup=False, soft_wrap=True)

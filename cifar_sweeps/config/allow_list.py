@@ -7,11 +7,11 @@ ALLOW_VARIABLE = "CIFAR_SWEEPS_ALLOW_TARGETS"
 """The environment variable that lists them, comma-separated."""
 
 
-def trusted_modules() -> tuple[str, ...]:
+def allowed_modules() -> tuple[str, ...]:
     """Return the modules that the environment variable lists."""
     return tuple(name.strip() for name in os.environ.get(ALLOW_VARIABLE, "").split(",") if name.strip())
 
 
-def is_under(name: str, packages: Iterable[str]) -> bool:
+def is_in_package(name: str, packages: Iterable[str]) -> bool:
     """Say whether a dotted name is one of the packages, or in one."""
     return any(name == package or name.startswith(f"{package}.") for package in packages)

@@ -25,7 +25,7 @@ class Budget:
     full: dict[str, Any] | None = None
 
 
-def scaled(plain: Mapping[str, Any]) -> dict[str, Any]:
+def apply_budget(plain: Mapping[str, Any]) -> dict[str, Any]:
     """Return a config (nested plain values) cut to its budget; one that has been cut already comes back as it is."""
     config = copy.deepcopy(dict(plain))
     budget, trainer, data = config["budget"], config["trainer"], config["data"]
@@ -36,23 +36,23 @@ def scaled(plain: Mapping[str, Any]) -> dict[str, Any]:
     # The factor that the whole epochs leave, so that what counts epochs still fits into them.
     shorter = max(least, round(trainer["epochs"] * budget["epochs"])) / trainer["epochs"]
     trainer["epochs"] = round(trainer["epochs"] * shorter)
-    trainer["test_at"] = _rising([_whole(epoch, shorter) for epoch in trainer["test_at"]])
+    trainer["test_at"] = _sorted_unique([_scale_count(epoch, shorter) for epoch in trainer["test_at"]])
     stopping = trainer["early_stopping"]
     if stopping["patience"] is not None:
-        stopping["patience"] = _whole(stopping["patience"], shorter)
+        stopping["patience"] = _scale_count(stopping["patience"], shorter)
     _scale_schedule(config["lr_schedule"], shorter)
     for entry in [*config.get("published", []), *config.get("claims", [])]:
         for key in ("epoch", "at", "against_at"):
             if entry.get(key) is not None:
-                entry[key] = _whole(entry[key], shorter)
+                entry[key] = _scale_count(entry[key], shorter)
     if data["train_size"] is None:
         data["train_fraction"] = data["train_fraction"] * budget["images"]
     else:
-        data["train_size"] = _whole(data["train_size"], budget["images"])
+        data["train_size"] = _scale_count(data["train_size"], budget["images"])
     return config
 
 
-def budget_words(
+def describe_budget(
     name: str, epochs: int, published_epochs: int | None, images: int, all_images: int, epochs_word: str = "epochs"
 ) -> str:
     """Say how much of the full training a run is: ``full``, or ``short: 4 of 35 epochs, 2,000 of 40,000 images``.
@@ -72,17 +72,17 @@ def budget_words(
 def _scale_schedule(schedule: dict[str, Any], factor: float) -> None:
     for key in ("epochs", "patience"):
         if isinstance(schedule.get(key), int):
-            schedule[key] = _whole(schedule[key], factor)
+            schedule[key] = _scale_count(schedule[key], factor)
     if isinstance(schedule.get("milestones"), list):
-        schedule["milestones"] = _rising([_whole(epoch, factor) for epoch in schedule["milestones"]])
+        schedule["milestones"] = _sorted_unique([_scale_count(epoch, factor) for epoch in schedule["milestones"]])
     if isinstance(schedule.get("warmup_epochs"), int | float):
         schedule["warmup_epochs"] = schedule["warmup_epochs"] * factor
 
 
-def _whole(count: int, factor: float) -> int:
+def _scale_count(count: int, factor: float) -> int:
     return max(1, round(count * factor))
 
 
-def _rising(epochs: list[int]) -> list[int]:
+def _sorted_unique(epochs: list[int]) -> list[int]:
     """Two epochs that fall together are one."""
     return sorted(set(epochs))

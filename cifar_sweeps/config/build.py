@@ -18,10 +18,10 @@ from cifar_sweeps.config.type_checks import Target
 from cifar_sweeps.data.augment import Unchanged
 from cifar_sweeps.data.dataset import ImageData
 from cifar_sweeps.errors import CifarSweepsError, ConfigError, did_you_mean, in_one_line
-from cifar_sweeps.models.parameter_groups import conv_kernels, decayed_weights
+from cifar_sweeps.models.parameter_groups import conv_kernels, weight_decay_parameters
 from cifar_sweeps.models.pretrained.weights_file import Pretrained
-from cifar_sweeps.models.summary import Summary, summarise
-from cifar_sweeps.training.optimizer import Stepper, make_optimizer
+from cifar_sweeps.models.summary import Summary, summarize
+from cifar_sweeps.training.optimizer import RegularizedOptimizer, make_optimizer
 from cifar_sweeps.training.schedules import Schedule
 
 
@@ -57,19 +57,19 @@ def schedule(config: RunConfig) -> Schedule:
     return course
 
 
-def stepper(config: RunConfig, net: nn.Module) -> Stepper:
+def optimizer(config: RunConfig, net: nn.Module) -> RegularizedOptimizer:
     """Build the optimizer of ``net`` together with the penalties and the decay that act at each of its steps."""
-    return Stepper(
+    return RegularizedOptimizer(
         _optimizer(config, list(net.parameters())),
         kernels=conv_kernels(net),
-        decayed=decayed_weights(net),
+        decayed=weight_decay_parameters(net),
         l2=config.regularization.l2,
         l1=config.regularization.l1,
         weight_decay=config.regularization.weight_decay,
     )
 
 
-def check(config: RunConfig) -> Summary:
+def check_config(config: RunConfig) -> Summary:
     """Build everything but the data and return the model's summary. Pretrained weights are fetched if need be.
 
     Raises ConfigError with all faults of all parts.
@@ -79,25 +79,25 @@ def check(config: RunConfig) -> Summary:
         try:
             part(config)
         except ConfigError as error:
-            faults.extend(error.faults)
+            faults.extend(error.errors)
     try:
         net = _structure(config)
         summary = _summary(net, config)
         if isinstance(net, Pretrained):
             net.check_pretrained()
     except ConfigError as error:
-        raise ConfigError([*error.faults, *faults]) from error
+        raise ConfigError([*error.errors, *faults]) from error
     if faults:
         raise ConfigError(faults)
     return summary
 
 
-def describe(config: RunConfig) -> Summary:
+def summarize_model(config: RunConfig) -> Summary:
     """Return the layers, parameters and multiply-adds of the model that ``config`` names; no weights are read."""
     return _summary(_structure(config), config)
 
 
-def lacks_weights(config: RunConfig) -> bool:
+def needs_download(config: RunConfig) -> bool:
     """Say whether the model's pretrained weights are still to be fetched. Raises ConfigError as `model`."""
     net = _structure(config)
     return isinstance(net, Pretrained) and not net.has_pretrained()
@@ -113,7 +113,7 @@ def _structure(config: RunConfig) -> nn.Module:
 def _summary(net: nn.Module, config: RunConfig) -> Summary:
     size = config.data.image_size
     try:
-        return summarise(net, (3, size, size))
+        return summarize(net, (3, size, size))
     except CifarSweepsError:
         raise
     except (RuntimeError, ValueError, TypeError) as error:
@@ -132,8 +132,8 @@ def build(node: Target, key: str) -> Any:  # noqa: ANN401 (whatever the node nam
     if not isinstance(arguments, list):
         raise ConfigError(f"{key}._args_={arguments}: must be a list of arguments; leave it out to give them by name")
     positional = [_built(value, f"{key}._args_") for value in arguments]
-    _refuse_unknown(builder, named, key, target)
-    _refuse_weights(builder, named, positional, key)
+    _check_arguments(builder, named, key, target)
+    _check_weights(builder, named, positional, key)
     try:
         if node.get("_partial_"):
             return functools.partial(builder, *positional, **named)
@@ -158,7 +158,7 @@ def _is_directive(name: str) -> bool:
     return name in {"_target_", "_args_", "_partial_", "_convert_", "_recursive_"}
 
 
-def _refuse_weights(
+def _check_weights(
     builder: Callable[..., Any], named: Mapping[str, object], positional: list[object], key: str
 ) -> None:
     """torchvision's own functions would fetch weights, and run what their pickle says."""
@@ -172,7 +172,7 @@ def _refuse_weights(
         )
 
 
-def _refuse_unknown(builder: Callable[..., Any], named: Mapping[str, object], key: str, target: str) -> None:
+def _check_arguments(builder: Callable[..., Any], named: Mapping[str, object], key: str, target: str) -> None:
     try:
         parameters = inspect.signature(builder).parameters
     except ValueError:  # some builtins tell no signature; they refuse by themselves

@@ -10,8 +10,8 @@ from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig
 
-from cifar_sweeps.config.hydra_messages import is_of_composition, translated
-from cifar_sweeps.config.parse import conf_folder, parse
+from cifar_sweeps.config.hydra_messages import explain_composition_error, is_composition_error
+from cifar_sweeps.config.parse import conf_folder, parse_config
 from cifar_sweeps.config.schema import RunConfig
 from cifar_sweeps.errors import ConfigError
 
@@ -24,7 +24,7 @@ def compose(overrides: Sequence[str]) -> RunConfig:
 def compose_all(many: Sequence[Sequence[str]]) -> list[RunConfig]:
     """Return the configs of several lists of overrides. Raises ConfigError at the first that is not one."""
     return [
-        dataclasses.replace(parse(node), overrides=tuple(overrides))
+        dataclasses.replace(parse_config(node), overrides=tuple(overrides))
         for overrides, node in zip(many, _composed(many), strict=True)
     ]
 
@@ -34,7 +34,7 @@ def compose_node(overrides: Sequence[str]) -> DictConfig:
     return _composed([overrides])[0]
 
 
-def quoted(text: str) -> str:
+def quote(text: str) -> str:
     """Return a text as the value of an override that means this very text, whatever characters it holds."""
     # Hydra reads a backslash as one only ahead of a quote, and OmegaConf ahead of an interpolation.
     escaped = re.sub(r"(\\*)('|$)", lambda found: found[1] * 2 + ("\\'" if found[2] else ""), text)
@@ -46,9 +46,9 @@ def _composed(many: Sequence[Sequence[str]]) -> list[DictConfig]:
         with _aside_from_the_command(), initialize_config_dir(version_base="1.3", config_dir=str(conf_folder())):
             return [hydra_compose("config", overrides=list(overrides)) for overrides in many]
     except Exception as error:
-        if not is_of_composition(error):
+        if not is_composition_error(error):
             raise
-        raise ConfigError(translated(error)) from error
+        raise ConfigError(explain_composition_error(error)) from error
 
 
 @contextmanager

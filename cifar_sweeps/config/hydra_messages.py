@@ -8,7 +8,7 @@ from cifar_sweeps.config.parse import conf_folder
 from cifar_sweeps.errors import did_you_mean
 
 
-def is_of_composition(error: BaseException) -> bool:
+def is_composition_error(error: BaseException) -> bool:
     """Say whether Hydra or OmegaConf raised this while they composed a config."""
     if isinstance(error, HydraException | OmegaConfBaseException):
         return True
@@ -20,7 +20,7 @@ def is_of_composition(error: BaseException) -> bool:
     return isinstance(error, ValueError) and where.startswith("hydra._internal.")
 
 
-def translated(error: BaseException) -> str:
+def explain_composition_error(error: BaseException) -> str:
     """Return Hydra's or OmegaConf's message in our words. Hydra's advice to add ``+`` would only hide a typo."""
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         group, _, option = str(error.missing_cfg_file).rpartition("/")

@@ -15,7 +15,7 @@ from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper
 from omegaconf import DictConfig, OmegaConf
 
-from cifar_sweeps.config.allow_list import ALLOW_VARIABLE, is_under, trusted_modules
+from cifar_sweeps.config.allow_list import ALLOW_VARIABLE, allowed_modules, is_in_package
 from cifar_sweeps.errors import ConfigError
 
 _CALLBACKS = frozenset(
@@ -60,7 +60,7 @@ def _faults(config: DictConfig) -> Iterator[str]:
         word = key.rpartition(".")[2]
         in_logging = key.startswith(("hydra.job_logging.", "hydra.hydra_logging."))
         if word == "_target_":
-            known = str(value) in _known() or is_under(str(value), trusted_modules())
+            known = str(value) in _known() or is_in_package(str(value), allowed_modules())
         elif in_logging and word in ("()", "class"):
             known = _LOGGING.fullmatch(str(value)) is not None
         elif in_logging and isinstance(value, str) and "ext://" in value:

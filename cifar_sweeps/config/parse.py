@@ -10,10 +10,10 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from cifar_sweeps.config.budget import scaled
+from cifar_sweeps.config.budget import apply_budget
 from cifar_sweeps.config.schema import RunConfig
-from cifar_sweeps.config.type_checks import shape_faults, typed
-from cifar_sweeps.config.value_checks import value_faults
+from cifar_sweeps.config.type_checks import schema_errors, to_dataclass
+from cifar_sweeps.config.value_checks import value_errors
 from cifar_sweeps.errors import ConfigError
 
 
@@ -24,7 +24,7 @@ def conf_folder() -> Path:
     return inside if inside.is_dir() else package.parent / "conf"
 
 
-def parse(cfg: DictConfig) -> RunConfig:
+def parse_config(cfg: DictConfig) -> RunConfig:
     """Check a composed config against the schema and return it typed, with all interpolations resolved.
 
     Raises ConfigError with every fault that was found.
@@ -34,23 +34,23 @@ def parse(cfg: DictConfig) -> RunConfig:
     except OmegaConfBaseException as error:
         raise ConfigError(f"{error.full_key or 'config'}: {str(error).splitlines()[0]}") from error
     assert isinstance(plain, dict)
-    return from_plain({str(key): value for key, value in plain.items()})
+    return from_dict({str(key): value for key, value in plain.items()})
 
 
-def from_plain(named: Mapping[str, Any]) -> RunConfig:
+def from_dict(named: Mapping[str, Any]) -> RunConfig:
     """Check nested plain values, as a run's ``config.yaml`` holds them, and return them typed and cut to their budget.
 
     Raises ConfigError with every fault that was found.
     """
-    faults = [*shape_faults(named, RunConfig)]
+    faults = [*schema_errors(named, RunConfig)]
     if not faults:
-        faults = [*value_faults(named)]
+        faults = [*value_errors(named)]
     if faults:
         raise ConfigError(faults)
-    named = scaled(named)
-    config = typed(named, RunConfig)
+    named = apply_budget(named)
+    config = to_dataclass(named, RunConfig)
     assert isinstance(config, RunConfig)
-    return dataclasses.replace(config, plain=named)
+    return dataclasses.replace(config, as_dict=named)
 
 
 # What cannot change a run's result: where things lie and what they are called, what is drawn afterwards.
@@ -80,12 +80,12 @@ def config_hash(plain: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def flat(plain: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+def flatten(plain: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
     """Nested values as ``{"optimizer.lr": "0.001"}``: the parameters of an MLflow run. Lists stay whole."""
     pairs: dict[str, str] = {}
     for key, value in plain.items():
         if isinstance(value, Mapping):
-            pairs.update(flat(value, f"{prefix}{key}."))
+            pairs.update(flatten(value, f"{prefix}{key}."))
         else:
             pairs[f"{prefix}{key}"] = str(value)
     return pairs

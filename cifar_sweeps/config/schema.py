@@ -176,7 +176,7 @@ class RunConfig:
     published_parts: int = 1
     assumptions: list[str] = field(default_factory=list)
     claims: list[Claim] = field(default_factory=list)
-    plain: dict[str, Any] = field(default_factory=dict, repr=False)
+    as_dict: dict[str, Any] = field(default_factory=dict, repr=False)
     overrides: tuple[str, ...] = ()
 
     @property

@@ -23,12 +23,12 @@ Compose = Callable[[ConfigLoaderImpl, DictConfig, list[str]], DictConfig]
 def composed_once() -> Iterator[None]:
     """Within, Hydra composes the jobs of a sweep by way of `Composer`."""
     compose = ConfigLoaderImpl.load_sweep_config
-    composers: dict[int, Composer] = {}
+    composers: dict[int, SweepComposer] = {}
 
     def quickly(loader: ConfigLoaderImpl, master_config: DictConfig, sweep_overrides: list[str]) -> DictConfig:
         sweep = id(master_config)  # its composer holds it, so that no other one comes by this number
         if sweep not in composers:
-            composers[sweep] = Composer(compose, loader, master_config)
+            composers[sweep] = SweepComposer(compose, loader, master_config)
         return composers[sweep].job(sweep_overrides)
 
     ConfigLoaderImpl.load_sweep_config = quickly  # type: ignore[method-assign, assignment]
@@ -38,7 +38,7 @@ def composed_once() -> Iterator[None]:
         ConfigLoaderImpl.load_sweep_config = compose  # type: ignore[method-assign]
 
 
-class Composer:
+class SweepComposer:
     """Composes a sweep's jobs: anew where they choose other files, and by setting values where they do not."""
 
     def __init__(self, compose: Compose, loader: ConfigLoaderImpl, master: DictConfig) -> None:

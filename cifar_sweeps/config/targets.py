@@ -16,7 +16,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from cifar_sweeps import data
-from cifar_sweeps.config.allow_list import ALLOW_VARIABLE, is_under, trusted_modules
+from cifar_sweeps.config.allow_list import ALLOW_VARIABLE, allowed_modules, is_in_package
 from cifar_sweeps.errors import ConfigError, did_you_mean, in_one_line
 from cifar_sweeps.training.schedules import Schedule
 
@@ -26,21 +26,21 @@ def resolve(target: object, key: str) -> Callable[..., Any]:
 
     Raises ConfigError if there is no such thing, or if a config may not build it.
     """
-    trusted = trusted_modules()
+    trusted = allowed_modules()
     listed = ", ".join((*(f"{words} of {package}" for package, (words, _) in _KINDS.items()), *trusted))
     refusal = ConfigError(
         f"{key}={target}: not on the list of what a config may build ({listed}); "
         f"if you trust it, add its module to the environment variable {ALLOW_VARIABLE}"
     )
-    if not isinstance(target, str) or not is_under(target, (*_KINDS, *trusted)):
+    if not isinstance(target, str) or not is_in_package(target, (*_KINDS, *trusted)):
         raise refusal
     found = _import(target, key)
     if not callable(found):
         raise ConfigError(f"{key}={target}: is a {type(found).__name__}, not a class or a function")
     # An alias such as `cifar_sweeps.data.cache.os.system` starts well and ends elsewhere.
     home = str(getattr(found, "__module__", None) or "")
-    kind = next((is_kind for prefix, (_, is_kind) in _KINDS.items() if is_under(home, (prefix,))), None)
-    if not is_under(home, trusted) and (kind is None or not kind(found)):
+    kind = next((is_kind for prefix, (_, is_kind) in _KINDS.items() if is_in_package(home, (prefix,))), None)
+    if not is_in_package(home, trusted) and (kind is None or not kind(found)):
         raise refusal
     builder: Callable[..., Any] = found
     return builder
@@ -102,17 +102,17 @@ def _import(target: str, key: str) -> Any:  # noqa: ANN401
         try:
             found: Any = importlib.import_module(name)
         except ModuleNotFoundError as error:
-            if error.name is None or not is_under(name, (error.name,)):
+            if error.name is None or not is_in_package(name, (error.name,)):
                 raise ConfigError(f"{key}={target}: cannot be imported: {in_one_line(error)}; install it") from error
             continue
         for i, part in enumerate(parts[length:], start=length):
             if not hasattr(found, part):
-                raise ConfigError(f"{key}={target}: {'.'.join(parts[:i])} has no {part!r}{_near(found, part)}")
+                raise ConfigError(f"{key}={target}: {'.'.join(parts[:i])} has no {part!r}{_suggestions(found, part)}")
             found = getattr(found, part)
         return found
     raise ConfigError(f"{key}={target}: there is no module {parts[0]!r}; install it or mend the name")
 
 
-def _near(module: object, name: str) -> str:
+def _suggestions(module: object, name: str) -> str:
     public = [n for n in dir(module) if not n.startswith("_") and not isinstance(getattr(module, n), ModuleType)]
     return did_you_mean(name, public)

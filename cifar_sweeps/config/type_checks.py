@@ -11,10 +11,10 @@ Target = dict[str, Any]
 """A node that is built: ``_target_`` and the arguments for it, as plain Python values."""
 
 
-def shape_faults(node: Mapping[str, Any], schema: type, path: str = "") -> Iterator[str]:
+def schema_errors(node: Mapping[str, Any], schema: type, path: str = "") -> Iterator[str]:
     """Yield what is wrong with the keys and types of ``node``, which ``path`` (ending in a dot) leads to."""
     hints = get_type_hints(schema)
-    allowed = [f.name for f in dataclasses.fields(schema) if f.name not in ("plain", "overrides")]
+    allowed = [f.name for f in dataclasses.fields(schema) if f.name not in ("as_dict", "overrides")]
     required = [f.name for f in dataclasses.fields(schema) if _is_required(f)]
     for key in node:
         if key not in allowed:
@@ -26,17 +26,17 @@ def shape_faults(node: Mapping[str, Any], schema: type, path: str = "") -> Itera
             yield f"{path}{key}: missing; give it a value"
     for key in allowed:
         if key in node:
-            yield from _type_faults(node[key], hints[key], f"{path}{key}")
+            yield from _type_errors(node[key], hints[key], f"{path}{key}")
 
 
 def _is_required(schema_field: dataclasses.Field[Any]) -> bool:
     return schema_field.default is dataclasses.MISSING and schema_field.default_factory is dataclasses.MISSING
 
 
-def _type_faults(value: Any, hint: Any, path: str) -> Iterator[str]:  # noqa: ANN401 (any YAML value may arrive)
+def _type_errors(value: Any, hint: Any, path: str) -> Iterator[str]:  # noqa: ANN401 (any YAML value may arrive)
     if dataclasses.is_dataclass(hint):
         if isinstance(value, Mapping):
-            yield from shape_faults(value, hint, f"{path}.")  # type: ignore[arg-type]
+            yield from schema_errors(value, hint, f"{path}.")  # type: ignore[arg-type]
         else:
             yield f"{path}={value}: must be a group of keys; choose one of the group's options"
     elif hint == Target:
@@ -46,10 +46,10 @@ def _type_faults(value: Any, hint: Any, path: str) -> Iterator[str]:  # noqa: AN
             yield f"{path}._target_: missing; choose one of the group's options"
     elif _entry_schema(hint) and isinstance(value, list):
         for i, entry in enumerate(value):
-            yield from _type_faults(entry, get_args(hint)[0], f"{path}[{i}]")
-    elif not fits(value, hint):
-        other = "" if isinstance(value, str) and _has_words(hint) else f", not {type(value).__name__}"
-        yield f"{path}={value}: must be {_in_words(hint)}{other}"
+            yield from _type_errors(entry, get_args(hint)[0], f"{path}[{i}]")
+    elif not matches_type(value, hint):
+        other = "" if isinstance(value, str) and _is_choice(hint) else f", not {type(value).__name__}"
+        yield f"{path}={value}: must be {_describe_type(hint)}{other}"
 
 
 def _entry_schema(hint: Any) -> bool:  # noqa: ANN401
@@ -57,15 +57,15 @@ def _entry_schema(hint: Any) -> bool:  # noqa: ANN401
     return get_origin(hint) is list and dataclasses.is_dataclass(get_args(hint)[0])
 
 
-def fits(value: object, hint: object) -> bool:
+def matches_type(value: object, hint: object) -> bool:
     """Say whether a plain value is of a type; an integer is a number, a truth value is neither."""
     origin = get_origin(hint)
     if origin in (Union, types.UnionType):
-        return any(fits(value, option) for option in get_args(hint))
+        return any(matches_type(value, option) for option in get_args(hint))
     if origin is Literal:
         return value in get_args(hint) and not isinstance(value, bool)
     if origin is list:
-        return isinstance(value, list) and all(fits(entry, get_args(hint)[0]) for entry in value)
+        return isinstance(value, list) and all(matches_type(entry, get_args(hint)[0]) for entry in value)
     if origin is dict:
         return isinstance(value, Mapping)
     if hint is Any:
@@ -77,28 +77,28 @@ def fits(value: object, hint: object) -> bool:
     return isinstance(value, hint) if isinstance(hint, type) else False
 
 
-def _has_words(hint: object) -> bool:
+def _is_choice(hint: object) -> bool:
     """Say whether a hint names words to choose from: then another word is a wrong one, and not of a wrong type."""
-    return get_origin(hint) is Literal or any(_has_words(option) for option in get_args(hint))
+    return get_origin(hint) is Literal or any(_is_choice(option) for option in get_args(hint))
 
 
-def _in_words(hint: object) -> str:
+def _describe_type(hint: object) -> str:
     origin = get_origin(hint)
     if origin in (Union, types.UnionType):
-        return " or ".join(_in_words(option) for option in get_args(hint))
+        return " or ".join(_describe_type(option) for option in get_args(hint))
     if origin is Literal:
         return " or ".join(repr(option) for option in get_args(hint))
     if origin is list:
-        return f"a list ([…] of {_in_words(get_args(hint)[0])})"
+        return f"a list ([…] of {_describe_type(get_args(hint)[0])})"
     words = {int: "an integer", float: "a number", str: "a text", bool: "true or false", type(None): "null", Any: "any"}
     return words.get(hint, str(hint))  # type: ignore[call-overload, no-any-return]
 
 
-def typed(value: Any, hint: Any) -> Any:  # noqa: ANN401 (follows the schema, whatever it holds)
+def to_dataclass(value: Any, hint: Any) -> Any:  # noqa: ANN401 (follows the schema, whatever it holds)
     """Return a sound value as its schema has it: mappings as dataclasses, integers as floats where those are meant."""
     if dataclasses.is_dataclass(hint) and isinstance(hint, type):
         hints = get_type_hints(hint)
-        return hint(**{key: typed(entry, hints[key]) for key, entry in value.items()})
+        return hint(**{key: to_dataclass(entry, hints[key]) for key, entry in value.items()})
     if _entry_schema(hint):
-        return [typed(entry, get_args(hint)[0]) for entry in value]
+        return [to_dataclass(entry, get_args(hint)[0]) for entry in value]
     return float(value) if hint is float else value

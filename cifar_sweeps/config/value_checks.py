@@ -4,12 +4,12 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from cifar_sweeps.config.type_checks import fits
+from cifar_sweeps.config.type_checks import matches_type
 
 _LONGEST_STUDY_NAME = 200  # the name of an MLflow experiment, which databases cut at 256
 
 
-def value_faults(plain: Mapping[str, Any]) -> Iterator[str]:
+def value_errors(plain: Mapping[str, Any]) -> Iterator[str]:
     """Yield what is wrong with a config whose keys and types are sound."""
     trainer, data = plain["trainer"], plain["data"]
     for key in ("epochs", "parts", "batch_size", "eval_batch_size", "validate_every"):
@@ -48,13 +48,13 @@ def value_faults(plain: Mapping[str, Any]) -> Iterator[str]:
     timeout = plain["sweep"]["timeout"]
     if timeout is not None and not (math.isfinite(timeout) and timeout > 0):
         yield f"sweep.timeout={timeout}: must be a finite number of seconds above 0, or null"
-    yield from _name_faults(plain)
-    yield from _rate_faults(plain)
-    yield from _selection_faults(trainer, data)
-    yield from _publication_faults(plain)
+    yield from _name_errors(plain)
+    yield from _rate_errors(plain)
+    yield from _selection_errors(trainer, data)
+    yield from _publication_errors(plain)
 
 
-def _name_faults(plain: Mapping[str, Any]) -> Iterator[str]:
+def _name_errors(plain: Mapping[str, Any]) -> Iterator[str]:
     name, outputs = plain["study_name"], plain["outputs"]
     if name is not None and not (name.strip() and name.isprintable() and len(name) <= _LONGEST_STUDY_NAME):
         shown = name if len(name) <= _LONGEST_STUDY_NAME else f"{name[:20]}…"
@@ -65,7 +65,7 @@ def _name_faults(plain: Mapping[str, Any]) -> Iterator[str]:
         yield f"outputs={outputs!r}: must be a folder; use e.g. outputs"
 
 
-def _selection_faults(trainer: Mapping[str, Any], data: Mapping[str, Any]) -> Iterator[str]:
+def _selection_errors(trainer: Mapping[str, Any], data: Mapping[str, Any]) -> Iterator[str]:
     selects = trainer["select"] == "best"
     if selects and trainer["test_at"]:
         yield (
@@ -96,7 +96,7 @@ def _selection_faults(trainer: Mapping[str, Any], data: Mapping[str, Any]) -> It
         )
 
 
-def _publication_faults(plain: Mapping[str, Any]) -> Iterator[str]:
+def _publication_errors(plain: Mapping[str, Any]) -> Iterator[str]:
     for i, entry in enumerate(plain.get("published", [])):
         if (entry.get("value") is None) == (entry.get("values") is None):
             yield f"published[{i}]: must have either a value or values by epoch; give one of them"
@@ -105,7 +105,7 @@ def _publication_faults(plain: Mapping[str, Any]) -> Iterator[str]:
             yield f"claims[{i}]: compares with either against (another arm) or than (a number); give one of them"
 
 
-def _rate_faults(plain: Mapping[str, Any]) -> Iterator[str]:
+def _rate_errors(plain: Mapping[str, Any]) -> Iterator[str]:
     regularization, optimizer = plain["regularization"], plain["optimizer"]
     for key in ("l2", "l1", "weight_decay"):
         if not (math.isfinite(regularization[key]) and regularization[key] >= 0):
@@ -115,12 +115,12 @@ def _rate_faults(plain: Mapping[str, Any]) -> Iterator[str]:
             if not 0 <= rate < 1:
                 yield f"regularization.dropout.{key}={rates}: {rate} is not a rate; use at least 0 and below 1"
     lr = optimizer.get("lr")
-    if not fits(lr, float) or not (math.isfinite(lr) and lr > 0):
+    if not matches_type(lr, float) or not (math.isfinite(lr) and lr > 0):
         yield f"optimizer.lr={lr}: must be a finite number above 0; use e.g. 0.001"
     if optimizer.get("weight_decay"):
         yield (
             f"optimizer.weight_decay={optimizer['weight_decay']}: decay has one home; "
             "use regularization.weight_decay (decoupled) or regularization.l2 (Keras' penalty)"
         )
-    if regularization["weight_decay"] * lr >= 1 if fits(lr, float) else False:
+    if regularization["weight_decay"] * lr >= 1 if matches_type(lr, float) else False:
         yield f"regularization.weight_decay={regularization['weight_decay']}: times optimizer.lr={lr} is 1 or more"

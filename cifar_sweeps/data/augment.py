@@ -36,7 +36,7 @@ class FlipCrop:
     flip: bool = True
 
     def __post_init__(self) -> None:
-        faults = [*_flip_faults(self.flip)]
+        faults = [*_flip_errors(self.flip)]
         if not isinstance(self.padding, int) or self.padding < 0:
             faults.append(
                 f"augmentation.padding={self.padding}: must be a whole number of pixels from 0 on; use e.g. 4"
@@ -72,7 +72,7 @@ class ShiftFlip:
     flip: bool = True
 
     def __post_init__(self) -> None:
-        _raise_any([*_flip_faults(self.flip), *_shift_faults(self.shift)])
+        _raise_any([*_flip_errors(self.flip), *_shift_errors(self.shift)])
 
     def __call__(self, images: Tensor, generator: Generator) -> Tensor:
         """Return new images."""
@@ -91,7 +91,7 @@ class RotateShiftFlip:
     flip: bool = True
 
     def __post_init__(self) -> None:
-        faults = [*_flip_faults(self.flip), *_shift_faults(self.shift)]
+        faults = [*_flip_errors(self.flip), *_shift_errors(self.shift)]
         if not 0 <= self.degrees <= 180:
             faults.append(f"augmentation.degrees={self.degrees}: must be in [0, 180]; use e.g. 20")
         _raise_any(faults)
@@ -143,12 +143,12 @@ def _mirrored(count: int, generator: Generator) -> Tensor:
     return torch.rand(count, generator=generator) < 0.5
 
 
-def _shift_faults(shift: float) -> Iterator[str]:
+def _shift_errors(shift: float) -> Iterator[str]:
     if not 0 <= shift < 1:
         yield f"augmentation.shift={shift}: must be in [0, 1), a fraction of the image's side; use e.g. 0.1"
 
 
-def _flip_faults(flip: object) -> Iterator[str]:
+def _flip_errors(flip: object) -> Iterator[str]:
     if not isinstance(flip, bool):
         yield f"augmentation.flip={flip}: must be true or false"
 

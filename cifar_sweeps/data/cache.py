@@ -12,13 +12,13 @@ from filelock import FileLock
 
 from cifar_sweeps.data.dataset import ImageData, LabelledImages, fingerprint
 from cifar_sweeps.errors import DataError
-from cifar_sweeps.system.files import whole_file
+from cifar_sweeps.system.files import atomic_write
 
 log = logging.getLogger(__name__)
 
 _FORMAT = 1
 
-Made = tuple[LabelledImages, LabelledImages, tuple[str, ...]]
+DatasetBuilder = tuple[LabelledImages, LabelledImages, tuple[str, ...]]
 """Training side, test side, names of the classes."""
 
 
@@ -26,24 +26,24 @@ _found: dict[str, tuple[str, str]] = {}
 _trusted: dict[str, tuple[str, str]] = {}
 
 
-def found() -> dict[str, tuple[str, str]]:
+def export_verified() -> dict[str, tuple[str, str]]:
     """Return what this process has found of what was asked for: names and cache files."""
     return dict(_found)
 
 
-def trust(found: Mapping[str, tuple[str, str]]) -> None:
+def import_verified(found: Mapping[str, tuple[str, str]]) -> None:
     """Take another process' word, as `found` gave it: a sweep looks at its files once for all of its jobs."""
     _trusted.update(found)
 
 
-def found_before(request: str) -> ImageData | None:
+def load_if_unchanged(request: str) -> ImageData | None:
     """Return a data set whose files need no second look; None if they do, or the cache is gone."""
     name, path = _trusted.get(request, ("", ""))
     return _read(Path(path), name) if path else None
 
 
 def cached(
-    folder: Path, *, name: str, key: str, original_order: bool, make: Callable[[], Made], request: str = ""
+    folder: Path, *, name: str, key: str, original_order: bool, make: Callable[[], DatasetBuilder], request: str = ""
 ) -> ImageData:
     """Return the data set that ``make`` makes, from its cache file where there is a sound one.
 
@@ -76,7 +76,7 @@ def cached(
     return held
 
 
-def _write(path: Path, made: Made, original_order: bool) -> None:
+def _write(path: Path, made: DatasetBuilder, original_order: bool) -> None:
     train, test, classes = made
     tensors: dict[str, Any] = {}
     for side, data in (("train", train), ("test", test)):
@@ -84,7 +84,7 @@ def _write(path: Path, made: Made, original_order: bool) -> None:
         tensors[f"{side}_pixels"] = data.images.permute(0, 2, 3, 1).contiguous()
         tensors[f"{side}_labels"] = data.labels.contiguous()
     facts = {"classes": classes, "original_order": original_order, "fingerprint": fingerprint(train, test, classes)}
-    with whole_file(path) as file:
+    with atomic_write(path) as file:
         try:
             torch.save({**tensors, "facts": json.dumps(facts)}, file)
         except RuntimeError as error:  # torch's own word for a write that failed, as on a full disk

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from filelock import FileLock
 
-from cifar_sweeps.data.cache import Made, cached
+from cifar_sweeps.data.cache import DatasetBuilder, cached
 from cifar_sweeps.data.dataset import ImageData, LabelledImages
 from cifar_sweeps.errors import DataError
 
@@ -45,7 +45,7 @@ def load_cifar10(*, root: str | Path, cache: str | Path, download: bool = True) 
         if not path.is_file():
             raise DataError(f"{path}: is missing from CIFAR-10's batches; {_mend(folder)}")
 
-    def read() -> Made:
+    def read() -> DatasetBuilder:
         return _side(folder, TRAIN_FILES), _side(folder, TEST_FILES), CLASSES
 
     stamps = "\n".join(f"{path} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in paths)

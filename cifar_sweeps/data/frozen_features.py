@@ -12,7 +12,7 @@ from filelock import FileLock
 from torch import Tensor
 
 from cifar_sweeps.errors import DataError
-from cifar_sweeps.system.files import whole_file
+from cifar_sweeps.system.files import atomic_write
 
 log = logging.getLogger(__name__)
 
@@ -106,7 +106,7 @@ def _write(path: Path, extractor: Extractor, batches: Iterable[tuple[Tensor, Ten
     log.info("features of %s: %d images pass the frozen layers once, into %s", extractor.name, count, path)
     done, started = 0, time.perf_counter()
     told = started
-    with whole_file(path) as file:
+    with atomic_write(path) as file:
         for images, _ in batches:
             with torch.inference_mode():
                 features = extractor.apply(images).to("cpu", extractor.dtype).contiguous()

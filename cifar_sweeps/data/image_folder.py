@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from cifar_sweeps.data.cache import Made, cached, found_before
+from cifar_sweeps.data.cache import DatasetBuilder, cached, load_if_unchanged
 from cifar_sweeps.data.cifar10 import CLASSES as CIFAR10_CLASSES
 from cifar_sweeps.data.dataset import ImageData, LabelledImages
 from cifar_sweeps.errors import ConfigError, DataError, in_one_line
@@ -47,7 +47,7 @@ def load_image_folder(*, root: str | Path | None, cache: str | Path, image_size:
         raise ConfigError(f"data.root=null: must be a folder of images; set data.root=FOLDER with {LAYOUT}")
     folder = Path(root).expanduser().resolve()
     request = f"{folder} {image_size}"
-    held = found_before(request)
+    held = load_if_unchanged(request)
     if held is not None:
         return held
     sides = {side: _classes(folder, side) for side in ("train", "test")}
@@ -57,7 +57,7 @@ def load_image_folder(*, root: str | Path | None, cache: str | Path, image_size:
     classes = sides["train"]
     files = {side: _files(folder / side, classes) for side in sides}
 
-    def decode() -> Made:
+    def decode() -> DatasetBuilder:
         return _decode(files["train"], image_size), _decode(files["test"], image_size), classes
 
     listing = "\n".join(file.stamp for side in files.values() for file in side)

@@ -1,12 +1,12 @@
 """The networks that can be trained, and what is asked of them: counts, shapes, and the weights that decays act on."""
 
 from cifar_sweeps.models.conv_net import ConvNet
-from cifar_sweeps.models.parameter_groups import conv_kernels, decayed_weights
+from cifar_sweeps.models.parameter_groups import conv_kernels, weight_decay_parameters
 from cifar_sweeps.models.pretrained.transfer_net import TransferNet, transfer_efficientnet_lite0, transfer_vgg16
 from cifar_sweeps.models.small_resnet import SmallResNet
-from cifar_sweeps.models.summary import LayerSummary, Summary, summarise
+from cifar_sweeps.models.summary import LayerSummary, Summary, summarize
 from cifar_sweeps.models.torchvision_nets import mobilenet_v2, resnet18
-from cifar_sweeps.models.weight_init import initialise
+from cifar_sweeps.models.weight_init import initialize_weights
 
 __all__ = [
     "ConvNet",
@@ -15,11 +15,11 @@ __all__ = [
     "Summary",
     "TransferNet",
     "conv_kernels",
-    "decayed_weights",
-    "initialise",
+    "initialize_weights",
     "mobilenet_v2",
     "resnet18",
-    "summarise",
+    "summarize",
     "transfer_efficientnet_lite0",
     "transfer_vgg16",
+    "weight_decay_parameters",
 ]

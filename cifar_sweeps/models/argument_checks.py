@@ -7,7 +7,7 @@ from typing import TypeGuard
 from cifar_sweeps.errors import ConfigError
 
 
-class Faults:
+class ErrorList:
     """The faults of one config, in the order found and each only once."""
 
     def __init__(self) -> None:
@@ -43,7 +43,7 @@ def is_rate(value: object) -> TypeGuard[int | float]:
     return is_number(value) and 0 <= value < 1
 
 
-def check_name(key: str, value: object, allowed: Iterable[str], faults: Faults) -> None:
+def check_name(key: str, value: object, allowed: Iterable[str], faults: ErrorList) -> None:
     """Note ``value`` if it is none of the names in ``allowed``, with the nearest of them if any is near."""
     names = tuple(allowed)
     if value in names:
@@ -53,25 +53,25 @@ def check_name(key: str, value: object, allowed: Iterable[str], faults: Faults) 
     faults.add(key, value, f"unknown; {guess}allowed: {', '.join(names)}")
 
 
-def check_whole(key: str, value: object, least: int, faults: Faults) -> None:
+def check_whole(key: str, value: object, least: int, faults: ErrorList) -> None:
     """Note ``value`` if it is not an integer of at least ``least``."""
     if not is_whole(value, least):
         faults.add(key, value, f"must be an integer of at least {least}")
 
 
-def check_flag(key: str, value: object, faults: Faults) -> None:
+def check_flag(key: str, value: object, faults: ErrorList) -> None:
     """Note ``value`` if it is not a boolean."""
     if not isinstance(value, bool):
         faults.add(key, value, "must be true or false")
 
 
-def check_rate(key: str, value: object, faults: Faults) -> None:
+def check_rate(key: str, value: object, faults: ErrorList) -> None:
     """Note a dropout rate outside [0, 1)."""
     if not is_rate(value):
         faults.add(key, value, "a dropout rate must be a number in [0, 1); use e.g. 0.25")
 
 
-def check_batch_norm(momentum: object, eps: object, faults: Faults) -> None:
+def check_batch_norm(momentum: object, eps: object, faults: ErrorList) -> None:
     """Note a momentum outside (0, 1], and an epsilon that is not above 0 and finite."""
     if not (is_number(momentum) and 0 < momentum <= 1):
         faults.add("model.batch_norm_momentum", momentum, "must be in (0, 1]; use 0.01 (Keras) or 0.1 (PyTorch)")
@@ -79,7 +79,7 @@ def check_batch_norm(momentum: object, eps: object, faults: Faults) -> None:
         faults.add("model.batch_norm_eps", eps, "must be above 0; use 1e-3 (Keras) or 1e-5 (PyTorch)")
 
 
-def rates_each(key: str, rates: object, count: int, thing: str, faults: Faults) -> list[float]:
+def rates_each(key: str, rates: object, count: int, thing: str, faults: ErrorList) -> list[float]:
     """One dropout rate for each of ``count`` things (block, dense layer).
 
     A scalar serves all of them; a list must have ``count`` entries. Where a fault is noted, the rates returned are 0.

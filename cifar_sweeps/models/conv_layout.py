@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from cifar_sweeps.models.argument_checks import (
-    Faults,
+    ErrorList,
     check_flag,
     check_name,
     check_whole,
@@ -49,8 +49,8 @@ class _Entry:
     batch_norm: bool
 
 
-def read_layout(
-    blocks: object, kernel_sizes: object, dropout: object, *, batch_norm: bool, image_size: int, faults: Faults
+def parse_conv_layout(
+    blocks: object, kernel_sizes: object, dropout: object, *, batch_norm: bool, image_size: int, faults: ErrorList
 ) -> list[Block]:
     """The blocks that the config describes, all sound unless ``faults`` has grown.
 
@@ -84,7 +84,7 @@ def read_layout(
     return layout
 
 
-def _shrink(before: int, after: int, key: str, value: object, what: str, faults: Faults) -> int:
+def _shrink(before: int, after: int, key: str, value: object, what: str, faults: ErrorList) -> int:
     """The map's side after a layer. A layer that leaves no pixel is a fault; the map then stays as it was."""
     if after >= 1:
         return after
@@ -93,7 +93,7 @@ def _shrink(before: int, after: int, key: str, value: object, what: str, faults:
     return before
 
 
-def _read_entry(where: str, block: object, batch_norm: bool, faults: Faults) -> _Entry:
+def _read_entry(where: str, block: object, batch_norm: bool, faults: ErrorList) -> _Entry:
     if not isinstance(block, Mapping):
         faults.add(where, block, "must be a mapping; use e.g. {filters: [32, 32], padding: same, pool: 2}")
         return _Entry((), (), 0, False)
@@ -111,7 +111,7 @@ def _read_entry(where: str, block: object, batch_norm: bool, faults: Faults) -> 
     return _Entry(filters, paddings, pool, norm is True)
 
 
-def _read_filters(key: str, filters: object, faults: Faults) -> tuple[int, ...]:
+def _read_filters(key: str, filters: object, faults: ErrorList) -> tuple[int, ...]:
     if not is_list(filters) or not filters:
         faults.add(key, filters, "must be a list of output channels, one a convolution; use e.g. [32, 32]")
         return ()
@@ -120,7 +120,7 @@ def _read_filters(key: str, filters: object, faults: Faults) -> tuple[int, ...]:
     return tuple(width if is_whole(width, 1) else 1 for width in filters)
 
 
-def _read_paddings(key: str, padding: object, count: int, faults: Faults) -> tuple[str, ...]:
+def _read_paddings(key: str, padding: object, count: int, faults: ErrorList) -> tuple[str, ...]:
     entries = list(padding) if is_list(padding) else [padding] * count
     for entry in entries:
         check_name(key, entry, PADDINGS, faults)

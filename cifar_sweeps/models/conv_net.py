@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from cifar_sweeps.models.argument_checks import (
-    Faults,
+    ErrorList,
     check_batch_norm,
     check_flag,
     check_name,
@@ -18,9 +18,9 @@ from cifar_sweeps.models.argument_checks import (
     is_whole,
     rates_each,
 )
-from cifar_sweeps.models.conv_layout import Block, read_layout
+from cifar_sweeps.models.conv_layout import Block, parse_conv_layout
 from cifar_sweeps.models.dropout import Dropout
-from cifar_sweeps.models.weight_init import check_init, initialise
+from cifar_sweeps.models.weight_init import check_init, initialize_weights
 
 # In place where the backward pass needs the output alone, so that no second map is written.
 ACTIVATIONS: dict[str, Callable[[float], nn.Module]] = {
@@ -80,7 +80,7 @@ class ConvNet(nn.Module):
         in_channels: int = 3,
         init: str = "glorot_uniform",
     ) -> None:
-        faults = Faults()
+        faults = ErrorList()
         check_name("model.activation", activation, ACTIVATIONS, faults)
         _check_slope(negative_slope, faults)
         check_flag("model.batch_norm", batch_norm, faults)
@@ -94,7 +94,7 @@ class ConvNet(nn.Module):
         dense_rates = rates_each("regularization.dropout.dense", dense_dropout, len(widths), "dense layer", faults)
         # What was a fault above should not be one again in every block.
         norm, side = batch_norm is True, image_size if is_whole(image_size, 1) else 32
-        layout = read_layout(blocks, kernel_sizes, conv_dropout, batch_norm=norm, image_size=side, faults=faults)
+        layout = parse_conv_layout(blocks, kernel_sizes, conv_dropout, batch_norm=norm, image_size=side, faults=faults)
         faults.raise_if_any()
 
         def activate() -> nn.Module:
@@ -114,7 +114,7 @@ class ConvNet(nn.Module):
         super().__init__()
         self.features = nn.Sequential(features)
         self.head = _head(flat, widths, dense_rates, num_classes, activate)
-        initialise(self, init)
+        initialize_weights(self, init)
 
     def forward(self, images: Tensor) -> Tensor:
         """images: (N, in_channels, image_size, image_size) float -> logits: (N, num_classes) float."""
@@ -176,7 +176,7 @@ def _head(
     return nn.Sequential(layers)
 
 
-def _read_dense(dense: object, faults: Faults) -> list[int]:
+def _read_dense(dense: object, faults: ErrorList) -> list[int]:
     if not is_list(dense):
         faults.add("model.dense", dense, "must be a list of widths; use e.g. [512], or [] for none")
         return []
@@ -185,7 +185,7 @@ def _read_dense(dense: object, faults: Faults) -> list[int]:
     return [width if is_whole(width, 1) else 1 for width in dense]
 
 
-def _check_slope(slope: object, faults: Faults) -> None:
+def _check_slope(slope: object, faults: ErrorList) -> None:
     # The in-place LeakyReLU cannot tell the signs apart again under a negative slope.
     if not (is_number(slope) and 0 <= slope < float("inf")):
         faults.add("model.negative_slope", slope, "must be a number of at least 0; use e.g. 0.1")

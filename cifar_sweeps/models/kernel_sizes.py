@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 
-from cifar_sweeps.models.argument_checks import Faults, is_list, is_whole
+from cifar_sweeps.models.argument_checks import ErrorList, is_list, is_whole
 
 KEY = "kernel_size.conv"
 
 
-def expand_kernel_sizes(sizes: object, convolutions: Sequence[int], faults: Faults) -> list[list[int]]:
+def expand_kernel_sizes(sizes: object, convolutions: Sequence[int], faults: ErrorList) -> list[list[int]]:
     """The kernel size of each convolution of each block.
 
     sizes: one integer for all; or a list by block, of integers or lists by convolution. A list's last entry repeats:
@@ -28,7 +28,7 @@ def expand_kernel_sizes(sizes: object, convolutions: Sequence[int], faults: Faul
     return expanded
 
 
-def _repeat_last(entry: object, sizes: object, count: int, room: str, faults: Faults) -> Sequence[object]:
+def _repeat_last(entry: object, sizes: object, count: int, room: str, faults: ErrorList) -> Sequence[object]:
     """``entry`` as ``count`` sizes: an integer or the last item of a list repeats. ``room`` tells a list's limit."""
     if not is_list(entry):
         return [entry] * count

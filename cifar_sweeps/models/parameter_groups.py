@@ -16,7 +16,7 @@ def conv_kernels(model: nn.Module) -> list[nn.Parameter]:
     return [parameter for parameter in model.parameters() if id(parameter) in kernels and parameter.requires_grad]
 
 
-def decayed_weights(model: nn.Module) -> list[nn.Parameter]:
+def weight_decay_parameters(model: nn.Module) -> list[nn.Parameter]:
     """All trainable weights but biases and norm parameters, each once: what decoupled weight decay shrinks.
 
     Biases, and a norm's scale and shift, are the parameters of one dimension.
@@ -24,7 +24,7 @@ def decayed_weights(model: nn.Module) -> list[nn.Parameter]:
     return [parameter for parameter in model.parameters() if parameter.requires_grad and parameter.ndim > 1]
 
 
-def weights_digest(model: nn.Module) -> str:
+def weights_hash(model: nn.Module) -> str:
     """Return 16 hex digits that are equal for equal parameters and buffers, frozen ones included."""
     digest = hashlib.sha256()
     for name, tensor in [*model.named_parameters(), *model.named_buffers()]:

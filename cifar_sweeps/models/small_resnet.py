@@ -6,9 +6,9 @@ from collections.abc import Sequence
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cifar_sweeps.models.argument_checks import Faults, check_batch_norm, check_rate, check_whole, is_list, is_whole
+from cifar_sweeps.models.argument_checks import ErrorList, check_batch_norm, check_rate, check_whole, is_list, is_whole
 from cifar_sweeps.models.dropout import Dropout
-from cifar_sweeps.models.weight_init import check_init, initialise
+from cifar_sweeps.models.weight_init import check_init, initialize_weights
 
 
 class SmallResNet(nn.Module):
@@ -37,7 +37,7 @@ class SmallResNet(nn.Module):
         in_channels: int = 3,
         init: str = "glorot_uniform",
     ) -> None:
-        faults = Faults()
+        faults = ErrorList()
         _check_widths(widths, faults)
         _check_kernel_size(kernel_size, faults)
         check_batch_norm(batch_norm_momentum, batch_norm_eps, faults)
@@ -66,7 +66,7 @@ class SmallResNet(nn.Module):
         self.blocks = nn.Sequential(blocks)
         self.dropout = Dropout(dropout) if dropout else nn.Identity()
         self.logits = nn.Linear(channels, num_classes)
-        initialise(self, init)
+        initialize_weights(self, init)
 
     def forward(self, images: Tensor) -> Tensor:
         """images: (N, in_channels, H, W) float -> logits: (N, num_classes) float."""
@@ -118,7 +118,7 @@ class SameConv2d(nn.Conv2d):
         return total // 2, total - total // 2
 
 
-def _check_widths(widths: object, faults: Faults) -> None:
+def _check_widths(widths: object, faults: ErrorList) -> None:
     if not is_list(widths) or not widths:
         faults.add("model.widths", widths, "must be a list of channels, one a residual block; use e.g. [32, 64, 128]")
         return
@@ -126,7 +126,7 @@ def _check_widths(widths: object, faults: Faults) -> None:
         check_whole("model.widths", width, 1, faults)
 
 
-def _check_kernel_size(size: object, faults: Faults) -> None:
+def _check_kernel_size(size: object, faults: ErrorList) -> None:
     if not is_whole(size, 1) or size % 2 == 0:
         mend = "small_resnet takes one odd integer for all convolutions; use e.g. kernel_size=k3, k5 or k7"
         faults.add("kernel_size.conv", size, mend)

@@ -29,7 +29,7 @@ class Summary:
     multiply_adds: int
 
 
-def summarise(model: nn.Module, input_shape: tuple[int, ...] = (3, 32, 32)) -> Summary:
+def summarize(model: nn.Module, input_shape: tuple[int, ...] = (3, 32, 32)) -> Summary:
     """Pass one blank image through a copy of ``model`` in evaluation mode; the model itself stays as it is.
 
     input_shape: (C, H, W) of one image.

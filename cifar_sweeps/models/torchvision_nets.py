@@ -5,9 +5,9 @@ torchvision takes a second to import, so it is imported by the function that nee
 
 from torch import nn
 
-from cifar_sweeps.models.argument_checks import Faults, check_rate, check_whole
+from cifar_sweeps.models.argument_checks import ErrorList, check_rate, check_whole
 from cifar_sweeps.models.dropout import Dropout
-from cifar_sweeps.models.weight_init import check_init, initialise
+from cifar_sweeps.models.weight_init import check_init, initialize_weights
 
 
 def resnet18(num_classes: int = 10, *, dropout: float = 0.0, init: str = "torch") -> nn.Module:
@@ -41,12 +41,12 @@ def mobilenet_v2(num_classes: int = 10, *, dropout: float = 0.0, init: str = "to
 
 
 def _initialised(model: nn.Module, init: str) -> nn.Module:
-    initialise(model, init)
+    initialize_weights(model, init)
     return model
 
 
 def _check(num_classes: object, dropout: object, init: object) -> None:
-    faults = Faults()
+    faults = ErrorList()
     check_whole("model.num_classes", num_classes, 1, faults)
     check_rate("regularization.dropout.dense", dropout, faults)
     check_init(init, faults)

@@ -2,17 +2,17 @@
 
 from torch import nn
 
-from cifar_sweeps.models.argument_checks import Faults, check_name
+from cifar_sweeps.models.argument_checks import ErrorList, check_name
 
 INITS = ("glorot_uniform", "torch")
 
 
-def check_init(init: object, faults: Faults) -> None:
+def check_init(init: object, faults: ErrorList) -> None:
     """Note an ``init`` that ``initialise`` doesn't know."""
     check_name("model.init", init, INITS, faults)
 
 
-def initialise(model: nn.Module, init: str) -> None:
+def initialize_weights(model: nn.Module, init: str) -> None:
     """Draw the weights of all convolutions and dense layers in place, from torch's global generator.
 
     init: 'glorot_uniform' is Keras' default: kernels uniform in ±sqrt(6 / (fan_in + fan_out)), where a convolution's
@@ -20,7 +20,7 @@ def initialise(model: nn.Module, init: str) -> None:
     Norm layers start as identity under both.
     Raises ConfigError if init is neither.
     """
-    faults = Faults()
+    faults = ErrorList()
     check_init(init, faults)
     faults.raise_if_any()
     if init == "torch":

@@ -9,18 +9,18 @@ from pathlib import Path
 
 from cifar_sweeps.analysis import mlflow_model
 from cifar_sweeps.analysis.evaluation import EvaluationReport, evaluation_report
-from cifar_sweeps.analysis.mathtext import as_drawn
-from cifar_sweeps.runs.setup import Scene
-from cifar_sweeps.system.files import write_whole
-from cifar_sweeps.tracking.run_logger import Record
+from cifar_sweeps.analysis.mathtext import escape_mathtext
+from cifar_sweeps.runs.setup import TrainingSetup
+from cifar_sweeps.system.files import write_text_atomic
+from cifar_sweeps.tracking.run_logger import RunLogger
 from cifar_sweeps.training.metrics import Evaluation
 
 
-def look_back(
-    scene: Scene,
+def log_artifacts(
+    setup: TrainingSetup,
     name: str,
     folder: Path,
-    record: Record,
+    record: RunLogger,
     history: Sequence[Mapping[str, float]],
     tested: Evaluation,
     tested_epoch: int,
@@ -30,38 +30,38 @@ def look_back(
     name: the run's, for the pictures. history: one mapping an epoch, by MLflow's metric names. tested_epoch: whose
     weights the net now has.
     """
-    report = evaluation_report(tested.logits, tested.labels, scene.data.classes)
-    for path in [*_write_report(report, folder), *_draw(scene, name, report, history, tested, folder)]:
-        record.artifact(path)
-    if scene.config.tracking.backend == "none":
+    report = evaluation_report(tested.logits, tested.labels, setup.data.classes)
+    for path in [*_write_report(report, folder), *_write_figures(setup, name, report, history, tested, folder)]:
+        record.log_artifact(path)
+    if setup.config.tracking.backend == "none":
         return
-    _log_data(scene, record)
-    if scene.config.analysis.log_model:
-        _log_model(scene, record, folder, tested_epoch)
+    _log_input(setup, record)
+    if setup.config.analysis.log_model:
+        _log_model(setup, record, folder, tested_epoch)
 
 
 def _write_report(report: EvaluationReport, folder: Path) -> list[Path]:
     paths = [folder / "classification_report.txt", folder / "classification_report.json"]
-    write_whole(paths[0], report.text)
-    write_whole(paths[1], json.dumps(report.by_class, indent=1, ensure_ascii=False))
+    write_text_atomic(paths[0], report.text)
+    write_text_atomic(paths[1], json.dumps(report.by_class, indent=1, ensure_ascii=False))
     return paths
 
 
-def _draw(
-    scene: Scene,
+def _write_figures(
+    setup: TrainingSetup,
     name: str,
     report: EvaluationReport,
     history: Sequence[Mapping[str, float]],
     tested: Evaluation,
     folder: Path,
 ) -> list[Path]:
-    if not scene.config.analysis.pictures:
+    if not setup.config.analysis.pictures:
         return []
     # matplotlib takes half a second to import, which the first training step need not wait for.
     from cifar_sweeps.analysis import figures
 
-    classes, images = scene.data.classes, scene.data.test.images
-    title = textwrap.fill(as_drawn(name), 60)
+    classes, images = setup.data.classes, setup.data.test.images
+    title = textwrap.fill(escape_mathtext(name), 60)
     drawn = {
         "learning_curves.png": figures.learning_curves(history, title),
         "confusion_matrix.png": figures.confusion_heatmap(report.confusion, classes, f"{title}\ntest images"),
@@ -74,25 +74,25 @@ def _draw(
     return [folder / name for name in drawn]
 
 
-def _log_data(scene: Scene, record: Record) -> None:
-    record.dataset(
-        name=scene.data.name,
-        fingerprint=scene.data.fingerprint,
-        source=str(scene.config.data.root or scene.data.name),
+def _log_input(setup: TrainingSetup, record: RunLogger) -> None:
+    record.log_input(
+        name=setup.data.name,
+        fingerprint=setup.data.fingerprint,
+        source=str(setup.config.data.root or setup.data.name),
         images={
-            "training": scene.splits.num_train,
-            "validation": len(scene.splits.val),
-            "test": len(scene.data.test),
+            "training": setup.splits.num_train,
+            "validation": len(setup.splits.val),
+            "test": len(setup.data.test),
         },
-        classes=len(scene.data.classes),
+        classes=len(setup.data.classes),
     )
 
 
-def _log_model(scene: Scene, record: Record, folder: Path, epoch: int) -> None:
-    servable = mlflow_model.ServableClassifier(scene.net, scene.config.data.mean, scene.config.data.std)
-    examples = scene.data.test.images[:2].numpy()
+def _log_model(setup: TrainingSetup, record: RunLogger, folder: Path, epoch: int) -> None:
+    servable = mlflow_model.ServableClassifier(setup.net, setup.config.data.mean, setup.config.data.std)
+    examples = setup.data.test.images[:2].numpy()
     # Its own for each attempt: the sender may still be at work on that of an earlier one.
     path = folder / f"{mlflow_model.MODEL_NAME}-{os.getpid()}"
     shutil.rmtree(path, ignore_errors=True)
-    mlflow_model.save_model(servable, scene.data.classes, examples, path)
-    record.model(path, mlflow_model.MODEL_NAME, step=epoch)
+    mlflow_model.save_model(servable, setup.data.classes, examples, path)
+    record.log_model(path, mlflow_model.MODEL_NAME, step=epoch)

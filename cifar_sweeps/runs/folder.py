@@ -7,9 +7,9 @@ import yaml
 
 from cifar_sweeps.config.schema import RunConfig
 from cifar_sweeps.errors import ConfigError
-from cifar_sweeps.system.files import write_whole
-from cifar_sweeps.tracking.journal_reader import journaled_run
-from cifar_sweeps.training.checkpoint_manager import Checkpoints
+from cifar_sweeps.system.files import write_text_atomic
+from cifar_sweeps.tracking.journal_reader import read_run
+from cifar_sweeps.training.checkpoint_manager import CheckpointManager
 
 
 def runs_folder(config: RunConfig) -> Path:
@@ -17,24 +17,24 @@ def runs_folder(config: RunConfig) -> Path:
     return Path(config.outputs) / "runs"
 
 
-def new_folder(config: RunConfig) -> Path:
+def next_run_folder(config: RunConfig) -> Path:
     """Return a folder for a run under the config's outputs, named after this moment; it is not made yet."""
     return runs_folder(config) / datetime.now().strftime("%Y-%m-%d_%H-%M-%S-%f")
 
 
-def refuse_finished(folder: Path) -> None:
+def check_not_finished(folder: Path) -> None:
     """Raise ConfigError if the folder holds a run that has finished."""
-    earlier = journaled_run(folder)
+    earlier = read_run(folder)
     if earlier is not None and earlier.state == "FINISHED":
-        Checkpoints(folder / "checkpoints").clear()  # if it was killed when all but this was done
+        CheckpointManager(folder / "checkpoints").clear()  # if it was killed when all but this was done
         raise ConfigError(f"{folder}: holds the run {earlier.name!r}, which has finished; choose another folder")
 
 
-def make_writable(folder: Path) -> None:
+def create_writable(folder: Path) -> None:
     """Make the folder and try to write into it. Raises ConfigError if that fails."""
     try:
         (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
-        write_whole(folder / ".writable", "")
+        write_text_atomic(folder / ".writable", "")
         (folder / ".writable").unlink()
     except OSError as error:
         raise ConfigError(
@@ -45,5 +45,5 @@ def make_writable(folder: Path) -> None:
 def write_config(config: RunConfig, folder: Path) -> Path:
     """Write the whole composed config into the folder and return its path."""
     path = folder / "config.yaml"
-    write_whole(path, yaml.safe_dump(config.plain, sort_keys=False, allow_unicode=True))
+    write_text_atomic(path, yaml.safe_dump(config.as_dict, sort_keys=False, allow_unicode=True))
     return path

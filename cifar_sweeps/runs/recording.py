@@ -5,18 +5,18 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from cifar_sweeps.config.schema import RunConfig
-from cifar_sweeps.runs.setup import threads
-from cifar_sweeps.tracking.run_logger import Opening, Record
-from cifar_sweeps.tracking.store import DEFAULT_EXPERIMENT, PREFIX, Store, given_uri, tracking_uri
+from cifar_sweeps.runs.setup import resolve_threads
+from cifar_sweeps.tracking.run_logger import RunHeader, RunLogger
+from cifar_sweeps.tracking.store import DEFAULT_EXPERIMENT, PREFIX, Store, configured_uri, tracking_uri
 from cifar_sweeps.training.precision import resolve_device, resolve_precision
 
 
-def study_name(config: RunConfig) -> str:
+def experiment_name(config: RunConfig) -> str:
     """Return the MLflow experiment that a config's runs belong to."""
     return config.study_name or DEFAULT_EXPERIMENT
 
 
-def open_record(
+def open_run_logger(
     config: RunConfig,
     name: str,
     folder: Path,
@@ -24,7 +24,7 @@ def open_record(
     more_tags: Mapping[str, str] | None = None,
     sweep: Path | None = None,
     say: Callable[[str], None] | None = None,
-) -> Record:
+) -> RunLogger:
     """Open the record of one run, in its folder and for the store that its config names.
 
     more_tags: by their short names. sweep: the folder of the sweep that the run belongs to, which has looked at the
@@ -32,20 +32,22 @@ def open_record(
     Raises TrackingError if the store cannot be used.
     """
     if sweep is None:
-        trouble = _store_trouble(config)
+        trouble = _availability_error(config)
         if trouble and say is not None:
             say(trouble)
     own = {"overrides": shlex.join(config.overrides), "folder": str(folder.absolute()), "typed_in": str(Path.cwd())}
     tags = {**own, **(more_tags or {})}
-    named = {f"{PREFIX}{key}": value for key, value in {"study": study_name(config), **tags}.items()}
-    named["mlflow.note.content"] = f"Repeat it: `cifar-train {shlex.join(repeating(config, config.overrides))}`"
-    return Record(
-        Opening(
+    named = {f"{PREFIX}{key}": value for key, value in {"study": experiment_name(config), **tags}.items()}
+    named["mlflow.note.content"] = (
+        f"Repeat it: `cifar-train {shlex.join(reproduce_overrides(config, config.overrides))}`"
+    )
+    return RunLogger(
+        RunHeader(
             folder=folder,
             outputs=Path(config.outputs),
             backend=config.tracking.backend,
-            uri=given_uri(config.tracking.uri),
-            study=study_name(config),
+            uri=configured_uri(config.tracking.uri),
+            study=experiment_name(config),
             name=name,
             tags=named,
             identity=identity,
@@ -54,13 +56,15 @@ def open_record(
     )
 
 
-def repeating(config: RunConfig, overrides: Sequence[str]) -> list[str]:
+def reproduce_overrides(config: RunConfig, overrides: Sequence[str]) -> list[str]:
     """Return what to type after ``cifar-train`` for the same bits: the overrides, and what the machine chose."""
     precision = resolve_precision(config.trainer.precision, resolve_device(config.trainer.device))
-    return [*overrides, f"trainer.threads={threads(config)}", f"trainer.precision={precision.name}"]
+    return [*overrides, f"trainer.threads={resolve_threads(config)}", f"trainer.precision={precision.name}"]
 
 
-def _store_trouble(config: RunConfig) -> str | None:
+def _availability_error(config: RunConfig) -> str | None:
     if config.tracking.backend == "none":
         return None
-    return Store(tracking_uri(config.tracking.uri, config.outputs), Path(config.outputs)).trouble(study_name(config))
+    return Store(tracking_uri(config.tracking.uri, config.outputs), Path(config.outputs)).availability_error(
+        experiment_name(config)
+    )

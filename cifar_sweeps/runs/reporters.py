@@ -13,7 +13,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class RunFacts:
+class RunDescription:
     """What is known of a run before its first step."""
 
     name: str
@@ -23,52 +23,52 @@ class RunFacts:
     """What a reader should know: data set and splits, model, device; one fact a line."""
 
 
-class Watcher(Protocol):
+class RunReporter(Protocol):
     """Is told how a run goes."""
 
-    def started(self, facts: RunFacts) -> None:
+    def on_start(self, facts: RunDescription) -> None:
         """The first epoch is about to begin."""
 
-    def step(self, progress: StepProgress) -> None:
+    def on_step(self, progress: StepProgress) -> None:
         """Some steps are done; called a few times a second."""
 
-    def epoch(self, metrics: EpochMetrics) -> None:
+    def on_epoch(self, metrics: EpochMetrics) -> None:
         """An epoch is done."""
 
-    def note(self, words: str) -> None:
+    def on_message(self, words: str) -> None:
         """Something that is worth a line of its own."""
 
-    def ended(self, words: str) -> None:
+    def on_end(self, words: str) -> None:
         """The run is over; ``words`` say how."""
 
 
-class LogWatcher:
+class LogReporter:
     """Writes plain lines into the run's log file."""
 
-    def started(self, facts: RunFacts) -> None:
+    def on_start(self, facts: RunDescription) -> None:
         """Log what will be trained."""
         log.info("%s -> %s", facts.name, facts.folder)
         for line in facts.lines:
             log.info("%s", line)
         self._epochs = facts.epochs
 
-    def step(self, progress: StepProgress) -> None:
+    def on_step(self, progress: StepProgress) -> None:
         """Nothing: a log has a line an epoch."""
 
-    def epoch(self, metrics: EpochMetrics) -> None:
+    def on_epoch(self, metrics: EpochMetrics) -> None:
         """Log the epoch."""
         log.info("%s", epoch_line(metrics, self._epochs))
 
-    def note(self, words: str) -> None:
+    def on_message(self, words: str) -> None:
         """Log it."""
         log.info("%s", words)
 
-    def ended(self, words: str) -> None:
+    def on_end(self, words: str) -> None:
         """Log the outcome."""
         log.info("%s", words)
 
 
-class TerminalWatcher:
+class TerminalReporter:
     """Draws a bar on a terminal, or prints a line an epoch where the output is a file or a pipe."""
 
     def __init__(self, console: Console) -> None:
@@ -77,11 +77,11 @@ class TerminalWatcher:
         self._task = TaskID(0)
         self._epochs = 0
 
-    def started(self, facts: RunFacts) -> None:
+    def on_start(self, facts: RunDescription) -> None:
         """Print what will be trained, and begin the bar."""
-        self._say(f"{facts.name} -> {facts.folder}")
+        self._print(f"{facts.name} -> {facts.folder}")
         for line in facts.lines:
-            self._say(f"  {line}")
+            self._print(f"  {line}")
         self._epochs = facts.epochs
         if self._console.is_terminal:
             self._bar = Progress(
@@ -97,64 +97,64 @@ class TerminalWatcher:
             self._task = self._bar.add_task("", total=facts.epochs, figures="")
             self._bar.start()
 
-    def step(self, progress: StepProgress) -> None:
+    def on_step(self, progress: StepProgress) -> None:
         """Move the bar."""
         if self._bar is not None:
             figures = f"loss {progress.loss:.3f}  acc {progress.accuracy:.3f}  {progress.images_per_second:,.0f} img/s"
             done = progress.epoch - 1 + progress.step / progress.steps
             self._bar.update(self._task, completed=done, figures=figures)
 
-    def epoch(self, metrics: EpochMetrics) -> None:
+    def on_epoch(self, metrics: EpochMetrics) -> None:
         """Print the epoch's line above the bar."""
-        self._say(f"  {epoch_line(metrics, self._epochs)}")
+        self._print(f"  {epoch_line(metrics, self._epochs)}")
         if self._bar is not None:
             self._bar.update(self._task, completed=metrics.epoch)
 
-    def note(self, words: str) -> None:
+    def on_message(self, words: str) -> None:
         """Print it above the bar."""
-        self._say(f"  {words}")
+        self._print(f"  {words}")
 
-    def ended(self, words: str) -> None:
+    def on_end(self, words: str) -> None:
         """Take the bar away and print the outcome."""
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
-        self._say(words)
+        self._print(words)
 
-    def _say(self, line: str) -> None:
+    def _print(self, line: str) -> None:
         self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
-class Watchers:
+class ReporterGroup:
     """Tells several watchers the same."""
 
-    def __init__(self, *watchers: Watcher) -> None:
+    def __init__(self, *watchers: RunReporter) -> None:
         self._watchers = watchers
 
-    def started(self, facts: RunFacts) -> None:
+    def on_start(self, facts: RunDescription) -> None:
         """Pass it on."""
         for watcher in self._watchers:
-            watcher.started(facts)
+            watcher.on_start(facts)
 
-    def step(self, progress: StepProgress) -> None:
+    def on_step(self, progress: StepProgress) -> None:
         """Pass it on."""
         for watcher in self._watchers:
-            watcher.step(progress)
+            watcher.on_step(progress)
 
-    def epoch(self, metrics: EpochMetrics) -> None:
+    def on_epoch(self, metrics: EpochMetrics) -> None:
         """Pass it on."""
         for watcher in self._watchers:
-            watcher.epoch(metrics)
+            watcher.on_epoch(metrics)
 
-    def note(self, words: str) -> None:
+    def on_message(self, words: str) -> None:
         """Pass it on."""
         for watcher in self._watchers:
-            watcher.note(words)
+            watcher.on_message(words)
 
-    def ended(self, words: str) -> None:
+    def on_end(self, words: str) -> None:
         """Pass it on."""
         for watcher in self._watchers:
-            watcher.ended(words)
+            watcher.on_end(words)
 
 
 def epoch_line(metrics: EpochMetrics, epochs: int) -> str:

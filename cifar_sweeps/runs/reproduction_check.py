@@ -27,7 +27,7 @@ _SURROUNDINGS = {
 
 _COMMIT_LETTERS = 8
 
-Figures = Mapping[tuple[str, int], float]
+MetricsByEpoch = Mapping[tuple[str, int], float]
 """(metric, epoch) to value."""
 
 
@@ -48,12 +48,16 @@ class Tolerance:
 class Verdict:
     """``words`` for the last line, and whether the repetition counts as one (exit status 0)."""
 
-    words: str
+    text: str
     holds: bool
 
 
-def verdict(
-    recorded: Figures, repeated: Figures, tags: Mapping[str, str], new_tags: Mapping[str, str], tolerance: Tolerance
+def compare_runs(
+    recorded: MetricsByEpoch,
+    repeated: MetricsByEpoch,
+    tags: Mapping[str, str],
+    new_tags: Mapping[str, str],
+    tolerance: Tolerance,
 ) -> Verdict:
     """Compare a repetition with what is on record; epochs that the record lacks are not compared.
 
@@ -65,7 +69,7 @@ def verdict(
     if not apart:
         beyond = any(epoch > last for _, epoch in repeated)
         return Verdict(f"bit-identical in the {last} epochs that are on record" if beyond else "bit-identical", True)
-    because = "; ".join(surroundings(tags, new_tags)) or "nothing that was recorded of the surroundings"
+    because = "; ".join(environment_differences(tags, new_tags)) or "nothing that was recorded of the surroundings"
     far = [
         key for key in apart if not tolerance.holds(key[0], recorded.get(key, math.nan), repeated.get(key, math.nan))
     ]
@@ -82,7 +86,7 @@ def verdict(
     return Verdict(f"{words}; differs: {because}", True)
 
 
-def surroundings(tags: Mapping[str, str], new_tags: Mapping[str, str]) -> Iterator[str]:
+def environment_differences(tags: Mapping[str, str], new_tags: Mapping[str, str]) -> Iterator[str]:
     """Yield what differs between the surroundings of two runs, as ``torch 2.6.0 then, 2.14.1 now``."""
     for key, word in _SURROUNDINGS.items():
         was, now = tags.get(key), new_tags.get(key)

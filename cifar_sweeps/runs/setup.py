@@ -1,4 +1,4 @@
-"""The scene of one run: everything that its training needs, built from its config and checked before the first step."""
+"""The setup of one run: everything that its training needs, built from its config and checked before the first step."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from cifar_sweeps.config import build
-from cifar_sweeps.config.budget import budget_words
+from cifar_sweeps.config.budget import describe_budget
 from cifar_sweeps.config.schema import RunConfig
 from cifar_sweeps.data.augment import Unchanged
 from cifar_sweeps.data.batches import Augmentation, EvalBatches, TrainBatches
@@ -18,18 +18,18 @@ from cifar_sweeps.data.splits import Splits, split
 from cifar_sweeps.errors import ConfigError
 from cifar_sweeps.models.pretrained.transfer_net import TransferNet
 from cifar_sweeps.models.summary import Summary
-from cifar_sweeps.runs.reporters import RunFacts
+from cifar_sweeps.runs.reporters import RunDescription
 from cifar_sweeps.system.cores import available_cores
-from cifar_sweeps.system.malloc import keep_freed_memory
+from cifar_sweeps.system.malloc import retain_freed_memory
 from cifar_sweeps.training.checkpoint_file import load_weights
 from cifar_sweeps.training.determinism import make_deterministic, seed_everything, set_threads
-from cifar_sweeps.training.optimizer import Stepper
+from cifar_sweeps.training.optimizer import RegularizedOptimizer
 from cifar_sweeps.training.precision import Precision, resolve_device, resolve_precision
 from cifar_sweeps.training.schedules import Schedule
 
 
 @dataclass(frozen=True)
-class Scene:
+class TrainingSetup:
     """Data, network and optimizer of one run, on the device where it will compute."""
 
     config: RunConfig
@@ -41,7 +41,7 @@ class Scene:
     precision: Precision
     train: TrainBatches
     val: EvalBatches | None
-    stepper: Stepper
+    optimizer: RegularizedOptimizer
     schedule: Schedule
 
     def test_batches(self, augmented: bool = False) -> EvalBatches:
@@ -51,10 +51,10 @@ class Scene:
         side = _side(self.config, self.data, "test", every, self.net, self.precision, self.device)
         return _eval_batches(self.config, side, every, self.device, augmentation)
 
-    def budget(self) -> str:
+    def describe_budget(self) -> str:
         """Say how much of the full training this run is."""
         config = self.config
-        return budget_words(
+        return describe_budget(
             config.budget.name,
             config.trainer.epochs,
             config.published_epochs or (config.budget.full or {}).get("epochs"),
@@ -63,7 +63,7 @@ class Scene:
             "epochs on each part" if config.trainer.parts > 1 else "epochs",
         )
 
-    def facts(self, name: str, folder: Path) -> RunFacts:
+    def describe(self, name: str, folder: Path) -> RunDescription:
         """Return what a person should know before the first epoch."""
         sides = (self.splits.num_train, len(self.splits.val), len(self.data.test))
         images = "{}: {:,} training, {:,} validation, {:,} test images".format(self.data.name, *sides)
@@ -73,23 +73,23 @@ class Scene:
         size = f"{self.summary.parameters:,} parameters, {adds:,.1f} M multiply-adds an image"
         count = torch.get_num_threads()
         machine = f"{self.device.type}, {self.precision.name}, {count} thread{'s' if count > 1 else ''}"
-        words = self.budget()
+        words = self.describe_budget()
         budget = () if words == "full" else (f"budget {words}",)
         facts = (images, *self.splits.notes, *budget, size, machine)
-        return RunFacts(name, str(folder), self.config.total_epochs, facts)
+        return RunDescription(name, str(folder), self.config.total_epochs, facts)
 
 
-def set_up(config: RunConfig, initial: Path | None = None) -> Scene:
-    """Build the scene. Raises ConfigError or DataError with all that stands against the run.
+def build_setup(config: RunConfig, initial: Path | None = None) -> TrainingSetup:
+    """Build the setup. Raises ConfigError or DataError with all that stands against the run.
 
     initial: a checkpoint whose weights the net begins with; the optimizer is fresh.
     """
-    set_threads(threads(config))
+    set_threads(resolve_threads(config))
     make_deterministic()
-    keep_freed_memory()
+    retain_freed_memory()
     device = resolve_device(config.trainer.device)
     precision = resolve_precision(config.trainer.precision, device)
-    summary = build.check(config)
+    summary = build.check_config(config)
     data = build.images(config)
     splits = check_data(config, summary, data)
     seed_everything(config.seed)
@@ -114,11 +114,11 @@ def set_up(config: RunConfig, initial: Path | None = None) -> Scene:
     )
     val_side = _side(config, data, "test", splits.val, net, precision, device) if splits.val_on_test else train_side
     val = _eval_batches(config, val_side, splits.val, device) if len(splits.val) else None
-    stepper, schedule = build.stepper(config, net), build.schedule(config)
-    return Scene(config, data, splits, net, summary, device, precision, train, val, stepper, schedule)
+    stepper, schedule = build.optimizer(config, net), build.schedule(config)
+    return TrainingSetup(config, data, splits, net, summary, device, precision, train, val, stepper, schedule)
 
 
-def threads(config: RunConfig) -> int:
+def resolve_threads(config: RunConfig) -> int:
     """Return how many threads a run of this config uses: as configured, else as many as it may use cores."""
     configured = config.trainer.threads
     return available_cores() if configured == "auto" else int(configured)

@@ -9,7 +9,7 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from cifar_sweeps.studies.study import StudyRun
-from cifar_sweeps.system.files import lies_within, read_plain
+from cifar_sweeps.system.files import is_inside, safe_load_yaml
 
 
 def arm_configs(client: MlflowClient, runs: Sequence[StudyRun], outputs: Path) -> dict[str, dict[str, Any]]:
@@ -30,7 +30,7 @@ def _beside(run: StudyRun, outputs: Path) -> dict[str, Any] | None:
     # The run's own folder has the same file, if it still lies on this machine; asking the store takes far longer.
     folder = run.tag("folder")
     path = Path(folder or "", "config.yaml")
-    return _read(path) if folder and lies_within(path, outputs) else None
+    return _read(path) if folder and is_inside(path, outputs) else None
 
 
 def _recorded(client: MlflowClient, run_id: str) -> dict[str, Any] | None:
@@ -43,7 +43,7 @@ def _recorded(client: MlflowClient, run_id: str) -> dict[str, Any] | None:
 
 def _read(path: Path) -> dict[str, Any] | None:
     try:
-        plain = read_plain(path)
+        plain = safe_load_yaml(path)
     except (OSError, ValueError):
         return None
     return plain if isinstance(plain, dict) else None

@@ -99,7 +99,7 @@ def _arms(names: Sequence[str]) -> dict[str, CatalogueArm]:
 
 def _arm(name: str, config: RunConfig) -> CatalogueArm:
     try:
-        parameters: int | None = build.describe(config).parameters
+        parameters: int | None = build.summarize_model(config).parameters
     except ConfigError:  # the packages of an extra are missing
         parameters = None
     return CatalogueArm(name, parameters, _headline(config), "; ".join(_needs(config)))
@@ -107,7 +107,7 @@ def _arm(name: str, config: RunConfig) -> CatalogueArm:
 
 def _needs(config: RunConfig) -> Iterator[str]:
     try:
-        if build.lacks_weights(config):
+        if build.needs_download(config):
             yield f"the weights {config.model.get('weights')}"
     except ConfigError:
         yield "pip install 'cifar-sweeps[pretrained]'"

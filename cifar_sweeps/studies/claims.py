@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from cifar_sweeps.studies.arms import arm_name, equal_values
-from cifar_sweeps.studies.histories import History, figure_after
+from cifar_sweeps.studies.histories import History, metric_at_epoch
 from cifar_sweeps.studies.intervals import Estimate, estimate
 from cifar_sweeps.studies.study import StudyRun
 
@@ -31,7 +31,7 @@ class Claim:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class ClaimResult:
     """What the runs say to a claim in one setting. ``effect``: the arm's metric less the other's, over seeds."""
 
     claim: Claim
@@ -47,7 +47,7 @@ def read_claims(plain: object) -> list[Claim]:
     return [_claim(entry) for entry in plain if isinstance(entry, Mapping) and "metric" in entry and "arm" in entry]
 
 
-def collected(configs: Mapping[str, Mapping[str, object]], runs: Sequence[StudyRun]) -> list[Claim]:
+def merge_claims(configs: Mapping[str, Mapping[str, object]], runs: Sequence[StudyRun]) -> list[Claim]:
     """Return the claims of all configs (one an arm), each once.
 
     A budget scales the epochs in a claim with its config's own, so the config of the claim's own arm has them right.
@@ -62,7 +62,9 @@ def collected(configs: Mapping[str, Mapping[str, object]], runs: Sequence[StudyR
     return list(found.values())
 
 
-def judge(claims: Sequence[Claim], runs: Sequence[StudyRun], histories: Mapping[str, History]) -> list[Outcome]:
+def evaluate_claims(
+    claims: Sequence[Claim], runs: Sequence[StudyRun], histories: Mapping[str, History]
+) -> list[ClaimResult]:
     """Return what the runs say: one outcome a claim for each setting of the swept keys that the claim leaves open."""
     return [outcome for claim in claims for outcome in _outcomes(claim, runs, histories)]
 
@@ -92,20 +94,20 @@ def _side(plain: object) -> Side:
     return {str(key): value for key, value in plain.items()} if isinstance(plain, Mapping) else {"experiment": plain}
 
 
-def _outcomes(claim: Claim, runs: Sequence[StudyRun], histories: Mapping[str, History]) -> list[Outcome]:
+def _outcomes(claim: Claim, runs: Sequence[StudyRun], histories: Mapping[str, History]) -> list[ClaimResult]:
     compared = _against_arm if claim.against is not None else _against_number
     found = list(compared(claim, runs, histories))
-    return found or [Outcome(claim, "", None, "not measured")]
+    return found or [ClaimResult(claim, "", None, "not measured")]
 
 
-def _against_arm(claim: Claim, runs: Sequence[StudyRun], histories: Mapping[str, History]) -> Iterator[Outcome]:
+def _against_arm(claim: Claim, runs: Sequence[StudyRun], histories: Mapping[str, History]) -> Iterator[ClaimResult]:
     against = claim.against or {}
 
     def value(run: StudyRun, epoch: int | None) -> float | None:
-        return figure_after(run.metrics, histories.get(run.run_id, {}), claim.metric, epoch)
+        return metric_at_epoch(run.metrics, histories.get(run.run_id, {}), claim.metric, epoch)
 
     if claim.at is not None and claim.at == claim.against_at and claim.arm == against:
-        yield Outcome(claim, "", None, f"not measured: this budget leaves epoch {claim.at} for both sides")
+        yield ClaimResult(claim, "", None, f"not measured: this budget leaves epoch {claim.at} for both sides")
         return
     named = {*claim.arm, *against}
     for rest, ours in _by_rest(runs, claim.arm).items():
@@ -117,16 +119,16 @@ def _against_arm(claim: Claim, runs: Sequence[StudyRun], histories: Mapping[str,
             pairs = [(run, theirs[seed]) for seed, run in ours.items() if seed in theirs]
             differences = [_minus(value(run, claim.at), value(other_run, claim.against_at)) for run, other_run in pairs]
             paired = [run for pair in pairs for run in pair]
-            yield _judged(claim, _words({**other, **mine}), differences, paired)
+            yield _evaluate(claim, _setting_text({**other, **mine}), differences, paired)
 
 
-def _against_number(claim: Claim, runs: Sequence[StudyRun], histories: Mapping[str, History]) -> Iterator[Outcome]:
+def _against_number(claim: Claim, runs: Sequence[StudyRun], histories: Mapping[str, History]) -> Iterator[ClaimResult]:
     for rest, ours in _by_rest(runs, claim.arm).items():
         values = [
-            figure_after(run.metrics, histories.get(run.run_id, {}), claim.metric, claim.at) for run in ours.values()
+            metric_at_epoch(run.metrics, histories.get(run.run_id, {}), claim.metric, claim.at) for run in ours.values()
         ]
         differences = [_minus(value, claim.than or 0.0) for value in values]
-        yield _judged(claim, _words(dict(rest)), differences, list(ours.values()))
+        yield _evaluate(claim, _setting_text(dict(rest)), differences, list(ours.values()))
 
 
 Rest = tuple[tuple[str, str], ...]
@@ -148,7 +150,7 @@ def _is_of(run: StudyRun, side: Side) -> bool:
     return all(equal_values(run.swept.get(key, run.params.get(key)), value) for key, value in side.items())
 
 
-def _words(rest: Mapping[str, str]) -> str:
+def _setting_text(rest: Mapping[str, str]) -> str:
     setting = rest.get("", "")
     words = arm_name({key: value for key, value in rest.items() if key}, "")
     return f"{words} [{setting}]".strip() if setting else words
@@ -158,18 +160,18 @@ def _minus(value: float | None, other: float | None) -> float | None:
     return None if value is None or other is None else value - other
 
 
-def _judged(claim: Claim, setting: str, differences: list[float | None], runs: Sequence[StudyRun]) -> Outcome:
+def _evaluate(claim: Claim, setting: str, differences: list[float | None], runs: Sequence[StudyRun]) -> ClaimResult:
     effect = estimate(differences)
     if effect is None:
         why = "no seed in common" if not runs else f"{claim.metric} is not on record"
-        return Outcome(claim, setting, None, f"not measured: {why}")
+        return ClaimResult(claim, setting, None, f"not measured: {why}")
     budgets = {(run.tag("budget") or "").split(":")[0] for run in runs}
     if claim.needs_full_budget and budgets != {"full"}:
-        return Outcome(claim, setting, effect, "not decided: needs the full budget")
-    return Outcome(claim, setting, effect, verdict(effect, claim.expects, claim.margin))
+        return ClaimResult(claim, setting, effect, "not decided: needs the full budget")
+    return ClaimResult(claim, setting, effect, judge_effect(effect, claim.expects, claim.margin))
 
 
-def verdict(effect: Estimate, expects: str, margin: float) -> str:
+def judge_effect(effect: Estimate, expects: str, margin: float) -> str:
     """Return what an effect says to an expectation; it is decided only if the whole interval says so.
 
     ``higher`` and ``lower`` than 0; ``same``: within ±margin; ``not_higher``, ``not_lower``: by no more than margin.

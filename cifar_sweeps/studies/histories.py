@@ -44,7 +44,7 @@ def read_histories(client: MlflowClient, run_ids: Sequence[str], metrics: Iterab
     return dict(histories)
 
 
-def derived(metrics: Mapping[str, float], history: History, finished: bool) -> dict[str, float]:
+def add_derived_metrics(metrics: Mapping[str, float], history: History, finished: bool) -> dict[str, float]:
     """Return a run's last figures with those that follow from them: the gaps, and the median seconds an epoch.
 
     A run that did not finish has no gaps: its last validation may be of an earlier epoch than its last training.
@@ -61,27 +61,27 @@ def derived(metrics: Mapping[str, float], history: History, finished: bool) -> d
     return found
 
 
-def figure(metrics: Mapping[str, float], name: str) -> float | None:
+def metric_at_end(metrics: Mapping[str, float], name: str) -> float | None:
     """Return a run's last value of a metric; the objective of a run without a penalty is its loss."""
     value = metrics.get(name)
     return metrics.get(name.replace("/objective", "/loss")) if value is None else value
 
 
-def figure_at(history: History, name: str, epoch: int) -> float | None:
+def metric_at(history: History, name: str, epoch: int) -> float | None:
     """Return the value at an epoch, from 1; the objective of a run without a penalty is its loss."""
     points = history.get(name) or history.get(name.replace("/objective", "/loss"), {})
     return points.get(epoch)
 
 
-def figure_after(metrics: Mapping[str, float], history: History, name: str, epoch: int | None) -> float | None:
+def metric_at_epoch(metrics: Mapping[str, float], history: History, name: str, epoch: int | None) -> float | None:
     """Return a metric or a gap after an epoch, from 1; None is the run's end."""
     if epoch is None:
-        return figure(metrics, name)
+        return metric_at_end(metrics, name)
     for gap, upper, lower in _GAPS:
         if name == gap:
-            above, below = figure_at(history, upper, epoch), figure_at(history, lower, epoch)
+            above, below = metric_at(history, upper, epoch), metric_at(history, lower, epoch)
             return None if above is None or below is None else above - below
-    return figure_at(history, name, epoch)
+    return metric_at(history, name, epoch)
 
 
 def _keep(history: dict[str, dict[int, float]], metric: str, point: Any) -> None:  # noqa: ANN401 (MLflow's, untyped)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from cifar_sweeps.studies.histories import History, figure, figure_at
+from cifar_sweeps.studies.histories import History, metric_at, metric_at_end
 from cifar_sweeps.studies.intervals import Estimate, estimate
 from cifar_sweeps.studies.study import StudyRun
 
@@ -37,12 +37,12 @@ class Comparison:
         return None if self.measured is None else self.measured.mean - self.published.value
 
 
-def printed(plain: object, epochs: int | None = None) -> list[Published]:
+def published_values(plain: object, epochs: int | None = None) -> list[Published]:
     """Return the printed figures of a run's config; of a curve the last point that ``epochs`` epochs reach."""
     return [point for metric, entry in _entries(plain) for point in _points(metric, entry, epochs)]
 
 
-def printed_curves(plain: object) -> dict[str, list[float]]:
+def published_curves(plain: object) -> dict[str, list[float]]:
     """Return the printed curves of a run's config, by metric; the first value is that of epoch 1."""
     return {
         metric: [float(value) for value in values]
@@ -68,7 +68,7 @@ def compare(
         epochs = max((max(histories.get(run.run_id, {}).get("train/loss", {0: 0.0})) for run in ours), default=0)
         budget = " and ".join(sorted({run.tag("budget") or "full" for run in ours}))
         on_test = any(run.tag("validated_on") == "test" for run in ours)
-        for figure_printed in printed(config.get("published"), epochs):
+        for figure_printed in published_values(config.get("published"), epochs):
             measured = estimate(_measured(run, histories.get(run.run_id, {}), figure_printed) for run in ours)
             is_on_test = on_test and figure_printed.metric.startswith("val/")
             found.append(Comparison(arm, figure_printed, measured, is_on_test, budget))
@@ -89,8 +89,8 @@ def _trained_as_published(config: Mapping[str, object]) -> bool:
 
 def _measured(run: StudyRun, history: History, wanted: Published) -> float | None:
     if wanted.epoch is None:
-        return figure(run.metrics, wanted.metric)
-    return figure_at(history, wanted.metric, wanted.epoch)
+        return metric_at_end(run.metrics, wanted.metric)
+    return metric_at(history, wanted.metric, wanted.epoch)
 
 
 def _entries(plain: object) -> Iterator[tuple[str, Mapping[str, object]]]:

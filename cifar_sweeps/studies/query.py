@@ -9,14 +9,14 @@ from mlflow.entities import Run, ViewType
 from cifar_sweeps.config.parse import conf_folder
 from cifar_sweeps.errors import TrackingError
 from cifar_sweeps.studies.arms import arm_name, swept_values
-from cifar_sweeps.studies.histories import derived, read_histories
-from cifar_sweeps.studies.study import Study, StudyRun, SweepRun, apart, listed
+from cifar_sweeps.studies.histories import add_derived_metrics, read_histories
+from cifar_sweeps.studies.study import Study, StudyRun, SweepRun, disambiguate_arms, list_names
 from cifar_sweeps.tracking.store import PREFIX, Store
 
 _PAGE = 1000
 
 
-def find(what: str, store: Store) -> Study:
+def find_runs(what: str, store: Store) -> Study:
     """Return the runs of a study, by its name, or of one sweep, by its id or its parent's run id.
 
     Raises TrackingError, naming what there is, if nothing is called so or nothing was recorded in it.
@@ -35,8 +35,11 @@ def find(what: str, store: Store) -> Study:
     if not runs:
         raise TrackingError(f"{what}: no run has been recorded in it yet")
     seconds = read_histories(client, [run.run_id for run in runs], ["epoch_seconds"])
-    runs = [replace(run, metrics=derived(run.metrics, seconds.get(run.run_id, {}), run.finished)) for run in runs]
-    return Study(name, tuple(apart(runs)), tuple(_sweep(record) for record in sweeps))
+    runs = [
+        replace(run, metrics=add_derived_metrics(run.metrics, seconds.get(run.run_id, {}), run.finished))
+        for run in runs
+    ]
+    return Study(name, tuple(disambiguate_arms(runs)), tuple(_sweep(record) for record in sweeps))
 
 
 def _one_sweep(client: MlflowClient, what: str, uri: str) -> tuple[str, list[Run]]:
@@ -52,7 +55,7 @@ def _one_sweep(client: MlflowClient, what: str, uri: str) -> tuple[str, list[Run
     newest = [str(_tag(parent, "sweep_id")) for parent in reversed(parents)]
     if (conf_folder() / "study" / f"{what}.yaml").is_file():
         raise TrackingError(f"{what}: has not been trained yet into {uri}; train it: cifar-train study={what}")
-    known = f"the studies are {listed(studies)}; the newest sweeps {listed(newest)}"
+    known = f"the studies are {list_names(studies)}; the newest sweeps {list_names(newest)}"
     raise TrackingError(f"{what}: {uri} has no study and no sweep of this name; {known}")
 
 

@@ -8,7 +8,7 @@ from cifar_sweeps.studies.study import StudyRun
 
 
 @dataclass(frozen=True)
-class ArmFigures:
+class ArmMetrics:
     """One arm. Every figure is of its runs' last epochs but ``best``, the highest validation accuracy on the way."""
 
     arm: str
@@ -25,18 +25,18 @@ class ArmFigures:
     multiply_adds: float | None
 
 
-def ranked(runs: Sequence[StudyRun]) -> list[ArmFigures]:
+def rank_arms(runs: Sequence[StudyRun]) -> list[ArmMetrics]:
     """Return the arms by their mean final validation accuracy, the best first; those without validation by test."""
     arms = [_figures(arm, [run for run in runs if run.arm == arm]) for arm in dict.fromkeys(run.arm for run in runs)]
     return sorted(arms, key=_rank)
 
 
-def _rank(arm: ArmFigures) -> tuple[bool, float]:
+def _rank(arm: ArmMetrics) -> tuple[bool, float]:
     figure = arm.val or arm.test
     return arm.val is None, -(figure.mean if figure is not None else -1.0)
 
 
-def _figures(arm: str, runs: Sequence[StudyRun]) -> ArmFigures:
+def _figures(arm: str, runs: Sequence[StudyRun]) -> ArmMetrics:
     def mean(metric: str) -> Estimate | None:
         return estimate(run.metrics.get(metric) for run in runs)
 
@@ -44,7 +44,7 @@ def _figures(arm: str, runs: Sequence[StudyRun]) -> ArmFigures:
         found = mean(metric)
         return None if found is None else found.mean
 
-    return ArmFigures(
+    return ArmMetrics(
         arm=arm,
         seeds=len(runs),
         is_on_test=any(run.tag("validated_on") == "test" for run in runs),

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from cifar_sweeps.studies.histories import is_by_epoch, read_histories
-from cifar_sweeps.studies.query import find
+from cifar_sweeps.studies.query import find_runs
 from cifar_sweeps.studies.study import Study, StudyRun
 from cifar_sweeps.tracking.store import Store, default_store
 
@@ -32,7 +32,7 @@ _FIRST = (
 _LEFT_OUT = {"epoch_seconds"}  # the last epoch's; the median says more
 
 
-def load(what: str, store: Store | None = None) -> pd.DataFrame:
+def load_results(what: str, store: Store | None = None) -> pd.DataFrame:
     """Return one row a run of a study (by its name) or a sweep (by its id, or its parent's run id).
 
     Columns: run_id, name, sweep_id, arm (the swept values other than the seed), state, seed, one a swept key, the last
@@ -41,7 +41,7 @@ def load(what: str, store: Store | None = None) -> pd.DataFrame:
     started (UTC), duration (seconds). What a run does not have is missing there.
     Raises TrackingError if nothing is called so, or nothing has been recorded.
     """
-    return frame(find(what, store or default_store()))
+    return frame(find_runs(what, store or default_store()))
 
 
 def frame(study: Study) -> pd.DataFrame:
@@ -56,14 +56,14 @@ def frame(study: Study) -> pd.DataFrame:
     return table
 
 
-def history(what: str, store: Store | None = None) -> pd.DataFrame:
+def load_history(what: str, store: Store | None = None) -> pd.DataFrame:
     """Return one row a run and epoch: run_id, arm, seed, epoch (from 1), and a column a metric.
 
     ``what`` is as for `load`. A metric that an epoch does not have is missing there.
     Raises TrackingError as `load` does.
     """
     store = store or default_store()
-    study = find(what, store)
+    study = find_runs(what, store)
     metrics = list(dict.fromkeys(metric for run in study.runs for metric in run.metrics if is_by_epoch(metric)))
     histories = read_histories(store.client(), [run.run_id for run in study.runs], metrics)
     rows: list[dict[str, Any]] = []

@@ -73,14 +73,14 @@ class Study:
         known = [sweep.sweep_id for sweep in self.sweeps]
         for sweep_id in sweep_ids:
             if sweep_id not in known:
-                raise TrackingError(f"{sweep_id}: the study {self.name} has no such sweep; it has {listed(known)}")
+                raise TrackingError(f"{sweep_id}: the study {self.name} has no such sweep; it has {list_names(known)}")
         runs = [run for run in self.runs if run.tag("sweep_id") in sweep_ids]
         if not runs:
             raise TrackingError(f"{', '.join(sweep_ids)}: no run was recorded in it")
         sweeps = tuple(sweep for sweep in self.sweeps if sweep.sweep_id in sweep_ids)
-        return Study(self.name, tuple(apart(runs)), sweeps)
+        return Study(self.name, tuple(disambiguate_arms(runs)), sweeps)
 
-    def counted(self) -> list[StudyRun]:
+    def deduplicated(self) -> list[StudyRun]:
         """Return the finished runs; of those that repeat an arm with the same seed, the newest alone.
 
         A repeated run gives the same figures again: counted twice, it would pass for a second seed.
@@ -89,13 +89,13 @@ class Study:
         return [run for run in self.runs if newest.get((run.arm, run.seed)) is run]
 
 
-def listed(names: Sequence[str]) -> str:
+def list_names(names: Sequence[str]) -> str:
     """Return names in a message: the first few, and how many there are."""
     more = f", … ({len(names)} in all)" if len(names) > _MOST_NAMED else ""
     return (", ".join(names[:_MOST_NAMED]) or "none at all") + more
 
 
-def apart(runs: Iterable[StudyRun]) -> list[StudyRun]:
+def disambiguate_arms(runs: Iterable[StudyRun]) -> list[StudyRun]:
     """Return the runs, those of one arm told apart by name if they had different budgets or different data.
 
     Only between sweeps: what differs within a sweep was swept, or belongs to an arm.

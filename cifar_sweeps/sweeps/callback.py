@@ -6,12 +6,12 @@ from hydra.core.utils import JobReturn
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
-from cifar_sweeps.sweeps.command import Refused
+from cifar_sweeps.sweeps.command import AbortHydra
 from cifar_sweeps.sweeps.engines.local import fork_server
-from cifar_sweeps.system.gc_control import imports_stay
+from cifar_sweeps.system.gc_control import imports_without_gc
 
 if TYPE_CHECKING:
-    from cifar_sweeps.sweeps.parent_run import SweepParent
+    from cifar_sweeps.sweeps.parent_run import ParentRun
 
 _LAUNCHER = "hydra_plugins.cifar_sweeps_launcher.LocalLauncher"
 
@@ -20,7 +20,7 @@ class SweepCallback(Callback):
     """Begins the sweep's record when Hydra begins a multirun. A single run has none."""
 
     def __init__(self) -> None:
-        self._parent: SweepParent | None = None
+        self._parent: ParentRun | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         """Travel empty: Hydra sends its callbacks along with each job, where the sweep's record has no business."""
@@ -32,12 +32,12 @@ class SweepCallback(Callback):
         try:
             if is_ours and not config.sweep.dry_run:
                 fork_server.start(config.analysis.log_model)  # it imports torch while the lines below import mlflow
-            with imports_stay():
-                from cifar_sweeps.sweeps.parent_run import SweepParent
-            self._parent = SweepParent(config, is_ours)
-            self._parent.begin()
+            with imports_without_gc():
+                from cifar_sweeps.sweeps.parent_run import ParentRun
+            self._parent = ParentRun(config, is_ours)
+            self._parent.prepare()
         except Exception as fault:
-            raise Refused(fault) from fault
+            raise AbortHydra(fault) from fault
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:  # noqa: ANN401
         """Note a failure that happened in this process: under Hydra's basic launcher."""

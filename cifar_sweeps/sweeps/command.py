@@ -6,7 +6,7 @@ import sys
 import traceback
 from collections.abc import Callable
 
-from cifar_sweeps.config.hydra_messages import is_of_composition, translated
+from cifar_sweeps.config.hydra_messages import explain_composition_error, is_composition_error
 from cifar_sweeps.errors import CifarSweepsError, ConfigError, JobFailedError, in_one_line
 from cifar_sweeps.sweeps import current
 from cifar_sweeps.sweeps.engines.local import fork_server
@@ -18,7 +18,7 @@ _UNWRITABLE = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, e
 """What Hydra meets when it makes a run's folder, before this project's own check of it."""
 
 
-class Refused(BaseException):
+class AbortHydra(BaseException):
     """Carries a fault past Hydra, which would print a trace around any plain exception. None: all was said already."""
 
     def __init__(self, fault: Exception | None) -> None:
@@ -37,12 +37,12 @@ def told_clearly(entry: Callable[[], object]) -> int:
     with interrupt_on_signals(fork_server.stop):
         try:
             entry()
-        except (Exception, KeyboardInterrupt, Refused) as error:  # noqa: BLE001 (the last door: all is told here)
+        except (Exception, KeyboardInterrupt, AbortHydra) as error:  # noqa: BLE001 (the last door: all is told here)
             status = _status(error)
             if full and status:
                 sys.stderr.write(traceback.format_exc())
             elif status and not isinstance(error, JobFailedError):  # of which the sweep's end tells
-                sys.stderr.write(_in_words(error))
+                sys.stderr.write(_message(error))
         finally:
             if not full:
                 del os.environ[FULL_ERROR]
@@ -60,7 +60,7 @@ def _end_sweep(status: int) -> int:
     try:
         return 0 if sweep.end(state) == "FINISHED" or status else 1
     except KeyboardInterrupt as interrupt:
-        sys.stderr.write(_in_words(interrupt))
+        sys.stderr.write(_message(interrupt))
         return _status(interrupt)
     except Exception as error:  # noqa: BLE001 (a store that has gone away must not hide what else is told)
         sys.stderr.write(f"TrackingError: the sweep's record could not be closed: {in_one_line(error)}\n")
@@ -68,22 +68,22 @@ def _end_sweep(status: int) -> int:
 
 
 def _status(error: BaseException) -> int:
-    if isinstance(error, Refused) and error.fault is None:
+    if isinstance(error, AbortHydra) and error.fault is None:
         return 0
     if isinstance(error, KeyboardInterrupt):
         return TERMINATED if isinstance(error, Terminated) else INTERRUPTED
     return 1
 
 
-def _in_words(error: BaseException) -> str:
-    fault = error.fault if isinstance(error, Refused) and error.fault is not None else error
+def _message(error: BaseException) -> str:
+    fault = error.fault if isinstance(error, AbortHydra) and error.fault is not None else error
     if isinstance(fault, KeyboardInterrupt):
         return "\nTerminated.\n" if isinstance(fault, Terminated) else "\nInterrupted.\n"
     if isinstance(fault, OSError) and fault.errno in _UNWRITABLE:
         where = f"outputs: {fault.filename or 'the outputs folder'} cannot be written ({fault.strerror})"
         fault = ConfigError(f"{where}; make room or mend its rights, or set CIFAR_SWEEPS_OUTPUTS to another folder")
-    if is_of_composition(fault):
-        fault = ConfigError(translated(fault))
+    if is_composition_error(fault):
+        fault = ConfigError(explain_composition_error(fault))
     if isinstance(fault, CifarSweepsError):
         message = str(fault)
         return f"{type(fault).__name__}: {'' if not message.startswith('- ') else chr(10)}{message}\n"

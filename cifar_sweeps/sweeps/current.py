@@ -8,25 +8,25 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from cifar_sweeps.sweeps.manifest import SweepFile
+from cifar_sweeps.sweeps.manifest import SweepManifest
 from cifar_sweeps.tracking.journal import State
 
 if TYPE_CHECKING:  # they import mlflow or torch, which `cifar-train --help` can do without
-    from cifar_sweeps.runs.reporters import Watcher
-    from cifar_sweeps.sweeps.resume import Numbers
+    from cifar_sweeps.runs.reporters import RunReporter
+    from cifar_sweeps.sweeps.resume import JobNumbering
 
 
 class OpenSweep(Protocol):
     """A sweep that has begun."""
 
-    facts: SweepFile
+    facts: SweepManifest
     folder: Path
     reused: set[int]
     """Numbers of the jobs that an earlier start had finished."""
     asked: dict[int, str]
     """Names of the jobs of this start by their numbers; empty where the launcher does not tell."""
 
-    def numbers(self) -> "Numbers":
+    def numbers(self) -> "JobNumbering":
         """Return what numbers the jobs of this start."""
 
     def open(self, tags: Mapping[str, str] | None = None) -> None:
@@ -42,7 +42,7 @@ class OpenSweep(Protocol):
 
 
 _sweeps: list[OpenSweep] = []
-_watchers: "list[Watcher]" = []
+_watchers: "list[RunReporter]" = []
 _threads: list[int] = []
 
 
@@ -62,12 +62,12 @@ def sweep_ended(sweep: OpenSweep) -> None:
         _sweeps.remove(sweep)
 
 
-def watcher() -> "Watcher | None":
+def watcher() -> "RunReporter | None":
     """Return who watches the run of this process, if a sweep has said so."""
     return _watchers[-1] if _watchers else None
 
 
-def set_watcher(watcher: "Watcher") -> None:
+def set_watcher(watcher: "RunReporter") -> None:
     """Say who watches the run of this process."""
     _watchers.append(watcher)
 

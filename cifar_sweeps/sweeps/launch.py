@@ -20,19 +20,19 @@ from rich.console import Console
 from cifar_sweeps.data import cache
 from cifar_sweeps.errors import CifarSweepsError, ConfigError
 from cifar_sweeps.sweeps import current
-from cifar_sweeps.sweeps.command import Refused
+from cifar_sweeps.sweeps.command import AbortHydra
 from cifar_sweeps.sweeps.engines import worker
 from cifar_sweeps.sweeps.engines.local import fork_server
 from cifar_sweeps.sweeps.engines.local.engine import JobEnd, MemoryKills, failed, job_end, returned
 from cifar_sweeps.sweeps.engines.local.event_socket import News, NewsDesk
-from cifar_sweeps.sweeps.plan import PlannedJob, plan
+from cifar_sweeps.sweeps.plan import PlannedJob, plan_jobs
 from cifar_sweeps.sweeps.terminal.dry_run import print_plan
 from cifar_sweeps.sweeps.terminal.progress import JobProgress, SweepProgress
-from cifar_sweeps.system.cores import Share, available_cores, share_cores
+from cifar_sweeps.system.cores import Parallelism, available_cores, plan_parallelism
 from cifar_sweeps.system.signals import defer_signals
 from cifar_sweeps.tracking.journal import State
-from cifar_sweeps.tracking.journal_reader import journaled_run
-from cifar_sweeps.tracking.store import KnownRun
+from cifar_sweeps.tracking.journal_reader import read_run
+from cifar_sweeps.tracking.store import RecordedRun
 from cifar_sweeps.training.metrics import DivergedError
 from cifar_sweeps.training.precision import resolve_device
 
@@ -61,15 +61,15 @@ def launch(
         raise RuntimeError("the launcher 'local' runs inside a multirun of cifar-train only")
     try:
         at_once = _n_jobs(n_jobs)
-        jobs = plan(hydra_context.config_loader, master, job_overrides, sweep)
+        jobs = plan_jobs(hydra_context.config_loader, master, job_overrides, sweep)
         sweep.asked |= {job.number: job.name for job in jobs}
         if processes is None:
             print_plan(jobs, _share(jobs, at_once))
-            raise Refused(None)
+            raise AbortHydra(None)
         share = _share(jobs, at_once)
         sweep.open({"n_jobs": str(share.jobs), "threads": str(share.threads)})
     except CifarSweepsError as error:
-        raise Refused(error) from error
+        raise AbortHydra(error) from error
     return _Launch(hydra_context, task_function, jobs, share, sweep, processes).run()
 
 
@@ -81,10 +81,10 @@ def _n_jobs(configured: int | str) -> int | None:
     raise ConfigError(f"hydra.launcher.n_jobs={configured}: must be auto, or at least 1")
 
 
-def _share(jobs: Sequence[PlannedJob], n_jobs: int | None) -> Share:
+def _share(jobs: Sequence[PlannedJob], n_jobs: int | None) -> Parallelism:
     devices = {resolve_device(job.config.trainer.device).type for job in jobs}
     threads = [job.config.trainer.threads for job in jobs if job.config.trainer.threads != "auto"]
-    return share_cores(
+    return plan_parallelism(
         available_cores(),
         len(jobs),
         device="cpu" if devices == {"cpu"} else "gpu",
@@ -101,13 +101,13 @@ class _Launch:
         hydra_context: HydraContext,
         task_function: TaskFunction,
         jobs: Sequence[PlannedJob],
-        share: Share,
+        share: Parallelism,
         sweep: current.OpenSweep,
         context: BaseContext,
     ) -> None:
         self._jobs, self._share, self._sweep, self._context = jobs, share, sweep, context
         self._hydra_context, self._task_function = hydra_context, task_function
-        self._waiting = [job for job in jobs if job.must_run]
+        self._waiting = [job for job in jobs if job.needs_training]
         rows = [JobProgress(job.number, job.name, job.config.trainer.epochs) for job in self._waiting]
         self._progress = SweepProgress(rows, Console(highlight=False), share.jobs)
         self._running: dict[concurrent.futures.Future[worker.Outcome], PlannedJob] = {}
@@ -124,7 +124,7 @@ class _Launch:
     def run(self) -> list[JobReturn]:
         """Run them, as many at once as the share says."""
         for job in self._jobs:
-            if not job.must_run:
+            if not job.needs_training:
                 self._returns[job.number] = self._earlier_return(job)
         if self._waiting:
             self._run_waiting()
@@ -176,13 +176,13 @@ class _Launch:
         # In a file, for two of them fill the pipe to the workers: a pool that is stopped then would wait for ever.
         payload = desk.folder / f"job-{job.number}"
         hydra = (self._hydra_context, job.node, self._task_function, Singleton.get_state())
-        payload.write_bytes(cloudpickle.dumps((*hydra, cache.found())))
+        payload.write_bytes(cloudpickle.dumps((*hydra, cache.export_verified())))
         self._trained.discard(job.number)
         self._processes.pop(job.number, None)  # of an earlier attempt
         self._attempts[job.number] += 1
         self._to_try_again.pop(job.number, None)
         self._memory_kills.job_starts(job.number)
-        self._progress.started(job.number, goes_on=job.earlier is not None)
+        self._progress.started(job.number, goes_on=job.previous is not None)
         arguments = (str(payload), str(job.log_file), desk.address, job.number, self._share.threads)
         future = pool.schedule(worker.work, args=arguments, timeout=job.config.sweep.timeout)
         self._running[future] = job
@@ -243,9 +243,9 @@ class _Launch:
 
     def _earlier_return(self, job: PlannedJob) -> JobReturn:
         """Return what the job returned when an earlier start of the sweep ran it."""
-        assert job.earlier is not None
-        run = job.earlier.run
-        if job.earlier.is_finished:
+        assert job.previous is not None
+        run = job.previous.run
+        if job.previous.is_finished:
             self._sweep.reused.add(job.number)
             return returned(job, _value(job, run))
         reason = f"{run.tag('failure') or run.state.lower()} (an earlier start; sweep.rerun=never)"
@@ -257,7 +257,7 @@ def _as_recorded(job: PlannedJob, end: JobEnd) -> JobEnd:
     """Return the end that the job's journal has, if its process met another one afterwards, or was told to stop."""
     if end.outcome == "finished":
         return end
-    run = journaled_run(job.log_file.parent)
+    run = read_run(job.log_file.parent)
     if run is not None and run.state == "FINISHED":
         return JobEnd("finished", _value(job, run))
     if run is not None and run.state == "FAILED" and end.value == worker.TOLD_TO_STOP:
@@ -265,6 +265,6 @@ def _as_recorded(job: PlannedJob, end: JobEnd) -> JobEnd:
     return end
 
 
-def _value(job: PlannedJob, run: KnownRun) -> float | None:
+def _value(job: PlannedJob, run: RecordedRun) -> float | None:
     """Return what the job's task returned, from its run."""
     return run.metrics.get("best/val_accuracy" if job.config.trainer.select == "best" else "final/val_accuracy")

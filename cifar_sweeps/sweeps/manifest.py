@@ -9,15 +9,15 @@ from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from cifar_sweeps.system.files import write_whole
+from cifar_sweeps.system.files import write_text_atomic
 
 NAME = "sweep.json"
-GOES_ON = "CIFAR_SWEEPS_GOES_ON"
+RESUME_FOLDER = "CIFAR_SWEEPS_GOES_ON"
 """Names the folder of the sweep that a start goes on with, where it was asked for by its id."""
 
 
 @dataclass(frozen=True)
-class SweepFile:
+class SweepManifest:
     """A sweep by its names. ``swept`` are the keys that differ from job to job.
 
     identity: what two starts of the same sweep have in common. command: what was typed after ``cifar-train``, in the
@@ -34,20 +34,20 @@ class SweepFile:
     def write(self, folder: Path) -> None:
         """Write into the sweep's folder, whole."""
         folder.mkdir(parents=True, exist_ok=True)
-        write_whole(folder / NAME, json.dumps(asdict(self), indent=1))
+        write_text_atomic(folder / NAME, json.dumps(asdict(self), indent=1))
 
 
-def read(folder: Path) -> SweepFile:
+def read_manifest(folder: Path) -> SweepManifest:
     """Read the file that `SweepFile.write` wrote."""
     held = json.loads((folder / NAME).read_text(encoding="utf-8"))
-    return SweepFile(**{**held, "swept": tuple(held["swept"]), "command": tuple(held["command"])})
+    return SweepManifest(**{**held, "swept": tuple(held["swept"]), "command": tuple(held["command"])})
 
 
-def known(root: Path) -> Iterator[tuple[Path, SweepFile]]:
+def find_manifests(root: Path) -> Iterator[tuple[Path, SweepManifest]]:
     """Yield the sweeps in the folders under ``root``, by name; what is damaged or of another version is left out."""
     for path in sorted(root.glob(f"*/{NAME}")):
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-            yield path.parent, read(path.parent)
+            yield path.parent, read_manifest(path.parent)
 
 
 def swept_values(overrides: list[str], swept: tuple[str, ...]) -> dict[str, str]:
@@ -56,12 +56,12 @@ def swept_values(overrides: list[str], swept: tuple[str, ...]) -> dict[str, str]
     return {key: value for key, _, value in pairs if key in swept}
 
 
-def short_name(overrides: list[str], swept: tuple[str, ...]) -> str:
+def run_name(overrides: list[str], swept: tuple[str, ...]) -> str:
     """Return the swept values of a job in short form: ``l2=0.0005 seed=1`` for ``regularization.l2=0.0005 seed=1``."""
     return " ".join(f"{key.rpartition('.')[2]}={value}" for key, value in swept_values(overrides, swept).items())[:250]
 
 
-def split_name(name: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def parse_run_name(name: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the keys and the values of a short name."""
     pairs = [pair.partition("=") for pair in name.split()]
     if not all(equals for _, equals, _ in pairs):

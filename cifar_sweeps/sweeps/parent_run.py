@@ -13,40 +13,40 @@ from rich.console import Console
 
 from cifar_sweeps.errors import ConfigError, TrackingError, in_one_line
 from cifar_sweeps.sweeps import current
-from cifar_sweeps.sweeps.manifest import GOES_ON, SweepFile, swept_keys
-from cifar_sweeps.sweeps.resume import EarlierJob, Numbers, earlier_jobs, earlier_start, sweep_identity
-from cifar_sweeps.sweeps.terminal.summary import Ending, Failure, tell
+from cifar_sweeps.sweeps.manifest import RESUME_FOLDER, SweepManifest, swept_keys
+from cifar_sweeps.sweeps.resume import JobNumbering, PreviousJob, find_resumable_sweep, read_previous_jobs, sweep_hash
+from cifar_sweeps.sweeps.terminal.summary import JobFailure, SweepSummary, print_summary
 from cifar_sweeps.tracking import journal
-from cifar_sweeps.tracking.delivery import deliver, delivered, undelivered
+from cifar_sweeps.tracking.delivery import deliver, read_delivery_state, undelivered_folders
 from cifar_sweeps.tracking.journal import State
-from cifar_sweeps.tracking.journal_reader import journaled_run
-from cifar_sweeps.tracking.recovery import note_end, recover
-from cifar_sweeps.tracking.run_logger import Opening, Record
-from cifar_sweeps.tracking.store import DEFAULT_EXPERIMENT, PREFIX, KnownRun, Store, given_uri, tracking_uri
+from cifar_sweeps.tracking.journal_reader import read_run
+from cifar_sweeps.tracking.recovery import append_end, recover_abandoned_runs
+from cifar_sweeps.tracking.run_logger import RunHeader, RunLogger
+from cifar_sweeps.tracking.store import DEFAULT_EXPERIMENT, PREFIX, RecordedRun, Store, configured_uri, tracking_uri
 
-_PATIENCE = 10.0
+_LOCK_TIMEOUT = 10.0
 """Seconds that a process which was told to end may take to do so."""
 
 
-class SweepParent:
+class ParentRun:
     """Opens the store, the experiment and the parent run of a multirun, and closes the parent with a true state."""
 
-    facts: SweepFile
+    manifest: SweepManifest
     folder: Path
 
     def __init__(self, config: DictConfig, is_ours: bool) -> None:
         """config: the multirun's, as Hydra composed it. is_ours: whether our own launcher will run the jobs."""
         self.folder = Path(config.hydra.sweep.dir)
         self.reused: set[int] = set()
-        self.asked: dict[int, str] = {}
+        self.requested: dict[int, str] = {}
         self._config = config
         self._is_ours = is_ours
         self._store: Store | None = None
-        self._record: Record | None = None
-        self._failures: list[Failure] = []
-        self._numbers: Numbers | None = None
+        self._record: RunLogger | None = None
+        self._failures: list[JobFailure] = []
+        self._numbers: JobNumbering | None = None
 
-    def begin(self) -> None:
+    def prepare(self) -> None:
         """Note the sweep, or find the earlier start that it goes on with. Raises ConfigError or TrackingError."""
         config = self._config
         study = str(config.study_name or DEFAULT_EXPERIMENT)
@@ -56,14 +56,14 @@ class SweepParent:
         if config.tracking.backend == "mlflow":
             outputs = Path(config.outputs)
             self._store = Store(tracking_uri(config.tracking.uri, outputs), outputs)
-            store = given_uri(config.tracking.uri) or "embedded"  # which may be moved with its outputs
-        identity = sweep_identity(study, store, overrides, swept)
+            store = configured_uri(config.tracking.uri) or "embedded"  # which may be moved with its outputs
+        identity = sweep_hash(study, store, overrides, swept)
         if not self._is_ours:
             identity = f"other-{identity}"  # nobody goes on with it: a later start with our launcher looks past it
         if self._is_ours and config.sweep.rerun != "all":
-            named = os.environ.get(GOES_ON)
-            self._go_on_in(Path(named) if named else earlier_start(self.folder, identity))
-        self.facts = SweepFile(self.folder.name, study, swept, identity, tuple(sys.argv[1:]), str(Path.cwd()))
+            named = os.environ.get(RESUME_FOLDER)
+            self._go_on_in(Path(named) if named else find_resumable_sweep(self.folder, identity))
+        self.manifest = SweepManifest(self.folder.name, study, swept, identity, tuple(sys.argv[1:]), str(Path.cwd()))
         current.sweep_began(self)
         batch = config.hydra.sweeper.get("max_batch_size")
         if self._is_ours and batch is not None:  # Hydra drops the batches after one in which a job failed
@@ -72,7 +72,7 @@ class SweepParent:
         if not self._is_ours:
             # Ours opens the sweep when all jobs have been checked; another launcher does not know of it.
             _refuse_what_only_ours_does(config)
-            self.open()
+            self.start()
 
     def job_ended(self, config: DictConfig, job_return: JobReturn) -> None:
         """Note a failure that happened in this process: under Hydra's basic launcher."""
@@ -80,24 +80,24 @@ class SweepParent:
             hydra = config.hydra
             log_file = Path(hydra.runtime.output_dir, "run.log")
             name = " ".join(job_return.overrides or ())
-            self.note_failure(int(hydra.job.num), name, in_one_line(job_return._return_value), log_file)
+            self.record_failure(int(hydra.job.num), name, in_one_line(job_return._return_value), log_file)
 
-    def numbers(self) -> Numbers:
+    def numbering(self) -> JobNumbering:
         """Return what numbers the jobs of this start, all batches of them. Raises ConfigError as `_earlier_jobs`."""
         if self._numbers is None:
-            self._numbers = Numbers(self._earlier_jobs())
+            self._numbers = JobNumbering(self._earlier_jobs())
         return self._numbers
 
-    def _earlier_jobs(self) -> list[EarlierJob]:
+    def _earlier_jobs(self) -> list[PreviousJob]:
         """Return what earlier starts began. Raises ConfigError if that is in the way of a new sweep."""
-        found = earlier_jobs(self.folder)
+        found = read_previous_jobs(self.folder)
         if found and self._config.sweep.rerun == "all":
             raise ConfigError(
                 f"sweep.rerun=all: is a new sweep, and {self.folder} holds an earlier one; leave hydra.sweep.dir out"
             )
         return found
 
-    def open(self, tags: Mapping[str, str] | None = None) -> None:
+    def start(self, tags: Mapping[str, str] | None = None) -> None:
         """Make the store, the experiment and the parent run, and write the sweep's file; once.
 
         tags: more of the parent run's, by their short names.
@@ -105,44 +105,44 @@ class SweepParent:
         """
         if self._record is not None:
             return
-        recover(Path(self._config.outputs), _complain)
+        recover_abandoned_runs(Path(self._config.outputs), _complain)
         if self._store is not None:
-            trouble = self._store.trouble(self.facts.study)
+            trouble = self._store.availability_error(self.manifest.study)
             if trouble:
                 _complain(trouble)
-        self.facts.write(self.folder)
+        self.manifest.write(self.folder)
         own = {
-            "sweep_id": self.facts.sweep_id,
-            "study": self.facts.study,
+            "sweep_id": self.manifest.sweep_id,
+            "study": self.manifest.study,
             "overrides": shlex.join(str(override) for override in self._config.hydra.overrides.task),
             "role": "sweep",
         }
-        self._record = Record(
-            Opening(
+        self._record = RunLogger(
+            RunHeader(
                 folder=self.folder,
                 outputs=Path(self._config.outputs),
                 backend=self._config.tracking.backend,
-                uri=given_uri(self._config.tracking.uri),
-                study=self.facts.study,
-                name=f"sweep {self.facts.sweep_id}",
+                uri=configured_uri(self._config.tracking.uri),
+                study=self.manifest.study,
+                name=f"sweep {self.manifest.sweep_id}",
                 tags={f"{PREFIX}{key}": value for key, value in own.items()},
-                identity=self.facts.identity,
+                identity=self.manifest.identity,
             )
         )
-        self._record.tags({f"{PREFIX}{key}": value for key, value in (tags or {}).items()})
+        self._record.set_tags({f"{PREFIX}{key}": value for key, value in (tags or {}).items()})
 
-    def note_failure(
+    def record_failure(
         self, job: int, name: str, reason: str, log_file: Path, state: State = "FAILED", overrule: bool = False
     ) -> None:
         """Keep a failure for the summary, and close the job's journal if its process left it open.
 
         overrule: even if the process closed it, as one that was told to stop does.
         """
-        self._failures.append(Failure(job, name, reason, str(log_file)))
-        run = journaled_run(log_file.parent)
+        self._failures.append(JobFailure(job, name, reason, str(log_file)))
+        run = read_run(log_file.parent)
         if run is not None and (run.state == "RUNNING" or overrule):  # a finished one is told as such
             try:
-                note_end(log_file.parent, state, reason, _PATIENCE)
+                append_end(log_file.parent, state, reason, _LOCK_TIMEOUT)
             except TrackingError as error:  # the other jobs go on; the next command finds it abandoned
                 _complain(str(error))
 
@@ -159,28 +159,28 @@ class SweepParent:
             self._close_what_is_open()
             trouble = self._deliver_what_is_left()
         except KeyboardInterrupt:  # the store may take its time; the journals have all of it
-            self._record.close("KILLED", "interrupted")
+            self._record.end_run("KILLED", "interrupted")
             raise
         runs = self._runs()
-        asked = [run for run in runs if not self.asked or int(run.tag("job") or -1) in self.asked]
+        asked = [run for run in runs if not self.requested or int(run.tag("job") or -1) in self.requested]
         bad = bool(self._failures) or any(run.state != "FINISHED" for run in asked)
         outcome: State = state or ("FAILED" if bad else "FINISHED")
-        self._record.close(outcome, "" if outcome == "FINISHED" else "not all of its runs finished")
-        trouble = trouble or self._record.trouble
+        self._record.end_run(outcome, "" if outcome == "FINISHED" else "not all of its runs finished")
+        trouble = trouble or self._record.delivery_error
         if trouble is not None:
             _complain(str(trouble))
-        unsent = len(undelivered(self.folder))
-        tell(self._ending(outcome, runs, unsent), Console(highlight=False))
+        unsent = len(undelivered_folders(self.folder))
+        print_summary(self._ending(outcome, runs, unsent), Console(highlight=False))
         if outcome != "KILLED" and not unsent:
             self._report()
         return outcome
 
-    def _ending(self, outcome: State, runs: list[KnownRun], unsent: int) -> Ending:
+    def _ending(self, outcome: State, runs: list[RecordedRun], unsent: int) -> SweepSummary:
         experiment_id = None
         if self._store is not None and not unsent:
-            experiment_id = self._store.prepare(self.facts.study)
-        return Ending(
-            facts=self.facts,
+            experiment_id = self._store.prepare(self.manifest.study)
+        return SweepSummary(
+            manifest=self.manifest,
             folder=self.folder,
             state=outcome,
             runs=runs,
@@ -189,13 +189,13 @@ class SweepParent:
             recorded=self._store is not None,
             experiment_id=experiment_id,
             unsent=unsent,
-            can_go_on=self._is_ours,
+            can_resume=self._is_ours,
             not_started=self._not_started(runs),
         )
 
-    def _not_started(self, runs: list[KnownRun]) -> list[str]:
+    def _not_started(self, runs: list[RecordedRun]) -> list[str]:
         begun = {int(run.tag("job") or -1) for run in runs} | {failure.job for failure in self._failures}
-        return [name for number, name in self.asked.items() if number not in begun]
+        return [name for number, name in self.requested.items() if number not in begun]
 
     def _go_on_in(self, folder: Path | None) -> None:
         if folder is None:
@@ -207,13 +207,13 @@ class SweepParent:
     def _close_what_is_open(self) -> None:
         """Mark the runs whose processes are gone: this sweep is over."""
         for folder in journal.folders(self.folder):
-            run = journaled_run(folder)
+            run = read_run(folder)
             if folder != self.folder and run is not None and run.state == "RUNNING":
                 with contextlib.suppress(TrackingError):  # it still writes: under a launcher that does not wait
-                    note_end(folder, "KILLED", "the sweep was stopped")
+                    append_end(folder, "KILLED", "the sweep was stopped")
 
     def _deliver_what_is_left(self) -> TrackingError | None:
-        for folder in undelivered(self.folder):
+        for folder in undelivered_folders(self.folder):
             if folder != self.folder:
                 try:
                     deliver(folder)
@@ -221,13 +221,13 @@ class SweepParent:
                     return error
         return None
 
-    def _runs(self) -> list[KnownRun]:
-        found = [journaled_run(folder) for folder in journal.folders(self.folder) if folder != self.folder]
+    def _runs(self) -> list[RecordedRun]:
+        found = [read_run(folder) for folder in journal.folders(self.folder) if folder != self.folder]
         return [run for run in found if run is not None]
 
     def _report(self) -> None:
         """Keep the report with the sweep's record. A sweep that ended well stays so if it cannot be written."""
-        run_id = delivered(self.folder).run_id
+        run_id = read_delivery_state(self.folder).run_id
         if self._store is None or run_id is None or not self._config.sweep.report:
             return
         from cifar_sweeps.studies.reports.study_report import (
@@ -235,11 +235,13 @@ class SweepParent:
         )
 
         try:
-            report = attach_report(self._store, run_id, self.facts.study, self.facts.sweep_id, self.folder / "report")
+            report = attach_report(
+                self._store, run_id, self.manifest.study, self.manifest.sweep_id, self.folder / "report"
+            )
         except Exception as error:  # noqa: BLE001 (whatever it is, the runs are safe, and can be reported later)
             _complain(
                 f"The report could not be written: {in_one_line(error)}; "
-                f"try again: cifar-sweeps report {self.facts.study} --sweep {self.facts.sweep_id}"
+                f"try again: cifar-sweeps report {self.manifest.study} --sweep {self.manifest.sweep_id}"
             )
             return
         Console(highlight=False).print(f"Report: {report.page}", markup=False, soft_wrap=True)

@@ -9,18 +9,18 @@ from hydra.core.config_loader import ConfigLoader
 from omegaconf import DictConfig, open_dict
 
 from cifar_sweeps.config import build
-from cifar_sweeps.config.hydra_messages import is_of_composition, translated
-from cifar_sweeps.config.parse import parse
+from cifar_sweeps.config.hydra_messages import explain_composition_error, is_composition_error
+from cifar_sweeps.config.parse import parse_config
 from cifar_sweeps.config.schema import RunConfig
 from cifar_sweeps.data.dataset import ImageData
 from cifar_sweeps.errors import CifarSweepsError, ConfigError, DataError
 from cifar_sweeps.models.summary import Summary
-from cifar_sweeps.runs.identity import identity
-from cifar_sweeps.runs.initial_weights import check_starting_weights
+from cifar_sweeps.runs.identity import training_hash
+from cifar_sweeps.runs.initial_weights import check_initial_weights
 from cifar_sweeps.runs.setup import check_data
 from cifar_sweeps.sweeps.current import OpenSweep
-from cifar_sweeps.sweeps.manifest import short_name
-from cifar_sweeps.sweeps.resume import EarlierJob
+from cifar_sweeps.sweeps.manifest import run_name
+from cifar_sweeps.sweeps.resume import PreviousJob
 
 LOG_NAME = "run.log"
 _MOST_NAMED = 4
@@ -36,14 +36,14 @@ class PlannedJob:
     node: DictConfig
     config: RunConfig
     summary: Summary
-    earlier: EarlierJob | None
+    previous: PreviousJob | None
 
     @property
-    def must_run(self) -> bool:
+    def needs_training(self) -> bool:
         """Whether it is to be trained, or to go on, in this start of the sweep."""
-        if self.earlier is None:
+        if self.previous is None:
             return True
-        return not self.earlier.is_finished and self.config.sweep.rerun == "failed"
+        return not self.previous.is_finished and self.config.sweep.rerun == "failed"
 
     @property
     def log_file(self) -> Path:
@@ -51,7 +51,7 @@ class PlannedJob:
         return Path(self.node.hydra.sweep.dir, self.node.hydra.sweep.subdir, LOG_NAME).absolute()
 
 
-def plan(
+def plan_jobs(
     loader: ConfigLoader,
     master: DictConfig,
     job_overrides: Sequence[Sequence[str]],
@@ -64,49 +64,49 @@ def plan(
     jobs: list[PlannedJob] = []
     faults: dict[str, list[str]] = {}
     sweep.numbers()  # if earlier jobs are in the way, that is the first thing to say
-    known = _Known()
+    known = PlanCache()
     for place, overrides in enumerate(job_overrides):
         try:
-            jobs.append(_planned(loader, master, list(overrides), sweep, known))
+            jobs.append(_plan_job(loader, master, list(overrides), sweep, known))
         except CifarSweepsError as error:
-            name = short_name(list(overrides), sweep.facts.swept) or f"job {place}"
-            for fault in error.faults if isinstance(error, ConfigError) else (str(error),):
+            name = run_name(list(overrides), sweep.facts.swept) or f"job {place}"
+            for fault in error.errors if isinstance(error, ConfigError) else (str(error),):
                 faults.setdefault(fault, []).append(name)
     if faults:
         raise ConfigError(_by_job(faults, len(job_overrides)))
     return jobs
 
 
-def _planned(
+def _plan_job(
     loader: ConfigLoader,
     master: DictConfig,
     overrides: list[str],
     sweep: OpenSweep,
-    known: "_Known",
+    known: "PlanCache",
 ) -> PlannedJob:
     try:
         node = loader.load_sweep_config(master, overrides)
     except Exception as error:
-        if not is_of_composition(error):
+        if not is_composition_error(error):
             raise
-        raise ConfigError(translated(error)) from error
+        raise ConfigError(explain_composition_error(error)) from error
     with open_dict(node):  # the job's part of Hydra's config says MISSING until it is numbered
         node.hydra.job.id, node.hydra.job.num = "0", 0
-    config = dataclasses.replace(parse(_without_hydra(node)), overrides=tuple(overrides))
-    _refuse_leaving(master, config)
+    config = dataclasses.replace(parse_config(_without_hydra(node)), overrides=tuple(overrides))
+    _check_same_store(master, config)
     summary = known.summary(config)
     images = known.images(config)
     check_data(config, summary, images)
-    check_starting_weights(config)
-    number, earlier = sweep.numbers().of(identity(config, images.fingerprint))
+    check_initial_weights(config)
+    number, earlier = sweep.numbers().assign(training_hash(config, images.fingerprint))
     with open_dict(node):
         node.hydra.job.id, node.hydra.job.num = str(number), number
         node.hydra.sweep.dir = str(sweep.folder)
-    name = short_name(overrides, sweep.facts.swept) or f"job {number}"
+    name = run_name(overrides, sweep.facts.swept) or f"job {number}"
     return PlannedJob(number, tuple(overrides), name, node, config, summary, earlier)
 
 
-def _refuse_leaving(master: DictConfig, config: RunConfig) -> None:
+def _check_same_store(master: DictConfig, config: RunConfig) -> None:
     """Refuse a job that would be recorded elsewhere than its sweep."""
     there = (master.study_name, master.outputs, master.tracking.backend, master.tracking.uri)
     if (config.study_name, config.outputs, config.tracking.backend, config.tracking.uri) != there:
@@ -122,7 +122,7 @@ def _without_hydra(node: DictConfig) -> DictConfig:
     return task
 
 
-class _Known:
+class PlanCache:
     """What is the same for several jobs of a sweep, looked at once."""
 
     def __init__(self) -> None:
@@ -144,9 +144,9 @@ class _Known:
 
     def summary(self, config: RunConfig) -> Summary:
         """Check the parts of jobs that differ in their seeds alone once. Raises ConfigError."""
-        key = repr({**config.plain, "seed": None})
+        key = repr({**config.as_dict, "seed": None})
         if key not in self._summaries:
-            self._summaries[key] = build.check(config)
+            self._summaries[key] = build.check_config(config)
         return self._summaries[key]
 
 

@@ -12,23 +12,23 @@ from typing import NoReturn
 
 from cifar_sweeps.errors import TrackingError
 from cifar_sweeps.sweeps import manifest
-from cifar_sweeps.sweeps.manifest import GOES_ON
+from cifar_sweeps.sweeps.manifest import RESUME_FOLDER
 from cifar_sweeps.tracking import journal
-from cifar_sweeps.tracking.journal_reader import identity_of, journaled_run
-from cifar_sweeps.tracking.store import KnownRun
+from cifar_sweeps.tracking.journal_reader import read_run, read_training_hash
+from cifar_sweeps.tracking.store import RecordedRun
 
 _WITHOUT_EFFECT = ("hydra", "sweep", "analysis", "outputs", "tracking", "trainer.resume")
 """Groups and keys that say how a sweep goes about its jobs, and nothing of what they are."""
 
 
 @dataclass(frozen=True)
-class EarlierJob:
+class PreviousJob:
     """A job that an earlier start of the sweep began. identity: of config and images."""
 
     number: int
     folder: Path
     identity: str
-    run: KnownRun
+    run: RecordedRun
 
     @property
     def is_finished(self) -> bool:
@@ -36,15 +36,15 @@ class EarlierJob:
         return self.run.state == "FINISHED"
 
 
-class Numbers:
+class JobNumbering:
     """The jobs' numbers: those of earlier starts keep theirs, new ones have the next that are free."""
 
-    def __init__(self, earlier: Sequence[EarlierJob]) -> None:
+    def __init__(self, earlier: Sequence[PreviousJob]) -> None:
         self._earlier = list(earlier)
         self._taken = {job.number for job in earlier}
         self._next = 0
 
-    def of(self, identity: str) -> tuple[int, EarlierJob | None]:
+    def assign(self, identity: str) -> tuple[int, PreviousJob | None]:
         """Return the number of a job, and what an earlier start began of it: each of those once."""
         for job in self._earlier:
             if job.identity == identity:
@@ -56,7 +56,7 @@ class Numbers:
         return self._next, None
 
 
-def sweep_identity(study: str, store: str, overrides: Iterable[str], swept: Sequence[str]) -> str:
+def sweep_hash(study: str, store: str, overrides: Iterable[str], swept: Sequence[str]) -> str:
     """Return what two starts of a sweep have in common: study, store, swept keys, and the overrides of all jobs.
 
     The swept values may differ: a start with more of them adds jobs to the sweep.
@@ -72,36 +72,36 @@ def sweep_identity(study: str, store: str, overrides: Iterable[str], swept: Sequ
     return hashlib.sha256(facts.encode()).hexdigest()[:16]
 
 
-def earlier_start(folder: Path, identity: str) -> Path | None:
+def find_resumable_sweep(folder: Path, identity: str) -> Path | None:
     """Return the folder of the newest earlier start of a sweep that nobody is at work on.
 
     folder: where the sweep would lie by itself; its earlier starts lie beside it, or there.
     """
-    for path, held in reversed([*manifest.known(folder.parent)]):
-        if held.identity == identity and not journal.is_being_written(path):
+    for path, held in reversed([*manifest.find_manifests(folder.parent)]):
+        if held.identity == identity and not journal.is_locked(path):
             return path
     return None
 
 
-def earlier_jobs(folder: Path) -> list[EarlierJob]:
+def read_previous_jobs(folder: Path) -> list[PreviousJob]:
     """Return the jobs that have begun in a sweep's folder, by their numbers."""
     found = []
     for path in journal.folders(folder):
-        run, identity = journaled_run(path), identity_of(path)
+        run, identity = read_run(path), read_training_hash(path)
         number = None if run is None else run.tag("job")
         if run is not None and identity is not None and number is not None:
-            found.append(EarlierJob(int(number), path, identity, run))
+            found.append(PreviousJob(int(number), path, identity, run))
     return sorted(found, key=lambda job: job.number)
 
 
 @dataclass(frozen=True)
-class Stopped:
+class ResumableRun:
     """What may be gone on with: its names, and what to type after ``cifar-train`` in the folder ``typed_in``."""
 
     names: tuple[str, ...]
     command: tuple[str, ...]
     typed_in: Path
-    goes_on: bool
+    can_resume: bool
     environment: Mapping[str, str]
 
 
@@ -120,7 +120,7 @@ def resume(what: str, outputs: Path) -> NoReturn:
             f"{'has' if not meant else 'have'} an id that begins so; the newest: {names}"
         )
     stopped = meant[0]
-    if not stopped.goes_on:
+    if not stopped.can_resume:
         raise TrackingError(f"{what}: has finished; cifar-sweeps reproduce trains it again")
     sys.stdout.write(f"cifar-train {shlex.join(stopped.command)}\n")
     sys.stdout.flush()
@@ -131,21 +131,25 @@ def resume(what: str, outputs: Path) -> NoReturn:
     os.execve(sys.executable, [sys.executable, "-m", "cifar_sweeps", *stopped.command], environment)  # noqa: S606
 
 
-def _sweeps(outputs: Path) -> Iterator[Stopped]:
-    for path, held in manifest.known(outputs / "sweeps"):
-        run = journaled_run(path)
+def _sweeps(outputs: Path) -> Iterator[ResumableRun]:
+    for path, held in manifest.find_manifests(outputs / "sweeps"):
+        run = read_run(path)
         if run is not None:  # one that is finished has new jobs, or none
-            yield Stopped(
-                (held.sweep_id, run.run_id), held.command, Path(held.typed_in), True, {GOES_ON: str(path.absolute())}
+            yield ResumableRun(
+                (held.sweep_id, run.run_id),
+                held.command,
+                Path(held.typed_in),
+                True,
+                {RESUME_FOLDER: str(path.absolute())},
             )
 
 
-def _single_runs(outputs: Path) -> Iterator[Stopped]:
+def _single_runs(outputs: Path) -> Iterator[ResumableRun]:
     for folder in sorted((outputs / "runs").glob("*")):
-        run = journaled_run(folder) if (folder / journal.NAME).exists() else None
+        run = read_run(folder) if (folder / journal.NAME).exists() else None
         if run is not None and run.tag("overrides") is not None:
             there = str(folder.absolute()).replace("\\", "\\\\").replace("'", "\\'")
             command = (*shlex.split(run.tag("overrides") or ""), f"hydra.run.dir='{there}'")
-            yield Stopped(
+            yield ResumableRun(
                 (folder.name, run.run_id), command, Path(run.tag("typed_in") or "."), run.state != "FINISHED", {}
             )

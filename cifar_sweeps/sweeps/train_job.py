@@ -11,45 +11,45 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from rich.console import Console
 
-from cifar_sweeps.config.parse import parse
+from cifar_sweeps.config.parse import parse_config
 from cifar_sweeps.errors import CifarSweepsError, ConfigError
-from cifar_sweeps.runs.reporters import LogWatcher, TerminalWatcher, Watchers
+from cifar_sweeps.runs.reporters import LogReporter, ReporterGroup, TerminalReporter
 from cifar_sweeps.runs.run import run
 from cifar_sweeps.sweeps import current, manifest
-from cifar_sweeps.sweeps.command import Refused
+from cifar_sweeps.sweeps.command import AbortHydra
 
 log = logging.getLogger(__name__)
 
 
-def job(cfg: DictConfig) -> float | None:
+def train_job(cfg: DictConfig) -> float | None:
     """Train what ``cfg`` says and return the validation accuracy of the weights that were tested.
 
     Returns None without validation data: then there is nothing a sweeper may select by.
     """
     hydra = HydraConfig.get()
     try:
-        return _job(cfg, hydra)
+        return _train(cfg, hydra)
     except CifarSweepsError as fault:
         log.error("%s: %s", type(fault).__name__, fault)
         if hydra.mode == RunMode.MULTIRUN:
             raise  # this job has failed; the sweep goes on
-        raise Refused(fault) from fault
+        raise AbortHydra(fault) from fault
     except Exception:
         log.exception("the run broke off")
         raise
 
 
-def _job(cfg: DictConfig, hydra: HydraConf) -> float | None:
+def _train(cfg: DictConfig, hydra: HydraConf) -> float | None:
     overrides = [str(override) for override in hydra.overrides.task]
-    config = dataclasses.replace(parse(cfg), overrides=tuple(overrides))
+    config = dataclasses.replace(parse_config(cfg), overrides=tuple(overrides))
     folder = Path(hydra.runtime.output_dir)
     name, tags, sweep_folder = _single_name(hydra), {}, None
     if config.sweep.dry_run:
         raise ConfigError("sweep.dry_run=true: shows the jobs of a sweep; add -m or study=NAME, or leave it out")
     if hydra.mode == RunMode.MULTIRUN:
         sweep_folder = Path(hydra.sweep.dir)
-        sweep = manifest.read(sweep_folder)
-        name = manifest.short_name(overrides, sweep.swept) or name
+        sweep = manifest.read_manifest(sweep_folder)
+        name = manifest.run_name(overrides, sweep.swept) or name
         swept = manifest.swept_values(overrides, sweep.swept)
         tags = {"sweep_id": sweep.sweep_id, "job": str(hydra.job.num), "swept": json.dumps(swept)}
     result = run(
@@ -59,7 +59,7 @@ def _job(cfg: DictConfig, hydra: HydraConf) -> float | None:
         tags=tags,
         sweep=sweep_folder,
         threads=current.threads(),
-        watcher=Watchers(LogWatcher(), current.watcher() or TerminalWatcher(Console(highlight=False))),
+        watcher=ReporterGroup(LogReporter(), current.watcher() or TerminalReporter(Console(highlight=False))),
     )
     return result.val_accuracy
 

@@ -9,16 +9,16 @@ CPU_MAX = Path("/sys/fs/cgroup/cpu.max")
 
 
 @dataclass(frozen=True)
-class Share:
+class Parallelism:
     """So many jobs at once, each with so many threads."""
 
     jobs: int
     threads: int
 
 
-def share_cores(
+def plan_parallelism(
     cores: int, jobs: int, *, device: str = "cpu", n_jobs: int | None = None, threads: int | None = None
-) -> Share:
+) -> Parallelism:
     """Return how many of ``jobs`` run at once and how many threads each has.
 
     On a CPU as many at once as there are cores: small networks scale badly over threads, and threads of several jobs
@@ -27,7 +27,7 @@ def share_cores(
     """
     at_once = n_jobs if n_jobs is not None else (cores // (threads or 1) if device == "cpu" else 1)
     at_once = max(1, min(at_once, jobs))
-    return Share(at_once, threads if threads is not None else max(1, cores // at_once))
+    return Parallelism(at_once, threads if threads is not None else max(1, cores // at_once))
 
 
 def available_cores() -> int:

@@ -14,7 +14,7 @@ _MOST_VALUES = 100_000
 
 
 @contextlib.contextmanager
-def whole_file(path: Path) -> Iterator[BinaryIO]:
+def atomic_write(path: Path) -> Iterator[BinaryIO]:
     """Open a file whose content appears at ``path`` all at once, when the block has ended well.
 
     It is written under a temporary name in the same folder, which must exist. If the block raises, or the disk is
@@ -33,13 +33,13 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
             temporary.unlink(missing_ok=True)
 
 
-def write_whole(path: Path, text: str) -> None:
+def write_text_atomic(path: Path, text: str) -> None:
     """Write ``text`` in UTF-8, all or nothing."""
-    with whole_file(path) as file:
+    with atomic_write(path) as file:
         file.write(text.encode())
 
 
-def read_plain(path: Path) -> object:
+def safe_load_yaml(path: Path) -> object:
     """Return the plain values of a YAML file that another may have written.
 
     Raises OSError, or ValueError if it is no YAML, nested too deep, or, with its repetitions written out, huge.
@@ -58,7 +58,7 @@ def read_plain(path: Path) -> object:
     return found
 
 
-def lies_within(path: str | Path, folder: Path) -> bool:
+def is_inside(path: str | Path, folder: Path) -> bool:
     """Say whether ``path`` is in ``folder``, however it is written and whatever links lead there."""
     try:
         return Path(path).resolve().is_relative_to(folder.resolve())

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def imports_stay() -> Iterator[None]:
+def imports_without_gc() -> Iterator[None]:
     """Within, import without looking for garbage, and count what is there at the end as staying for good.
 
     torch and MLflow make a million objects: looking through them again and again takes a tenth of their imports. A
@@ -26,6 +26,6 @@ def imports_stay() -> Iterator[None]:
             gc.enable()
 
 
-def end_at_once() -> None:
+def skip_final_gc() -> None:
     """Let the process end without a last look for garbage, which takes two seconds after torch and MLflow."""
     atexit.register(gc.freeze)  # the first to be registered is the last to be called

@@ -9,7 +9,7 @@ _LARGEST_KEPT = 32 * 2**20
 """Bytes of one block: the most that glibc accepts; larger ones always go back to the system."""
 
 
-def keep_freed_memory() -> None:
+def retain_freed_memory() -> None:
     """Let the whole process keep what it frees, from now on.
 
     glibc hands large blocks back to the system, which fills each page with zeros when it is taken anew: batches of 250

@@ -20,7 +20,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
 
 from cifar_sweeps.errors import TrackingError, in_one_line
-from cifar_sweeps.system.files import lies_within
+from cifar_sweeps.system.files import is_inside
 from cifar_sweeps.tracking import journal, mlflow_inputs
 from cifar_sweeps.tracking.journal import Entry
 from cifar_sweeps.tracking.store import LONGEST_TAG, PREFIX, Store, embedded_uri
@@ -29,44 +29,44 @@ NOTE = "delivered.json"
 LOCK = ".delivery.lock"
 _LONGEST_PARAM = 6000
 _MOST_METRICS, _MOST_PARAMS, _MOST_TAGS = 1000, 100, 100
-OF_AN_END = tuple(f"{PREFIX}{key}" for key in ("failure", "failed_epoch", "failed_step", "last_checkpoint"))
+END_TAGS = tuple(f"{PREFIX}{key}" for key in ("failure", "failed_epoch", "failed_step", "last_checkpoint"))
 """Tags that say why a run ended; one that goes on has them no longer."""
 _WAITS = (1.0, 2.0, 5.0, 10.0, 30.0)
 """Seconds between attempts while the store does not answer; the last one goes on."""
 
 
 @dataclass(frozen=True)
-class Delivered:
+class DeliveryState:
     """How far a journal has come: its run in the store, and the number of the last line that is there."""
 
     run_id: str | None = None
     lines: int = 0
 
 
-def delivered(folder: Path) -> Delivered:
+def read_delivery_state(folder: Path) -> DeliveryState:
     """Return how far the folder's journal has come; a note that cannot be read is none, and all is sent again."""
     try:
-        return Delivered(**json.loads((folder / NOTE).read_text(encoding="utf-8")))
+        return DeliveryState(**json.loads((folder / NOTE).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
-        return Delivered()
+        return DeliveryState()
 
 
-def lines_behind(folder: Path) -> int:
+def count_undelivered_lines(folder: Path) -> int:
     """Return how many lines of the folder's journal the store lacks; 0 where nothing is recorded in a store."""
     entries = journal.read(folder)
-    if not entries or entries[0].facts["backend"] == "none":
+    if not entries or entries[0].fields["backend"] == "none":
         return 0
-    return max(0, len(entries) - delivered(folder).lines)
+    return max(0, len(entries) - read_delivery_state(folder).lines)
 
 
-def rewind(folder: Path, lines: int) -> None:
+def reset_delivery(folder: Path, lines: int) -> None:
     """Note that all is to be sent again, if more was sent than the ``lines`` that a power cut has left of a journal.
 
     Whoever goes on with the journal does so ahead of its next line, which would count as sent already.
     """
-    state = delivered(folder)
+    state = read_delivery_state(folder)
     if state.lines > lines:
-        _note(folder, Delivered(state.run_id, 0))
+        _note(folder, DeliveryState(state.run_id, 0))
 
 
 def deliver(folder: Path) -> str | None:
@@ -75,14 +75,14 @@ def deliver(folder: Path) -> str | None:
     Returns None where nothing is recorded in a store. Raises TrackingError where the store does not answer, or refuses.
     """
     entries = journal.read(folder)
-    if not entries or entries[0].facts["backend"] == "none":
+    if not entries or entries[0].fields["backend"] == "none":
         return None
-    state = delivered(folder)
+    state = read_delivery_state(folder)
     if len(entries) <= state.lines:
         return state.run_id
     try:
         with FileLock(folder / LOCK):
-            return _deliver(folder, entries, delivered(folder))
+            return _deliver(folder, entries, read_delivery_state(folder))
     except TrackingError:
         raise
     except Exception as error:  # also a client's package that is not installed: the journal waits for whatever it is
@@ -95,12 +95,12 @@ def deliver(folder: Path) -> str | None:
 def store_of(folder: Path, opening: Entry) -> Store:
     """Return the store that a journal is meant for: its own outputs' where no address was given."""
     # Not resolved: a link to another disk leads into its folder, whose parent is not the outputs folder.
-    outputs = Path(os.path.normpath(folder.absolute() / str(opening.facts["outputs"])))
-    uri = opening.facts["uri"]
+    outputs = Path(os.path.normpath(folder.absolute() / str(opening.fields["outputs"])))
+    uri = opening.fields["uri"]
     return Store(str(uri) if uri else embedded_uri(outputs), outputs)
 
 
-def _deliver(folder: Path, entries: Sequence[Entry], state: Delivered) -> str | None:
+def _deliver(folder: Path, entries: Sequence[Entry], state: DeliveryState) -> str | None:
     store = store_of(folder, entries[0])
     client, run_id = store.client(), state.run_id
     for batch in _batches(entries[state.lines :]):
@@ -109,7 +109,7 @@ def _deliver(folder: Path, entries: Sequence[Entry], state: Delivered) -> str | 
             _note(folder, state)
             run_id = _run_of(folder, entries[0], store, may_exist)
         _send(client, run_id, batch, folder)
-        _note(folder, Delivered(run_id, batch[-1].number))
+        _note(folder, DeliveryState(run_id, batch[-1].number))
     return run_id
 
 
@@ -119,7 +119,7 @@ def _batches(entries: Sequence[Entry]) -> Iterator[list[Entry]]:
         batch: list[Entry] = []
         size = 0
         for entry in group:
-            more = len(entry.facts["values"]) if op in ("metrics", "params", "tags") else 1
+            more = len(entry.fields["values"]) if op in ("metrics", "params", "tags") else 1
             limit = {"metrics": _MOST_METRICS, "params": _MOST_PARAMS, "tags": _MOST_TAGS}.get(op, 0)
             if batch and size + more > limit:
                 yield batch
@@ -134,7 +134,7 @@ def _run_of(folder: Path, opening: Entry, store: Store, may_exist: bool) -> str:
 
     may_exist: an earlier delivery broke off, perhaps after it had made the run.
     """
-    facts = opening.facts
+    facts = opening.fields
     experiment_id = store.prepare(str(facts["study"]))
     tags = {**facts["tags"], f"{PREFIX}journal": str(facts["journal"])}
     if facts["parent"] is not None:
@@ -153,7 +153,7 @@ def _send(client: MlflowClient, run_id: str, batch: Sequence[Entry], folder: Pat
             pass  # the run is there: `_run_of`
         case "resume":
             client.update_run(run_id, status="RUNNING")
-            for key in client.get_run(run_id).data.tags.keys() & set(OF_AN_END):
+            for key in client.get_run(run_id).data.tags.keys() & set(END_TAGS):
                 client.delete_tag(run_id, key)
         case "params":
             params = [Param(key, value[:_LONGEST_PARAM]) for key, value in _values(batch)]
@@ -164,46 +164,46 @@ def _send(client: MlflowClient, run_id: str, batch: Sequence[Entry], folder: Pat
             client.log_batch(run_id, tags=[RunTag(key, value[:LONGEST_TAG]) for key, value in last.items()])
         case "metrics":
             metrics = [
-                Metric(key, float(value), entry.time, int(entry.facts["step"]))
+                Metric(key, float(value), entry.time, int(entry.fields["step"]))
                 for entry in batch
-                for key, value in entry.facts["values"].items()
+                for key, value in entry.fields["values"].items()
             ]
             client.log_batch(run_id, metrics=metrics)
         case "artifact":
-            path = _own(folder, first)
+            path = _own_tags(folder, first)
             if path.exists():  # what was deleted since then can no longer be kept
-                client.log_artifact(run_id, str(path), first.facts["folder"] or None)
+                client.log_artifact(run_id, str(path), first.fields["folder"] or None)
         case "dataset":
-            mlflow_inputs.log_dataset(client, run_id, **first.facts)
+            mlflow_inputs.log_input(client, run_id, **first.fields)
         case "model":
-            path = _own(folder, first)
+            path = _own_tags(folder, first)
             if path.exists():
                 mlflow_inputs.log_model(
-                    client, run_id, path, name=str(first.facts["name"]), step=int(first.facts["step"])
+                    client, run_id, path, name=str(first.fields["name"]), step=int(first.fields["step"])
                 )
                 shutil.rmtree(path, ignore_errors=True)  # it lies with the store's artifacts now
         case "close":
-            if first.facts["reason"]:
-                client.log_batch(run_id, tags=[RunTag(f"{PREFIX}failure", first.facts["reason"][:LONGEST_TAG])])
-            client.set_terminated(run_id, str(first.facts["state"]), first.time)
+            if first.fields["reason"]:
+                client.log_batch(run_id, tags=[RunTag(f"{PREFIX}failure", first.fields["reason"][:LONGEST_TAG])])
+            client.set_terminated(run_id, str(first.fields["state"]), first.time)
         case unknown:
             raise TrackingError(f"{folder}: a newer cifar_sweeps wrote {unknown!r} into the journal; update this one")
 
 
-def _own(folder: Path, entry: Entry) -> Path:
+def _own_tags(folder: Path, entry: Entry) -> Path:
     """Return the path in an entry. Raises TrackingError if it leads out of the folder: others may have written it."""
-    path = folder / str(entry.facts["path"])
-    if not lies_within(path, folder) or path.resolve() == folder.resolve():
+    path = folder / str(entry.fields["path"])
+    if not is_inside(path, folder) or path.resolve() == folder.resolve():
         raise TrackingError(f"{folder}: line {entry.number} of its journal names {path}, which is not in the folder")
     return path
 
 
 def _values(batch: Sequence[Entry]) -> Iterator[tuple[str, str]]:
     for entry in batch:
-        yield from entry.facts["values"].items()
+        yield from entry.fields["values"].items()
 
 
-def _note(folder: Path, state: Delivered) -> None:
+def _note(folder: Path, state: DeliveryState) -> None:
     # Without fsync: whatever note a power cut leaves, an older one costs calls that may be made twice.
     path = folder / NOTE
     temporary = path.with_suffix(".tmp")
@@ -211,7 +211,7 @@ def _note(folder: Path, state: Delivered) -> None:
     temporary.replace(path)
 
 
-class Sender:
+class DeliveryThread:
     """Delivers a journal in a thread of its own while the run goes on; the run never waits for the store.
 
     A store that does not answer is tried again, later and later.
@@ -252,6 +252,6 @@ class Sender:
                 return
 
 
-def undelivered(root: Path) -> list[Path]:
+def undelivered_folders(root: Path) -> list[Path]:
     """Return the folders under ``root`` whose journals the store lacks lines of, a sweep's own ahead of its runs'."""
-    return [folder for folder in journal.folders(root) if lines_behind(folder)]
+    return [folder for folder in journal.folders(root) if count_undelivered_lines(folder)]

@@ -12,16 +12,16 @@ from pathlib import Path
 
 from cifar_sweeps.errors import TrackingError
 from cifar_sweeps.tracking import journal
-from cifar_sweeps.tracking.delivery import lines_behind, store_of
-from cifar_sweeps.tracking.journal_reader import journaled_run
+from cifar_sweeps.tracking.delivery import count_undelivered_lines, store_of
+from cifar_sweeps.tracking.journal_reader import read_run
 from cifar_sweeps.tracking.store import STORE_ERRORS, Store, embedded_uri
 
-_OLD = 3600.0
+_ABANDONED_AFTER = 3600.0
 """Seconds after which a sweep of which no job has begun will not begin any."""
 
 
 @dataclass(frozen=True)
-class Use:
+class DiskUsage:
     """One kind of thing on the disk. option: what frees it; "" if nothing does. paths: what would go then."""
 
     what: str
@@ -30,7 +30,7 @@ class Use:
     paths: tuple[Path, ...] = ()
 
 
-def uses(outputs: Path) -> list[Use]:
+def disk_usage(outputs: Path) -> list[DiskUsage]:
     """Return what an outputs folder holds, kind by kind. Raises TrackingError if there is no such folder."""
     if not outputs.is_dir():
         raise TrackingError(f"{outputs}: there is no such folder; set CIFAR_SWEEPS_OUTPUTS to the outputs folder")
@@ -41,15 +41,19 @@ def uses(outputs: Path) -> list[Use]:
     runs = [path for name in ("runs", "sweeps") for path in _files(outputs / name)]
     freed = {*checkpoints, *(file for path in leftovers for file in _files(path))}
     return [
-        Use("checkpoints of finished runs that the store has too", _size(checkpoints), "--checkpoints", checkpoints),
-        Use("decoded images, features, starting weights: made again at need", _size(caches), "--caches", caches),
-        Use("what killed processes left half written, and empty sweeps", _size(leftovers), "--leftovers", leftovers),
-        Use("artifacts and database, with those of runs deleted in MLflow", _size(_stored(outputs)), "--deleted"),
-        Use("folders of runs and sweeps: journals, logs, pictures, other checkpoints", _size(set(runs) - freed)),
+        DiskUsage(
+            "checkpoints of finished runs that the store has too", _size(checkpoints), "--checkpoints", checkpoints
+        ),
+        DiskUsage("decoded images, features, starting weights: made again at need", _size(caches), "--caches", caches),
+        DiskUsage(
+            "what killed processes left half written, and empty sweeps", _size(leftovers), "--leftovers", leftovers
+        ),
+        DiskUsage("artifacts and database, with those of runs deleted in MLflow", _size(_stored(outputs)), "--deleted"),
+        DiskUsage("folders of runs and sweeps: journals, logs, pictures, other checkpoints", _size(set(runs) - freed)),
     ]
 
 
-def free(use: Use) -> None:
+def remove(use: DiskUsage) -> None:
     """Remove what a use names."""
     for path in use.paths:
         if path.is_dir() and not path.is_symlink():
@@ -58,7 +62,7 @@ def free(use: Use) -> None:
             path.unlink(missing_ok=True)
 
 
-def forget_deleted(outputs: Path) -> str:
+def purge_deleted_runs(outputs: Path) -> str:
     """Remove for good the runs that were deleted in MLflow, with their artifacts; return what MLflow says of it.
 
     Raises TrackingError if there is no store, or MLflow cannot do it.
@@ -74,8 +78,8 @@ def forget_deleted(outputs: Path) -> str:
 
 
 def _is_safe_in_store(folder: Path) -> bool:
-    run = journaled_run(folder)
-    if run is None or run.state != "FINISHED" or lines_behind(folder) or not run.run_id:
+    run = read_run(folder)
+    if run is None or run.state != "FINISHED" or count_undelivered_lines(folder) or not run.run_id:
         return False
     store = store_of(folder, journal.read(folder)[0])
     try:
@@ -86,10 +90,12 @@ def _is_safe_in_store(folder: Path) -> bool:
 
 def _leftovers(outputs: Path, own: Iterable[Path]) -> Iterator[Path]:
     for folder in own:
-        if not journal.is_being_written(folder):
+        if not journal.is_locked(folder):
             yield from (folder / "checkpoints").glob(".*.tmp")
     for folder in (outputs / "sweeps").glob("*"):
-        is_old = folder.is_dir() and time.time() - folder.stat().st_mtime > _OLD  # else its jobs may be being checked
+        is_old = (
+            folder.is_dir() and time.time() - folder.stat().st_mtime > _ABANDONED_AFTER
+        )  # else its jobs may be being checked
         if is_old and not any(folder.rglob(journal.NAME)):
             yield folder
 

@@ -32,7 +32,7 @@ class Entry:
     number: int
     op: str
     time: int
-    facts: Mapping[str, Any]
+    fields: Mapping[str, Any]
 
 
 class Journal:
@@ -44,7 +44,7 @@ class Journal:
     def __init__(self, folder: Path, patience: float = 0.2) -> None:
         self.path = folder / NAME
         self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
-        if not _locked(self._file, patience):
+        if not _lock(self._file, patience):
             os.close(self._file)
             raise TrackingError(f"{folder}: another process is at work on this run; wait for it, or stop it first")
         self.entries = _entries(self.path)
@@ -84,7 +84,7 @@ def read(folder: Path) -> list[Entry]:
     return _entries(folder / NAME)
 
 
-def is_being_written(folder: Path) -> bool:
+def is_locked(folder: Path) -> bool:
     """Say whether a living process is at work on the folder's journal."""
     try:
         file = os.open(folder / NAME, os.O_RDONLY | os.O_CLOEXEC)
@@ -101,7 +101,7 @@ def is_being_written(folder: Path) -> bool:
     return False
 
 
-def lines(folder: Path) -> int:
+def count_lines(folder: Path) -> int:
     """Return how many lines the folder's journal has, a torn one not counted."""
     return (folder / NAME).read_bytes().count(b"\n")
 
@@ -125,7 +125,7 @@ def folders(root: Path) -> Iterator[Path]:
             yield Path(path)
 
 
-def _locked(file: int, patience: float) -> bool:
+def _lock(file: int, patience: float) -> bool:
     """Take the lock for writing; who merely looks whether it is held (`is_being_written`) holds it for an instant."""
     end = time.monotonic() + patience
     while True:

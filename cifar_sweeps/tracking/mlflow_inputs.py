@@ -13,7 +13,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
 _TRIES = 5
 
 
-def log_dataset(
+def log_input(
     client: MlflowClient,
     run_id: str,
     *,

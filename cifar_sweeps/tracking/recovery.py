@@ -7,7 +7,7 @@ from rich.console import Console
 
 from cifar_sweeps.errors import TrackingError
 from cifar_sweeps.tracking import journal
-from cifar_sweeps.tracking.delivery import deliver, delivered, lines_behind
+from cifar_sweeps.tracking.delivery import count_undelivered_lines, deliver, read_delivery_state
 from cifar_sweeps.tracking.journal import Journal, State
 
 ABANDONED = "its process ended without a word: it was killed, or the machine stopped"
@@ -26,10 +26,10 @@ def sync(root: Path) -> bool:
     folders = list(journal.folders(root))
     if not folders:
         raise TrackingError(f"{root}: holds no runs; name an outputs folder, or set CIFAR_SWEEPS_OUTPUTS to it")
-    recover(root, say)
+    recover_abandoned_runs(root, say)
     sent, faults = 0, list[TrackingError]()
     for folder in folders:
-        lines = lines_behind(folder)
+        lines = count_undelivered_lines(folder)
         if lines:
             try:
                 deliver(folder)
@@ -44,7 +44,7 @@ def sync(root: Path) -> bool:
     return not faults
 
 
-def note_end(folder: Path, state: State, reason: str, patience: float = 0.2) -> None:
+def append_end(folder: Path, state: State, reason: str, patience: float = 0.2) -> None:
     """Write into a journal whose process is gone how its run ended.
 
     patience: seconds that it may take to go. Raises TrackingError if it is still at work then.
@@ -57,16 +57,16 @@ def note_end(folder: Path, state: State, reason: str, patience: float = 0.2) -> 
         ended.close()
 
 
-def recover(root: Path, say: Callable[[str], None]) -> None:
+def recover_abandoned_runs(root: Path, say: Callable[[str], None]) -> None:
     """Mark what killed processes left RUNNING under ``root``, and send what they had no time to send.
 
     say: is told what was found, and what stands against sending it.
     """
-    for folder in close_abandoned(root):
+    for folder in mark_abandoned(root):
         say(f"{folder}: was left running by a process that is gone; it is marked as killed")
     for folder in journal.folders(root):
         # Counting lines is quick, and tells of nearly all that there is nothing to send.
-        if journal.lines(folder) != delivered(folder).lines and not journal.is_being_written(folder):
+        if journal.count_lines(folder) != read_delivery_state(folder).lines and not journal.is_locked(folder):
             try:
                 deliver(folder)
             except TrackingError as error:  # the others would wait for the same store
@@ -74,13 +74,13 @@ def recover(root: Path, say: Callable[[str], None]) -> None:
                 return
 
 
-def close_abandoned(root: Path) -> list[Path]:
+def mark_abandoned(root: Path) -> list[Path]:
     """Mark as KILLED what a killed process left RUNNING under ``root``, and return its folders."""
     left = []
     for folder in journal.folders(root):
-        if not journal.is_closed(folder) and journal.read(folder) and not journal.is_being_written(folder):
+        if not journal.is_closed(folder) and journal.read(folder) and not journal.is_locked(folder):
             try:
-                note_end(folder, "KILLED", ABANDONED)
+                append_end(folder, "KILLED", ABANDONED)
             except (TrackingError, OSError):  # somebody has just taken it up, or it is another user's
                 continue
             left.append(folder)

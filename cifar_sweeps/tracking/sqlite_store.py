@@ -51,7 +51,7 @@ def check_revision(uri: str) -> bool:
     )
 
 
-def make_database(path: Path) -> None:
+def create_database(path: Path) -> None:
     """Make a SQLite file that is not there; it appears whole.
 
     MLflow makes it in dozens of steps, and cannot go on where a kill cut them short: such a file is of no use any more.

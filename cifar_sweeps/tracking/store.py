@@ -27,7 +27,7 @@ from mlflow.store.entities.paged_list import PagedList
 from sqlalchemy.exc import SQLAlchemyError
 
 from cifar_sweeps.errors import ConfigError, TrackingError
-from cifar_sweeps.tracking.sqlite_store import check_revision, make_database
+from cifar_sweeps.tracking.sqlite_store import check_revision, create_database
 
 for _noisy in ("mlflow", "alembic"):  # the schema's migrations, the server's greetings
     logging.getLogger(_noisy).setLevel(logging.WARNING)
@@ -50,7 +50,7 @@ STORE_ERRORS = (MlflowException, SQLAlchemyError, OSError)
 """What MLflow raises when its store cannot be used; a database's own errors pass through it here and there."""
 
 
-class StoreAwayError(TrackingError):
+class StoreUnavailableError(TrackingError):
     """A store that does not answer now, and may later."""
 
 
@@ -59,10 +59,10 @@ def tracking_uri(configured: str | None, outputs: str | Path) -> str:
 
     Raises ConfigError if that folder's name means something else in an address.
     """
-    return given_uri(configured) or embedded_uri(outputs)
+    return configured_uri(configured) or embedded_uri(outputs)
 
 
-def given_uri(configured: str | None) -> str | None:
+def configured_uri(configured: str | None) -> str | None:
     """Return the configured address, else ``MLFLOW_TRACKING_URI``, for use from any folder; None without both."""
     chosen = configured or os.environ.get("MLFLOW_TRACKING_URI")
     path = (chosen or "").removeprefix("sqlite:///")
@@ -104,7 +104,7 @@ class Store:
             with self._lock():
                 check_revision(self.uri)
                 if self._is_local():
-                    make_database(Path(self.uri.removeprefix("sqlite:///")))
+                    create_database(Path(self.uri.removeprefix("sqlite:///")))
                 client = self.client()
                 found = client.get_experiment_by_name(experiment)
                 if found is not None and found.lifecycle_stage == "deleted":
@@ -115,13 +115,13 @@ class Store:
                 return str(client.create_experiment(experiment, artifact_location=location))
         except STORE_ERRORS as error:
             if _AWAY in str(error):
-                raise StoreAwayError(f"tracking.uri={self.uri}: the store does not answer") from error
+                raise StoreUnavailableError(f"tracking.uri={self.uri}: the store does not answer") from error
             raise TrackingError(
                 f"tracking.uri={self.uri}: the store cannot be used: {_first_line(error)}; "
                 "mend the address (tracking.uri or MLFLOW_TRACKING_URI), or train without a record: tracking=none"
             ) from error
 
-    def trouble(self, experiment: str) -> str | None:
+    def availability_error(self, experiment: str) -> str | None:
         """Look whether the store can take an experiment's runs, and return what to say if it does not answer now.
 
         A file that is there and can be written is left as it is: to open it takes MLflow half a second, and whoever
@@ -130,7 +130,7 @@ class Store:
         try:
             if not (check_revision(self.uri) and self._is_writable()):
                 self.prepare(experiment)
-        except StoreAwayError as away:
+        except StoreUnavailableError as away:
             return f"{away}; the training goes on, and its journal waits for the store: cifar-sweeps sync sends it"
         return None
 
@@ -149,7 +149,7 @@ class Store:
         found = self.client().search_runs([experiment_id], wanted, ViewType.ALL, max_results=1)
         return str(found[0].info.run_id) if found else None
 
-    def find(self, run: str) -> "KnownRun":
+    def find_run(self, run: str) -> "RecordedRun":
         """Return a run by its id, the beginning of its id (at least four letters), or its name (the newest so called).
 
         Raises TrackingError if there is none, or more than one id begins so.
@@ -161,7 +161,7 @@ class Store:
                 experiments, "", ViewType.ACTIVE_ONLY, 1000, ["attributes.start_time DESC"], token
             )
         )
-        runs = [_known(found) for found in pages]
+        runs = [_recorded(found) for found in pages]
         named = [found for found in runs if found.name == run]
         begun = [found for found in runs if found.run_id.startswith(run) and len(run) >= 4]
         if len(begun) > 1:
@@ -176,7 +176,7 @@ class Store:
         points = self.client().get_metric_history(run_id, metric)
         return sorted((int(point.step), float(point.value)) for point in points)
 
-    def children(self, experiment_id: str, parent_run_id: str) -> list["KnownRun"]:
+    def children(self, experiment_id: str, parent_run_id: str) -> list["RecordedRun"]:
         """Return what is known of a sweep's runs, in the order in which they started."""
         client, ours = self.client(), f"tags.`mlflow.parentRunId` = '{parent_run_id}'"
         pages = _all_pages(
@@ -184,7 +184,7 @@ class Store:
                 [experiment_id], ours, ViewType.ACTIVE_ONLY, 1000, ["attributes.start_time ASC"], token
             )
         )
-        return [_known(run) for run in pages]
+        return [_recorded(run) for run in pages]
 
     def check_exists(self) -> None:
         """Raise TrackingError if the store is a file that is not there, or another MLflow's: opening changes both."""
@@ -216,7 +216,7 @@ class Store:
 
 
 @dataclass(frozen=True)
-class KnownRun:
+class RecordedRun:
     """One run as the store has it. ``metrics`` are the last values."""
 
     run_id: str
@@ -256,11 +256,11 @@ def _first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
-def _known(run: Run) -> KnownRun:
+def _recorded(run: Run) -> RecordedRun:
     info = run.info
     if not re.fullmatch(r"[\w-]+", str(info.run_id)):  # it becomes a folder's name, and a server may say anything
         raise TrackingError(f"{info.run_id!r}: the store calls a run so, which is no run's id")
-    return KnownRun(str(info.run_id), str(info.run_name), str(info.status), run.data.metrics, run.data.tags)
+    return RecordedRun(str(info.run_id), str(info.run_name), str(info.status), run.data.metrics, run.data.tags)
 
 
 def _all_pages(search: Callable[[str | None], PagedList[Run]]) -> Iterator[Run]:

@@ -32,7 +32,7 @@ def serve(outputs: Path, port: int, host: str = HOST) -> None:
     where = ["--backend-store-uri", store.uri, "--default-artifact-root", artifacts]
     if host not in (HOST, "localhost"):
         raise TrackingError(_with_login(host, port, where))
-    if _answers(port):
+    if _is_reachable(port):
         raise TrackingError(f"--port={port}: something is already served there; choose another, e.g. --port={port + 1}")
     command = [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1"]
     log_file = outputs / "mlflow-ui.log"
@@ -41,7 +41,7 @@ def serve(outputs: Path, port: int, host: str = HOST) -> None:
         # A session of its own: one signal then ends it with all its workers, and Ctrl-C reaches us alone.
         server = subprocess.Popen([*command, *where], stdout=log, stderr=log, start_new_session=True)
     try:
-        while server.poll() is None and not _answers(port):
+        while server.poll() is None and not _is_reachable(port):
             time.sleep(0.2)
         if server.poll() is None:
             _say(f"MLflow is at http://{HOST}:{port}/#/experiments (Ctrl-C ends it)")
@@ -69,7 +69,7 @@ def _with_login(host: str, port: int, where: list[str]) -> str:
     )
 
 
-def _answers(port: int) -> bool:
+def _is_reachable(port: int) -> bool:
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         return probe.connect_ex((HOST, port)) == 0
 

@@ -1,25 +1,25 @@
 """Training: the loop, the optimizer's step, schedules, checkpoints, precision. Plain arguments, no framework."""
 
 from cifar_sweeps.training.checkpoint_file import restore
-from cifar_sweeps.training.checkpoint_manager import Checkpoints
+from cifar_sweeps.training.checkpoint_manager import CheckpointManager
 from cifar_sweeps.training.determinism import make_deterministic, seed_everything, set_threads
-from cifar_sweeps.training.early_stopping import Patience
+from cifar_sweeps.training.early_stopping import EarlyStopper
 from cifar_sweeps.training.loop import evaluate, fit
 from cifar_sweeps.training.metrics import DivergedError, EpochMetrics, Evaluation, StepProgress
-from cifar_sweeps.training.optimizer import Stepper, make_optimizer
+from cifar_sweeps.training.optimizer import RegularizedOptimizer, make_optimizer
 from cifar_sweeps.training.precision import Precision, resolve_device, resolve_precision
 from cifar_sweeps.training.schedules import Schedule
 
 __all__ = [
-    "Checkpoints",
+    "CheckpointManager",
     "DivergedError",
+    "EarlyStopper",
     "EpochMetrics",
     "Evaluation",
-    "Patience",
     "Precision",
+    "RegularizedOptimizer",
     "Schedule",
     "StepProgress",
-    "Stepper",
     "evaluate",
     "fit",
     "make_deterministic",

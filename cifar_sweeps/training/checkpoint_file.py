@@ -9,12 +9,14 @@ import torch
 from torch import nn
 
 from cifar_sweeps.errors import TrainingError
-from cifar_sweeps.system.files import whole_file
-from cifar_sweeps.training.optimizer import Stepper
+from cifar_sweeps.system.files import atomic_write
+from cifar_sweeps.training.optimizer import RegularizedOptimizer
 from cifar_sweeps.training.schedules import Schedule
 
 
-def restore(path: Path, model: nn.Module, optimizer: Stepper, schedule: Schedule) -> tuple[int, list[dict[str, Any]]]:
+def restore(
+    path: Path, model: nn.Module, optimizer: RegularizedOptimizer, schedule: Schedule
+) -> tuple[int, list[dict[str, Any]]]:
     """Load a ``last.pt`` into model, optimizer and schedule, which are built from the same config.
 
     Returns the next epoch to train (from 1), and the metrics of the epochs before it as plain dicts.
@@ -56,7 +58,7 @@ def save(path: Path, payload: Mapping[str, Any]) -> None:
     Raises TrainingError if it cannot be written; the old file then stays as it was.
     """
     try:
-        with whole_file(path) as file:
+        with atomic_write(path) as file:
             torch.save(payload, file)
     except (OSError, RuntimeError) as error:  # torch's zip writer turns a full disk into a RuntimeError
         if isinstance(error.__context__, KeyboardInterrupt):  # and an interrupt, too

@@ -20,14 +20,14 @@ from cifar_sweeps.errors import TrainingError
 from cifar_sweeps.system.files import sha256
 from cifar_sweeps.training.checkpoint_file import load, restore, save
 from cifar_sweeps.training.metrics import EpochMetrics
-from cifar_sweeps.training.optimizer import Stepper
+from cifar_sweeps.training.optimizer import RegularizedOptimizer
 from cifar_sweeps.training.schedules import Schedule
 
 _NAME = re.compile(r"(resume|best)-(\d{6})-([0-9a-f]{16})\.pt")
 _KEPT = 2
 
 
-class Checkpoints:
+class CheckpointManager:
     """The checkpoint files of one run, in a folder that exists.
 
     ``last.pt`` holds model, optimizer, schedule, epoch, config (plain values, as given) and the metrics of all epochs.
@@ -47,8 +47,8 @@ class Checkpoints:
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="checkpoints")
         self._writing: Future[None] | None = None
 
-    def take_up(
-        self, model: nn.Module, optimizer: Stepper, schedule: Schedule, say: Callable[[str], None]
+    def restore_latest(
+        self, model: nn.Module, optimizer: RegularizedOptimizer, schedule: Schedule, say: Callable[[str], None]
     ) -> list[EpochMetrics]:
         """Load the newest whole state, if there is one, and return the metrics of its epochs; else an empty list.
 
@@ -72,12 +72,14 @@ class Checkpoints:
         self._tidy(0)
         return []
 
-    def offer(self, model: nn.Module, optimizer: Stepper, schedule: Schedule, metrics: EpochMetrics) -> None:
+    def save(
+        self, model: nn.Module, optimizer: RegularizedOptimizer, schedule: Schedule, metrics: EpochMetrics
+    ) -> None:
         """Take the state at an epoch's end; it is written while the training goes on.
 
         Raises TrainingError if the state before it could not be written.
         """
-        self.settle()
+        self.wait()
         is_best = self._note(metrics)
         weights = _copied(model.state_dict())
         payload = {
@@ -90,7 +92,7 @@ class Checkpoints:
         }
         self._writing = self._writer.submit(self._write, payload, is_best)
 
-    def settle(self) -> None:
+    def wait(self) -> None:
         """Wait until what was offered is on the disk. Raises TrainingError if it could not be written."""
         if self._writing is not None:
             wait([self._writing])  # an interrupt in here leaves it to be waited for once more
@@ -99,8 +101,8 @@ class Checkpoints:
 
     def finish(self) -> None:
         """Make ``last.pt`` and ``best.pt`` of the newest states. Raises TrainingError if they cannot be written."""
-        self.settle()
-        newest = self.newest()
+        self.wait()
+        newest = self.latest()
         try:
             if newest is not None:
                 _link(newest, self.last)
@@ -115,7 +117,7 @@ class Checkpoints:
             for path in self._folder.glob(f"{kind}-*.pt"):
                 path.unlink(missing_ok=True)
 
-    def newest(self) -> Path | None:
+    def latest(self) -> Path | None:
         """Return the state of the last epoch that was written."""
         return max(self._folder.glob("resume-*.pt"), default=None)
 

@@ -16,7 +16,7 @@ from torch.optim import Optimizer
 _TORCH = str(Path(torch.__file__).parent)
 
 
-def keep_apart() -> None:
+def bypass_dynamo() -> None:
     """Let the methods of all optimizers be called as they are. May be called again."""
     for method in vars(Optimizer).values():
         itself = getattr(method, "__wrapped__", None)
@@ -24,7 +24,7 @@ def keep_apart() -> None:
             itself.__dynamo_disable = itself  # type: ignore[attr-defined]  # what torch looks for ahead of its import
 
 
-def own_step(optimizer: Optimizer) -> Callable[[], Any]:
+def undecorated_step(optimizer: Optimizer) -> Callable[[], Any]:
     """Return the optimizer's step without what torch wraps around it; it is to be called without gradients."""
     step = inspect.unwrap(type(optimizer).step, stop=lambda layer: not _is_torchs(layer))
     return functools.partial(step, optimizer)

@@ -6,7 +6,7 @@ from cifar_sweeps.errors import ConfigError
 from cifar_sweeps.training.metrics import EpochMetrics
 
 
-class Patience:
+class EarlyStopper:
     """Exhausted after so many epochs in a row without an improvement by more than ``min_delta``.
 
     epochs: None means never. monitor: ``val/accuracy`` (must rise) or ``val/loss`` (must fall, in nats).
@@ -22,7 +22,7 @@ class Patience:
         self._best = -math.inf
         self._waited = 0
 
-    def exhausted(self, metrics: EpochMetrics) -> bool:
+    def should_stop(self, metrics: EpochMetrics) -> bool:
         """Count an epoch and say whether the patience is at its end.
 
         Raises ConfigError if the epoch has no validation figures.

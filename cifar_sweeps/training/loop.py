@@ -11,8 +11,15 @@ from torch import Tensor, nn
 
 from cifar_sweeps.errors import ConfigError
 from cifar_sweeps.system.seeds import derive_seed
-from cifar_sweeps.training.metrics import DivergedError, EpochMetrics, Evaluation, Means, StepProgress, Tally
-from cifar_sweeps.training.optimizer import Stepper
+from cifar_sweeps.training.metrics import (
+    DivergedError,
+    EpochMetrics,
+    Evaluation,
+    MetricSums,
+    RunningMeans,
+    StepProgress,
+)
+from cifar_sweeps.training.optimizer import RegularizedOptimizer
 from cifar_sweeps.training.precision import Precision
 from cifar_sweeps.training.schedules import Schedule
 
@@ -41,7 +48,7 @@ class EpochBatches(Protocol):
 def fit(
     model: nn.Module,
     batches: EpochBatches,
-    optimizer: Stepper,
+    optimizer: RegularizedOptimizer,
     schedule: Schedule,
     *,
     epochs: int,
@@ -105,17 +112,17 @@ def evaluate(model: nn.Module, batches: Batches, precision: Precision) -> Evalua
 def _train_epoch(
     model: nn.Module,
     batches: EpochBatches,
-    optimizer: Stepper,
+    optimizer: RegularizedOptimizer,
     schedule: Schedule,
     epoch: int,
     parts: int,
     precision: Precision,
     on_step: Callable[[StepProgress], None] | None,
-) -> Means:
+) -> RunningMeans:
     model.train()
     device, steps = _device_of(model), batches.steps(epoch)
     autocast = precision.autocast(device)
-    tally = Tally(device)
+    tally = MetricSums(device)
     reported = tally.started
     for step, (images, labels) in enumerate(batches.epoch(epoch), start=1):
         optimizer.lr = optimizer.base_lr * schedule.factor((epoch - 1 + (step - 1) / steps) / parts)
@@ -143,7 +150,7 @@ def _validate(model: nn.Module, batches: Batches, precision: Precision, epoch: i
 
 
 def _metrics(
-    epoch: int, lr: float, train: Means, validation: Evaluation | None, penalty: Tensor | None
+    epoch: int, lr: float, train: RunningMeans, validation: Evaluation | None, penalty: Tensor | None
 ) -> EpochMetrics:
     return EpochMetrics(
         epoch=epoch,

@@ -85,7 +85,7 @@ class DivergedError(TrainingError):
         return type(self), (self.epoch, self.step, self.value)
 
 
-class Tally:
+class MetricSums:
     """Sums over one epoch's images, kept on the device."""
 
     def __init__(self, device: torch.device) -> None:
@@ -111,7 +111,7 @@ class Tally:
         if penalty is not None:
             self.penalty = penalty * images if self.penalty is None else self.penalty + penalty * images
 
-    def read(self, epoch: int) -> "Means":
+    def read(self, epoch: int) -> "RunningMeans":
         """Wait for the device, and return the means so far. Raises DivergedError."""
         penalty = torch.zeros_like(self.loss) if self.penalty is None else self.penalty
         sums = torch.stack([self.loss, self.hits, penalty.to(self.loss), self.finite_steps, self.noted_loss])
@@ -120,11 +120,11 @@ class Tally:
             raise DivergedError(epoch, int(steps), noted)
         seconds = time.perf_counter() - self.started
         objective = None if self.penalty is None else (loss + penalty_sum) / self.images
-        return Means(loss / self.images, hits / self.images, objective, seconds, self.images / seconds)
+        return RunningMeans(loss / self.images, hits / self.images, objective, seconds, self.images / seconds)
 
 
 @dataclass(frozen=True)
-class Means:
+class RunningMeans:
     """An epoch's running means so far; see `EpochMetrics` for their units."""
 
     loss: float

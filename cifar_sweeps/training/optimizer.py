@@ -9,12 +9,12 @@ from torch.nn import Parameter
 from torch.optim import Optimizer
 
 from cifar_sweeps.errors import ConfigError
-from cifar_sweeps.training.dynamo import keep_apart, own_step
+from cifar_sweeps.training.dynamo import bypass_dynamo, undecorated_step
 
-keep_apart()
+bypass_dynamo()
 
 
-class Stepper:
+class RegularizedOptimizer:
     """A torch optimizer together with Keras' penalties and decoupled weight decay.
 
     - ``l2``, ``l1``: Keras' ``kernel_regularizer`` on ``kernels``: the penalty l2·Σw² + l1·Σ|w| belongs to the loss, so
@@ -43,7 +43,7 @@ class Stepper:
                 "set optimizer.weight_decay=0.0 and use regularization.weight_decay (decoupled) or regularization.l2"
             )
         self.optimizer = optimizer
-        self._step = own_step(optimizer)
+        self._step = undecorated_step(optimizer)
         self.base_lr: float = optimizer.param_groups[0]["lr"]
         """The rate from the config, which the schedule multiplies."""
         self.l2, self.l1, self.weight_decay = l2, l1, weight_decay

@@ -51,7 +51,7 @@ class Step(Schedule):
     """
 
     def __init__(self, milestones: Sequence[int], gamma: float) -> None:
-        _raise_any(_step_faults(milestones, gamma))
+        _raise_any(_step_errors(milestones, gamma))
         self.milestones = tuple(milestones)
         self.gamma = gamma
 
@@ -68,7 +68,7 @@ class Cosine(Schedule):
     """
 
     def __init__(self, epochs: int, warmup_epochs: float = 0.0, final_fraction: float = 0.0) -> None:
-        _raise_any(_cosine_faults(epochs, warmup_epochs, final_fraction))
+        _raise_any(_cosine_errors(epochs, warmup_epochs, final_fraction))
         self.epochs = epochs
         self.warmup_epochs = warmup_epochs
         self.final_fraction = final_fraction
@@ -94,7 +94,7 @@ class Plateau(Schedule):
     def __init__(
         self, factor: float = 0.1, patience: int = 10, min_delta: float = 1e-4, min_factor: float = 0.0
     ) -> None:
-        _raise_any(_plateau_faults(factor, patience, min_delta, min_factor))
+        _raise_any(_plateau_errors(factor, patience, min_delta, min_factor))
         self.reduction = factor
         self.patience = patience
         self.min_delta = min_delta
@@ -131,7 +131,7 @@ def _raise_any(faults: Iterator[str]) -> None:
         raise ConfigError(found)
 
 
-def _step_faults(milestones: Sequence[int], gamma: float) -> Iterator[str]:
+def _step_errors(milestones: Sequence[int], gamma: float) -> Iterator[str]:
     rising = all(earlier < later for earlier, later in itertools.pairwise(milestones))
     if not milestones or not rising or not all(isinstance(m, int) and m >= 1 for m in milestones):
         yield (
@@ -142,7 +142,7 @@ def _step_faults(milestones: Sequence[int], gamma: float) -> Iterator[str]:
         yield f"lr_schedule.gamma={gamma}: must be above 0 and at most 1; use e.g. 0.1"
 
 
-def _cosine_faults(epochs: int, warmup_epochs: float, final_fraction: float) -> Iterator[str]:
+def _cosine_errors(epochs: int, warmup_epochs: float, final_fraction: float) -> Iterator[str]:
     if not epochs >= 1:
         yield f"lr_schedule.epochs={epochs}: must be at least 1; use ${{trainer.epochs}}"
     if not 0 <= warmup_epochs < epochs:
@@ -154,7 +154,7 @@ def _cosine_faults(epochs: int, warmup_epochs: float, final_fraction: float) -> 
         yield f"lr_schedule.final_fraction={final_fraction}: must be in [0, 1]; use e.g. 0.01"
 
 
-def _plateau_faults(factor: float, patience: int, min_delta: float, min_factor: float) -> Iterator[str]:
+def _plateau_errors(factor: float, patience: int, min_delta: float, min_factor: float) -> Iterator[str]:
     if not 0 < factor < 1:
         yield f"lr_schedule.factor={factor}: must be above 0 and below 1; use e.g. 0.1"
     if not (isinstance(patience, int) and patience >= 1):

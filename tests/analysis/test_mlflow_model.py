@@ -11,7 +11,7 @@ import torch
 from mlflow import MlflowClient
 from torch import nn
 
-from cifar_sweeps.analysis.mlflow_model import ServableClassifier, save_model, warm_up
+from cifar_sweeps.analysis.mlflow_model import ServableClassifier, save_model, warm_up_export
 from cifar_sweeps.models import ConvNet, mobilenet_v2, resnet18
 from cifar_sweeps.tracking import mlflow_inputs
 
@@ -164,7 +164,7 @@ def test_warming_up_leaves_nothing_behind(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     running = threading.enumerate()
 
-    warm_up()
+    warm_up_export()
 
     assert list(tmp_path.iterdir()) == []
     assert threading.enumerate() == running

@@ -7,7 +7,7 @@ import torch
 from cifar_sweeps.config.compose import compose
 from cifar_sweeps.config.parse import conf_folder
 from cifar_sweeps.config.schema import RunConfig
-from cifar_sweeps.runs.setup import Scene, set_up
+from cifar_sweeps.runs.setup import TrainingSetup, build_setup
 from cifar_sweeps.training.loop import fit
 from tests.benchmarks import real_data
 from tests.benchmarks.measuring import Outcome, ratios, rounds
@@ -24,7 +24,7 @@ def measure(quick: bool) -> Outcome:
     outcome = Outcome(f"An epoch through the loop / bare steps: {name}, {steps} batches of {BATCH}, one thread")
     images = real_data.overrides()
     augmentations = sorted(path.stem for path in (conf_folder() / "augmentation").glob("*.yaml"))
-    scenes = {augmentation: set_up(_config(name, augmentation, steps, images)) for augmentation in augmentations}
+    scenes = {augmentation: build_setup(_config(name, augmentation, steps, images)) for augmentation in augmentations}
     bare = _bare(name, scenes["none"])
     for augmentation in sorted(scenes, key=lambda known: known != "none"):
         taken = rounds({"loop": _epochs(scenes[augmentation]), "bare": lambda: bare.run(steps)}, 3)
@@ -54,21 +54,21 @@ def _config(name: str, augmentation: str, steps: int, images: list[str]) -> RunC
     )
 
 
-def _epochs(scene: Scene) -> Callable[[], float]:
+def _epochs(setup: TrainingSetup) -> Callable[[], float]:
     epochs = fit(
-        scene.net,
-        scene.train,
-        scene.stepper,
-        scene.schedule,
-        epochs=scene.config.total_epochs,
+        setup.net,
+        setup.train,
+        setup.optimizer,
+        setup.schedule,
+        epochs=setup.config.total_epochs,
         seed=0,
-        precision=scene.precision,
+        precision=setup.precision,
     )
     return lambda: next(epochs).epoch_seconds
 
 
-def _bare(name: str, scene: Scene) -> Steps:
-    pairs = [pair for pair, _ in zip(scene.train.epoch(1), range(_RESIDENT), strict=False)]
+def _bare(name: str, setup: TrainingSetup) -> Steps:
+    pairs = [pair for pair, _ in zip(setup.train.epoch(1), range(_RESIDENT), strict=False)]
     return product_steps(
         name, torch.stack([images for images, _ in pairs]), torch.stack([labels for _, labels in pairs])
     )

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from cifar_sweeps.system.cores import available_cores
-from cifar_sweeps.system.files import write_whole
+from cifar_sweeps.system.files import write_text_atomic
 from cifar_sweeps.tracking.provenance import provenance
 from cifar_sweeps.training.precision import resolve_precision
 from tests.benchmarks.goals import GOALS
@@ -147,7 +147,7 @@ def write(name: str, outcome: Outcome, facts: Mapping[str, Any], threads: str, s
     }
     path = RESULTS / f"{name}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, json.dumps(document, indent=1, ensure_ascii=False) + "\n")
+    write_text_atomic(path, json.dumps(document, indent=1, ensure_ascii=False) + "\n")
     return path
 
 

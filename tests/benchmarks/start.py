@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from cifar_sweeps.config import build
 from cifar_sweeps.config.compose import compose
-from cifar_sweeps.runs.setup import set_up
+from cifar_sweeps.runs.setup import build_setup
 from cifar_sweeps.training.loop import evaluate, fit
 from tests.benchmarks import real_data
 from tests.benchmarks.commands import TRAIN, Told, environment_of, new_outputs, told
@@ -119,20 +119,20 @@ def _jobs(outcome: Outcome, quick: bool) -> None:
 
 def _training_and_evaluation(repeats: int) -> list[float]:
     """Return what an epoch with its validation, and the test, take where everything has been done before."""
-    scene = set_up(compose([*_DRAWN, *TINY]))
+    setup = build_setup(compose([*_DRAWN, *TINY]))
 
     def once() -> None:
         for _ in fit(
-            scene.net,
-            scene.train,
-            scene.stepper,
-            scene.schedule,
+            setup.net,
+            setup.train,
+            setup.optimizer,
+            setup.schedule,
             epochs=1,
-            val_batches=scene.val,
+            val_batches=setup.val,
             seed=0,
-            precision=scene.precision,
+            precision=setup.precision,
         ):
-            evaluate(scene.net, scene.test_batches(), scene.precision)
+            evaluate(setup.net, setup.test_batches(), setup.precision)
 
     once()
     return [_seconds(once) for _ in range(repeats)]

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from cifar_sweeps.config import build
 from cifar_sweeps.config.compose import compose
-from cifar_sweeps.system.malloc import keep_freed_memory
+from cifar_sweeps.system.malloc import retain_freed_memory
 from cifar_sweeps.training.determinism import make_deterministic, seed_everything, set_threads
 from cifar_sweeps.training.precision import resolve_precision
 from tests.benchmarks.peers import plain_nets
@@ -51,7 +51,7 @@ def product_steps(name: str, images: Tensor, labels: Tensor) -> Steps:
     make_deterministic()
     net = build.model(config).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     net.train()
-    stepper = build.stepper(config, net)
+    stepper = build.optimizer(config, net)
     autocast = resolve_precision("auto", CPU).autocast(CPU)
     batches = [(part.contiguous(memory_format=torch.channels_last), labels[i]) for i, part in enumerate(images)]
 
@@ -67,7 +67,7 @@ def product_steps(name: str, images: Tensor, labels: Tensor) -> Steps:
             stepper.step()
         return time.perf_counter() - started
 
-    summary = build.describe(config)
+    summary = build.summarize_model(config)
     return Steps(run, summary.trainable, summary.multiply_adds)
 
 
@@ -121,7 +121,7 @@ _steps: list[Steps] = []
 def _begin(kind: str) -> None:
     set_threads(1)
     if kind == "product":
-        keep_freed_memory()
+        retain_freed_memory()
     _kinds.append(kind)
 
 

@@ -16,7 +16,7 @@ from cifar_sweeps.studies import results
 from cifar_sweeps.studies.reports.study_report import write_report
 from cifar_sweeps.tracking import delivery
 from cifar_sweeps.tracking.journal import Op, State
-from cifar_sweeps.tracking.run_logger import Opening, Record
+from cifar_sweeps.tracking.run_logger import RunHeader, RunLogger
 from cifar_sweeps.tracking.store import PREFIX, Store, tracking_uri
 from tests.benchmarks import real_data
 from tests.benchmarks.commands import new_outputs
@@ -45,8 +45,8 @@ class Clock:
         """Count what the one run of the block spends."""
         clock, deliver = self, delivery.deliver
 
-        class TimedRecord(Record):
-            def __init__(self, opening: Opening) -> None:
+        class TimedRecord(RunLogger):
+            def __init__(self, opening: RunHeader) -> None:
                 with clock.waiting():
                     super().__init__(opening)
 
@@ -57,13 +57,13 @@ class Clock:
             def metrics(self, values: Mapping[str, float], step: int) -> None:
                 before = clock.waited
                 started = time.perf_counter()
-                super().metrics(values, step)
+                super().log_metrics(values, step)
                 clock.waited = before + time.perf_counter() - started  # with the disk's own time, which _append lacks
 
             def close(self, state: State, reason: str = "") -> None:
                 before = clock.waited
                 started = time.perf_counter()
-                super().close(state, reason)
+                super().end_run(state, reason)
                 clock.waited = before + time.perf_counter() - started
 
         def timed(folder: Path) -> str | None:
@@ -73,11 +73,11 @@ class Clock:
             finally:
                 clock.sent += time.thread_time() - started
 
-        recording.Record, delivery.deliver = TimedRecord, timed  # type: ignore[misc]
+        recording.RunLogger, delivery.deliver = TimedRecord, timed  # type: ignore[misc]
         try:
             yield
         finally:
-            recording.Record, delivery.deliver = Record, deliver  # type: ignore[misc]
+            recording.RunLogger, delivery.deliver = RunLogger, deliver  # type: ignore[misc]
 
 
 def measure(quick: bool) -> Outcome:
@@ -113,7 +113,7 @@ def _one_run(overrides: list[str], folder: Path) -> tuple[float, float, float]:
     """Return the seconds of the recording, of saving the model, and of the whole run."""
     config = compose(overrides)
     clock, saved = Clock(), 0.0
-    save_model = artifacts.saved_model.save_model
+    save_model = artifacts.mlflow_model.save_model
 
     def timed(*arguments: Any, **named: Any) -> None:
         nonlocal saved
@@ -121,13 +121,13 @@ def _one_run(overrides: list[str], folder: Path) -> tuple[float, float, float]:
         save_model(*arguments, **named)
         saved += time.perf_counter() - started
 
-    artifacts.saved_model.save_model = timed
+    artifacts.mlflow_model.save_model = timed
     started = time.perf_counter()
     try:
         with clock.over_a_run():
             run(config, name="benchmark", folder=folder)
     finally:
-        artifacts.saved_model.save_model = save_model
+        artifacts.mlflow_model.save_model = save_model
     return clock.waited + clock.sent, saved, time.perf_counter() - started
 
 
@@ -149,7 +149,7 @@ def _reading(outcome: Outcome, sizes: tuple[int, ...]) -> None:
                 return _seconds(lambda: write_report(_SWEEP, outputs / "report.html", store))
 
             taken = rounds(
-                {"results": lambda: _seconds(lambda: results.load(_SWEEP, store)), "report": report},
+                {"results": lambda: _seconds(lambda: results.load_results(_SWEEP, store)), "report": report},
                 3,
                 warm_ups=1 if size == sizes[0] else 0,
             )

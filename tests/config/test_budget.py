@@ -2,9 +2,9 @@
 
 import pytest
 
-from cifar_sweeps.config.budget import budget_words
+from cifar_sweeps.config.budget import describe_budget
 from cifar_sweeps.config.compose import compose
-from cifar_sweeps.config.parse import config_hash, from_plain
+from cifar_sweeps.config.parse import config_hash, from_dict
 from cifar_sweeps.errors import ConfigError
 
 LONG = ("trainer.epochs=200", "trainer.test_at=[100,150,200]")
@@ -48,14 +48,14 @@ def test_no_budget_adds_epochs():
 
 def test_a_recorded_config_is_not_cut_again():
     config = compose(["budget=short", *LONG])
-    again = from_plain(config.plain)
+    again = from_dict(config.as_dict)
     assert (again.trainer.epochs, again.data.train_fraction) == (20, 0.25)
 
 
 def test_a_cut_training_has_the_hash_of_the_same_training_asked_for_plainly():
     cut = compose(["budget=short", "trainer.epochs=100"])
     plain = compose(["trainer.epochs=10", "data.train_fraction=0.25"])
-    assert config_hash(cut.plain) == config_hash(plain.plain)
+    assert config_hash(cut.as_dict) == config_hash(plain.as_dict)
 
 
 @pytest.mark.parametrize("value", ["0", "1.5", "-1", "nan"])
@@ -77,4 +77,4 @@ def test_a_factor_that_is_none_is_refused(value):
     ids=str,
 )
 def test_a_short_run_is_named_so_whoever_cut_it(arguments, words):
-    assert budget_words(*arguments) == words
+    assert describe_budget(*arguments) == words

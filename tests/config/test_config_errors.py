@@ -72,7 +72,7 @@ FAULTS = {
 @pytest.mark.parametrize(("overrides", "arrived", "advice"), FAULTS.values(), ids=FAULTS.keys())
 def test_a_fault_is_told_clearly(overrides, arrived, advice):
     with pytest.raises(CifarSweepsError) as caught:
-        build.check(compose(overrides))
+        build.check_config(compose(overrides))
     message = str(caught.value)
     assert arrived in message
     assert advice in message
@@ -82,15 +82,15 @@ def test_a_fault_is_told_clearly(overrides, arrived, advice):
 def test_all_faults_come_in_one_error():
     with pytest.raises(ConfigError) as caught:
         compose(["trainer.batch_size=0", "optimizer.lr=nan", "data.val_fraction=1.0", "regularization.l2=-1"])
-    assert len(caught.value.faults) == 4
+    assert len(caught.value.errors) == 4
 
 
 def test_faults_of_all_parts_come_in_one_error():
     with pytest.raises(ConfigError) as caught:
-        build.check(
+        build.check_config(
             compose(["kernel_size.conv=4", "lr_schedule=step", "lr_schedule.gamma=-1", "+optimizer.momentun=0.9"])
         )
-    keys = {fault.split("=")[0].split(":")[0] for fault in caught.value.faults}
+    keys = {fault.split("=")[0].split(":")[0] for fault in caught.value.errors}
     assert {"kernel_size.conv", "lr_schedule.gamma", "optimizer.momentun"} <= keys
 
 
@@ -115,7 +115,7 @@ def test_what_does_not_go_together_is_told(overrides, message):
 
 def test_a_test_on_augmented_images_needs_an_augmentation():
     with pytest.raises(ConfigError, match="there is no augmentation to test on"):
-        build.check(compose(["trainer.test_augmented=true"]))
+        build.check_config(compose(["trainer.test_augmented=true"]))
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def test_a_test_on_augmented_images_needs_an_augmentation():
     ids=lambda overrides: overrides[0],
 )
 def test_the_hash_ignores_what_cannot_change_the_result(overrides):
-    assert config_hash(compose(overrides).plain) == config_hash(compose([]).plain)
+    assert config_hash(compose(overrides).as_dict) == config_hash(compose([]).as_dict)
 
 
 @pytest.mark.parametrize(
@@ -139,7 +139,7 @@ def test_the_hash_ignores_what_cannot_change_the_result(overrides):
     ],
 )
 def test_the_hash_sees_what_can_change_the_result(override):
-    assert config_hash(compose([override]).plain) != config_hash(compose([]).plain)
+    assert config_hash(compose([override]).as_dict) != config_hash(compose([]).as_dict)
 
 
 def test_a_studys_experiment_and_the_command_line_win_in_that_order():

@@ -70,7 +70,7 @@ def vgg16_weights(tmp_path_factory):
 
 
 def test_every_arm_builds_and_has_its_documents_parameters(configs):
-    counted = {name: build.describe(config).parameters for name, config in configs.items()}
+    counted = {name: build.summarize_model(config).parameters for name, config in configs.items()}
     assert {name: counted[name] for name in COUNTS} == COUNTS
     assert counted["case_study/model_4"] == 1_735_488 + 1_090_762  # VGG16's first three blocks, and the head
     assert counted["base_cnn/vgg16_frozen"] == 14_714_688 + 512 * 513 + 10 * 513
@@ -116,7 +116,7 @@ def test_every_arm_runs_a_smoke_epoch_on_the_embedded_data(folder, tmp_path, vgg
         result = run(config, folder=tmp_path / name)
         epochs = config.trainer.parts  # one on each part
         assert [metrics.epoch for metrics in result.history] == list(range(1, epochs + 1)), name
-        assert 0 <= result.figures["test/accuracy"] <= 1
+        assert 0 <= result.metrics["test/accuracy"] <= 1
 
 
 def _wants_vgg16(name):

@@ -11,16 +11,16 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from cifar_sweeps.config import build
-from cifar_sweeps.config.budget import scaled
-from cifar_sweeps.config.compose import compose, quoted
-from cifar_sweeps.config.parse import config_hash, from_plain
+from cifar_sweeps.config.budget import apply_budget
+from cifar_sweeps.config.compose import compose, quote
+from cifar_sweeps.config.parse import config_hash, from_dict
 from cifar_sweeps.config.schema import RunConfig
 from cifar_sweeps.data.splits import split
 from cifar_sweeps.errors import CifarSweepsError
-from cifar_sweeps.models.argument_checks import Faults
+from cifar_sweeps.models.argument_checks import ErrorList
 from cifar_sweeps.models.kernel_sizes import expand_kernel_sizes
-from cifar_sweeps.sweeps.manifest import short_name
-from cifar_sweeps.system.files import file_name, lies_within
+from cifar_sweeps.sweeps.manifest import run_name
+from cifar_sweeps.system.files import file_name, is_inside
 
 
 def quick(examples):
@@ -31,7 +31,7 @@ def quick(examples):
     )
 
 
-PLAIN = compose([]).plain
+PLAIN = compose([]).as_dict
 
 
 def keys(node, prefix=""):
@@ -99,7 +99,7 @@ def is_config_or_fault(make) -> None:
     with contextlib.suppress(CifarSweepsError):
         config = make()
         assert isinstance(config, RunConfig)
-        assert len(config_hash(config.plain)) == 16
+        assert len(config_hash(config.as_dict)) == 16
         for part in (build.schedule, build.augmentation, build._check_source):
             with contextlib.suppress(CifarSweepsError):
                 part(config)
@@ -121,7 +121,7 @@ def test_any_recorded_config_is_one_or_one_fault(changes):
         for group in groups:
             node = node[group] if isinstance(node, dict) and isinstance(node.get(group), dict) else {}
         node[name] = value
-    is_config_or_fault(lambda: from_plain(plain))
+    is_config_or_fault(lambda: from_dict(plain))
 
 
 def compose_again():
@@ -147,7 +147,7 @@ def test_any_node_is_built_or_one_fault(node):
 @example("\\${x}")
 def test_a_quoted_text_comes_through_whole(text):
     if text:
-        assert compose([f"outputs={quoted(text)}"]).outputs == text
+        assert compose([f"outputs={quote(text)}"]).outputs == text
 
 
 @quick(300)
@@ -168,16 +168,16 @@ def test_file_names_stay_in_their_folder_fit_and_differ(one, other):
 @quick(200)
 @given(st.text(max_size=30))
 def test_a_place_within_a_folder_is_there_however_it_is_written(tmp_path, text):
-    inside = lies_within(f"{tmp_path}/{text}", tmp_path)
+    inside = is_inside(f"{tmp_path}/{text}", tmp_path)
     if inside:
         assert os.path.realpath(f"{tmp_path}/{text}").startswith(os.path.realpath(tmp_path))
-    assert not lies_within(f"{tmp_path}/../{text}/../..", tmp_path)
+    assert not is_inside(f"{tmp_path}/../{text}/../..", tmp_path)
 
 
 @quick(100)
 @given(st.lists(st.text(max_size=60), max_size=70), st.lists(st.text(max_size=9), max_size=5))
 def test_short_names_are_short(overrides, swept):
-    assert len(short_name(overrides, tuple(swept))) <= 250
+    assert len(run_name(overrides, tuple(swept))) <= 250
 
 
 @quick(200)
@@ -193,11 +193,11 @@ def test_a_budget_leaves_a_training_and_cuts_once(epochs, factor, images, least,
     plain["trainer"] |= {"epochs": epochs, "test_at": [1, epochs]}
     plain["data"]["train_size"] = train_size
     plain["budget"] |= {"epochs": factor, "images": images, "least_epochs": least, "full": None}
-    cut = scaled(plain)
+    cut = apply_budget(plain)
     assert 1 <= cut["trainer"]["epochs"] <= epochs
     assert all(1 <= epoch <= cut["trainer"]["epochs"] for epoch in cut["trainer"]["test_at"])
     assert cut["data"]["train_size"] is None or 1 <= cut["data"]["train_size"] <= train_size
-    assert scaled(cut) == cut
+    assert apply_budget(cut) == cut
     assert plain["trainer"]["epochs"] == epochs
 
 
@@ -223,7 +223,7 @@ def test_splits_are_disjoint_and_complete(count, fraction, kind, seed, parts):
     convolutions=st.lists(st.integers(0, 4), min_size=1, max_size=4),
 )
 def test_kernel_sizes_fit_the_blocks_or_are_faults(sizes, convolutions):
-    faults = Faults()
+    faults = ErrorList()
     expanded = expand_kernel_sizes(sizes, convolutions, faults)
     assert [len(block) for block in expanded] == convolutions
     assert all(isinstance(size, int) and size >= 1 for block in expanded for size in block)

@@ -9,7 +9,7 @@ from hydra.types import RunMode
 from omegaconf import OmegaConf
 
 from cifar_sweeps.config.parse import conf_folder
-from cifar_sweeps.config.sweep_composer import Composer, composed_once
+from cifar_sweeps.config.sweep_composer import SweepComposer, composed_once
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def composer(loader, master, composed):
         composed.append(list(overrides))
         return ConfigLoaderImpl.load_sweep_config(loader, master, overrides)
 
-    return Composer(compose, loader, master)
+    return SweepComposer(compose, loader, master)
 
 
 JOBS = [

@@ -170,7 +170,7 @@ def test_impossible_values_are_named(build, key):
 def test_all_faults_come_at_once():
     with pytest.raises(ConfigError) as caught:
         RotateShiftFlip(degrees=-1, shift=2, flip=0)
-    assert len(caught.value.faults) == 3
+    assert len(caught.value.errors) == 3
 
 
 @pytest.mark.parametrize("option", ["none", "flip_crop", "shift_flip", "rotate_shift_flip"])

@@ -262,7 +262,7 @@ def test_a_relative_root_has_its_folders_name(root, load, monkeypatch):
 
 def test_what_another_process_found_is_not_looked_at_again(root, load, tmp_path, monkeypatch):
     seen = load()
-    monkeypatch.setattr(cache, "_trusted", cache.found())
+    monkeypatch.setattr(cache, "_trusted", cache.export_verified())
     (root / "test").rename(tmp_path / "gone")
     assert load().fingerprint == seen.fingerprint
     for file in tmp_path.rglob("*.pt"):

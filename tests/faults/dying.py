@@ -16,16 +16,16 @@ from cifar_sweeps.tracking import delivery
 from cifar_sweeps.tracking.journal import Journal
 from cifar_sweeps.tracking.store import Store
 from cifar_sweeps.training import checkpoint_manager
-from cifar_sweeps.training.checkpoint_manager import Checkpoints
+from cifar_sweeps.training.checkpoint_manager import CheckpointManager
 
 MOMENTS = {
     "making of the database": (HeadMaintainer, "update_to_step"),
     "journal": (Journal, "append"),
     "fsync of the journal": (Journal, "sync"),
     "checkpoint": (checkpoint_manager, "_save_with_sum"),
-    "tidying of checkpoints": (Checkpoints, "_tidy"),
-    "naming of the checkpoints": (Checkpoints, "finish"),
-    "removal of the checkpoints": (Checkpoints, "clear"),
+    "tidying of checkpoints": (CheckpointManager, "_tidy"),
+    "naming of the checkpoints": (CheckpointManager, "finish"),
+    "removal of the checkpoints": (CheckpointManager, "clear"),
     "making of the run in the store": (Store, "create_run"),
     "call to the store": (delivery, "_send"),
     "note of a delivery": (delivery, "_note"),

@@ -8,7 +8,7 @@ import pytest
 from mlflow import MlflowClient
 
 from cifar_sweeps.tracking import journal
-from cifar_sweeps.tracking.journal_reader import journaled_run
+from cifar_sweeps.tracking.journal_reader import read_run
 
 from .dying import MOMENTS, train
 from .sweeping import SMALL, Differences, Stored
@@ -42,7 +42,7 @@ def undisturbed_run(tmp_path_factory, empty_store):
 
 def finished_like(undisturbed_run: Stored, outputs: Path) -> None:
     """The run goes on to its end, unless it was there already, and is what it would have been."""
-    was_over = journaled_run(outputs / "runs" / "run").state == "FINISHED"
+    was_over = read_run(outputs / "runs" / "run").state == "FINISHED"
     assert train(RUN, outputs / "runs" / "run") == (1 if was_over else 0)
     assert Stored(outputs).of_single_run(undisturbed_run) == Differences()
     left = {path.name for path in (outputs / "runs" / "run" / "checkpoints").iterdir()}
@@ -134,11 +134,11 @@ def test_a_run_goes_on_with_the_threads_that_it_began_with(outputs):
     automatic = (*(override for override in RUN if "threads" not in override), "trainer.threads=auto")
     folder = outputs / "runs" / "run"
     assert train((*automatic,), folder, ("journal", "after", 6)) == -9
-    began_with = journal.read(folder)[2].facts["values"]["cifar_sweeps.threads"]
+    began_with = journal.read(folder)[2].fields["values"]["cifar_sweeps.threads"]
     assert train((*automatic,), folder) == 0
     threads = [
-        entry.facts["values"]["cifar_sweeps.threads"]
+        entry.fields["values"]["cifar_sweeps.threads"]
         for entry in journal.read(folder)
-        if entry.op == "tags" and "cifar_sweeps.threads" in entry.facts["values"]
+        if entry.op == "tags" and "cifar_sweeps.threads" in entry.fields["values"]
     ]
     assert threads == [began_with] * 2

@@ -248,7 +248,7 @@ def test_a_fault_names_its_key_and_what_is_allowed(changes, message):
 def test_one_fault_is_told_once_and_brings_no_others(name):
     with pytest.raises(ConfigError) as caught:
         small(**FAULTS[name][0])
-    assert len(caught.value.faults) == 1
+    assert len(caught.value.errors) == 1
 
 
 def test_all_faults_come_together():
@@ -262,7 +262,7 @@ def test_all_faults_come_together():
             dense=[-1],
             init="keras",
         )
-    keys = {fault.split("=")[0] for fault in caught.value.faults}
+    keys = {fault.split("=")[0] for fault in caught.value.errors}
     assert keys == {
         "model.activation",
         "model.init",

@@ -3,7 +3,7 @@
 import pytest
 
 from cifar_sweeps.errors import ConfigError
-from cifar_sweeps.models.argument_checks import Faults
+from cifar_sweeps.models.argument_checks import ErrorList
 from cifar_sweeps.models.kernel_sizes import expand_kernel_sizes
 
 
@@ -22,7 +22,7 @@ from cifar_sweeps.models.kernel_sizes import expand_kernel_sizes
     ids=str,
 )
 def test_expansion(sizes, convolutions, expected):
-    faults = Faults()
+    faults = ErrorList()
     assert expand_kernel_sizes(sizes, convolutions, faults) == expected
     faults.raise_if_any()
 
@@ -42,7 +42,7 @@ def test_expansion(sizes, convolutions, expected):
     ids=str,
 )
 def test_faults(sizes, convolutions, message):
-    faults = Faults()
+    faults = ErrorList()
     expand_kernel_sizes(sizes, convolutions, faults)
     with pytest.raises(ConfigError, match=message):
         faults.raise_if_any()

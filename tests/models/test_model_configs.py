@@ -8,7 +8,7 @@ import torch
 from cifar_sweeps.config.build import model as build_model
 from cifar_sweeps.config.compose import compose
 from cifar_sweeps.errors import ConfigError
-from cifar_sweeps.models import summarise
+from cifar_sweeps.models import summarize
 
 CONF = Path(__file__).parents[2] / "conf"
 MODELS = sorted(path.stem for path in (CONF / "model").glob("*.yaml"))
@@ -52,7 +52,7 @@ def test_every_model_file_has_its_count_checked():
 
 @pytest.mark.parametrize(("names", "count"), COUNTS.items(), ids=str)
 def test_parameter_counts_are_the_documents(names, count):
-    summary = summarise(build(*names))
+    summary = summarize(build(*names))
     assert (summary.parameters, summary.trainable) == (count, TRAINED.get(names[0], count))
 
 

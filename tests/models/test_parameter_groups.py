@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from cifar_sweeps.models import ConvNet, SmallResNet, conv_kernels, decayed_weights
+from cifar_sweeps.models import ConvNet, SmallResNet, conv_kernels, weight_decay_parameters
 
 
 def names(model, parameters):
@@ -29,7 +29,7 @@ def test_conv_kernels_of_a_resnet_include_stem_and_shortcuts():
 
 def test_decayed_weights_are_all_but_biases_and_norms():
     net = ConvNet([{"filters": [4]}, {"filters": [4], "batch_norm": True}], dense=[8])
-    assert names(net, decayed_weights(net)) == [
+    assert names(net, weight_decay_parameters(net)) == [
         "features.block1.conv1.weight",
         "features.block2.conv1.weight",
         "head.dense1.weight",
@@ -43,4 +43,4 @@ def test_a_shared_weight_comes_once_and_a_frozen_one_never():
     frozen.requires_grad_(False)
     net = nn.Sequential(first, second, frozen)
     assert names(net, conv_kernels(net)) == ["0.weight"]
-    assert names(net, decayed_weights(net)) == ["0.weight"]
+    assert names(net, weight_decay_parameters(net)) == ["0.weight"]

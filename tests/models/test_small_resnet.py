@@ -92,7 +92,7 @@ def test_channels_last_and_bf16_train():
 def test_all_faults_come_together():
     with pytest.raises(ConfigError) as caught:
         SmallResNet(widths=[32, 0], kernel_size=[3, 5], dropout=float("nan"), init="he", num_classes=0)
-    assert [fault.split("=")[0] for fault in caught.value.faults] == [
+    assert [fault.split("=")[0] for fault in caught.value.errors] == [
         "model.widths",
         "kernel_size.conv",
         "regularization.dropout.dense",

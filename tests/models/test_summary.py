@@ -3,14 +3,14 @@
 import torch
 from torch import nn
 
-from cifar_sweeps.models import ConvNet, LayerSummary, SmallResNet, summarise
+from cifar_sweeps.models import ConvNet, LayerSummary, SmallResNet, summarize
 
 
 def test_a_small_net_by_hand():
     net = ConvNet([{"filters": [4, 6], "padding": ["same", "valid"]}], dense=[5], image_size=8, batch_norm=True)
     maps, valid, pooled = 8 * 8, 6 * 6, 3 * 3
     block = "features.block1"
-    summary = summarise(net, (3, 8, 8))
+    summary = summarize(net, (3, 8, 8))
     assert summary.layers == (
         LayerSummary(f"{block}.conv1", "Conv2d", (4, 8, 8), 3 * 3 * 3 * 4, 3 * 3 * 3 * 4 * maps),
         LayerSummary(f"{block}.norm1", "BatchNorm2d", (4, 8, 8), 2 * 4, 0),
@@ -29,14 +29,14 @@ def test_a_small_net_by_hand():
 
 
 def test_grouped_convolution():
-    summary = summarise(nn.Conv2d(8, 8, 3, groups=8, stride=2, padding=1), (8, 10, 10))
+    summary = summarize(nn.Conv2d(8, 8, 3, groups=8, stride=2, padding=1), (8, 10, 10))
     assert (summary.parameters, summary.multiply_adds) == (8 * 9 + 8, 8 * 9 * 5 * 5)
 
 
 def test_a_shared_weight_counts_once_and_works_twice():
     first, second = nn.Linear(4, 4), nn.Linear(4, 4, bias=False)
     second.weight = first.weight
-    summary = summarise(nn.Sequential(first, first, second), (4,))
+    summary = summarize(nn.Sequential(first, first, second), (4,))
     assert summary.parameters == 4 * 4 + 4
     assert [layer.parameters for layer in summary.layers] == [20, 0, 0]
     assert summary.multiply_adds == 3 * 16
@@ -45,7 +45,7 @@ def test_a_shared_weight_counts_once_and_works_twice():
 def test_frozen_parameters_are_not_trainable():
     net = nn.Sequential(nn.Linear(4, 3), nn.Linear(3, 2))
     net[0].requires_grad_(False)
-    summary = summarise(net, (4,))
+    summary = summarize(net, (4,))
     assert (summary.parameters, summary.trainable) == (15 + 8, 8)
 
 
@@ -55,7 +55,7 @@ def test_the_model_stays_as_it_is():
     modes = [module.training for module in net.modules()]
     state = {name: tensor.clone() for name, tensor in net.state_dict().items()}
     generator = torch.get_rng_state()
-    summarise(net)
+    summarize(net)
     assert [module.training for module in net.modules()] == modes
     assert all(torch.equal(tensor, state[name]) for name, tensor in net.state_dict().items())
     assert torch.equal(torch.get_rng_state(), generator)

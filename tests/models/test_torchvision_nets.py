@@ -41,7 +41,7 @@ def test_init_torch_is_torchvisions_own(make):
 def test_faults_come_together(make):
     with pytest.raises(ConfigError) as caught:
         make(num_classes=0, dropout=1.0, init="keras")
-    assert len(caught.value.faults) == 3
+    assert len(caught.value.errors) == 3
 
 
 def test_importing_the_models_imports_no_torchvision():

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from cifar_sweeps.errors import ConfigError
-from cifar_sweeps.models import ConvNet, initialise
+from cifar_sweeps.models import ConvNet, initialize_weights
 
 
 @pytest.mark.parametrize(
@@ -23,7 +23,7 @@ from cifar_sweeps.models import ConvNet, initialise
 )
 def test_glorot_uniform_fills_its_interval(module, fans):
     torch.manual_seed(0)
-    initialise(module, "glorot_uniform")
+    initialize_weights(module, "glorot_uniform")
     limit = math.sqrt(6 / fans)
     weight = module.weight.detach()
     assert 0.99 * limit < weight.abs().max() <= limit
@@ -43,7 +43,7 @@ def test_torch_leaves_the_weights():
     torch.manual_seed(0)
     drawn = nn.Linear(8, 8)
     before = drawn.weight.clone()
-    initialise(drawn, "torch")
+    initialize_weights(drawn, "torch")
     assert torch.equal(drawn.weight, before)
 
 
@@ -59,4 +59,4 @@ def test_same_seed_same_weights(init):
 
 def test_unknown_init():
     with pytest.raises(ConfigError, match=r"model\.init=glorot_unifrom: unknown; did you mean 'glorot_uniform'\?"):
-        initialise(nn.Linear(2, 2), "glorot_unifrom")
+        initialize_weights(nn.Linear(2, 2), "glorot_unifrom")

@@ -12,18 +12,18 @@ from mlflow.exceptions import MlflowException
 from cifar_sweeps.cli import runs
 from cifar_sweeps.config import build
 from cifar_sweeps.config.compose import compose
-from cifar_sweeps.config.parse import from_plain
+from cifar_sweeps.config.parse import from_dict
 from cifar_sweeps.errors import ConfigError, TrackingError
 from cifar_sweeps.runs import initial_weights
-from cifar_sweeps.runs.reproduce import _here, overrides_of, recorded_config
+from cifar_sweeps.runs.reproduce import _localized, recorded_config, recorded_overrides
 from cifar_sweeps.studies.arm_configs import arm_configs
 from cifar_sweeps.tracking import store as store_module
-from cifar_sweeps.tracking.store import KnownRun
+from cifar_sweeps.tracking.store import RecordedRun
 
 
 def known(**tags):
     named = {"overrides": "", "threads": "1", "precision": "fp32", **tags}
-    return KnownRun("abcd", "a run", "FINISHED", {}, {f"cifar_sweeps.{key}": value for key, value in named.items()})
+    return RecordedRun("abcd", "a run", "FINISHED", {}, {f"cifar_sweeps.{key}": value for key, value in named.items()})
 
 
 @pytest.fixture
@@ -51,14 +51,14 @@ def changed(plain, **changes):
 
 def test_a_record_chooses_no_place_here(holding, outputs):
     hostile = changed(
-        compose(["data=cifar10"]).plain,
+        compose(["data=cifar10"]).as_dict,
         outputs="/elsewhere",
         tracking__uri="http://hostile:5000",
         data__source__cache="/elsewhere/../etc/cache",
         data__source__root="/root/downloads",
     )
     store = holding(yaml.safe_dump(hostile))
-    config = from_plain(_here(recorded_config(known(), store), known(), store))
+    config = from_dict(_localized(recorded_config(known(), store), known(), store))
     assert config.outputs == str(outputs)
     assert config.tracking.uri == store.uri
     assert Path(config.data.source["cache"]).is_relative_to(outputs)
@@ -66,9 +66,9 @@ def test_a_record_chooses_no_place_here(holding, outputs):
 
 
 def test_a_place_in_the_outputs_moves_with_them(holding, outputs):
-    before = changed(compose(["data=cifar10"]).plain, outputs="/then", data__source__root="/then/data/cifar10")
+    before = changed(compose(["data=cifar10"]).as_dict, outputs="/then", data__source__root="/then/data/cifar10")
     store = holding(yaml.safe_dump(changed(before, data__source__cache="/then/data/mine")))
-    config = from_plain(_here(recorded_config(known(), store), known(), store))
+    config = from_dict(_localized(recorded_config(known(), store), known(), store))
     assert config.data.source["cache"] == f"{outputs}/data/mine"
     assert config.data.source["root"] == f"{outputs}/data/cifar10"
     assert config.data.source["download"] is True
@@ -76,12 +76,12 @@ def test_a_place_in_the_outputs_moves_with_them(holding, outputs):
 
 @pytest.mark.parametrize("part", ["model", "augmentation", "lr_schedule", "optimizer"])
 def test_a_recorded_target_is_built_only_if_it_is_allowed(holding, part):
-    hostile = compose([]).plain
+    hostile = compose([]).as_dict
     hostile[part]["_target_"] = "torch.hub.load"
     store = holding(yaml.safe_dump(hostile))
     plain = recorded_config(known(), store)
     with pytest.raises(ConfigError, match="not on the list"):
-        build.check(from_plain(_here(plain, known(), store)))
+        build.check_config(from_dict(_localized(plain, known(), store)))
 
 
 BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
@@ -123,17 +123,17 @@ def test_a_hostile_file_is_one_clear_fault(holding, text, message, tmp_path, mon
 )
 def test_a_recorded_override_that_does_more_than_train_is_not_repeated(override):
     with pytest.raises(TrackingError, match="stands among its overrides, and is not repeated"):
-        overrides_of(known(overrides=shlex.join(["seed=1", override])))
+        recorded_overrides(known(overrides=shlex.join(["seed=1", override])))
 
 
 def test_plain_overrides_are_repeated():
     typed = ["+experiment=case_study/model_3", "~x", "trainer.epochs=${budget.least_epochs}", "outputs='a b: c'"]
-    assert overrides_of(known(overrides=shlex.join(typed)))[:-2] == typed
+    assert recorded_overrides(known(overrides=shlex.join(typed)))[:-2] == typed
 
 
 def test_overrides_that_were_cut_are_told():
     with pytest.raises(TrackingError, match="not whole on record"):
-        overrides_of(known(overrides="seed=1 'data.root=a"))
+        recorded_overrides(known(overrides="seed=1 'data.root=a"))
 
 
 def secret(folder, name):
@@ -166,10 +166,10 @@ def test_a_recorded_folder_is_not_followed_out_of_the_outputs(outputs, tmp_path,
     assert arm_configs(client, [recorded], outputs) == {}
     monkeypatch.setattr(initial_weights, "Store", lambda *_: store)
     with pytest.raises(ConfigError, match="nothing there"):
-        initial_weights._recorded_or_file(compose([]), "abcd")
+        initial_weights._find_checkpoint(compose([]), "abcd")
 
 
 def test_a_run_that_is_called_like_a_path_is_refused():
     info = SimpleNamespace(run_id="../../etc", run_name="x", status="FINISHED")
     with pytest.raises(TrackingError, match="which is no run's id"):
-        store_module._known(SimpleNamespace(info=info, data=SimpleNamespace(metrics={}, tags={})))
+        store_module._recorded(SimpleNamespace(info=info, data=SimpleNamespace(metrics={}, tags={})))

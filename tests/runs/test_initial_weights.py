@@ -7,21 +7,21 @@ from running import SMALL, trained, weights
 
 from cifar_sweeps.config.compose import compose
 from cifar_sweeps.errors import ConfigError, TrainingError
-from cifar_sweeps.runs.initial_weights import first_training, starting_weights
-from cifar_sweeps.runs.reporters import LogWatcher
+from cifar_sweeps.runs.initial_weights import pretraining_config, resolve_initial_weights
+from cifar_sweeps.runs.reporters import LogReporter
 from cifar_sweeps.runs.run import run
-from cifar_sweeps.runs.setup import set_up
+from cifar_sweeps.runs.setup import build_setup
 
 
 @pytest.mark.parametrize("file", ["last.pt", "best.pt"])
 def test_a_run_starts_from_the_weights_of_a_file_with_a_fresh_optimizer(tmp_path, file):
     trained(tmp_path / "first")
     path = tmp_path / "first" / "checkpoints" / file
-    scene = set_up(compose(SMALL), path)
+    setup = build_setup(compose(SMALL), path)
     held = weights(path)
     held = held.get("model", held)
-    assert all(torch.equal(value, held[name]) for name, value in scene.net.state_dict().items())
-    assert scene.stepper.optimizer.state == {}
+    assert all(torch.equal(value, held[name]) for name, value in setup.net.state_dict().items())
+    assert setup.optimizer.optimizer.state == {}
     result, _ = trained(tmp_path / "second", f"trainer.init_from={path}")
     assert result.history[0].train_loss < trained(tmp_path / "anew")[0].history[0].train_loss
 
@@ -30,7 +30,7 @@ def test_starting_from_an_experiment_is_its_own_training_gone_on(tmp_path, outpu
     small = ("data=synthetic", *TINY[:2], "trainer.threads=1", "analysis.pictures=false")
     first = run(compose(["experiment=base_cnn/base", *small, "tracking=none"]), folder=tmp_path / "first")
     config = compose(["experiment=base_cnn/longer", *small, "tracking=none"])
-    path = starting_weights(config, LogWatcher())
+    path = resolve_initial_weights(config, LogReporter())
     held, own = weights(path), weights(tmp_path / "first" / "checkpoints" / "last.pt")["model"]
     assert all(torch.equal(held[name], own[name]) for name in own)
     before = path.stat().st_mtime_ns
@@ -56,7 +56,7 @@ def test_a_start_that_is_not_there_is_told_before_anything_is_trained(tmp_path, 
 
 def test_what_is_typed_holds_for_the_first_training_too():
     typed = ("data=synthetic", "seed=3", "optimizer.lr=0.002", "data.image_size=16", "regularization.l2=0.001")
-    first = first_training(compose(["experiment=base_cnn/augmented", *typed, "augmentation.degrees=5"]))
+    first = pretraining_config(compose(["experiment=base_cnn/augmented", *typed, "augmentation.degrees=5"]))
     assert (first.seed, first.optimizer["lr"], first.regularization.l2) == (3, 0.002, 0.001)
     assert (first.data.image_size, first.model["image_size"]) == (16, 16)
     assert first.augmentation["_target_"] == "cifar_sweeps.data.Unchanged"

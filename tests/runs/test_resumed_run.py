@@ -6,11 +6,11 @@ from running import SMALL, Told, trained, weights
 
 from cifar_sweeps.config.compose import compose
 from cifar_sweeps.errors import ConfigError
-from cifar_sweeps.runs.reporters import LogWatcher
+from cifar_sweeps.runs.reporters import LogReporter
 from cifar_sweeps.runs.run import run
 
 
-class Stops(LogWatcher):
+class Stops(LogReporter):
     """Breaks the run off as Ctrl-C does, when an epoch is on record and its checkpoint not yet begun."""
 
     def __init__(self, epoch):
@@ -45,7 +45,7 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_bits_and_doubles_nothing(tmp
         assert [step for step, _ in again.by_metric[metric]] == [1, 2, 3, 4]
     assert again.state == "FINISHED"
     assert again.ops.count("open") == again.ops.count("resume") == again.ops.count("params") == 1
-    assert resumed.figures.keys() == whole.figures.keys()
+    assert resumed.metrics.keys() == whole.metrics.keys()
     assert sorted(path.name for path in (tmp_path / "stopped" / "checkpoints").iterdir()) == ["best.pt", "last.pt"]
 
 

@@ -7,8 +7,8 @@ from running import SMALL, Told, trained, weights
 from cifar_sweeps.config import build
 from cifar_sweeps.config.compose import compose
 from cifar_sweeps.errors import ConfigError
-from cifar_sweeps.runs.identity import identity
-from cifar_sweeps.runs.setup import set_up
+from cifar_sweeps.runs.identity import training_hash
+from cifar_sweeps.runs.setup import build_setup
 from cifar_sweeps.tracking import journal
 from cifar_sweeps.training.loop import evaluate
 from cifar_sweeps.training.metrics import DivergedError
@@ -32,8 +32,8 @@ def test_the_best_weights_are_tested_where_they_are_selected(tmp_path):
     assert result.val_accuracy == accuracies[best]
     net = build.model(compose([*SMALL, *overrides]))
     net.load_state_dict(weights(tmp_path / "checkpoints" / "best.pt"))
-    scene = set_up(compose([*SMALL, *overrides]))
-    tested = evaluate(net.to(memory_format=torch.channels_last), scene.test_batches(), scene.precision)
+    setup = build_setup(compose([*SMALL, *overrides]))
+    tested = evaluate(net.to(memory_format=torch.channels_last), setup.test_batches(), setup.precision)
     assert told.by_metric["test/loss"][0][1] == pytest.approx(tested.loss)
     assert best < 4  # or the last weights would have done as well
 
@@ -42,14 +42,14 @@ def test_the_test_set_is_opened_at_the_epochs_that_were_named(tmp_path):
     plain, _ = trained(tmp_path / "a")
     result, told = trained(tmp_path / "b", "trainer.test_at=[1,3,4]")
     assert [step for step, _ in told.by_metric["test/accuracy"]] == [1, 3, 4]
-    assert result.figures["test/loss"] == plain.figures["test/loss"]  # opening it has changed nothing
+    assert result.metrics["test/loss"] == plain.metrics["test/loss"]  # opening it has changed nothing
 
 
 def test_augmented_test_images_have_a_figure_of_their_own(tmp_path):
     plain, _ = trained(tmp_path / "a", "augmentation=rotate_shift_flip")
     result, told = trained(tmp_path / "b", "augmentation=rotate_shift_flip", "trainer.test_augmented=true")
-    assert result.figures["test/loss"] == plain.figures["test/loss"]
-    assert result.figures["test_augmented/loss"] != result.figures["test/loss"]
+    assert result.metrics["test/loss"] == plain.metrics["test/loss"]
+    assert result.metrics["test_augmented/loss"] != result.metrics["test/loss"]
     assert "test_augmented/accuracy" in told.by_metric
     assert [
         step
@@ -57,7 +57,7 @@ def test_augmented_test_images_have_a_figure_of_their_own(tmp_path):
             tmp_path / "c", "augmentation=flip_crop", "trainer.test_augmented=true", "trainer.test_at=[2]"
         )[1].by_metric["test_augmented/loss"]
     ] == [2, 4]
-    assert "test_augmented/accuracy" not in plain.figures
+    assert "test_augmented/accuracy" not in plain.metrics
 
 
 def test_parts_are_trained_one_after_another_and_the_optimizer_goes_on(tmp_path):
@@ -66,8 +66,8 @@ def test_parts_are_trained_one_after_another_and_the_optimizer_goes_on(tmp_path)
     state = weights(tmp_path / "checkpoints" / "last.pt")["optimizer"]["state"]
     steps = {int(entry["step"]) for entry in state.values()}
     assert steps == {6}  # 150 images in three parts of 50, one step of 64 each; two epochs a part
-    scene = set_up(compose([*SMALL, "trainer.parts=3", "trainer.epochs=2"]))
-    seen = [sum(len(labels) for _, labels in scene.train.epoch(epoch)) for epoch in range(1, 7)]
+    setup = build_setup(compose([*SMALL, "trainer.parts=3", "trainer.epochs=2"]))
+    seen = [sum(len(labels) for _, labels in setup.train.epoch(epoch)) for epoch in range(1, 7)]
     assert seen == [50] * 6
     assert "trainer.parts=3" in told.tagged["cifar_sweeps.split_notes"]
 
@@ -75,10 +75,10 @@ def test_parts_are_trained_one_after_another_and_the_optimizer_goes_on(tmp_path)
 def test_validation_on_the_test_set_is_marked_and_selects_nothing(tmp_path):
     result, told = trained(tmp_path, "data.split=test")
     assert told.tagged["cifar_sweeps.validated_on"] == "test"
-    assert result.figures["val/accuracy"] == result.figures["test/accuracy"]
+    assert result.metrics["val/accuracy"] == result.metrics["test/accuracy"]
     with pytest.raises(ConfigError) as caught:
         compose([*SMALL, "data.split=test", "trainer.select=best", "trainer.early_stopping.patience=2"])
-    assert len(caught.value.faults) == 2
+    assert len(caught.value.errors) == 2
 
 
 def test_epochs_that_are_not_validated_have_no_validation_figures(tmp_path):
@@ -148,7 +148,7 @@ def test_what_only_the_data_can_tell_is_told_before_a_record_is_opened(tmp_path,
 def test_the_checkpoints_stay_that_are_wanted(tmp_path, keep, left):
     trained(tmp_path, f"tracking.keep={keep}", "trainer.epochs=1")
     assert {path.stem for path in (tmp_path / "checkpoints").iterdir()} == left
-    recorded = [entry.facts["path"] for entry in journal.read(tmp_path) if entry.op == "artifact"]
+    recorded = [entry.fields["path"] for entry in journal.read(tmp_path) if entry.op == "artifact"]
     assert {path for path in recorded if "checkpoints" in path} == {f"checkpoints/{name}.pt" for name in left}
 
 
@@ -176,8 +176,8 @@ def test_without_validation_data_the_last_checkpoint_stays_for_the_best(tmp_path
 )
 def test_two_runs_are_the_same_training_whatever_cannot_change_the_result(overrides, is_same):
     plain, changed = compose([*SMALL]), compose([*SMALL, *overrides])
-    assert (identity(plain, "images") == identity(changed, "images")) == is_same
-    assert identity(plain, "images") != identity(plain, "other images")
+    assert (training_hash(plain, "images") == training_hash(changed, "images")) == is_same
+    assert training_hash(plain, "images") != training_hash(plain, "other images")
 
 
 @pytest.mark.parametrize(
@@ -186,7 +186,7 @@ def test_two_runs_are_the_same_training_whatever_cannot_change_the_result(overri
 def test_a_file_of_weights_counts_by_what_it_holds(tmp_path, model, key):
     def identity_with(name, content):
         (tmp_path / name).write_bytes(content)
-        return identity(compose([f"model={model}", f"{key}={tmp_path / name}"]), "images")
+        return training_hash(compose([f"model={model}", f"{key}={tmp_path / name}"]), "images")
 
     first = identity_with("a.pth", b"some weights")
     assert identity_with("b.pth", b"some weights") == first

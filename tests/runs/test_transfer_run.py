@@ -7,9 +7,9 @@ import torch
 
 from cifar_sweeps.config.compose import compose
 from cifar_sweeps.models import transfer_vgg16
-from cifar_sweeps.runs.reporters import LogWatcher
+from cifar_sweeps.runs.reporters import LogReporter
 from cifar_sweeps.runs.run import run
-from cifar_sweeps.runs.setup import set_up
+from cifar_sweeps.runs.setup import build_setup
 from cifar_sweeps.training.loop import evaluate
 
 
@@ -48,14 +48,14 @@ def made(folder):
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_features_stand_for_the_images(small, outputs, precision):
     override = f"trainer.precision={precision}"
-    cached = set_up(compose([*small, override]))
-    direct = set_up(compose([*small, override, "augmentation=flip_crop"]))
+    cached = build_setup(compose([*small, override]))
+    direct = build_setup(compose([*small, override, "augmentation=flip_crop"]))
     assert len(made(outputs)) == 1  # an augmented image is another one each time
     (features, labels), *_ = cached.val
     (images, same_labels), *_ = direct.val
     assert torch.equal(labels, same_labels)
     assert (features.shape, images.shape) == ((50, 128), (50, 3, 32, 32))
-    apart = (evaluate(scene.net, scene.val, scene.precision).logits for scene in (cached, direct))
+    apart = (evaluate(setup.net, setup.val, setup.precision).logits for setup in (cached, direct))
     torch.testing.assert_close(*apart, atol=1e-5, rtol=1e-5)
 
 
@@ -65,16 +65,16 @@ def test_jobs_share_them_and_the_weights_are_tested_that_are_kept(small, outputs
     for number, override in enumerate(("optimizer.lr=0.001", "optimizer.lr=0.01")):
         config = compose([*small, override, "trainer.select=best"])
         folder = tmp_path / str(number)
-        results.append(run(config, name="a", folder=folder, watcher=LogWatcher()))
+        results.append(run(config, name="a", folder=folder, watcher=LogReporter()))
     assert sum("pass the frozen layers once" in message for message in caplog.messages) == 2  # training side, test side
     assert len(made(outputs)) == 2
 
     # What was tested on features is what the whole net says of the images.
-    scene = set_up(compose([*small, "augmentation=flip_crop"]))
+    setup = build_setup(compose([*small, "augmentation=flip_crop"]))
     kept = torch.load(tmp_path / "1" / "checkpoints" / "best.pt", weights_only=True)
     assert {name.split(".")[0] for name in kept} == {"head"}
-    scene.net.load_state_dict(kept)
-    tested = evaluate(scene.net, scene.test_batches(), scene.precision)
+    setup.net.load_state_dict(kept)
+    tested = evaluate(setup.net, setup.test_batches(), setup.precision)
     assert tested.accuracy == results[1].figures["test/accuracy"]
     assert tested.loss == pytest.approx(results[1].figures["test/loss"], rel=1e-4)
 
@@ -82,13 +82,13 @@ def test_jobs_share_them_and_the_weights_are_tested_that_are_kept(small, outputs
 def test_a_run_repeats_bit_for_bit_whether_or_not_it_makes_the_features(small, tmp_path):
     histories = []
     for name in ("makes", "reads"):
-        result = run(compose([*small]), name=name, folder=tmp_path / name, watcher=LogWatcher())
+        result = run(compose([*small]), name=name, folder=tmp_path / name, watcher=LogReporter())
         histories.append([(epoch.train_loss, epoch.val_loss) for epoch in result.history])
     assert histories[0] == histories[1]
 
 
 def test_it_starts_from_a_run_of_its_own(small, tmp_path):
-    first = run(compose([*small]), name="a", folder=tmp_path / "a", watcher=LogWatcher())
+    first = run(compose([*small]), name="a", folder=tmp_path / "a", watcher=LogReporter())
     start = f"trainer.init_from={tmp_path / 'a' / 'checkpoints' / 'last.pt'}"
-    second = run(compose([*small, start]), name="b", folder=tmp_path / "b", watcher=LogWatcher())
+    second = run(compose([*small, start]), name="b", folder=tmp_path / "b", watcher=LogReporter())
     assert second.history[0].train_loss < first.history[0].train_loss

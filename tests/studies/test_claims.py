@@ -5,11 +5,11 @@ import datetime
 import pytest
 
 from cifar_sweeps.studies.arms import arm_name, equal_values, swept_values
-from cifar_sweeps.studies.claims import collected, judge, read_claims, verdict
+from cifar_sweeps.studies.claims import evaluate_claims, judge_effect, merge_claims, read_claims
 from cifar_sweeps.studies.intervals import Estimate, estimate
-from cifar_sweeps.studies.published import compare, printed
+from cifar_sweeps.studies.published import compare, published_values
 from cifar_sweeps.studies.reports import markdown
-from cifar_sweeps.studies.study import StudyRun, apart
+from cifar_sweeps.studies.study import StudyRun, disambiguate_arms
 
 NOW = datetime.datetime(2026, 1, 1, tzinfo=datetime.timezone.utc)
 
@@ -57,12 +57,12 @@ def test_the_interval_is_students():
     ],
 )
 def test_verdicts(mean, half, expects, said):
-    assert verdict(Estimate(mean, half, 3), expects, 0.01) == said
+    assert judge_effect(Estimate(mean, half, 3), expects, 0.01) == said
 
 
 def test_the_effect_is_paired_by_seed():
     runs = [a_run("A", 0, 0.70), a_run("A", 1, 0.83), a_run("A", 2, 0.99), a_run("B", 0, 0.60), a_run("B", 1, 0.70)]
-    (outcome,) = judge([claim()], runs, {})
+    (outcome,) = evaluate_claims([claim()], runs, {})
     # 0.10 and 0.13; seed 2 has no partner. t is 12.7062 for one degree of freedom.
     assert outcome.effect.mean == pytest.approx(0.115)
     assert outcome.effect.half == pytest.approx(12.7062 * 0.0212132 / 2**0.5, rel=1e-4)
@@ -77,13 +77,13 @@ def test_a_claim_is_judged_in_each_setting_of_what_it_leaves_open():
         for seed in (0, 1, 2)
         for parts in ("1", "4")
     ]
-    outcomes = judge([claim()], runs, {})
+    outcomes = evaluate_claims([claim()], runs, {})
     assert [(outcome.setting, outcome.effect.n) for outcome in outcomes] == [("parts=1", 3), ("parts=4", 3)]
 
 
 def test_a_claim_between_settings_of_one_key():
     runs = [a_run("A", seed, 0.7 + 0.1 * (parts == "4"), trainer__parts=parts) for seed in (0, 1) for parts in "14"]
-    (outcome,) = judge([claim(arm={"trainer.parts": 4}, against={"trainer.parts": 1})], runs, {})
+    (outcome,) = evaluate_claims([claim(arm={"trainer.parts": 4}, against={"trainer.parts": 1})], runs, {})
     assert outcome.setting == "A"
     assert outcome.effect.mean == pytest.approx(0.1)
     assert outcome.verdict == "agrees"
@@ -91,10 +91,10 @@ def test_a_claim_between_settings_of_one_key():
 
 def test_a_claim_against_a_number_and_at_an_epoch():
     runs = [a_run("A", seed, 0.7) for seed in (0, 1)]
-    (outcome,) = judge([claim(against=None, than=0.75, expects="lower")], runs, {})
+    (outcome,) = evaluate_claims([claim(against=None, than=0.75, expects="lower")], runs, {})
     assert (outcome.effect.mean, outcome.verdict) == (pytest.approx(-0.05), "agrees")
     histories = {run.run_id: {"val/accuracy": {1: 0.5, 2: 0.6 + 0.01 * n}} for n, run in enumerate(runs)}
-    (outcome,) = judge([claim(against="A", at=2, against_at=1)], runs, histories)
+    (outcome,) = evaluate_claims([claim(against="A", at=2, against_at=1)], runs, histories)
     assert outcome.effect.mean == pytest.approx(0.105)
 
 
@@ -114,14 +114,14 @@ def test_a_claim_against_a_number_and_at_an_epoch():
     ids=["missing arm", "no pair", "no metric", "one seed", "short budget"],
 )
 def test_why_a_claim_is_not_decided(runs, changes, said):
-    (outcome,) = judge([claim(**changes)], runs, {})
+    (outcome,) = evaluate_claims([claim(**changes)], runs, {})
     assert outcome.verdict == said
 
 
 def test_a_claim_that_all_configs_hold_counts_once_with_its_own_arms_epochs():
     plain = {"says": "later is better", "metric": "val/accuracy", "arm": "A", "against": "A", "expects": "higher"}
     configs = {"B": {"claims": [{**plain, "at": 7}]}, "A": {"claims": [{**plain, "at": 9}]}}
-    (found,) = collected(configs, [a_run("A", 0, 0.7), a_run("B", 0, 0.7)])
+    (found,) = merge_claims(configs, [a_run("A", 0, 0.7), a_run("B", 0, 0.7)])
     assert found.at == 9
 
 
@@ -138,7 +138,7 @@ def test_published_figures_meet_the_measured_ones_of_their_epoch():
     assert final.difference == pytest.approx(-0.21)
     assert first.difference == pytest.approx(0.1)
     assert never.measured is None
-    (point,) = printed([{"metric": "val/accuracy", "values": [0.1, 0.2, 0.3], "where": ""}], epochs=2)
+    (point,) = published_values([{"metric": "val/accuracy", "values": [0.1, 0.2, 0.3], "where": ""}], epochs=2)
     assert (point.value, point.epoch, point.of) == (0.2, 2, 3)
 
 
@@ -155,13 +155,13 @@ def test_names_of_arms():
 
 def test_budgets_part_the_runs_of_an_arm_between_sweeps_alone():
     full, short = a_run("A", 0, 0.7), a_run("A", 0, 0.5, "short: 3 of 9 epochs", "t")
-    assert [run.arm for run in apart([full, short])] == ["A [full]", "A [short]"]
-    assert [run.arm for run in apart(apart([full, short])[:1])] == ["A"]
+    assert [run.arm for run in disambiguate_arms([full, short])] == ["A [full]", "A [short]"]
+    assert [run.arm for run in disambiguate_arms(disambiguate_arms([full, short])[:1])] == ["A"]
     other = a_run("A", 0, 0.5, "short: 4 of 9 epochs", "u")
-    assert [run.arm for run in apart([short, other])] == ["A [sweep t]", "A [sweep u]"]
+    assert [run.arm for run in disambiguate_arms([short, other])] == ["A [sweep t]", "A [sweep u]"]
     different_arms = [a_run("A", 0, 0.5, "short: 3 of 9 epochs"), a_run("B", 0, 0.5, "short: 4 of 12 epochs")]
-    assert [run.arm for run in apart(different_arms)] == ["A", "B"]
+    assert [run.arm for run in disambiguate_arms(different_arms)] == ["A", "B"]
 
 
 def test_markdown_keeps_what_users_wrote_from_being_markup():
-    assert markdown.escaped("a | b\n<script> [x](y) *z*") == r"a \| b &lt;script&gt; \[x\](y) \*z\*"
+    assert markdown.escape("a | b\n<script> [x](y) *z*") == r"a \| b &lt;script&gt; \[x\](y) \*z\*"

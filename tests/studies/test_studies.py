@@ -15,7 +15,7 @@ from cifar_sweeps.cli.main import app
 from cifar_sweeps.errors import TrackingError
 from cifar_sweeps.studies import results
 from cifar_sweeps.studies.histories import read_histories
-from cifar_sweeps.studies.query import find
+from cifar_sweeps.studies.query import find_runs
 from cifar_sweeps.studies.reports.study_report import attach_report, write_report
 
 
@@ -37,7 +37,7 @@ def cli(toy, monkeypatch):
 
 
 def test_one_row_a_run(toy):
-    table = results.load("new", toy.store)
+    table = results.load_results("new", toy.store)
     assert len(table) == 10
     row = table[(table.arm == "lenet_report/dropout") & (table.seed == 1)].iloc[0]
     assert row["experiment"] == "lenet_report/dropout"
@@ -52,12 +52,12 @@ def test_one_row_a_run(toy):
 
 
 def test_a_study_has_the_runs_of_all_sweeps_and_a_parent_those_of_its_own(toy):
-    assert len(results.load("regularization", toy.store)) == 11
-    assert len(results.load(toy.parent_run_id, toy.store)) == 10
+    assert len(results.load_results("regularization", toy.store)) == 11
+    assert len(results.load_results(toy.parent_run_id, toy.store)) == 10
 
 
 def test_one_row_an_epoch(toy):
-    table = results.history("new", toy.store)
+    table = results.load_history("new", toy.store)
     assert len(table) == 9 * 3 + 1
     own = table[(table.arm == "lenet_report/l2") & (table.seed == 0)]
     assert list(own.epoch) == [1, 2, 3]
@@ -65,7 +65,7 @@ def test_one_row_an_epoch(toy):
 
 
 def test_a_server_without_a_bulk_query_gives_the_same_histories(toy):
-    run_ids = [run.run_id for run in find("new", toy.store).runs]
+    run_ids = [run.run_id for run in find_runs("new", toy.store).runs]
     client = toy.client
 
     class Server:
@@ -77,10 +77,10 @@ def test_a_server_without_a_bulk_query_gives_the_same_histories(toy):
 
 def test_an_unknown_name_is_told_with_the_known_ones(toy):
     with pytest.raises(TrackingError, match=r"nothing_so.*regularization.*new, old"):
-        results.load("nothing_so", toy.store)
+        results.load_results("nothing_so", toy.store)
     toy.sweep("empty", "empty-1")
     with pytest.raises(TrackingError, match="no run has been recorded"):
-        results.load("empty", toy.store)
+        results.load_results("empty", toy.store)
 
 
 def test_csv_and_json_parse_back(cli):

@@ -45,7 +45,7 @@ class Net(nn.Module):
         torch.ones(2**30)
 
     def die_when_all_is_done(self):
-        run.Checkpoints.clear = lambda _: os._exit(3)
+        run.CheckpointManager.clear = lambda _: os._exit(3)
 
     def hoard(self):
         hoard = []

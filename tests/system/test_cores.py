@@ -1,33 +1,33 @@
 import pytest
 
 from cifar_sweeps.system import cores
-from cifar_sweeps.system.cores import Share, available_cores, share_cores
+from cifar_sweeps.system.cores import Parallelism, available_cores, plan_parallelism
 
 
 @pytest.mark.parametrize(
     ("cores", "jobs", "options", "expected"),
     [
-        (1, 8, {}, Share(1, 1)),
-        (2, 8, {}, Share(2, 1)),
-        (4, 8, {}, Share(4, 1)),
-        (16, 8, {}, Share(8, 2)),
-        (64, 8, {}, Share(8, 8)),
-        (64, 300, {}, Share(64, 1)),
-        (4, 1, {}, Share(1, 4)),
-        (4, 3, {}, Share(3, 1)),
-        (16, 8, {"device": "gpu"}, Share(1, 16)),
-        (16, 8, {"device": "gpu", "n_jobs": 2}, Share(2, 8)),
-        (4, 8, {"n_jobs": 3}, Share(3, 1)),
-        (4, 8, {"n_jobs": 2}, Share(2, 2)),
-        (2, 8, {"n_jobs": 6}, Share(6, 1)),
-        (16, 8, {"threads": 4}, Share(4, 4)),
-        (2, 8, {"threads": 4}, Share(1, 4)),
-        (16, 8, {"n_jobs": 8, "threads": 3}, Share(8, 3)),
+        (1, 8, {}, Parallelism(1, 1)),
+        (2, 8, {}, Parallelism(2, 1)),
+        (4, 8, {}, Parallelism(4, 1)),
+        (16, 8, {}, Parallelism(8, 2)),
+        (64, 8, {}, Parallelism(8, 8)),
+        (64, 300, {}, Parallelism(64, 1)),
+        (4, 1, {}, Parallelism(1, 4)),
+        (4, 3, {}, Parallelism(3, 1)),
+        (16, 8, {"device": "gpu"}, Parallelism(1, 16)),
+        (16, 8, {"device": "gpu", "n_jobs": 2}, Parallelism(2, 8)),
+        (4, 8, {"n_jobs": 3}, Parallelism(3, 1)),
+        (4, 8, {"n_jobs": 2}, Parallelism(2, 2)),
+        (2, 8, {"n_jobs": 6}, Parallelism(6, 1)),
+        (16, 8, {"threads": 4}, Parallelism(4, 4)),
+        (2, 8, {"threads": 4}, Parallelism(1, 4)),
+        (16, 8, {"n_jobs": 8, "threads": 3}, Parallelism(8, 3)),
     ],
     ids=str,
 )
 def test_shares(cores, jobs, options, expected):
-    assert share_cores(cores, jobs, **options) == expected
+    assert plan_parallelism(cores, jobs, **options) == expected
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from cifar_sweeps.system.gc_control import imports_stay
+from cifar_sweeps.system.gc_control import imports_without_gc
 
 LAST_OF_ALL = """
 import atexit, gc
@@ -25,7 +25,7 @@ def _thaw():
 
 def test_imports_are_not_looked_through_again():
     sys.modules.pop("this", None)
-    with imports_stay(), contextlib.redirect_stdout(None):
+    with imports_without_gc(), contextlib.redirect_stdout(None):
         assert not gc.isenabled()
         import this  # noqa: F401
     assert gc.isenabled()
@@ -34,14 +34,14 @@ def test_imports_are_not_looked_through_again():
 
 def test_what_was_imported_before_is_looked_through():
     kept = gc.get_freeze_count()
-    with imports_stay():
+    with imports_without_gc():
         import sys  # noqa: F401
     assert gc.get_freeze_count() == kept
 
 
 def test_a_collector_that_was_off_stays_off():
     gc.disable()
-    with pytest.raises(ImportError), imports_stay():
+    with pytest.raises(ImportError), imports_without_gc():
         raise ImportError
     assert not gc.isenabled()
 

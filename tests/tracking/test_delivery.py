@@ -11,17 +11,17 @@ from mlflow.exceptions import MlflowException
 
 from cifar_sweeps.errors import ConfigError, TrackingError
 from cifar_sweeps.tracking import delivery, journal
-from cifar_sweeps.tracking.delivery import deliver, delivered, lines_behind, undelivered
-from cifar_sweeps.tracking.journal_reader import journaled_run
-from cifar_sweeps.tracking.recovery import ABANDONED, recover
-from cifar_sweeps.tracking.run_logger import Opening, Record
+from cifar_sweeps.tracking.delivery import count_undelivered_lines, deliver, read_delivery_state, undelivered_folders
+from cifar_sweeps.tracking.journal_reader import read_run
+from cifar_sweeps.tracking.recovery import ABANDONED, recover_abandoned_runs
+from cifar_sweeps.tracking.run_logger import RunHeader, RunLogger
 from cifar_sweeps.tracking.store import Store
 
 
 def opening(outputs, folder="run", parent=None, **more):
     (outputs / folder).mkdir(parents=True, exist_ok=True)
     facts = {"backend": "mlflow", "uri": None, "study": "toys", "name": folder, "tags": {"t": "1"}, "identity": "same"}
-    return Opening(folder=outputs / folder, outputs=outputs, parent=parent, **{**facts, **more})
+    return RunHeader(folder=outputs / folder, outputs=outputs, parent=parent, **{**facts, **more})
 
 
 def filled(record, epochs=3):
@@ -64,9 +64,9 @@ def outputs(tmp_path, empty_store):
 
 
 def test_a_record_reaches_the_store_whole(outputs):
-    record = Record(opening(outputs))
+    record = RunLogger(opening(outputs))
     filled(record)
-    record.close("FAILED", "a bad day")
+    record.end_run("FAILED", "a bad day")
     stored = Stored(outputs)
     (run,) = stored.runs
     assert (run.info.status, run.info.run_name, run.info.run_id) == ("FAILED", "run", record.run_id)
@@ -76,15 +76,15 @@ def test_a_record_reaches_the_store_whole(outputs):
     assert stored.points("train/loss") == [(1, 1.0), (2, 0.5), (3, 1 / 3)]
     assert [item.path for item in stored.client.list_artifacts(run.info.run_id)] == ["config.yaml"]
     assert run.inputs.dataset_inputs[0].dataset.name == "toy"
-    assert record.trouble is None
-    assert undelivered(outputs) == []
+    assert record.delivery_error is None
+    assert undelivered_folders(outputs) == []
 
 
 def test_a_delivery_that_dies_after_any_call_is_taken_up_without_gap_or_double(outputs, monkeypatch):
     """Each call to the store is made, and the process dies before it is noted; then the next delivery begins."""
-    record = Record(opening(outputs, uri="file:///nowhere"))  # nothing is sent by itself
+    record = RunLogger(opening(outputs, uri="file:///nowhere"))  # nothing is sent by itself
     filled(record)
-    record.close("FINISHED")
+    record.end_run("FINISHED")
     path = outputs / "run" / journal.NAME
     path.write_text(path.read_text().replace('"file:///nowhere"', "null"))
 
@@ -99,7 +99,7 @@ def test_a_delivery_that_dies_after_any_call_is_taken_up_without_gap_or_double(o
 
     monkeypatch.setattr(delivery, "_note", mortal)
     deaths = 0
-    while lines_behind(outputs / "run"):
+    while count_undelivered_lines(outputs / "run"):
         lives[0] = deaths % 2  # every second delivery dies at its first call, the others at their second
         try:
             deliver(outputs / "run")
@@ -114,9 +114,9 @@ def test_a_delivery_that_dies_after_any_call_is_taken_up_without_gap_or_double(o
 
 
 def test_without_its_note_all_is_sent_again_and_nothing_is_doubled(outputs):
-    record = Record(opening(outputs))
+    record = RunLogger(opening(outputs))
     filled(record)
-    record.close("FINISHED")
+    record.end_run("FINISHED")
     (outputs / "run" / delivery.NOTE).write_text("{torn")
     assert deliver(outputs / "run") == record.run_id
     assert Stored(outputs).points("train/loss") == [(1, 1.0), (2, 0.5), (3, 1 / 3)]
@@ -124,65 +124,65 @@ def test_without_its_note_all_is_sent_again_and_nothing_is_doubled(outputs):
 
 
 def test_a_child_finds_its_parent_also_when_both_are_sent_late(outputs):
-    sweep = Record(opening(outputs, "sweep", uri="file:///nowhere"))
-    child = Record(opening(outputs, "sweep/0", parent=outputs / "sweep", uri="file:///nowhere"))
+    sweep = RunLogger(opening(outputs, "sweep", uri="file:///nowhere"))
+    child = RunLogger(opening(outputs, "sweep/0", parent=outputs / "sweep", uri="file:///nowhere"))
     assert child.run_id is None
-    child.close("FINISHED")
-    sweep.close("FINISHED")
-    assert sweep.trouble is not None
-    for folder in undelivered(outputs):
+    child.end_run("FINISHED")
+    sweep.end_run("FINISHED")
+    assert sweep.delivery_error is not None
+    for folder in undelivered_folders(outputs):
         path = folder / journal.NAME
         path.write_text(path.read_text().replace('"file:///nowhere"', "null"))
     moved = outputs.rename(outputs.with_name("moved"))
     deliver(moved / "sweep" / "0")
     parents = {run.info.run_name: run.data.tags.get("mlflow.parentRunId") for run in Stored(moved).runs}
-    assert parents == {"sweep": None, "sweep/0": delivered(moved / "sweep").run_id}
+    assert parents == {"sweep": None, "sweep/0": read_delivery_state(moved / "sweep").run_id}
 
 
 def test_a_second_attempt_goes_on_in_the_same_run_and_doubles_no_epoch(outputs):
-    first = Record(opening(outputs))
+    first = RunLogger(opening(outputs))
     filled(first, epochs=2)
-    first.close("KILLED", "interrupted")
-    second = Record(opening(outputs))
+    first.end_run("KILLED", "interrupted")
+    second = RunLogger(opening(outputs))
     assert second.has("train/loss", 2)
     filled(second, epochs=3)
-    second.close("FINISHED")
+    second.end_run("FINISHED")
     (run,) = Stored(outputs).runs
     assert (run.info.run_id, run.info.status) == (first.run_id, "FINISHED")
     assert Stored(outputs).points("train/loss") == [(1, 1.0), (2, 0.5), (3, 1 / 3)]
 
 
 def test_a_run_that_goes_on_no_longer_says_why_it_ended(outputs):
-    first = Record(opening(outputs))
-    first.tags({"cifar_sweeps.last_checkpoint": "resume-000001.pt"})
-    first.close("KILLED", "interrupted")
+    first = RunLogger(opening(outputs))
+    first.set_tags({"cifar_sweeps.last_checkpoint": "resume-000001.pt"})
+    first.end_run("KILLED", "interrupted")
     assert Stored(outputs).runs[0].data.tags["cifar_sweeps.failure"] == "interrupted"
-    Record(opening(outputs)).close("FINISHED")
+    RunLogger(opening(outputs)).end_run("FINISHED")
     ended = {"cifar_sweeps.failure", "cifar_sweeps.last_checkpoint"}
     assert not ended & Stored(outputs).runs[0].data.tags.keys()
-    assert not ended & journaled_run(outputs / "run").tags.keys()
+    assert not ended & read_run(outputs / "run").tags.keys()
 
 
 def test_another_run_s_folder_is_refused(outputs):
-    Record(opening(outputs)).close("KILLED")
+    RunLogger(opening(outputs)).end_run("KILLED")
     with pytest.raises(ConfigError, match="of another config or of other images; choose another folder"):
-        Record(opening(outputs, identity="another"))
-    Record(opening(outputs)).close("FINISHED")  # and is not left locked
+        RunLogger(opening(outputs, identity="another"))
+    RunLogger(opening(outputs)).end_run("FINISHED")  # and is not left locked
 
 
 def test_what_a_killed_process_left_running_is_marked_here_and_in_the_store(outputs):
-    record = Record(opening(outputs))
-    record.metrics({"train/loss": 1.0}, step=1)
+    record = RunLogger(opening(outputs))
+    record.log_metrics({"train/loss": 1.0}, step=1)
     said = []
-    recover(outputs, said.append)
+    recover_abandoned_runs(outputs, said.append)
     assert said == []  # it is alive
     record._sender.finish()
     record._journal.close()  # as the system does for a process that is gone
-    recover(outputs, said.append)
+    recover_abandoned_runs(outputs, said.append)
     assert len(said) == 1
     (run,) = Stored(outputs).runs
     assert (run.info.status, run.data.tags["cifar_sweeps.failure"]) == ("KILLED", ABANDONED)
-    assert journaled_run(outputs / "run").state == "KILLED"
+    assert read_run(outputs / "run").state == "KILLED"
 
 
 def test_a_store_that_comes_back_gets_what_it_missed(outputs, monkeypatch):
@@ -196,40 +196,40 @@ def test_a_store_that_comes_back_gets_what_it_missed(outputs, monkeypatch):
         return prepare(self, experiment)
 
     monkeypatch.setattr(delivery.Store, "prepare", answers)
-    record = Record(opening(outputs))
-    record.metrics({"train/loss": 1.0}, step=1)
+    record = RunLogger(opening(outputs))
+    record.log_metrics({"train/loss": 1.0}, step=1)
     assert record.run_id is None
     away[0] = False
-    record.metrics({"train/loss": 0.5}, step=2)
-    record.close("FINISHED")
-    assert record.trouble is None
+    record.log_metrics({"train/loss": 0.5}, step=2)
+    record.end_run("FINISHED")
+    assert record.delivery_error is None
     assert Stored(outputs).points("train/loss") == [(1, 1.0), (2, 0.5)]
 
 
 def test_a_store_that_stays_away_is_told_and_the_journal_is_whole(outputs):
-    record = Record(opening(outputs, uri="http://127.0.0.1:9"))
+    record = RunLogger(opening(outputs, uri="http://127.0.0.1:9"))
     filled(record)
-    record.close("FINISHED")
-    assert isinstance(record.trouble, TrackingError)
-    assert "http://127.0.0.1:9: the store does not answer" in str(record.trouble)
-    run = journaled_run(outputs / "run")
+    record.end_run("FINISHED")
+    assert isinstance(record.delivery_error, TrackingError)
+    assert "http://127.0.0.1:9: the store does not answer" in str(record.delivery_error)
+    run = read_run(outputs / "run")
     assert (run.run_id, run.state, run.metrics["val/accuracy"]) == ("", "FINISHED", 0.3)
-    assert undelivered(outputs) == [outputs / "run"]
+    assert undelivered_folders(outputs) == [outputs / "run"]
 
 
 def test_what_has_ended_keeps_its_end_when_the_wait_for_the_store_is_interrupted(outputs, monkeypatch):
     def interrupted(_):
         raise KeyboardInterrupt
 
-    record = Record(opening(outputs))
+    record = RunLogger(opening(outputs))
     filled(record)
     with monkeypatch.context() as patched:
-        patched.setattr(delivery.Sender, "finish", interrupted)
+        patched.setattr(delivery.DeliveryThread, "finish", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            record.close("FINISHED")
-    record.tags({"late": "too late"})
-    record.close("KILLED", "interrupted")
-    assert journaled_run(outputs / "run").state == "FINISHED"
+            record.end_run("FINISHED")
+    record.set_tags({"late": "too late"})
+    record.end_run("KILLED", "interrupted")
+    assert read_run(outputs / "run").state == "FINISHED"
     delivery.deliver(outputs / "run")
     (run,) = Stored(outputs).runs
     assert run.info.status == "FINISHED"
@@ -237,10 +237,10 @@ def test_what_has_ended_keeps_its_end_when_the_wait_for_the_store_is_interrupted
 
 
 def test_without_a_store_only_the_journal_is_written(outputs):
-    record = Record(opening(outputs, backend="none"))
+    record = RunLogger(opening(outputs, backend="none"))
     filled(record)
-    record.close("FINISHED")
-    assert undelivered(outputs) == []
+    record.end_run("FINISHED")
+    assert undelivered_folders(outputs) == []
     assert Stored(outputs).runs == []
     assert json.loads((outputs / "run" / journal.NAME).read_text().splitlines()[-1])["state"] == "FINISHED"
 
@@ -256,24 +256,24 @@ def test_a_database_that_is_no_store_is_told_in_one_message(tmp_path):
 def test_a_journal_that_another_wrote_sends_and_removes_nothing_outside_its_folder(outputs, where):
     (outputs / "secret").mkdir()
     (outputs / "secret" / "MLmodel").write_text("x")
-    record = Record(opening(outputs))
+    record = RunLogger(opening(outputs))
     (outputs / "run" / "link").symlink_to(outputs)
     record._append("model", path=where, name="model", step=1)
-    record.close("FINISHED")
-    assert "which is not in the folder" in str(record.trouble)
+    record.end_run("FINISHED")
+    assert "which is not in the folder" in str(record.delivery_error)
     assert (outputs / "secret" / "MLmodel").exists()
     assert not Stored(outputs).client.list_artifacts(record.run_id)
 
 
 def test_a_journal_that_lost_lines_which_were_sent_goes_on_without_a_gap(outputs):
-    record = Record(opening(outputs))
+    record = RunLogger(opening(outputs))
     filled(record, epochs=2)
-    record.close("KILLED", "interrupted")
+    record.end_run("KILLED", "interrupted")
     path = outputs / "run" / journal.NAME
     path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:5]))  # as after a power cut
-    again = Record(opening(outputs))
+    again = RunLogger(opening(outputs))
     filled(again, epochs=3)
-    again.close("FINISHED")
+    again.end_run("FINISHED")
     (run,) = Stored(outputs).runs
     assert (run.info.run_id, run.info.status) == (record.run_id, "FINISHED")
     assert {step for step, _ in Stored(outputs).points("train/loss")} == {1, 2, 3}
@@ -281,14 +281,14 @@ def test_a_journal_that_lost_lines_which_were_sent_goes_on_without_a_gap(outputs
 
 def test_what_was_ended_and_not_sent_any_more_is_sent_by_the_next_command(outputs, monkeypatch):
     monkeypatch.setattr(delivery, "deliver", lambda folder: None)  # the process dies before its sender has the time
-    Record(opening(outputs)).close("FINISHED")
+    RunLogger(opening(outputs)).end_run("FINISHED")
     monkeypatch.undo()
-    recover(outputs, pytest.fail)
+    recover_abandoned_runs(outputs, pytest.fail)
     assert [run.info.status for run in Stored(outputs).runs] == ["FINISHED"]
 
 
 def test_a_sender_ends_whenever_it_is_told_to(outputs):
     for _ in range(30):
-        sender = delivery.Sender(outputs)
+        sender = delivery.DeliveryThread(outputs)
         sender.send()
         assert sender.finish() is None

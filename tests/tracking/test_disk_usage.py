@@ -15,7 +15,7 @@ LEAN = (*TINY, "trainer.epochs=1", "analysis.pictures=false", "analysis.log_mode
 
 
 def option(outputs, name):
-    (use,) = (use for use in disk_usage.uses(outputs) if use.option == name)
+    (use,) = (use for use in disk_usage.disk_usage(outputs) if use.option == name)
     return use
 
 
@@ -31,17 +31,17 @@ def test_only_what_can_be_had_again_is_freed(outputs):
     assert {path.parent.parent for path in checkpoints.paths} == {recorded.folder}
     for name in ("--checkpoints", "--caches", "--leftovers"):
         assert option(outputs, name).paths
-        disk_usage.free(option(outputs, name))
+        disk_usage.remove(option(outputs, name))
         assert option(outputs, name).size == 0
     assert sorted(path.name for path in (alone.folder / "checkpoints").iterdir()) == ["best.pt", "last.pt"]
     assert [path.name for path in (outputs / "sweeps").iterdir()] == ["about to begin"]
 
     store = Store(embedded_uri(outputs), outputs)
     store.client().delete_run(recorded.run_id)
-    disk_usage.forget_deleted(outputs)
+    disk_usage.purge_deleted_runs(outputs)
     assert not list((outputs / "artifacts").rglob("last.pt"))
 
 
 def test_a_folder_that_is_not_there_is_told(tmp_path):
     with pytest.raises(TrackingError, match="there is no such folder"):
-        disk_usage.uses(tmp_path / "none")
+        disk_usage.disk_usage(tmp_path / "none")

@@ -18,7 +18,7 @@ def written(folder, *values):
 
 
 def values(folder):
-    return [entry.facts["values"]["key"] for entry in journal.read(folder)]
+    return [entry.fields["values"]["key"] for entry in journal.read(folder)]
 
 
 @pytest.mark.parametrize("torn", [b'{"op": "tags", "ti', b'{"op": "tags"}\n', b"\x00\x00\n", b"[]\n", b"\n"])
@@ -48,12 +48,12 @@ def test_only_one_process_writes_and_a_dead_one_holds_nothing(tmp_path):
     )
     process = subprocess.Popen([sys.executable, "-c", holder, str(tmp_path)], stdout=subprocess.PIPE, text=True)
     assert process.stdout.readline() == "held\n"
-    assert journal.is_being_written(tmp_path)
+    assert journal.is_locked(tmp_path)
     with pytest.raises(TrackingError, match="another process is at work on this run"):
         Journal(tmp_path)
     process.kill()
     process.wait()
-    assert not journal.is_being_written(tmp_path)
+    assert not journal.is_locked(tmp_path)
     written(tmp_path, "mine")
 
 

@@ -5,7 +5,7 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
-from cifar_sweeps.tracking.mlflow_inputs import log_dataset
+from cifar_sweeps.tracking.mlflow_inputs import log_input
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,7 @@ def test_data_set_is_an_input_of_the_run(run, source, kind, key):
     client, run_id = run
     images = {"training": 45000, "validation": 5000}
 
-    log_dataset(client, run_id, name="CIFAR-10", fingerprint=f"0123-{kind}", source=source, images=images, classes=10)
+    log_input(client, run_id, name="CIFAR-10", fingerprint=f"0123-{kind}", source=source, images=images, classes=10)
 
     (entry,) = client.get_run(run_id).inputs.dataset_inputs
     assert (entry.dataset.name, entry.dataset.digest) == ("CIFAR-10", f"0123-{kind}")
@@ -43,7 +43,7 @@ def test_runs_that_split_the_same_data_differently_each_say_how(store):
     client, experiment = store
     for count in (45000, 8000):
         run_id = client.create_run(experiment).info.run_id
-        log_dataset(client, run_id, name="x", fingerprint="4567", source="/x", images={"training": count}, classes=10)
+        log_input(client, run_id, name="x", fingerprint="4567", source="/x", images={"training": count}, classes=10)
 
         (entry,) = client.get_run(run_id).inputs.dataset_inputs
         tags = {tag.key: tag.value for tag in entry.tags}
@@ -55,7 +55,7 @@ def test_jobs_that_name_a_new_data_set_at_once_are_all_recorded(store):
     runs = [client.create_run(experiment).info.run_id for _ in range(8)]
 
     def log(run_id):
-        log_dataset(client, run_id, name="new", fingerprint="8910", source="/x", images={"training": 9}, classes=10)
+        log_input(client, run_id, name="new", fingerprint="8910", source="/x", images={"training": 9}, classes=10)
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(log, runs))
@@ -69,4 +69,4 @@ def test_a_refusal_for_another_reason_is_raised(monkeypatch):
             raise MlflowException("no such run")
 
     with pytest.raises(MlflowException, match="no such run"):
-        log_dataset(Refusing(), "x", name="x", fingerprint="1", source="/x", images={}, classes=10)
+        log_input(Refusing(), "x", name="x", fingerprint="1", source="/x", images={}, classes=10)

@@ -106,5 +106,5 @@ def test_a_store_that_is_there_is_not_opened_to_see_whether_it_can_be_used(store
 
 
 def test_a_store_that_is_not_there_is_made(tmp_path):
-    assert Store(tracking_uri(None, tmp_path), tmp_path).trouble("study") is None
+    assert Store(tracking_uri(None, tmp_path), tmp_path).availability_error("study") is None
     assert check_revision(tracking_uri(None, tmp_path))

@@ -2,9 +2,9 @@
 
 import pytest
 
-from cifar_sweeps.config.compose import compose, quoted
+from cifar_sweeps.config.compose import compose, quote
 from cifar_sweeps.errors import ConfigError, TrackingError
-from cifar_sweeps.tracking.run_logger import Opening, Record
+from cifar_sweeps.tracking.run_logger import RunHeader, RunLogger
 from cifar_sweeps.tracking.store import Store, tracking_uri
 
 
@@ -15,8 +15,8 @@ def store(tmp_path_factory):
 
 
 def opened(outputs, folder, name):
-    return Record(
-        Opening(
+    return RunLogger(
+        RunHeader(
             folder=folder,
             outputs=outputs,
             backend="mlflow",
@@ -34,11 +34,11 @@ def opened(outputs, folder, name):
 )
 def test_any_name_and_any_length_is_taken(store, name, tmp_path):
     record = opened(store.outputs, tmp_path, name)
-    record.params({f"key_{number}": name * 9 for number in range(150)})
+    record.log_params({f"key_{number}": name * 9 for number in range(150)})
     (tmp_path / "x.txt").touch()
-    record.artifact(tmp_path / "x.txt")
-    record.close("FAILED", name * 9)
-    assert record.trouble is None
+    record.log_artifact(tmp_path / "x.txt")
+    record.end_run("FAILED", name * 9)
+    assert record.delivery_error is None
     kept = store.find(record.run_id)
     assert kept.name.isprintable() or "\u202e" in kept.name
     assert len(kept.name) <= 250
@@ -48,7 +48,7 @@ def test_any_name_and_any_length_is_taken(store, name, tmp_path):
 @pytest.mark.parametrize("name", ["a\nb", "x" * 201, " ", "a\x1bb"], ids=lambda name: ascii(name)[:20])
 def test_a_study_that_no_store_could_show_is_refused(name):
     with pytest.raises(ConfigError, match=r"study_name=.*must be one line of 1 to 200 characters"):
-        compose([f"study_name={quoted(name)}"])
+        compose([f"study_name={quote(name)}"])
 
 
 @pytest.mark.parametrize("name", ["what?", "100%"])

@@ -43,7 +43,7 @@ def test_it_is_served_on_the_loopback_address(there, monkeypatch):
         started.append(command)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(ui_server, "_answers", lambda _: False)
+    monkeypatch.setattr(ui_server, "_is_reachable", lambda _: False)
     monkeypatch.setattr(subprocess, "Popen", popen)
     with pytest.raises(KeyboardInterrupt):
         ui_server.serve(there, 5001, "localhost")

@@ -7,7 +7,7 @@ from training_toys import OPTIMIZERS, ToyBatches, copied, identical, stepper, to
 from cifar_sweeps.errors import TrainingError
 from cifar_sweeps.training import checkpoint_file
 from cifar_sweeps.training.checkpoint_file import restore
-from cifar_sweeps.training.checkpoint_manager import Checkpoints
+from cifar_sweeps.training.checkpoint_manager import CheckpointManager
 from cifar_sweeps.training.loop import fit
 from cifar_sweeps.training.metrics import EpochMetrics
 from cifar_sweeps.training.precision import BF16, FP32
@@ -31,13 +31,13 @@ def train(folder, optimizer="sgd", schedule="constant", until=4, resume=False, p
     model, batches, rate = toy_model(seed=1 if resume else 0), ToyBatches(), SCHEDULES[schedule]()
     model = model.to(memory_format=torch.channels_last)
     step = stepper(model, optimizer, **DECAYS)
-    files = Checkpoints(folder, {"seed": 0})
-    first = len(files.take_up(model, step, rate, pytest.fail)) + 1 if resume else 1
+    files = CheckpointManager(folder, {"seed": 0})
+    first = len(files.restore_latest(model, step, rate, pytest.fail)) + 1 if resume else 1
     run = fit(
         model, batches, step, rate, epochs=until, val_batches=batches, first_epoch=first, seed=0, precision=precision
     )
     for metrics in run:
-        files.offer(model, step, rate, metrics)
+        files.save(model, step, rate, metrics)
     files.finish()
     saved = checkpoint_file.load(files.last)["metrics"]
     times = ("epoch_seconds", "images_per_second")
@@ -82,18 +82,18 @@ def test_last_holds_what_a_resume_needs_and_best_holds_weights_alone(tmp_path):
     ids=["highest", "earliest_of_equals", "from_zero"],
 )
 def test_best_is_the_epoch_of_the_highest_validation_accuracy(tmp_path, accuracies, best_epoch):
-    files, model = Checkpoints(tmp_path), toy_model()
+    files, model = CheckpointManager(tmp_path), toy_model()
     for epoch, accuracy in enumerate(accuracies, start=1):
         model[0].weight.data.fill_(epoch)
-        files.offer(model, stepper(model), Constant(), epoch_metrics(epoch, accuracy))
+        files.save(model, stepper(model), Constant(), epoch_metrics(epoch, accuracy))
     files.finish()
     assert (files.best_epoch, files.best_accuracy) == (best_epoch, max(accuracies))
     assert checkpoint_file.load(files.best)["0.weight"].unique().tolist() == [best_epoch]
 
 
 def test_without_validation_data_nothing_is_best(tmp_path):
-    files, model = Checkpoints(tmp_path), toy_model()
-    files.offer(model, stepper(model), Constant(), epoch_metrics())
+    files, model = CheckpointManager(tmp_path), toy_model()
+    files.save(model, stepper(model), Constant(), epoch_metrics())
     files.finish()
     assert files.best_epoch is None
     assert not files.best.exists()

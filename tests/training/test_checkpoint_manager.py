@@ -9,7 +9,7 @@ from training_toys import copied, identical, stepper, toy_model
 
 from cifar_sweeps.errors import TrainingError
 from cifar_sweeps.training import checkpoint_file
-from cifar_sweeps.training.checkpoint_manager import Checkpoints
+from cifar_sweeps.training.checkpoint_manager import CheckpointManager
 from cifar_sweeps.training.schedules import Constant
 
 
@@ -20,18 +20,18 @@ def names(folder, kind="resume"):
 @pytest.fixture
 def trained(tmp_path):
     """Four epochs, of which the second is the best; the weights of an epoch are its number."""
-    files, model = Checkpoints(tmp_path), toy_model()
+    files, model = CheckpointManager(tmp_path), toy_model()
     for epoch, accuracy in enumerate([0.1, 0.4, 0.3, 0.2], start=1):
         model[0].weight.data.fill_(epoch)
-        files.offer(model, stepper(model), Constant(), epoch_metrics(epoch, accuracy))
+        files.save(model, stepper(model), Constant(), epoch_metrics(epoch, accuracy))
         model[0].weight.data.fill_(99)  # the training goes on while the file is written
-    files.settle()
+    files.wait()
     return tmp_path
 
 
 def taken_up(folder, said=None):
-    files, model = Checkpoints(folder), toy_model()
-    history = files.take_up(model, stepper(model), Constant(), (said if said is not None else []).append)
+    files, model = CheckpointManager(folder), toy_model()
+    history = files.restore_latest(model, stepper(model), Constant(), (said if said is not None else []).append)
     return files, model, history
 
 
@@ -80,10 +80,10 @@ def test_what_a_killed_write_left_is_removed(trained):
 
 
 def test_best_weights_of_an_epoch_that_is_trained_again_are_removed(tmp_path):
-    files, model = Checkpoints(tmp_path), toy_model()
+    files, model = CheckpointManager(tmp_path), toy_model()
     for epoch in (1, 2):
-        files.offer(model, stepper(model), Constant(), epoch_metrics(epoch, epoch / 10))
-    files.settle()
+        files.save(model, stepper(model), Constant(), epoch_metrics(epoch, epoch / 10))
+    files.wait()
     max(tmp_path.glob("resume-*.pt")).unlink()  # killed between the two files of epoch 2
     files, _, history = taken_up(tmp_path)
     assert (len(history), files.best_epoch, names(tmp_path, "best")) == (1, 1, ["000001"])
@@ -109,13 +109,13 @@ def test_what_was_finished_before_a_kill_is_finished_again(trained):
 
 
 def test_a_disk_that_is_full_is_told_at_the_next_epoch(tmp_path, monkeypatch):
-    files, model = Checkpoints(tmp_path), toy_model()
+    files, model = CheckpointManager(tmp_path), toy_model()
 
     def full(*_):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    files.offer(model, stepper(model), Constant(), epoch_metrics(1))
+    files.save(model, stepper(model), Constant(), epoch_metrics(1))
     with pytest.raises(TrainingError, match=r"cannot be written .*No space left"):
-        files.offer(model, stepper(model), Constant(), epoch_metrics(2))
+        files.save(model, stepper(model), Constant(), epoch_metrics(2))
     assert list(tmp_path.iterdir()) == []

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from cifar_sweeps.training.adamax import Adamax
-from cifar_sweeps.training.dynamo import own_step
-from cifar_sweeps.training.optimizer import Stepper
+from cifar_sweeps.training.dynamo import undecorated_step
+from cifar_sweeps.training.optimizer import RegularizedOptimizer
 
 OPTIMIZERS = {
     "adam": lambda weights: torch.optim.Adam(weights, lr=0.1, fused=True),
@@ -21,7 +21,7 @@ OPTIMIZERS = {
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_steps_are_those_of_the_optimizer_to_the_last_bit(name):
     results = []
-    for take in (own_step, lambda optimizer: optimizer.step):
+    for take in (undecorated_step, lambda optimizer: optimizer.step):
         generator = torch.Generator().manual_seed(1)
         weight = torch.nn.Parameter(torch.randn(7, 5, generator=generator))
         optimizer = OPTIMIZERS[name]([weight])
@@ -49,7 +49,7 @@ def test_a_decorated_step_of_somebody_elses_optimizer_stays_decorated():
         def step(self, closure=None):
             return super().step(closure)
 
-    stepper = Stepper(Mine([torch.nn.Parameter(torch.ones(1))], lr=0.1))
+    stepper = RegularizedOptimizer(Mine([torch.nn.Parameter(torch.ones(1))], lr=0.1))
     stepper.step()
     assert counted == [1]
 

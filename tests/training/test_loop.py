@@ -9,7 +9,7 @@ from training_toys import ToyBatches, copied, identical, stepper, toy_model
 
 from cifar_sweeps.errors import ConfigError
 from cifar_sweeps.training.loop import evaluate, fit
-from cifar_sweeps.training.metrics import DivergedError, Tally
+from cifar_sweeps.training.metrics import DivergedError, MetricSums
 from cifar_sweeps.training.precision import BF16, FP32
 from cifar_sweeps.training.schedules import Constant, Cosine, Plateau, Step
 
@@ -195,7 +195,7 @@ def test_a_loss_that_is_not_finite_names_epoch_and_step():
     ids=["inf_then_nan", "at_once", "last_step"],
 )
 def test_the_tally_finds_the_first_bad_step_without_a_read_between(losses, step, value):
-    tally = Tally(torch.device("cpu"))
+    tally = MetricSums(torch.device("cpu"))
     for loss in losses:
         tally.add(torch.tensor(loss), torch.tensor(1), None, 4)
     with pytest.raises(DivergedError) as caught:

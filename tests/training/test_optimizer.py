@@ -9,7 +9,7 @@ from training_toys import OPTIMIZERS, ToyBatches, copied, identical, stepper, to
 
 from cifar_sweeps.errors import ConfigError
 from cifar_sweeps.training.adamax import Adamax
-from cifar_sweeps.training.optimizer import Stepper, make_optimizer
+from cifar_sweeps.training.optimizer import RegularizedOptimizer, make_optimizer
 from cifar_sweeps.training.rmsprop import KerasRMSprop
 
 
@@ -97,7 +97,7 @@ def test_decoupled_decay_shrinks_by_lr_times_decay_under_any_optimizer(optimizer
 )
 def test_the_penalty_is_the_sum_over_kernels(l2, l1, expected):
     kernels = [nn.Parameter(torch.tensor([3.0])), nn.Parameter(torch.tensor([[-4.0]]))]
-    step = Stepper(torch.optim.SGD(kernels, lr=0.1), kernels=kernels, l2=l2, l1=l1)
+    step = RegularizedOptimizer(torch.optim.SGD(kernels, lr=0.1), kernels=kernels, l2=l2, l1=l1)
     penalty = step.penalty()
     assert penalty.item() == pytest.approx(expected)
     assert not penalty.requires_grad
@@ -139,7 +139,7 @@ def test_the_rate_is_set_in_every_group_and_the_base_rate_stays():
 def test_an_optimizers_own_weight_decay_is_refused():
     model = toy_model()
     with pytest.raises(ConfigError, match=r"optimizer\.weight_decay=0\.01: must be 0.*regularization\.weight_decay"):
-        Stepper(torch.optim.AdamW(model.parameters()))  # the class's default
+        RegularizedOptimizer(torch.optim.AdamW(model.parameters()))  # the class's default
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from omegaconf import OmegaConf
 
 from cifar_sweeps.errors import ConfigError
 from cifar_sweeps.training import adamax, rmsprop, schedules
-from cifar_sweeps.training.optimizer import Stepper, make_optimizer
+from cifar_sweeps.training.optimizer import RegularizedOptimizer, make_optimizer
 from cifar_sweeps.training.schedules import Constant, Cosine, Plateau, Step
 
 CONF = pathlib.Path(__file__).parents[2] / "conf"
@@ -91,7 +91,7 @@ def test_an_impossible_value_names_its_key(make, words):
 def test_all_faults_come_in_one_error():
     with pytest.raises(ConfigError) as caught:
         Step([], 2.0)
-    assert len(caught.value.faults) == 2
+    assert len(caught.value.errors) == 2
 
 
 @pytest.mark.parametrize("name", ["constant", "step", "cosine", "plateau"])
@@ -110,7 +110,9 @@ def test_every_optimizers_file_names_a_class_and_its_arguments(name):
     assert arguments.pop("_partial_") is True
     home = {known.__name__: known for known in (torch.optim, adamax, rmsprop)}[module]
     weight = torch.nn.Parameter(torch.ones(3))
-    step = Stepper(make_optimizer(lambda w: getattr(home, class_name)(w, **arguments), [weight]), decayed=[weight])
+    step = RegularizedOptimizer(
+        make_optimizer(lambda w: getattr(home, class_name)(w, **arguments), [weight]), decayed=[weight]
+    )
     weight.grad = torch.ones(3)
     step.step()
     assert step.base_lr == (0.01 if name == "sgd" else 0.001)

@@ -9,7 +9,7 @@ import torch
 from cifar_sweeps.errors import ConfigError
 from cifar_sweeps.training import precision
 from cifar_sweeps.training.determinism import make_deterministic, seed_everything, set_threads
-from cifar_sweeps.training.early_stopping import Patience
+from cifar_sweeps.training.early_stopping import EarlyStopper
 from cifar_sweeps.training.metrics import EpochMetrics
 from cifar_sweeps.training.precision import BF16, FP32, resolve_device, resolve_precision
 
@@ -122,12 +122,12 @@ def metrics(loss=None, accuracy=None):
 @pytest.mark.parametrize(
     ("patience", "accuracies", "exhausted_at"),
     [
-        (Patience(None), [0.5, 0.1, 0.1, 0.1], None),
-        (Patience(2), [0.1, 0.2, 0.3, 0.4], None),
-        (Patience(2), [0.3, 0.2, 0.3, 0.9], 3),
-        (Patience(2), [0.3, 0.2, 0.4, 0.4, 0.4], 5),
-        (Patience(1), [0.0, 0.0], 2),
-        (Patience(2, min_delta=0.05), [0.30, 0.34, 0.35, 0.9], 3),
+        (EarlyStopper(None), [0.5, 0.1, 0.1, 0.1], None),
+        (EarlyStopper(2), [0.1, 0.2, 0.3, 0.4], None),
+        (EarlyStopper(2), [0.3, 0.2, 0.3, 0.9], 3),
+        (EarlyStopper(2), [0.3, 0.2, 0.4, 0.4, 0.4], 5),
+        (EarlyStopper(1), [0.0, 0.0], 2),
+        (EarlyStopper(2, min_delta=0.05), [0.30, 0.34, 0.35, 0.9], 3),
     ],
     ids=["never", "rising", "not_better", "starts_anew", "from_zero", "min_delta"],
 )
@@ -137,16 +137,16 @@ def test_patience_by_accuracy(patience, accuracies, exhausted_at):
 
 
 def test_patience_by_loss_wants_it_to_fall():
-    patience = Patience(2, monitor="val/loss")
-    assert [patience.exhausted(metrics(loss=loss)) for loss in (1.0, 0.9, 1.0, 0.95)] == [False, False, False, True]
+    patience = EarlyStopper(2, monitor="val/loss")
+    assert [patience.should_stop(metrics(loss=loss)) for loss in (1.0, 0.9, 1.0, 0.95)] == [False, False, False, True]
 
 
 def test_patience_needs_validation_data_only_where_it_can_end():
-    assert not Patience(None).exhausted(metrics())
+    assert not EarlyStopper(None).should_stop(metrics())
     with pytest.raises(ConfigError, match="there is no validation data"):
-        Patience(3).exhausted(metrics())
+        EarlyStopper(3).should_stop(metrics())
 
 
 def test_an_unknown_monitor_is_refused():
     with pytest.raises(ConfigError, match=r"trainer\.early_stopping\.monitor=train/loss"):
-        Patience(3, monitor="train/loss")
+        EarlyStopper(3, monitor="train/loss")

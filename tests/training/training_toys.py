@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from cifar_sweeps.training.adamax import Adamax
-from cifar_sweeps.training.optimizer import Stepper, make_optimizer
+from cifar_sweeps.training.optimizer import RegularizedOptimizer, make_optimizer
 from cifar_sweeps.training.rmsprop import KerasRMSprop
 
 OPTIMIZERS = {
@@ -53,11 +53,11 @@ def toy_model(seed: int = 0, dropout: float = 0.25) -> nn.Sequential:
     )
 
 
-def stepper(model: nn.Module, optimizer: str = "sgd", **decays: float) -> Stepper:
+def stepper(model: nn.Module, optimizer: str = "sgd", **decays: float) -> RegularizedOptimizer:
     kernels = [layer.weight for layer in model.modules() if isinstance(layer, nn.Conv2d)]
     decayed = [layer.weight for layer in model.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
     made = make_optimizer(OPTIMIZERS[optimizer], model.parameters())
-    return Stepper(made, kernels=kernels, decayed=decayed, **decays)
+    return RegularizedOptimizer(made, kernels=kernels, decayed=decayed, **decays)
 
 
 def copied(model: nn.Module) -> dict[str, Tensor]:

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cifar_sweeps.models.argument_checks import Faults, check_name, check_whole, is_whole
+from cifar_sweeps.models.argument_checks import ErrorList, check_name, check_whole, is_whole
 from cifar_sweeps.models.pretrained.weights_file import Shape, WeightsFile
 
 CHANNELS = ("rgb", "bgr")
@@ -25,7 +25,7 @@ STANDARDISATIONS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
 
 
 @dataclass(frozen=True)
-class Preparation:
+class InputTransform:
     """What is done to images in [0, 1] before the first layer, in this order.
 
     enlarge: whole factor by which both sides grow, bilinear. channels: ``bgr`` reverses them. standardise: a name in
@@ -38,7 +38,7 @@ class Preparation:
     pool: str = "flatten"
     image_size: int = 32
 
-    def check(self, faults: Faults) -> bool:
+    def check(self, faults: ErrorList) -> bool:
         """Note every value that cannot be, and return whether there is none."""
         check_whole("model.enlarge", self.enlarge, 1, faults)
         check_name("model.channels", self.channels, CHANNELS, faults)
@@ -75,7 +75,7 @@ class Backbone(nn.Module):
         cut: str,
         layers: nn.Sequential,
         maps: tuple[int, int, int],
-        preparation: Preparation,
+        preparation: InputTransform,
         weights: WeightsFile | None,
         file_keys: Mapping[str, str],
     ) -> None:

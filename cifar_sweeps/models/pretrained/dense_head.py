@@ -7,15 +7,22 @@ from dataclasses import dataclass
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cifar_sweeps.models.argument_checks import Faults, check_batch_norm, check_name, check_whole, is_list, rates_each
+from cifar_sweeps.models.argument_checks import (
+    ErrorList,
+    check_batch_norm,
+    check_name,
+    check_whole,
+    is_list,
+    rates_each,
+)
 from cifar_sweeps.models.dropout import Dropout
-from cifar_sweeps.models.weight_init import check_init, initialise
+from cifar_sweeps.models.weight_init import check_init, initialize_weights
 
 NORMS = ("none", "last", "all")
 
 
 @dataclass(frozen=True)
-class HeadPlan:
+class DenseHeadSpec:
     """Hidden dense layers, then one logit a class. Each is: dense, ReLU, batch norm, dropout.
 
     widths: of the hidden layers; may be empty. dropout: a rate in [0, 1), or a list of one rate a hidden layer.
@@ -31,7 +38,7 @@ class HeadPlan:
     num_classes: int = 10
     init: str = "glorot_uniform"
 
-    def check(self, faults: Faults) -> None:
+    def check(self, faults: ErrorList) -> None:
         """Note every value that cannot be."""
         count = 0
         if is_list(self.widths):
@@ -51,7 +58,7 @@ class HeadPlan:
     def build(self, features: int) -> nn.Sequential:
         """Return the layers on ``features`` inputs, as `check` found no fault in: (N, features) -> (N, num_classes)."""
         layers: OrderedDict[str, nn.Module] = OrderedDict()
-        rates = self._rates(len(self.widths), Faults())
+        rates = self._rates(len(self.widths), ErrorList())
         for number, (width, rate) in enumerate(zip(self.widths, rates, strict=True), start=1):
             layers[f"dense{number}"] = nn.Linear(features, width)
             layers[f"activation{number}"] = nn.ReLU(inplace=True)
@@ -62,10 +69,10 @@ class HeadPlan:
             features = width
         layers["logits"] = nn.Linear(features, self.num_classes)
         head = nn.Sequential(layers)
-        initialise(head, self.init)
+        initialize_weights(head, self.init)
         return head
 
-    def _rates(self, count: int, faults: Faults) -> list[float]:
+    def _rates(self, count: int, faults: ErrorList) -> list[float]:
         return rates_each("regularization.dropout.dense", self.dropout, count, "dense layer", faults)
 
 

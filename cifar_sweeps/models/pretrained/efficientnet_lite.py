@@ -13,8 +13,8 @@ from pathlib import Path
 from torch import nn
 
 from cifar_sweeps.errors import ConfigError
-from cifar_sweeps.models.argument_checks import Faults, check_name
-from cifar_sweeps.models.pretrained.backbone import Backbone, Preparation
+from cifar_sweeps.models.argument_checks import ErrorList, check_name
+from cifar_sweeps.models.pretrained.backbone import Backbone, InputTransform
 from cifar_sweeps.models.pretrained.weights_file import WeightsFile
 
 WEIGHTS = ("imagenet", "none")
@@ -26,7 +26,9 @@ CUTS = ("stem", *(f"stage{number}" for number in range(1, len(_STAGES) + 1)), "t
 """In order; ``top`` is the 1×1 convolution that ImageNet's classifier stands on."""
 
 
-def efficientnet_lite0_backbone(cut: str, weights: str, preparation: Preparation, faults: Faults) -> Backbone | None:
+def efficientnet_lite0_backbone(
+    cut: str, weights: str, preparation: InputTransform, faults: ErrorList
+) -> Backbone | None:
     """Return EfficientNet-Lite0 up to and including ``cut``, without its weights; None where a fault was noted.
 
     weights: ``imagenet`` or ``none``. Stochastic depth is left out, of a backbone that is trained as well.

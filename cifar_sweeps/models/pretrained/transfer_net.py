@@ -5,9 +5,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from cifar_sweeps.models.argument_checks import Faults, check_flag
-from cifar_sweeps.models.pretrained.backbone import Backbone, Preparation
-from cifar_sweeps.models.pretrained.dense_head import HeadPlan
+from cifar_sweeps.models.argument_checks import ErrorList, check_flag
+from cifar_sweeps.models.pretrained.backbone import Backbone, InputTransform
+from cifar_sweeps.models.pretrained.dense_head import DenseHeadSpec
 from cifar_sweeps.models.pretrained.efficientnet_lite import efficientnet_lite0_backbone
 from cifar_sweeps.models.pretrained.vgg16 import vgg16_backbone
 
@@ -88,8 +88,8 @@ def transfer_vgg16(
     enlarge, channels, standardise, pool: see `Preparation`. dense and what follows: see `HeadPlan`.
     Raises ConfigError with every fault of the arguments.
     """
-    preparation = Preparation(enlarge, channels, standardise, pool, image_size)
-    plan = HeadPlan(dense, dense_dropout, batch_norm, batch_norm_momentum, batch_norm_eps, num_classes, init)
+    preparation = InputTransform(enlarge, channels, standardise, pool, image_size)
+    plan = DenseHeadSpec(dense, dense_dropout, batch_norm, batch_norm_momentum, batch_norm_eps, num_classes, init)
     return _joined(vgg16_backbone, cut, weights, preparation, plan, frozen)
 
 
@@ -117,20 +117,20 @@ def transfer_efficientnet_lite0(
     dense and what follows: see `HeadPlan`.
     Raises ConfigError with every fault of the arguments, and if the packages are missing.
     """
-    preparation = Preparation(enlarge, channels, standardise, pool, image_size)
-    plan = HeadPlan(dense, dense_dropout, batch_norm, batch_norm_momentum, batch_norm_eps, num_classes, init)
+    preparation = InputTransform(enlarge, channels, standardise, pool, image_size)
+    plan = DenseHeadSpec(dense, dense_dropout, batch_norm, batch_norm_momentum, batch_norm_eps, num_classes, init)
     return _joined(efficientnet_lite0_backbone, cut, weights, preparation, plan, frozen)
 
 
 def _joined(
-    make: Callable[[str, str, Preparation, Faults], Backbone | None],
+    make: Callable[[str, str, InputTransform, ErrorList], Backbone | None],
     cut: str,
     weights: str,
-    preparation: Preparation,
-    plan: HeadPlan,
+    preparation: InputTransform,
+    plan: DenseHeadSpec,
     frozen: bool,
 ) -> TransferNet:
-    faults = Faults()
+    faults = ErrorList()
     check_flag("model.frozen", frozen, faults)
     plan.check(faults)
     backbone = make(cut, weights, preparation, faults)

@@ -6,8 +6,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from cifar_sweeps.models.argument_checks import Faults, check_name
-from cifar_sweeps.models.pretrained.backbone import Backbone, Preparation
+from cifar_sweeps.models.argument_checks import ErrorList, check_name
+from cifar_sweeps.models.pretrained.backbone import Backbone, InputTransform
 from cifar_sweeps.models.pretrained.weights_file import WeightsFile
 
 WEIGHTS = ("IMAGENET1K_FEATURES", "IMAGENET1K_V1")
@@ -20,7 +20,7 @@ CUTS = tuple(
 """Keras' names; a convolution's output is behind its ReLU."""
 
 
-def vgg16_backbone(cut: str, weights: str, preparation: Preparation, faults: Faults) -> Backbone | None:
+def vgg16_backbone(cut: str, weights: str, preparation: InputTransform, faults: ErrorList) -> Backbone | None:
     """Return VGG16 up to and including ``cut``, without its weights; None where a fault was noted.
 
     weights: one of `WEIGHTS` (torchvision's), the path of a file in torchvision's layout, or ``none``, which draws them
@@ -62,7 +62,7 @@ def _layers(cut: str) -> nn.Sequential:
     return nn.Sequential(layers)
 
 
-def _file(weights: object, faults: Faults) -> WeightsFile | None:
+def _file(weights: object, faults: ErrorList) -> WeightsFile | None:
     if isinstance(weights, str) and weights in WEIGHTS:
         from torchvision.models import VGG16_Weights
 

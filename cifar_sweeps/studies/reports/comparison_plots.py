@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from cifar_sweeps.studies.intervals import Estimate, estimate
-from cifar_sweeps.studies.reports.curves import COLOURS, HEIGHT, WIDTH, Arm, add_legend, shortened, with_room
+from cifar_sweeps.studies.reports.curves import COLOURS, HEIGHT, WIDTH, Arm, add_legend, add_margin, shortened
 
 
 def comparison(arms: Sequence[Arm]) -> Figure:
@@ -33,7 +33,7 @@ def cost(arms: Sequence[Arm]) -> Figure:
 
 
 def _against_value(arms: Sequence[Arm], key: str) -> Figure:
-    figure, axes = with_room(2)
+    figure, axes = add_margin(2)
     placed = sorted(((float(arm.runs[0].swept[key]), arm) for arm in arms), key=lambda pair: pair[0])
     for metric, name, colour, marker, line in (
         ("val/accuracy", "validation", COLOURS[0], "o", "-"),

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from cifar_sweeps.analysis.mathtext import as_drawn
+from cifar_sweeps.analysis.mathtext import escape_mathtext
 from cifar_sweeps.studies.histories import History
 from cifar_sweeps.studies.study import StudyRun
 
@@ -65,7 +65,7 @@ def curves(arms: Sequence[Arm], metric: str, label: str) -> Figure:
 
     Mean over seeds; the band reaches from the lowest to the highest seed. A published curve is dotted.
     """
-    figure, axes = with_room(len(arms))
+    figure, axes = add_margin(len(arms))
     by_pass = len({arm.parts for arm in arms}) > 1
     for arm in arms:
         scale = arm.parts if by_pass else 1
@@ -123,7 +123,7 @@ def _by_epoch(arm: Arm, metric: str) -> dict[int, list[float]]:
     return {epoch: [points[epoch] for points in of_metric if epoch in points] for epoch in epochs}
 
 
-def with_room(names: int) -> tuple[Figure, Axes]:
+def add_margin(names: int) -> tuple[Figure, Axes]:
     """Return a figure with one set of axes, and room for a legend of so many rows below."""
     figure = Figure(figsize=(WIDTH, HEIGHT - 0.4 + _LEGEND_ROW * names), layout="constrained")
     return figure, figure.subplots()
@@ -152,4 +152,4 @@ def shortened(name: str, longest: int = _LONGEST_NAME) -> str:
     """Return a name that fits; what stands between dollars is no formula."""
     # The middle goes: names of arms often share their beginning, and differ at their end.
     half = longest // 2
-    return as_drawn(name if len(name) <= longest else f"{name[: half - 1]}…{name[-half:]}")
+    return escape_mathtext(name if len(name) <= longest else f"{name[: half - 1]}…{name[-half:]}")

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True)
-class Picture:
+class ReportFigure:
     """A figure on the page. ``words`` say what it shows, for those who do not see it."""
 
     title: str

@@ -3,28 +3,28 @@
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
-from cifar_sweeps.studies.reports.report_tables import Grid
+from cifar_sweeps.studies.reports.report_tables import TextTable
 
 _MARKUP = re.compile(r"([\\|`*\[\]])")
 
 
-def escaped(text: str) -> str:
+def escape(text: str) -> str:
     """Return text as it reads in one line of Markdown, in a table's cell too."""
     plain = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return _MARKUP.sub(r"\\\1", plain)
 
 
-def table(grid: Grid) -> str:
+def table(grid: TextTable) -> str:
     """Return a heading and a table, or the words that stand in its place."""
-    heading = f"## {escaped(grid.title)}\n\n"
+    heading = f"## {escape(grid.title)}\n\n"
     if not grid.rows:
-        return f"{heading}{escaped(grid.empty)}\n"
+        return f"{heading}{escape(grid.empty)}\n"
     lines = [
         _row([column.title for column in grid.columns]),
         "| " + " | ".join("---:" if column.is_number else "---" for column in grid.columns) + " |",
         *(_row(row) for row in grid.rows),
     ]
-    note = f"\n{escaped(grid.note)}\n" if grid.note else ""
+    note = f"\n{escape(grid.note)}\n" if grid.note else ""
     return heading + "\n".join(lines) + "\n" + note
 
 
@@ -34,20 +34,20 @@ def document(values: Mapping[str, object], pictures: str) -> str:
 
 
 def _sections(values: Mapping[str, object], pictures: str) -> Iterator[str]:
-    yield f"# {escaped(str(values['title']))}\n"
-    yield "".join(f"**{escaped(warning)}**\n\n" for warning in _texts(values["warnings"])) + escaped(
+    yield f"# {escape(str(values['title']))}\n"
+    yield "".join(f"**{escape(warning)}**\n\n" for warning in _texts(values["warnings"])) + escape(
         str(values["summary"])
     )
     yield ""
     yield from (table(grid) for grid in _grids(values["tables"]))
-    yield f"## Pictures\n\nThey are in {escaped(pictures)}.\n"
+    yield f"## Pictures\n\nThey are in {escape(pictures)}.\n"
     yield from (table(grid) for grid in _grids(values["failures"]))
     yield "## Assumptions\n"
     assumptions = values["assumptions"]
     assert isinstance(assumptions, list)
     yield (
         "".join(
-            f"{escaped(arm)}:\n\n" + "".join(f"- {escaped(text)}\n" for text in texts) + "\n"
+            f"{escape(arm)}:\n\n" + "".join(f"- {escape(text)}\n" for text in texts) + "\n"
             for arm, texts in assumptions
         )
         or "None is stated.\n"
@@ -56,7 +56,7 @@ def _sections(values: Mapping[str, object], pictures: str) -> Iterator[str]:
     environment = values["environment"]
     assert isinstance(environment, list)
     yield "| what | value |\n| --- | --- |\n" + "".join(
-        f"| {escaped(what)} | {escaped(value)}{' **(the runs differ)**' if differs else ''} |\n"
+        f"| {escape(what)} | {escape(value)}{' **(the runs differ)**' if differs else ''} |\n"
         for what, value, differs in environment
     )
     # Indented: no number of backticks in a command ends this block.
@@ -64,7 +64,7 @@ def _sections(values: Mapping[str, object], pictures: str) -> Iterator[str]:
 
 
 def _row(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(escaped(cell) for cell in cells) + " |"
+    return "| " + " | ".join(escape(cell) for cell in cells) + " |"
 
 
 def _texts(value: object) -> list[str]:
@@ -72,6 +72,6 @@ def _texts(value: object) -> list[str]:
     return [str(text) for text in value]
 
 
-def _grids(value: object) -> list[Grid]:
+def _grids(value: object) -> list[TextTable]:
     assert isinstance(value, list)
     return value

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from cifar_sweeps.studies.claims import Outcome
+from cifar_sweeps.studies.claims import ClaimResult
 from cifar_sweeps.studies.intervals import Estimate
 from cifar_sweeps.studies.published import Comparison, Published
-from cifar_sweeps.studies.ranking import ArmFigures
+from cifar_sweeps.studies.ranking import ArmMetrics
 from cifar_sweeps.studies.study import StudyRun
 
 ON_TEST = " (validated on the test set)"
@@ -23,7 +23,7 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Grid:
+class TextTable:
     """A table of words. ``empty`` is said in its place when it has no rows, ``note`` below it."""
 
     title: str
@@ -33,7 +33,7 @@ class Grid:
     note: str = ""
 
 
-def claims_grid(outcomes: Sequence[Outcome]) -> Grid:
+def claims_table(outcomes: Sequence[ClaimResult]) -> TextTable:
     """Return the claims with their effects and verdicts."""
     settings = any(outcome.setting for outcome in outcomes)
     columns = (
@@ -51,10 +51,10 @@ def claims_grid(outcomes: Sequence[Outcome]) -> Grid:
         "95% t interval. A claim agrees or is contradicted only if the whole interval says so. gap/loss is validation "
         "less training loss, gap/accuracy training less validation accuracy."
     )
-    return Grid("Claims", columns, rows, "This study's files make no claims.", note)
+    return TextTable("Claims", columns, rows, "This study's files make no claims.", note)
 
 
-def published_grid(comparisons: Sequence[Comparison]) -> Grid:
+def published_table(comparisons: Sequence[Comparison]) -> TextTable:
     """Return printed figures beside measured ones."""
     named = sorted({comparison.budget for comparison in comparisons})
     budgets = len(named) > 1
@@ -86,7 +86,7 @@ def published_grid(comparisons: Sequence[Comparison]) -> Grid:
     )
     if named not in ([], ["full"]) and not budgets:
         note += f" Not the full training: budget {named[0]}."
-    return Grid(
+    return TextTable(
         "Published and measured",
         columns,
         rows,
@@ -95,7 +95,7 @@ def published_grid(comparisons: Sequence[Comparison]) -> Grid:
     )
 
 
-def ranking_grid(arms: Sequence[ArmFigures]) -> Grid:
+def ranking_table(arms: Sequence[ArmMetrics]) -> TextTable:
     """Return the arms by final validation accuracy."""
     columns = (
         Column("arm"),
@@ -132,10 +132,10 @@ def ranking_grid(arms: Sequence[ArmFigures]) -> Grid:
     )
     if arms and every_on_test:
         note += " Every arm was validated on the test set."
-    return Grid("Arms by final validation accuracy", columns, rows, "No run has finished.", note)
+    return TextTable("Arms by final validation accuracy", columns, rows, "No run has finished.", note)
 
 
-def failures_grid(runs: Sequence[StudyRun]) -> Grid:
+def failures_table(runs: Sequence[StudyRun]) -> TextTable:
     """Return the runs that did not finish, and why."""
     columns = (Column("run"), Column("seed", is_number=True), Column("state"), Column("epoch"), Column("reason"))
     rows = tuple(
@@ -149,7 +149,7 @@ def failures_grid(runs: Sequence[StudyRun]) -> Grid:
         for run in runs
         if not run.finished
     )
-    return Grid("Runs that did not finish", columns, rows, "All runs finished.")
+    return TextTable("Runs that did not finish", columns, rows, "All runs finished.")
 
 
 def count(value: float | None) -> str:
@@ -159,7 +159,7 @@ def count(value: float | None) -> str:
     return f"{value / 1e6:,.1f} M" if value >= 1e7 else f"{value:,.0f}"
 
 
-def _claim_row(outcome: Outcome, settings: bool) -> tuple[str, ...]:
+def _claim_row(outcome: ClaimResult, settings: bool) -> tuple[str, ...]:
     claim, effect = outcome.claim, outcome.effect
     expects = {
         "same": f"same ±{claim.margin:g}",

@@ -7,17 +7,17 @@ from typing import Any
 
 import cifar_sweeps
 from cifar_sweeps.studies.arm_configs import arm_configs
-from cifar_sweeps.studies.claims import collected, judge
+from cifar_sweeps.studies.claims import evaluate_claims, merge_claims
 from cifar_sweeps.studies.histories import History, is_by_epoch, read_histories
-from cifar_sweeps.studies.published import compare, printed_curves
-from cifar_sweeps.studies.query import find
-from cifar_sweeps.studies.ranking import ranked
+from cifar_sweeps.studies.published import compare, published_curves
+from cifar_sweeps.studies.query import find_runs
+from cifar_sweeps.studies.ranking import rank_arms
 from cifar_sweeps.studies.reports import comparison_plots, curves, markdown, report_tables, summary_text
-from cifar_sweeps.studies.reports.html_page import Picture, render
-from cifar_sweeps.studies.reports.report_tables import Grid
+from cifar_sweeps.studies.reports.html_page import ReportFigure, render
+from cifar_sweeps.studies.reports.report_tables import TextTable
 from cifar_sweeps.studies.results import frame
 from cifar_sweeps.studies.study import Study, StudyRun
-from cifar_sweeps.system.files import file_name, write_whole
+from cifar_sweeps.system.files import file_name, write_text_atomic
 from cifar_sweeps.tracking.store import Store, default_store
 
 Configs = dict[str, dict[str, Any]]
@@ -30,8 +30,8 @@ class Report:
     page: Path
     markdown: Path
     table: Path
-    claims: Grid
-    ranking: Grid
+    claims: TextTable
+    ranking: TextTable
     warnings: tuple[str, ...]
 
     @property
@@ -47,23 +47,23 @@ def write_report(what: str, out: Path | None = None, store: Store | None = None,
     Default is ``reports/STUDY.html`` in the outputs folder. Raises TrackingError if there is no such study or sweep.
     """
     store = store or default_store()
-    study = find(what, store)
+    study = find_runs(what, store)
     chosen = list(sweeps) or _newest(study)
     if chosen:
         study = study.of_sweeps(chosen)
     page = _page(out) if out is not None else store.outputs / "reports" / f"{file_name(study.name)}.html"
     page.parent.mkdir(parents=True, exist_ok=True)
     client = store.client()
-    counted = study.counted()
+    counted = study.deduplicated()
     metrics = dict.fromkeys(metric for run in counted for metric in run.metrics if is_by_epoch(metric))
     histories = read_histories(client, [run.run_id for run in counted], metrics)
     values = _values(study, counted, histories, arm_configs(client, study.runs, store.outputs))
     claims, _, ranking = values["tables"]
     files = (page, page.with_suffix(".md"), page.with_suffix(".csv"))
     found = Report(*files, claims, ranking, tuple(values["warnings"]))
-    write_whole(found.page, render(values))
-    write_whole(found.markdown, markdown.document(values, page.name))
-    write_whole(found.table, frame(study).to_csv(index=False))
+    write_text_atomic(found.page, render(values))
+    write_text_atomic(found.markdown, markdown.document(values, page.name))
+    write_text_atomic(found.table, frame(study).to_csv(index=False))
     return found
 
 
@@ -78,8 +78,8 @@ def attach_report(store: Store, parent_run_id: str, study: str, sweep_id: str, f
 
 def _values(study: Study, counted: list[StudyRun], histories: dict[str, History], configs: Configs) -> dict[str, Any]:
     """Return what page and Markdown show, by the names in the template."""
-    arms = ranked(counted)
-    claims = collected(configs, counted)
+    arms = rank_arms(counted)
+    claims = merge_claims(configs, counted)
     repeats = sum(run.finished for run in study.runs) - len(counted)
     warning = summary_text.warning_of_test_set(study.runs)
     drawn = [arm.arm for arm in arms if arm.val is not None]
@@ -88,14 +88,14 @@ def _values(study: Study, counted: list[StudyRun], histories: dict[str, History]
         "warnings": [*summary_text.budget_warnings(study.runs), *([warning] if warning else [])],
         "summary": summary_text.summary(study, repeats),
         "tables": [
-            report_tables.claims_grid(judge(claims, counted, histories)),
-            report_tables.published_grid(compare(counted, histories, configs)),
-            report_tables.ranking_grid(arms),
+            report_tables.claims_table(evaluate_claims(claims, counted, histories)),
+            report_tables.published_table(compare(counted, histories, configs)),
+            report_tables.ranking_table(arms),
         ],
         "pictures": _pictures(drawn, counted, histories, configs),
         "arms_shown": min(len(drawn), curves.MOST_ARMS),
         "arms_left_out": max(0, len(drawn) - curves.MOST_ARMS),
-        "failures": [report_tables.failures_grid(study.runs)],
+        "failures": [report_tables.failures_table(study.runs)],
         "assumptions": summary_text.assumptions(configs),
         "environment": summary_text.environment(study.runs),
         "commands": summary_text.commands(study),
@@ -105,34 +105,34 @@ def _values(study: Study, counted: list[StudyRun], histories: dict[str, History]
 
 def _pictures(
     names: Sequence[str], runs: Sequence[StudyRun], histories: dict[str, History], configs: Configs
-) -> list[Picture]:
+) -> list[ReportFigure]:
     if not names:
         return []
-    published = {arm: printed_curves(config.get("published")) for arm, config in configs.items()}
+    published = {arm: published_curves(config.get("published")) for arm, config in configs.items()}
     arms = curves.arms_of(names, runs, histories, published)
     by_seed = "Mean over seeds; the band reaches from the lowest to the highest seed."
     return [
-        Picture(
+        ReportFigure(
             "Validation accuracy by epoch",
             f"Validation accuracy of each arm as it trained. {by_seed}",
             curves.curves(arms, "val/accuracy", "validation accuracy (fraction)"),
         ),
-        Picture(
+        ReportFigure(
             "Validation loss by epoch",
             f"Cross-entropy on validation data, without any penalty. {by_seed}",
             curves.curves(arms, "val/loss", "validation loss (nats)"),
         ),
-        Picture(
+        ReportFigure(
             "Final validation accuracy",
             "Mean over seeds with the 95% t interval; an arm of one seed has none.",
             comparison_plots.comparison(arms),
         ),
-        Picture(
+        ReportFigure(
             "Accuracy against cost",
             "Final validation accuracy against the seconds that one epoch's training took, with 95% t intervals.",
             comparison_plots.cost(arms),
         ),
-        Picture(
+        ReportFigure(
             "Training against validation",
             "Mean accuracy over seeds: dashed with open dots on training data, solid with full dots on validation. "
             "The distance is the overfitting gap.",

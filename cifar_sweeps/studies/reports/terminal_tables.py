@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cifar_sweeps.studies.catalogue import CatalogueStudy
-from cifar_sweeps.studies.reports.report_tables import NONE, Grid
+from cifar_sweeps.studies.reports.report_tables import NONE, TextTable
 
 WIDE = 110
 """Columns of a terminal from which on the less important columns of a table have room."""
@@ -44,7 +44,7 @@ _EPOCHS = (
 _WIDE_EPOCHS = {"lr", "seconds"}
 
 
-def grid_table(grid: Grid, width: int) -> Table | Text:
+def to_rich_table(grid: TextTable, width: int) -> Table | Text:
     """Return a table of the report, without its extra columns if the terminal is narrow."""
     if not grid.rows:
         return Text(f"{grid.title}: {grid.empty}\n")

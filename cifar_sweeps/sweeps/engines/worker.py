@@ -54,7 +54,7 @@ def _work(payload: str, log_file: str, watcher: NewsWatcher, threads: int) -> Ou
     Singleton.set_state(singletons)
     current.set_watcher(watcher)
     current.set_threads(threads)
-    cache.trust(images)
+    cache.import_verified(images)
     try:
         done = run_job(
             hydra_context=hydra_context,

@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cifar_sweeps.sweeps.plan import PlannedJob
-from cifar_sweeps.system.cores import Share
+from cifar_sweeps.system.cores import Parallelism
 
 # A checkpoint holds the weights and, while Adam-like optimizers run, two more numbers for each.
 _BYTES_A_WEIGHT = 4
@@ -16,7 +16,7 @@ _LAST_COPIES, _BEST_COPIES, _SERVED_COPIES = 3, 1, 1
 _PICTURES_BYTES = 400_000
 
 
-def print_plan(jobs: Sequence[PlannedJob], share: Share) -> None:
+def print_plan(jobs: Sequence[PlannedJob], share: Parallelism) -> None:
     """Print the jobs with their swept values, parameters, multiply-adds and an estimate of the disk that they take."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("job", justify="right")
@@ -25,12 +25,12 @@ def print_plan(jobs: Sequence[PlannedJob], share: Share) -> None:
         table.add_column(title, justify="right")
     for job in jobs:
         figures = [job.config.trainer.epochs, job.summary.parameters, job.summary.multiply_adds]
-        name = job.name if job.must_run else f"{job.name} (begun by an earlier start, is not trained again)"
+        name = job.name if job.needs_training else f"{job.name} (begun by an earlier start, is not trained again)"
         table.add_row(str(job.number), Text(name), *[f"{n:,}" for n in figures], _megabytes(disk_bytes(job)))
     console = Console(highlight=False)
     console.print(table)
     threads = f"{share.threads} thread{'s' if share.threads > 1 else ''}"
-    to_run = [job for job in jobs if job.must_run]
+    to_run = [job for job in jobs if job.needs_training]
     total = _megabytes(sum(disk_bytes(job) for job in to_run))
     console.print(
         f"{len(to_run)} jobs, {share.jobs} at once with {threads} each, about {total} of disk. Nothing was started."

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cifar_sweeps.sweeps.engines.local.event_socket import News
-from cifar_sweeps.sweeps.manifest import split_name
+from cifar_sweeps.sweeps.manifest import parse_run_name
 
 Phase = Literal["waiting", "running", "finished", "failed", "killed"]
 _ORDER: dict[Phase, int] = {"running": 0, "failed": 1, "killed": 2, "finished": 3, "waiting": 4}
@@ -116,7 +116,7 @@ class SweepProgress:
         best = max((job.best for job in self.jobs if job.best is not None), default=None)
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), expand=True)
         table.add_column("job", justify="right", no_wrap=True)
-        keys = {split_name(job.name)[0] for job in self.jobs}
+        keys = {parse_run_name(job.name)[0] for job in self.jobs}
         self._same_keys = len(keys) == 1
         title = " / ".join(keys.pop()) if self._same_keys else "values"
         table.add_column(Text(title), ratio=1, overflow="ellipsis", no_wrap=True)
@@ -137,7 +137,7 @@ class SweepProgress:
         is_best = best is not None and job.best == best
         accuracy = "" if job.best is None else f"{'★ ' if is_best else ''}{job.best:.4f}"
         yield str(job.number)
-        yield Text(" / ".join(split_name(job.name)[1]) if self._same_keys else job.name)
+        yield Text(" / ".join(parse_run_name(job.name)[1]) if self._same_keys else job.name)
         yield f"{int(job.done)}/{job.epochs}"
         yield "" if job.loss is None else f"{job.loss:.3f}"
         yield Text(accuracy, style="bold green" if is_best else "")

@@ -11,13 +11,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from cifar_sweeps.sweeps.manifest import SweepFile, split_name
+from cifar_sweeps.sweeps.manifest import SweepManifest, parse_run_name
 from cifar_sweeps.tracking.journal import State
-from cifar_sweeps.tracking.store import PREFIX, KnownRun
+from cifar_sweeps.tracking.store import PREFIX, RecordedRun
 
 
 @dataclass(frozen=True)
-class Failure:
+class JobFailure:
     """A job that did not finish."""
 
     job: int
@@ -27,27 +27,27 @@ class Failure:
 
 
 @dataclass(frozen=True)
-class Ending:
+class SweepSummary:
     """A sweep that has ended.
 
     unsent: how many of its runs wait in their journals for a store that did not answer. can_go_on: whether the same
     command takes it up again, which other launchers know nothing of.
     """
 
-    facts: SweepFile
+    manifest: SweepManifest
     folder: Path
     state: State
-    runs: Sequence[KnownRun]
+    runs: Sequence[RecordedRun]
     reused: frozenset[int]
-    failures: Sequence[Failure]
+    failures: Sequence[JobFailure]
     recorded: bool
     experiment_id: str | None
     unsent: int
-    can_go_on: bool
+    can_resume: bool
     not_started: Sequence[str]
 
 
-def tell(ending: Ending, console: Console) -> None:
+def print_summary(ending: SweepSummary, console: Console) -> None:
     """Print it."""
 
     def say(line: str) -> None:
@@ -60,9 +60,9 @@ def tell(ending: Ending, console: Console) -> None:
         say(f"  its log: {failure.log_file}")
     if ending.not_started:
         say(f"Not started: {'; '.join(ending.not_started)}")
-    if ending.state != "FINISHED" and ending.can_go_on:
+    if ending.state != "FINISHED" and ending.can_resume:
         say("Go on with what is not finished by the same command again, or from anywhere by:")
-        say(f"  cifar-sweeps resume {ending.facts.sweep_id}")
+        say(f"  cifar-sweeps resume {ending.manifest.sweep_id}")
     if not ending.recorded:
         say(f"The runs lie in {ending.folder}; they were not recorded (tracking=none).")
         return
@@ -78,7 +78,7 @@ def tell(ending: Ending, console: Console) -> None:
     if ending.experiment_id is not None:
         say("Look at the runs in MLflow:")
         say(f"  {ui_command()}")
-        say(f"  {UI_ADDRESS}{compare_link(ending.experiment_id, ending.facts.sweep_id)}")
+        say(f"  {UI_ADDRESS}{comparison_url(ending.experiment_id, ending.manifest.sweep_id)}")
     say(f"Folders, logs and checkpoints: {ending.folder}")
 
 
@@ -92,13 +92,13 @@ _COLUMNS = {
 }
 
 
-def results_table(runs: Sequence[KnownRun], reused: Collection[int] = ()) -> Table:
+def results_table(runs: Sequence[RecordedRun], reused: Collection[int] = ()) -> Table:
     """Return the runs by best validation accuracy; runs that have none, or did not finish, stand at the end.
 
     reused: numbers of the jobs that an earlier start of the sweep had finished.
     """
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    keys = {split_name(run.name)[0] for run in runs}
+    keys = {parse_run_name(run.name)[0] for run in runs}
     same = len(keys) == 1  # then the header names them, and a row has their values alone
     table.add_column(Text(" / ".join(keys.pop()) if same else "run"), overflow="fold")
     for title in _COLUMNS:
@@ -107,7 +107,7 @@ def results_table(runs: Sequence[KnownRun], reused: Collection[int] = ()) -> Tab
     for run in sorted(runs, key=lambda run: -run.metrics.get("best/val_accuracy", -1.0)):
         cells = [_cell(title, run.metrics.get(metric)) for title, metric in _COLUMNS.items()]
         colour = "green" if run.state == "FINISHED" else "red"
-        name = " / ".join(split_name(run.name)[1]) if same else run.name
+        name = " / ".join(parse_run_name(run.name)[1]) if same else run.name
         state = "reused" if run.state == "FINISHED" and int(run.tag("job") or -1) in reused else run.state.lower()
         table.add_row(Text(name), *cells, Text(state, style=colour))
     table.caption = "\n".join([*_captions(runs), *_reuse(len(reused))])
@@ -115,7 +115,7 @@ def results_table(runs: Sequence[KnownRun], reused: Collection[int] = ()) -> Tab
     return table
 
 
-def _captions(runs: Sequence[KnownRun]) -> Iterator[str]:
+def _captions(runs: Sequence[RecordedRun]) -> Iterator[str]:
     yield "Accuracies: the best on validation and at which epoch; then the last epoch's; then on the test images."
     budgets = sorted({run.tag("budget") or "full" for run in runs} - {"full"})
     if budgets:
@@ -144,7 +144,7 @@ def ui_command() -> str:
     return "make ui" if os.environ.get("CIFAR_SWEEPS_MAKE") else "cifar-sweeps ui"
 
 
-def compare_link(experiment_id: str, sweep_id: str) -> str:
+def comparison_url(experiment_id: str, sweep_id: str) -> str:
     """Return the address, after the host, of the page that compares a sweep's runs as charts.
 
     Opened plainly, MLflow 3.17 lands on a page about language models; sorted by a metric it unfolds the children.

@@ -21,7 +21,7 @@ def export(path: Path, overrides: Sequence[str]) -> None:
     """Divide the data as the config says, with its seed, and write the three parts."""
     config = compose(overrides)
     data = build.images(config)
-    splits = check_data(config, build.describe(config), data)
+    splits = check_data(config, build.summarize_model(config), data)
     parts: dict[str, tuple[LabelledImages, object]] = {
         "train": (data.train, splits.train),
         "val": (data.test if splits.val_on_test else data.train, splits.val),

@@ -12,7 +12,7 @@ from torch import nn
 from cifar_sweeps.config import build
 from cifar_sweeps.config.compose import compose
 from cifar_sweeps.errors import ConfigError
-from cifar_sweeps.models import TransferNet, summarise, transfer_efficientnet_lite0, transfer_vgg16
+from cifar_sweeps.models import TransferNet, summarize, transfer_efficientnet_lite0, transfer_vgg16
 from cifar_sweeps.models.pretrained.weights_file import WeightsFile, _download
 
 BLOCK3 = ("model=vgg16_block3", "regularization.dropout.dense=[0,0.3,0]")
@@ -127,7 +127,7 @@ def test_efficientnet_lite0_is_the_packages():
 def test_efficientnet_lite0_has_the_width_that_it_says(cut, image_size):
     net = lite(cut=cut, image_size=image_size, weights="none")
     assert net.backbone(torch.rand(2, 3, image_size, image_size)).shape == (2, net.backbone.width)
-    assert all("static_padding" not in layer.name for layer in summarise(net, (3, image_size, image_size)).layers)
+    assert all("static_padding" not in layer.name for layer in summarize(net, (3, image_size, image_size)).layers)
 
 
 def test_the_head_stands_as_described():
@@ -216,7 +216,7 @@ def test_faults_are_named(options, message):
 def test_faults_come_together():
     with pytest.raises(ConfigError) as caught:
         vgg(cut="block9", weights="x", frozen=1, enlarge=0, dense=[0], batch_norm="first")
-    assert len(caught.value.faults) == 6
+    assert len(caught.value.errors) == 6
 
 
 def test_a_missing_package_is_named(monkeypatch):
@@ -228,13 +228,13 @@ def test_a_missing_package_is_named(monkeypatch):
 
 
 def check(*overrides):
-    return build.check(compose([*BLOCK3, *overrides]))
+    return build.check_config(compose([*BLOCK3, *overrides]))
 
 
 def test_a_missing_file_is_refused_before_training(tmp_path):
     with pytest.raises(ConfigError, match=r"none\.pth is not a file") as caught:
         check(f"model.weights={tmp_path / 'none.pth'}", "lr_schedule=plateau", "data.val_fraction=0")
-    assert len(caught.value.faults) == 2
+    assert len(caught.value.errors) == 2
 
 
 def test_files_of_something_else_are_refused(weights, tmp_path):
@@ -262,7 +262,7 @@ def test_files_of_something_else_are_refused(weights, tmp_path):
 
 def test_a_look_at_the_structure_needs_no_weights(tmp_path):
     config = compose([*BLOCK3, f"model.weights={tmp_path / 'none.pth'}"])
-    assert build.describe(config).multiply_adds == 191_603_328
+    assert build.summarize_model(config).multiply_adds == 191_603_328
 
 
 # Downloads.

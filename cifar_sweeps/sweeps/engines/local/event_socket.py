@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from cifar_sweeps.runs.reporters import RunFacts
+from cifar_sweeps.runs.reporters import RunDescription
 from cifar_sweeps.training.metrics import EpochMetrics, StepProgress
 
 News = Mapping[str, Any]
@@ -58,7 +58,7 @@ class NewsWatcher:
         """Send which process works on the job."""
         self._send({"kind": "born", "process": process})
 
-    def started(self, facts: RunFacts) -> None:
+    def started(self, facts: RunDescription) -> None:
         """Send how many epochs there will be."""
         self._send({"kind": "started", "epochs": facts.epochs})
 

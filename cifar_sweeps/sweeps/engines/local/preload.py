@@ -9,7 +9,7 @@ import importlib
 import signal
 from collections.abc import Iterable
 
-from cifar_sweeps.system.gc_control import imports_stay
+from cifar_sweeps.system.gc_control import imports_without_gc
 
 # They reach the server too where they are sent to a whole group; the command decides, and the server ends with it.
 for _each in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
@@ -34,7 +34,7 @@ def _import(names: Iterable[str]) -> None:
             importlib.import_module(name)
 
 
-with imports_stay():
+with imports_without_gc():
     # All of the package that a job will meet, what its pickles name included: an edit of the source while a sweep runs
     # is then none of its business.
     import cifar_sweeps.sweeps.callback

@@ -1,8 +1,8 @@
 """What the fork server imports besides, where the runs export their models (``analysis.log_model``)."""
 
-from cifar_sweeps.system.gc_control import imports_stay
+from cifar_sweeps.system.gc_control import imports_without_gc
 
-with imports_stay():
-    from cifar_sweeps.analysis.mlflow_model import warm_up
+with imports_without_gc():
+    from cifar_sweeps.analysis.mlflow_model import warm_up_export
 
-    warm_up()
+    warm_up_export()
