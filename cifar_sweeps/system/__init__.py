@@ -1,1 +1,1 @@
-"""The machine: files, cores, seeds, signals, memory and the garbage collector."""
+"""Operating system and process: files, cores, seeds, signals, memory and garbage collection."""

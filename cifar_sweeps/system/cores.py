@@ -1,4 +1,4 @@
-"""How the cores of a machine are shared among the jobs of a sweep."""
+"""Decide how the jobs of a sweep share the cores of a machine."""
 
 import math
 import os
@@ -10,7 +10,7 @@ CPU_MAX = Path("/sys/fs/cgroup/cpu.max")
 
 @dataclass(frozen=True)
 class Parallelism:
-    """So many jobs at once, each with so many threads."""
+    """Number of jobs that run at once, and number of threads of each."""
 
     jobs: int
     threads: int
@@ -22,24 +22,24 @@ def plan_parallelism(
     """Return how many of ``jobs`` run at once and how many threads each has.
 
     On a CPU as many at once as there are cores: small networks scale badly over threads, and threads of several jobs
-    that fight for cores are slower still (two jobs with two threads each on two cores take five times as long a step
-    as with one). On a GPU one at a time, for it has one memory. ``n_jobs`` and ``threads`` win where they are given.
+    that compete for cores are slower still (two jobs with two threads each on two cores take five times as long a step
+    as with one). On a GPU one at a time, as jobs would share its memory. ``n_jobs`` and ``threads`` override both.
     """
-    at_once = n_jobs if n_jobs is not None else (cores // (threads or 1) if device == "cpu" else 1)
-    at_once = max(1, min(at_once, jobs))
-    return Parallelism(at_once, threads if threads is not None else max(1, cores // at_once))
+    n_parallel = n_jobs if n_jobs is not None else (cores // (threads or 1) if device == "cpu" else 1)
+    n_parallel = max(1, min(n_parallel, jobs))
+    return Parallelism(n_parallel, threads if threads is not None else max(1, cores // n_parallel))
 
 
 def available_cores() -> int:
-    """Return how many cores this process may use: its affinity, and the limit of its container."""
+    """Return how many cores this process may use, given its CPU affinity and its container's limit."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(cores, _container_limit()))
+    return max(1, min(cores, _cgroup_core_limit()))
 
 
-def _container_limit() -> int:
-    """Return the processor time that the control group grants, in whole cores."""
+def _cgroup_core_limit() -> int:
+    """Return the CPU quota of the control group, rounded up to whole cores; a million if there is no quota."""
     try:
         quota, period = CPU_MAX.read_text(encoding="ascii").split()
-    except (OSError, ValueError):  # no Linux, or no such limit
+    except (OSError, ValueError):  # not Linux, or no cgroup limit
         return 1_000_000
     return 1_000_000 if quota == "max" else math.ceil(int(quota) / int(period))

@@ -1,4 +1,4 @@
-"""Files that are whole or not there."""
+"""Atomic file writes, safe YAML loading, file hashes and safe file names."""
 
 import contextlib
 import hashlib
@@ -9,16 +9,16 @@ from typing import BinaryIO
 
 import yaml
 
-_LONGEST_NAME = 100
-_MOST_VALUES = 100_000
+_MAX_NAME_LENGTH = 100
+_MAX_VALUES = 100_000
 
 
 @contextlib.contextmanager
 def atomic_write(path: Path) -> Iterator[BinaryIO]:
-    """Open a file whose content appears at ``path`` all at once, when the block has ended well.
+    """Open a file that appears at ``path`` complete, when the block ends without an error.
 
     It is written under a temporary name in the same folder, which must exist. If the block raises, or the disk is
-    full, an earlier file at ``path`` stays as it was. Raises OSError.
+    full, an existing file at ``path`` stays unchanged. Raises OSError.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -34,35 +34,35 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
 
 
 def write_text_atomic(path: Path, text: str) -> None:
-    """Write ``text`` in UTF-8, all or nothing."""
+    """Write ``text`` in UTF-8, completely or not at all."""
     with atomic_write(path) as file:
         file.write(text.encode())
 
 
 def safe_load_yaml(path: Path) -> object:
-    """Return the plain values of a YAML file that another may have written.
+    """Load a YAML file of unknown origin as plain values.
 
-    Raises OSError, or ValueError if it is no YAML, nested too deep, or, with its repetitions written out, huge.
+    Raises OSError, or ValueError if it is not YAML, is nested too deeply, or is huge once its aliases are expanded.
     """
     try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, RecursionError) as error:
         raise ValueError(f"is not plain YAML: {(str(error).splitlines() or [''])[0]}") from error
-    count, waiting = 0, [found]
-    while waiting and count < _MOST_VALUES:
-        value = waiting.pop()
+    count, pending = 0, [content]
+    while pending and count < _MAX_VALUES:
+        value = pending.pop()
         count += 1
-        waiting += list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else []
-    if waiting:  # a few lines of repetitions of repetitions can stand for more than any memory holds
-        raise ValueError(f"holds more than {_MOST_VALUES:,} values")
-    return found
+        pending += list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else []
+    if pending:  # a few lines of aliases of aliases can expand to more than any memory holds
+        raise ValueError(f"holds more than {_MAX_VALUES:,} values")
+    return content
 
 
 def is_inside(path: str | Path, folder: Path) -> bool:
-    """Say whether ``path`` is in ``folder``, however it is written and whatever links lead there."""
+    """Return whether ``path`` is in ``folder``, once relative parts and links are resolved."""
     try:
         return Path(path).resolve().is_relative_to(folder.resolve())
-    except (OSError, ValueError, RuntimeError):  # a NUL byte, a circle of links: no place at all
+    except (OSError, ValueError, RuntimeError):  # a NUL byte or a loop of links: not a valid path
         return False
 
 
@@ -76,20 +76,20 @@ def sha256(path: Path) -> str:
 
 
 def file_name(name: str) -> str:
-    """Return ``name`` as the name of a file: one that stays in its folder, and fits with any ending.
+    """Return ``name`` as a file name that cannot leave its folder and is short enough for any extension.
 
-    A name of letters, digits, ``.``, ``-`` and ``_`` stays as it is. Of another the rest becomes ``_``, and a digest at
-    its end keeps it apart from its like.
+    A name of letters, digits, ``.``, ``-`` and ``_`` stays as it is. In others every other character becomes ``_``, and
+    a hash is appended to keep them distinct.
     """
-    safe = "".join(letter if (letter.isascii() and letter.isalnum()) or letter in ".-_" else "_" for letter in name)
-    safe = safe.lstrip(".")[:_LONGEST_NAME]
+    safe = "".join(char if (char.isascii() and char.isalnum()) or char in ".-_" else "_" for char in name)
+    safe = safe.lstrip(".")[:_MAX_NAME_LENGTH]
     if safe == name and safe:
         return safe
     return f"{safe}-{hashlib.sha256(name.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"
 
 
 def _sync_folder(folder: Path) -> None:
-    # The rename itself outlives a power cut only once the folder is on the disk.
+    # The rename itself survives a power cut only once the folder is on the disk.
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,6 +1,6 @@
-"""Seeds for every source of randomness, derived rather than drawn.
+"""Derive the seed of each source of randomness from the run's seed and the epoch.
 
-Epoch 7 of a run is then the same whether or not epochs 1 to 6 ran in this process, so a resume and a reproduction
+Epoch 7 of a run is then the same whether or not epochs 1 to 6 ran in this process, so resuming and reproducing a run
 need no saved generator state.
 """
 

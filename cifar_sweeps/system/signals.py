@@ -1,4 +1,4 @@
-"""Turn SIGINT, SIGTERM and SIGHUP into KeyboardInterrupt: at once, or where a loop looks for them."""
+"""Turn SIGINT, SIGTERM and SIGHUP into KeyboardInterrupt: at once, or where a loop checks for them."""
 
 import os
 import signal
@@ -12,23 +12,23 @@ from typing import NoReturn
 INTERRUPTED, TERMINATED = 130, 143
 """Exit statuses of a command that Ctrl-C or SIGTERM ended, by the shell's convention."""
 
-_STOPPING = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
+_STOP_SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM arrived."""
+    """KeyboardInterrupt for SIGTERM and SIGHUP."""
 
 
 @contextmanager
 def interrupt_on_signals(before_exit: Callable[[], object] | None = None) -> Iterator[None]:
     """Raise KeyboardInterrupt at SIGINT, and also at SIGTERM and SIGHUP; exit at once at a second signal.
 
-    before_exit: called ahead of that exit, which runs no ``finally`` and no ``atexit``.
+    before_exit: called before that exit, which runs no ``finally`` and no ``atexit``.
     """
 
     def stop(number: int, _: FrameType | None) -> None:
-        for each in handled:
-            signal.signal(each, lambda number, _: _exit(number, before_exit))
+        for signum in handled:
+            signal.signal(signum, lambda number, _: _exit(number, before_exit))
         _raise(number)
 
     handled = _handled_signals()
@@ -62,7 +62,7 @@ class DeferredSignals:
 
 @contextmanager
 def defer_signals(before_exit: Callable[[], object] | None = None) -> Iterator[DeferredSignals]:
-    """Keep signals until the block checks for them, or ends: raised inside a library, they can leave its locks taken.
+    """Defer signals until the block checks for them or ends: raised inside a library, they can leave its locks held.
 
     before_exit: as for `interrupt_on_signals`.
     """
@@ -76,17 +76,17 @@ def _handled_signals() -> list[signal.Signals]:
     """Return the signals that stop a command. What the caller ignores stays ignored: nohup does so with SIGHUP."""
     if threading.current_thread() is not threading.main_thread():  # only there can handlers be set
         return []
-    return [each for each in _STOPPING if signal.getsignal(each) is not signal.SIG_IGN]
+    return [signum for signum in _STOP_SIGNALS if signal.getsignal(signum) is not signal.SIG_IGN]
 
 
 @contextmanager
 def _handlers(handlers: Mapping[signal.Signals, Callable[[int, FrameType | None], None]]) -> Iterator[None]:
-    before = {each: signal.signal(each, handler) for each, handler in handlers.items()}
+    previous = {signum: signal.signal(signum, handler) for signum, handler in handlers.items()}
     try:
         yield
     finally:
-        for each, handler in before.items():
-            signal.signal(each, handler)
+        for signum, handler in previous.items():
+            signal.signal(signum, handler)
 
 
 def _raise(number: int) -> NoReturn:

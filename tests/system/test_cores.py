@@ -26,7 +26,7 @@ from cifar_sweeps.system.cores import Parallelism, available_cores, plan_paralle
     ],
     ids=str,
 )
-def test_shares(cores, jobs, options, expected):
+def test_parallelism(cores, jobs, options, expected):
     assert plan_parallelism(cores, jobs, **options) == expected
 
 

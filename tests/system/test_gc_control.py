@@ -7,12 +7,12 @@ import pytest
 
 from cifar_sweeps.system.gc_control import imports_without_gc
 
-LAST_OF_ALL = """
+EXIT_HANDLERS = """
 import atexit, gc
-atexit.register(lambda: print("kept from the last look:", gc.get_freeze_count() > 1000))
-from cifar_sweeps.garbage import end_at_once
-end_at_once()
-atexit.register(lambda: print("ahead of it:", gc.get_freeze_count()))
+atexit.register(lambda: print("frozen at the last handler:", gc.get_freeze_count() > 1000))
+from cifar_sweeps.system.gc_control import skip_final_gc
+skip_final_gc()
+atexit.register(lambda: print("frozen before:", gc.get_freeze_count()))
 """
 
 
@@ -23,7 +23,7 @@ def _thaw():
     gc.enable()
 
 
-def test_imports_are_not_looked_through_again():
+def test_imported_objects_are_frozen():
     sys.modules.pop("this", None)
     with imports_without_gc(), contextlib.redirect_stdout(None):
         assert not gc.isenabled()
@@ -32,20 +32,20 @@ def test_imports_are_not_looked_through_again():
     assert gc.get_freeze_count() > 0
 
 
-def test_what_was_imported_before_is_looked_through():
-    kept = gc.get_freeze_count()
+def test_nothing_is_frozen_if_all_was_imported_before():
+    frozen = gc.get_freeze_count()
     with imports_without_gc():
         import sys  # noqa: F401
-    assert gc.get_freeze_count() == kept
+    assert gc.get_freeze_count() == frozen
 
 
-def test_a_collector_that_was_off_stays_off():
+def test_a_disabled_collector_stays_disabled():
     gc.disable()
     with pytest.raises(ImportError), imports_without_gc():
         raise ImportError
     assert not gc.isenabled()
 
 
-def test_a_command_s_end_comes_after_all_that_others_have_to_do():
-    ended = subprocess.run([sys.executable, "-c", LAST_OF_ALL], capture_output=True, text=True, check=True)
-    assert ended.stdout.splitlines() == ["ahead of it: 0", "kept from the last look: True"]
+def test_the_final_freeze_runs_after_all_other_exit_handlers():
+    process = subprocess.run([sys.executable, "-c", EXIT_HANDLERS], capture_output=True, text=True, check=True)
+    assert process.stdout.splitlines() == ["frozen before: 0", "frozen at the last handler: True"]
