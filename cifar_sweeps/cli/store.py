@@ -53,7 +53,7 @@ def clean(
     for use in disk_usage.disk_usage(outputs_folder()):
         if wanted.get(use.option):
             disk_usage.remove(use)
-            console.print(f"freed {use.size / 1e6:,.1f} MB: {use.what}", markup=False)
+            console.print(f"freed {use.size / 1e6:,.1f} MB: {use.description}", markup=False)
     if deleted:
         console.print(disk_usage.purge_deleted_runs(outputs_folder()), markup=False)
     print_disk_usage(disk_usage.disk_usage(outputs_folder()), console)
@@ -69,5 +69,5 @@ def print_disk_usage(found: "Iterable[DiskUsage]", console: "Console") -> None:
     table.add_column("MB", justify="right", no_wrap=True)
     table.add_column("freed by", no_wrap=True)
     for use in found:
-        table.add_row(use.what, f"{use.size / 1e6:,.1f}", use.option)
+        table.add_row(use.description, f"{use.size / 1e6:,.1f}", use.option)
     console.print(table)

@@ -1,1 +1,1 @@
-"""What a run tells the world: its record, kept in MLflow."""
+"""Record runs: a journal on disk first, then delivery to an MLflow store."""

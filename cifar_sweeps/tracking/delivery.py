@@ -1,9 +1,8 @@
-"""From journals to MLflow: in order, in batches, and each line once, whatever dies in between.
+"""Deliver journals to MLflow: in order, in batches, each line exactly once even if the process dies in between.
 
-Each call to the store is one that may be made twice without harm: MLflow keeps one metric of the same key, step, time
-and value; tags and files are overwritten by themselves; what is created (a run, a model) is looked for first, by a name
-that the journal gave it. So a delivery that broke off between a call and the note of it makes the call again, and no
-duplicate and no gap is left.
+Every call to the store is idempotent: MLflow keeps one metric per key, step, time and value; tags and files are
+overwritten; a run or model is looked up by an id from the journal before it is created. A delivery that died between a
+call and the note of it repeats the call, and leaves neither a duplicate nor a gap.
 """
 
 import json
@@ -23,28 +22,28 @@ from cifar_sweeps.errors import TrackingError, in_one_line
 from cifar_sweeps.system.files import is_inside
 from cifar_sweeps.tracking import journal, mlflow_inputs
 from cifar_sweeps.tracking.journal import Entry
-from cifar_sweeps.tracking.store import LONGEST_TAG, PREFIX, Store, embedded_uri
+from cifar_sweeps.tracking.store import MAX_TAG_LENGTH, PREFIX, Store, embedded_uri
 
 NOTE = "delivered.json"
 LOCK = ".delivery.lock"
-_LONGEST_PARAM = 6000
-_MOST_METRICS, _MOST_PARAMS, _MOST_TAGS = 1000, 100, 100
+_MAX_PARAM_LENGTH = 6000
+_MAX_METRICS, _MAX_PARAMS, _MAX_TAGS = 1000, 100, 100
 END_TAGS = tuple(f"{PREFIX}{key}" for key in ("failure", "failed_epoch", "failed_step", "last_checkpoint"))
-"""Tags that say why a run ended; one that goes on has them no longer."""
-_WAITS = (1.0, 2.0, 5.0, 10.0, 30.0)
-"""Seconds between attempts while the store does not answer; the last one goes on."""
+"""Tags that say why a run ended; removed when it is resumed."""
+_RETRY_DELAYS = (1.0, 2.0, 5.0, 10.0, 30.0)
+"""Seconds between attempts while the store does not answer; the last one repeats."""
 
 
 @dataclass(frozen=True)
 class DeliveryState:
-    """How far a journal has come: its run in the store, and the number of the last line that is there."""
+    """How much of a journal is delivered: its run's id in the store, and the number of lines that are there."""
 
     run_id: str | None = None
     lines: int = 0
 
 
 def read_delivery_state(folder: Path) -> DeliveryState:
-    """Return how far the folder's journal has come; a note that cannot be read is none, and all is sent again."""
+    """Return how much of the folder's journal is delivered; nothing if the note cannot be read: all is sent again."""
     try:
         return DeliveryState(**json.loads((folder / NOTE).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
@@ -52,7 +51,7 @@ def read_delivery_state(folder: Path) -> DeliveryState:
 
 
 def count_undelivered_lines(folder: Path) -> int:
-    """Return how many lines of the folder's journal the store lacks; 0 where nothing is recorded in a store."""
+    """Return how many lines of the folder's journal the store lacks; 0 with tracking=none."""
     entries = journal.read(folder)
     if not entries or entries[0].fields["backend"] == "none":
         return 0
@@ -60,9 +59,9 @@ def count_undelivered_lines(folder: Path) -> int:
 
 
 def reset_delivery(folder: Path, lines: int) -> None:
-    """Note that all is to be sent again, if more was sent than the ``lines`` that a power cut has left of a journal.
+    """Send everything again if more lines were sent than the ``lines`` that a power cut has left of a journal.
 
-    Whoever goes on with the journal does so ahead of its next line, which would count as sent already.
+    To be called before the next line is written, which would otherwise count as sent.
     """
     state = read_delivery_state(folder)
     if state.lines > lines:
@@ -70,9 +69,9 @@ def reset_delivery(folder: Path, lines: int) -> None:
 
 
 def deliver(folder: Path) -> str | None:
-    """Send what the store lacks of a folder's journal, and return the run's id in MLflow.
+    """Send the lines of a folder's journal that the store lacks, and return the run's id in MLflow.
 
-    Returns None where nothing is recorded in a store. Raises TrackingError where the store does not answer, or refuses.
+    Returns None with tracking=none. Raises TrackingError if the store does not answer, or refuses.
     """
     entries = journal.read(folder)
     if not entries or entries[0].fields["backend"] == "none":
@@ -85,18 +84,17 @@ def deliver(folder: Path) -> str | None:
             return _deliver(folder, entries, read_delivery_state(folder))
     except TrackingError:
         raise
-    except Exception as error:  # also a client's package that is not installed: the journal waits for whatever it is
+    except Exception as error:  # any kind, such as a package that the client lacks: the journal keeps the lines
         raise TrackingError(
-            f"tracking.uri={store_of(folder, entries[0]).uri}: does not take the record of {folder}: "
-            f"{in_one_line(error)}"
+            f"tracking.uri={store_of(folder, entries[0]).uri}: cannot deliver {folder}: {in_one_line(error)}"
         ) from error
 
 
-def store_of(folder: Path, opening: Entry) -> Store:
-    """Return the store that a journal is meant for: its own outputs' where no address was given."""
-    # Not resolved: a link to another disk leads into its folder, whose parent is not the outputs folder.
-    outputs = Path(os.path.normpath(folder.absolute() / str(opening.fields["outputs"])))
-    uri = opening.fields["uri"]
+def store_of(folder: Path, header: Entry) -> Store:
+    """Return the store that a journal is sent to: that of its outputs folder if no URI was given."""
+    # Not resolved: the parent of a link's target on another disk is not the outputs folder.
+    outputs = Path(os.path.normpath(folder.absolute() / str(header.fields["outputs"])))
+    uri = header.fields["uri"]
     return Store(str(uri) if uri else embedded_uri(outputs), outputs)
 
 
@@ -107,20 +105,20 @@ def _deliver(folder: Path, entries: Sequence[Entry], state: DeliveryState) -> st
         if run_id is None:
             may_exist = (folder / NOTE).exists()
             _note(folder, state)
-            run_id = _run_of(folder, entries[0], store, may_exist)
+            run_id = _find_or_create_run(folder, entries[0], store, may_exist)
         _send(client, run_id, batch, folder)
         _note(folder, DeliveryState(run_id, batch[-1].number))
     return run_id
 
 
 def _batches(entries: Sequence[Entry]) -> Iterator[list[Entry]]:
-    """Group neighbours that one call can carry."""
+    """Group consecutive entries that fit into one call."""
     for op, group in groupby(entries, key=lambda entry: entry.op):
         batch: list[Entry] = []
         size = 0
         for entry in group:
             more = len(entry.fields["values"]) if op in ("metrics", "params", "tags") else 1
-            limit = {"metrics": _MOST_METRICS, "params": _MOST_PARAMS, "tags": _MOST_TAGS}.get(op, 0)
+            limit = {"metrics": _MAX_METRICS, "params": _MAX_PARAMS, "tags": _MAX_TAGS}.get(op, 0)
             if batch and size + more > limit:
                 yield batch
                 batch, size = [], 0
@@ -129,39 +127,39 @@ def _batches(entries: Sequence[Entry]) -> Iterator[list[Entry]]:
         yield batch
 
 
-def _run_of(folder: Path, opening: Entry, store: Store, may_exist: bool) -> str:
-    """Return the journal's run in the store; it is made if it is not there, its parent's before it.
+def _find_or_create_run(folder: Path, header: Entry, store: Store, may_exist: bool) -> str:
+    """Return the id of the journal's run in the store; create it, after its parent, if it is missing.
 
-    may_exist: an earlier delivery broke off, perhaps after it had made the run.
+    may_exist: an earlier delivery was cut short, perhaps after it had created the run.
     """
-    facts = opening.fields
-    experiment_id = store.prepare(str(facts["study"]))
-    tags = {**facts["tags"], f"{PREFIX}journal": str(facts["journal"])}
-    if facts["parent"] is not None:
-        parent = deliver(Path(os.path.normpath(folder.absolute() / str(facts["parent"]))))
+    fields = header.fields
+    experiment_id = store.prepare(str(fields["study"]))
+    tags = {**fields["tags"], f"{PREFIX}journal": str(fields["journal"])}
+    if fields["parent"] is not None:
+        parent = deliver(Path(os.path.normpath(folder.absolute() / str(fields["parent"]))))
         if parent is not None:
             tags["mlflow.parentRunId"] = parent
-    made = store.run_with_tag(experiment_id, f"{PREFIX}journal", str(facts["journal"])) if may_exist else None
-    return made or store.create_run(experiment_id, str(facts["name"]), tags, opening.time)
+    found = store.run_with_tag(experiment_id, f"{PREFIX}journal", str(fields["journal"])) if may_exist else None
+    return found or store.create_run(experiment_id, str(fields["name"]), tags, header.time)
 
 
 def _send(client: MlflowClient, run_id: str, batch: Sequence[Entry], folder: Path) -> None:
-    """Make the call that a batch asks for. All its entries have the same op."""
+    """Make the store call for a batch, whose entries all have the same op."""
     first = batch[0]
     match first.op:
         case "open":
-            pass  # the run is there: `_run_of`
+            pass  # the run exists: `_find_or_create_run`
         case "resume":
             client.update_run(run_id, status="RUNNING")
             for key in client.get_run(run_id).data.tags.keys() & set(END_TAGS):
                 client.delete_tag(run_id, key)
         case "params":
-            params = [Param(key, value[:_LONGEST_PARAM]) for key, value in _values(batch)]
-            for start in range(0, len(params), _MOST_PARAMS):
-                client.log_batch(run_id, params=params[start : start + _MOST_PARAMS])
+            params = [Param(key, value[:_MAX_PARAM_LENGTH]) for key, value in _values(batch)]
+            for start in range(0, len(params), _MAX_PARAMS):
+                client.log_batch(run_id, params=params[start : start + _MAX_PARAMS])
         case "tags":
             last = dict(_values(batch))
-            client.log_batch(run_id, tags=[RunTag(key, value[:LONGEST_TAG]) for key, value in last.items()])
+            client.log_batch(run_id, tags=[RunTag(key, value[:MAX_TAG_LENGTH]) for key, value in last.items()])
         case "metrics":
             metrics = [
                 Metric(key, float(value), entry.time, int(entry.fields["step"]))
@@ -170,28 +168,28 @@ def _send(client: MlflowClient, run_id: str, batch: Sequence[Entry], folder: Pat
             ]
             client.log_batch(run_id, metrics=metrics)
         case "artifact":
-            path = _own_tags(folder, first)
-            if path.exists():  # what was deleted since then can no longer be kept
+            path = _path_in_folder(folder, first)
+            if path.exists():  # it may have been deleted since
                 client.log_artifact(run_id, str(path), first.fields["folder"] or None)
         case "dataset":
             mlflow_inputs.log_input(client, run_id, **first.fields)
         case "model":
-            path = _own_tags(folder, first)
+            path = _path_in_folder(folder, first)
             if path.exists():
                 mlflow_inputs.log_model(
                     client, run_id, path, name=str(first.fields["name"]), step=int(first.fields["step"])
                 )
-                shutil.rmtree(path, ignore_errors=True)  # it lies with the store's artifacts now
+                shutil.rmtree(path, ignore_errors=True)  # the store's artifacts have it now
         case "close":
             if first.fields["reason"]:
-                client.log_batch(run_id, tags=[RunTag(f"{PREFIX}failure", first.fields["reason"][:LONGEST_TAG])])
+                client.log_batch(run_id, tags=[RunTag(f"{PREFIX}failure", first.fields["reason"][:MAX_TAG_LENGTH])])
             client.set_terminated(run_id, str(first.fields["state"]), first.time)
         case unknown:
-            raise TrackingError(f"{folder}: a newer cifar_sweeps wrote {unknown!r} into the journal; update this one")
+            raise TrackingError(f"{folder}: a newer cifar_sweeps wrote {unknown!r} into the journal; upgrade this one")
 
 
-def _own_tags(folder: Path, entry: Entry) -> Path:
-    """Return the path in an entry. Raises TrackingError if it leads out of the folder: others may have written it."""
+def _path_in_folder(folder: Path, entry: Entry) -> Path:
+    """Return an entry's path. Raises TrackingError if it is outside the folder: the journal may be another user's."""
     path = folder / str(entry.fields["path"])
     if not is_inside(path, folder) or path.resolve() == folder.resolve():
         raise TrackingError(f"{folder}: line {entry.number} of its journal names {path}, which is not in the folder")
@@ -204,7 +202,7 @@ def _values(batch: Sequence[Entry]) -> Iterator[tuple[str, str]]:
 
 
 def _note(folder: Path, state: DeliveryState) -> None:
-    # Without fsync: whatever note a power cut leaves, an older one costs calls that may be made twice.
+    # Without fsync: an older note, after a power cut, only costs repeated calls.
     path = folder / NOTE
     temporary = path.with_suffix(".tmp")
     temporary.write_text(json.dumps(asdict(state)), encoding="utf-8")
@@ -212,46 +210,46 @@ def _note(folder: Path, state: DeliveryState) -> None:
 
 
 class DeliveryThread:
-    """Delivers a journal in a thread of its own while the run goes on; the run never waits for the store.
+    """Delivers a journal in a thread of its own, so that the run never waits for the store.
 
-    A store that does not answer is tried again, later and later.
+    A store that does not answer is tried again at growing intervals.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._wake = threading.Event()
-        self._is_over = False
-        self._trouble: TrackingError | None = None
-        self._thread = threading.Thread(target=self._work, daemon=True, name="sender")
+        self._is_finishing = False
+        self._error: TrackingError | None = None
+        self._thread = threading.Thread(target=self._run, daemon=True, name="delivery")
         self._thread.start()
 
     def send(self) -> None:
-        """There is something new to send."""
+        """Wake the thread: the journal has new lines."""
         self._wake.set()
 
     def finish(self) -> TrackingError | None:
-        """Send what is left, and return what stood against it, if anything did: one last attempt, without waiting."""
-        self._is_over = True
+        """Send what is left in one last attempt, and return its error, if any."""
+        self._is_finishing = True
         self._wake.set()
         self._thread.join()
-        return self._trouble
+        return self._error
 
-    def _work(self) -> None:
+    def _run(self) -> None:
         failures = 0
         while True:
-            wait = _WAITS[min(failures, len(_WAITS)) - 1] if failures else None
+            wait = _RETRY_DELAYS[min(failures, len(_RETRY_DELAYS)) - 1] if failures else None
             self._wake.wait(wait)
-            self._wake.clear()  # ahead of the look at what woke it, or a later call would be lost
-            last = self._is_over
+            self._wake.clear()  # before reading the journal, or a later call would be lost
+            last = self._is_finishing
             try:
                 deliver(self._folder)
-                failures, self._trouble = 0, None
+                failures, self._error = 0, None
             except TrackingError as error:
-                failures, self._trouble = failures + 1, error
+                failures, self._error = failures + 1, error
             if last:
                 return
 
 
 def undelivered_folders(root: Path) -> list[Path]:
-    """Return the folders under ``root`` whose journals the store lacks lines of, a sweep's own ahead of its runs'."""
+    """Return the folders under ``root`` with undelivered lines, a sweep's own before those of its runs."""
     return [folder for folder in journal.folders(root) if count_undelivered_lines(folder)]

@@ -1,4 +1,4 @@
-"""What an outputs folder keeps on the disk, and what of it can go."""
+"""Disk usage of an outputs folder, and removal of what is not needed."""
 
 import contextlib
 import os
@@ -17,44 +17,40 @@ from cifar_sweeps.tracking.journal_reader import read_run
 from cifar_sweeps.tracking.store import STORE_ERRORS, Store, embedded_uri
 
 _ABANDONED_AFTER = 3600.0
-"""Seconds after which a sweep of which no job has begun will not begin any."""
+"""Seconds after which a sweep without any started job counts as abandoned."""
 
 
 @dataclass(frozen=True)
 class DiskUsage:
-    """One kind of thing on the disk. option: what frees it; "" if nothing does. paths: what would go then."""
+    """Size of one kind of file. option: frees it; "" if none does. paths: the files and folders it would remove."""
 
-    what: str
+    description: str
     size: int
     option: str = ""
     paths: tuple[Path, ...] = ()
 
 
 def disk_usage(outputs: Path) -> list[DiskUsage]:
-    """Return what an outputs folder holds, kind by kind. Raises TrackingError if there is no such folder."""
+    """Return the disk usage of an outputs folder by kind. Raises TrackingError if there is no such folder."""
     if not outputs.is_dir():
         raise TrackingError(f"{outputs}: there is no such folder; set CIFAR_SWEEPS_OUTPUTS to the outputs folder")
-    own = [*journal.folders(outputs)]
-    checkpoints = tuple(path for folder in own if _is_safe_in_store(folder) for path in _files(folder / "checkpoints"))
+    folders = [*journal.folders(outputs)]
+    checkpoints = tuple(path for folder in folders if _is_in_store(folder) for path in _files(folder / "checkpoints"))
     caches = tuple(path for path in [outputs / "data"] if path.is_dir())
-    leftovers = tuple(_leftovers(outputs, own))
+    leftovers = tuple(_leftovers(outputs, folders))
     runs = [path for name in ("runs", "sweeps") for path in _files(outputs / name)]
     freed = {*checkpoints, *(file for path in leftovers for file in _files(path))}
     return [
-        DiskUsage(
-            "checkpoints of finished runs that the store has too", _size(checkpoints), "--checkpoints", checkpoints
-        ),
-        DiskUsage("decoded images, features, starting weights: made again at need", _size(caches), "--caches", caches),
-        DiskUsage(
-            "what killed processes left half written, and empty sweeps", _size(leftovers), "--leftovers", leftovers
-        ),
-        DiskUsage("artifacts and database, with those of runs deleted in MLflow", _size(_stored(outputs)), "--deleted"),
-        DiskUsage("folders of runs and sweeps: journals, logs, pictures, other checkpoints", _size(set(runs) - freed)),
+        DiskUsage("checkpoints of finished runs, also in the store", _size(checkpoints), "--checkpoints", checkpoints),
+        DiskUsage("decoded images, features, initial weights: rebuilt when needed", _size(caches), "--caches", caches),
+        DiskUsage("partial files of killed processes, empty sweeps", _size(leftovers), "--leftovers", leftovers),
+        DiskUsage("artifacts and database, including runs deleted in MLflow", _size(_stored(outputs)), "--deleted"),
+        DiskUsage("folders of runs and sweeps: journals, logs, figures, other checkpoints", _size(set(runs) - freed)),
     ]
 
 
 def remove(use: DiskUsage) -> None:
-    """Remove what a use names."""
+    """Remove the paths of one kind."""
     for path in use.paths:
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
@@ -63,9 +59,9 @@ def remove(use: DiskUsage) -> None:
 
 
 def purge_deleted_runs(outputs: Path) -> str:
-    """Remove for good the runs that were deleted in MLflow, with their artifacts; return what MLflow says of it.
+    """Purge the runs that were deleted in MLflow, with their artifacts; return MLflow's output.
 
-    Raises TrackingError if there is no store, or MLflow cannot do it.
+    Raises TrackingError if there is no store, or MLflow fails.
     """
     store = Store(embedded_uri(outputs), outputs)
     store.check_exists()
@@ -77,25 +73,24 @@ def purge_deleted_runs(outputs: Path) -> str:
     return done.stdout.strip()
 
 
-def _is_safe_in_store(folder: Path) -> bool:
+def _is_in_store(folder: Path) -> bool:
     run = read_run(folder)
     if run is None or run.state != "FINISHED" or count_undelivered_lines(folder) or not run.run_id:
         return False
     store = store_of(folder, journal.read(folder)[0])
     try:
         return bool(store.client().list_artifacts(run.run_id, "checkpoints"))
-    except STORE_ERRORS:  # it cannot say: then they stay
+    except STORE_ERRORS:  # unknown: keep them
         return False
 
 
-def _leftovers(outputs: Path, own: Iterable[Path]) -> Iterator[Path]:
-    for folder in own:
+def _leftovers(outputs: Path, folders: Iterable[Path]) -> Iterator[Path]:
+    for folder in folders:
         if not journal.is_locked(folder):
             yield from (folder / "checkpoints").glob(".*.tmp")
     for folder in (outputs / "sweeps").glob("*"):
-        is_old = (
-            folder.is_dir() and time.time() - folder.stat().st_mtime > _ABANDONED_AFTER
-        )  # else its jobs may be being checked
+        # A younger one may still be checking its jobs.
+        is_old = folder.is_dir() and time.time() - folder.stat().st_mtime > _ABANDONED_AFTER
         if is_old and not any(folder.rglob(journal.NAME)):
             yield folder
 
@@ -114,6 +109,6 @@ def _size(paths: Iterable[Path]) -> int:
     size = 0
     for path in paths:
         for file in _files(path):
-            with contextlib.suppress(FileNotFoundError):  # a run that goes on has removed it
+            with contextlib.suppress(FileNotFoundError):  # a running run has removed it
                 size += file.lstat().st_size
     return size

@@ -1,8 +1,8 @@
-"""A run's journal: all that its record is told, one JSON object a line, on this disk before it is sent anywhere.
+"""A run's journal: everything that is recorded of it, one JSON object a line, on disk before it is sent to a store.
 
-The journal is the truth, and the store a copy of it that can be made at any time. Whoever writes it holds a lock on it,
-which the system takes back when the process ends, however it ends: a journal that is neither closed nor locked belongs
-to a run that died. A last line that a crash tore is left out when the journal is read, and cut off when it is opened.
+The journal is the source of truth; the store is a copy that can be made at any time. The writing process holds a lock,
+which the system releases however the process ends: a journal that is neither closed nor locked belongs to a run that
+died. A last line torn by a crash is ignored when the journal is read, and cut off when it is opened for writing.
 """
 
 import errno
@@ -19,15 +19,15 @@ from cifar_sweeps.errors import TrackingError
 
 NAME = "journal.jsonl"
 _TAIL = 16_384
-"""Bytes that hold the last line of a run that has ended: its reason is one line of words."""
+"""Bytes that hold the last line of an ended run: its reason is one line of text."""
 State = Literal["FINISHED", "FAILED", "KILLED"]
-"""How a run ends."""
+"""Final state of a run."""
 Op = Literal["open", "resume", "params", "tags", "metrics", "artifact", "dataset", "model", "close"]
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One line: what was done, when (milliseconds since 1970), and with what. ``number`` counts lines from 1."""
+    """One line: operation, time (milliseconds since 1970) and the operation's fields. ``number`` counts from 1."""
 
     number: int
     op: str
@@ -36,27 +36,27 @@ class Entry:
 
 
 class Journal:
-    """A journal that is being written, by this process alone. Raises OSError or TrackingError if it cannot be.
+    """A journal opened for writing, locked by this process. Raises OSError or TrackingError if it cannot be.
 
-    patience: seconds to wait for a process that is at work on it.
+    timeout: seconds to wait for another process's lock.
     """
 
-    def __init__(self, folder: Path, patience: float = 0.2) -> None:
+    def __init__(self, folder: Path, timeout: float = 0.2) -> None:
         self.path = folder / NAME
         self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
-        if not _lock(self._file, patience):
+        if not _lock(self._file, timeout):
             os.close(self._file)
-            raise TrackingError(f"{folder}: another process is at work on this run; wait for it, or stop it first")
+            raise TrackingError(f"{folder}: another process is writing this run; wait for it, or stop it first")
         self.entries = _entries(self.path)
-        os.ftruncate(self._file, sum(len(line) + 1 for line in _whole_lines(self.path)))
+        os.ftruncate(self._file, sum(len(line) + 1 for line in _complete_lines(self.path)))
 
-    def append(self, op: Op, **facts: Any) -> Entry:  # noqa: ANN401 (whatever JSON holds)
-        """Write a line: it outlives the process, but not yet the power. Raises TrackingError if it cannot be written.
+    def append(self, op: Op, **fields: Any) -> Entry:  # noqa: ANN401 (whatever JSON holds)
+        """Write a line, which survives the process but not yet a power cut. Raises TrackingError if that fails.
 
-        One call of the system writes it, so that no signal finds half of it done.
+        It is written in one system call, so that no signal leaves half of it.
         """
-        entry = Entry(len(self.entries) + 1, op, int(time.time() * 1000), facts)
-        line = json.dumps({"op": op, "time": entry.time, **facts}, ensure_ascii=True).encode() + b"\n"
+        entry = Entry(len(self.entries) + 1, op, int(time.time() * 1000), fields)
+        line = json.dumps({"op": op, "time": entry.time, **fields}, ensure_ascii=True).encode() + b"\n"
         try:
             before = os.fstat(self._file).st_size
             if os.write(self._file, line) < len(line):
@@ -68,24 +68,24 @@ class Journal:
         return entry
 
     def sync(self) -> None:
-        """Put all lines onto the disk: they outlive the power, too. Raises TrackingError as `append` does."""
+        """Flush all lines to disk, so that they survive a power cut. Raises TrackingError as `append` does."""
         try:
             os.fsync(self._file)
         except OSError as error:
             raise TrackingError(f"{self.path}: cannot be written ({error.strerror}); make room") from error
 
     def close(self) -> None:
-        """Let go of it."""
+        """Close the file and release the lock."""
         os.close(self._file)
 
 
 def read(folder: Path) -> list[Entry]:
-    """Return the whole lines of a folder's journal; none if there is no journal."""
+    """Return the complete lines of a folder's journal; none if there is no journal."""
     return _entries(folder / NAME)
 
 
 def is_locked(folder: Path) -> bool:
-    """Say whether a living process is at work on the folder's journal."""
+    """Return whether a live process is writing the folder's journal."""
     try:
         file = os.open(folder / NAME, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -94,7 +94,7 @@ def is_locked(folder: Path) -> bool:
         fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
-    except OSError:  # a file system without locks: nobody can tell, and a run that lives must not be called dead
+    except OSError:  # a file system without locks: unknown, and a live run must not be taken for dead
         return True
     finally:
         os.close(file)
@@ -102,12 +102,12 @@ def is_locked(folder: Path) -> bool:
 
 
 def count_lines(folder: Path) -> int:
-    """Return how many lines the folder's journal has, a torn one not counted."""
+    """Return how many lines the folder's journal has, without a torn one."""
     return (folder / NAME).read_bytes().count(b"\n")
 
 
 def is_closed(folder: Path) -> bool:
-    """Say whether the journal's last whole line is an end; a look at the end of the file is enough."""
+    """Return whether the journal's last complete line closes the run. Reads only the end of the file."""
     with (folder / NAME).open("rb") as file:
         size = file.seek(0, os.SEEK_END)
         file.seek(max(0, size - _TAIL))
@@ -116,18 +116,18 @@ def is_closed(folder: Path) -> bool:
 
 
 def folders(root: Path) -> Iterator[Path]:
-    """Yield the folders under ``root``, itself included, that hold a journal; a sweep's own ahead of its runs'."""
-    for path, inside, files in os.walk(root, followlinks=True):
-        # Neither what the store keeps nor images hold journals, and there may be very many of them.
-        besides = ("artifacts", "data") if Path(path) == root else ("checkpoints", "report", ".hydra")
-        inside[:] = sorted(name for name in inside if name not in besides)
+    """Yield the folders under ``root``, itself included, that hold a journal; a sweep's own before its runs'."""
+    for path, subfolders, files in os.walk(root, followlinks=True):
+        # The store's files and images hold no journals, and can be very many.
+        skipped = ("artifacts", "data") if Path(path) == root else ("checkpoints", "report", ".hydra")
+        subfolders[:] = sorted(name for name in subfolders if name not in skipped)
         if NAME in files:
             yield Path(path)
 
 
-def _lock(file: int, patience: float) -> bool:
-    """Take the lock for writing; who merely looks whether it is held (`is_being_written`) holds it for an instant."""
-    end = time.monotonic() + patience
+def _lock(file: int, timeout: float) -> bool:
+    """Take the write lock within ``timeout`` seconds, as `is_locked` in another process holds it for an instant."""
+    end = time.monotonic() + timeout
     while True:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -142,24 +142,24 @@ def _lock(file: int, patience: float) -> bool:
 
 def _entries(path: Path) -> list[Entry]:
     entries = []
-    for number, line in enumerate(_whole_lines(path), start=1):
-        held = json.loads(line)
-        entries.append(Entry(number, str(held.pop("op")), int(held.pop("time")), held))
+    for number, line in enumerate(_complete_lines(path), start=1):
+        record = json.loads(line)
+        entries.append(Entry(number, str(record.pop("op")), int(record.pop("time")), record))
     return entries
 
 
-def _whole_lines(path: Path) -> list[bytes]:
+def _complete_lines(path: Path) -> list[bytes]:
     try:
         lines = path.read_bytes().split(b"\n")
     except FileNotFoundError:
         return []
-    whole = []
-    for line in lines[:-1]:  # what follows the last newline is torn, or nothing
+    complete = []
+    for line in lines[:-1]:  # after the last newline: nothing, or a torn line
         try:
-            held = json.loads(line)
+            record = json.loads(line)
         except ValueError:
             break
-        if not isinstance(held, dict) or "op" not in held or "time" not in held:
+        if not isinstance(record, dict) or "op" not in record or "time" not in record:
             break
-        whole.append(line)
-    return whole
+        complete.append(line)
+    return complete

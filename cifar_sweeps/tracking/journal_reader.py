@@ -1,4 +1,4 @@
-"""What the journals of an outputs folder say of its runs, whether or not a store has heard of it."""
+"""Read a run's state, tags and last metrics from its journal.jsonl."""
 
 from pathlib import Path
 
@@ -8,13 +8,13 @@ from cifar_sweeps.tracking.store import PREFIX, RecordedRun
 
 
 def read_run(folder: Path) -> RecordedRun | None:
-    """Return what a folder's journal says of its run; None if there is no journal. ``run_id`` is "" before delivery."""
+    """Return the run in a folder's journal; None if there is no journal. ``run_id`` is "" before delivery."""
     entries = journal.read(folder)
     if not entries:
         return None
-    opening = entries[0].fields
+    header = entries[0].fields
     state: str = "RUNNING"
-    tags, metrics = dict(opening["tags"]), dict[str, float]()
+    tags, metrics = dict(header["tags"]), dict[str, float]()
     for entry in entries:
         if entry.op == "resume":
             state = "RUNNING"
@@ -27,10 +27,10 @@ def read_run(folder: Path) -> RecordedRun | None:
             state = str(entry.fields["state"])
             if entry.fields["reason"]:
                 tags[f"{PREFIX}failure"] = str(entry.fields["reason"])
-    return RecordedRun(read_delivery_state(folder).run_id or "", str(opening["name"]), state, metrics, tags)
+    return RecordedRun(read_delivery_state(folder).run_id or "", str(header["name"]), state, metrics, tags)
 
 
 def read_training_hash(folder: Path) -> str | None:
-    """Return what a folder's run has in common with any run of the same training; None if there is no journal."""
+    """Return the training hash in a folder's journal (`runs.identity.training_hash`); None if there is no journal."""
     entries = journal.read(folder)
     return str(entries[0].fields["identity"]) if entries else None

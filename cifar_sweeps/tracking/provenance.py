@@ -1,4 +1,4 @@
-"""Where a run comes from: code, packages, machine. Recorded as tags with every run."""
+"""Code version, package versions and machine of a run, recorded as its tags."""
 
 import functools
 import platform
@@ -12,16 +12,16 @@ PACKAGES = ("torch", "torchvision", "numpy", "hydra-core", "omegaconf", "mlflow"
 
 
 def provenance() -> dict[str, str]:
-    """Return the git commit, whether the tree was clean, versions, and processor, by short names.
+    """Return git commit, whether the tree was clean, versions and processor, by the tags' short names.
 
-    The commit is that of the checkout that holds the package, or else of the working folder. They are looked up once in
-    a process, and in those that are forked from it.
+    The commit is that of the checkout that holds the package, else of the working folder. Collected once per process
+    and the processes forked from it.
     """
-    return dict(_looked_up())
+    return dict(_collect())
 
 
 @functools.cache
-def _looked_up() -> dict[str, str]:
+def _collect() -> dict[str, str]:
     found = {"git_commit": "none", "git_clean": "unknown"}
     for folder in (Path(cifar_sweeps.__file__).parent, Path.cwd()):
         commit = _git(folder, "rev-parse", "HEAD")
@@ -38,7 +38,7 @@ def _looked_up() -> dict[str, str]:
 
 
 def cpu_model() -> str:
-    """Return the processor's name as its maker gives it."""
+    """Return the processor's model name."""
     try:
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
             if line.startswith("model name"):

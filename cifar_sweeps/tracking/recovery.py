@@ -1,4 +1,4 @@
-"""Journals that wait for their store, sent."""
+"""Send undelivered journals, and mark runs whose process died."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -10,78 +10,79 @@ from cifar_sweeps.tracking import journal
 from cifar_sweeps.tracking.delivery import count_undelivered_lines, deliver, read_delivery_state
 from cifar_sweeps.tracking.journal import Journal, State
 
-ABANDONED = "its process ended without a word: it was killed, or the machine stopped"
+ABANDONED = "its process was killed, or the machine stopped"
 
 
 def sync(root: Path) -> bool:
-    """Send what the stores lack of all journals under ``root``, print what was sent, and say whether all of it was.
+    """Send the undelivered lines of all journals under ``root``, print what was sent, and return whether all was.
 
     Raises TrackingError if there are no journals.
     """
     console = Console(highlight=False)
 
-    def say(line: str) -> None:
+    def report(line: str) -> None:
         console.print(line, markup=False, soft_wrap=True)
 
     folders = list(journal.folders(root))
     if not folders:
-        raise TrackingError(f"{root}: holds no runs; name an outputs folder, or set CIFAR_SWEEPS_OUTPUTS to it")
-    recover_abandoned_runs(root, say)
-    sent, faults = 0, list[TrackingError]()
+        raise TrackingError(f"{root}: holds no runs; give an outputs folder, or set CIFAR_SWEEPS_OUTPUTS to it")
+    recover_abandoned_runs(root, report)
+    sent, failures = 0, list[TrackingError]()
     for folder in folders:
         lines = count_undelivered_lines(folder)
         if lines:
             try:
                 deliver(folder)
             except TrackingError as error:
-                faults.append(error)
+                failures.append(error)
                 continue
             sent += 1
-            say(f"sent {lines} lines of {folder}")
-    say(f"Of {len(folders)} runs and sweeps {sent} had something to send, {len(faults)} could not be sent.")
-    for fault in faults:
-        say(str(fault))
-    return not faults
+            report(f"sent {lines} lines of {folder}")
+    complete = len(folders) - sent - len(failures)
+    report(f"{len(folders)} runs and sweeps: {sent} sent, {len(failures)} failed, {complete} up to date.")
+    for failure in failures:
+        report(str(failure))
+    return not failures
 
 
-def append_end(folder: Path, state: State, reason: str, patience: float = 0.2) -> None:
-    """Write into a journal whose process is gone how its run ended.
+def append_end(folder: Path, state: State, reason: str, timeout: float = 0.2) -> None:
+    """Close the journal of a process that is gone with its run's final state.
 
-    patience: seconds that it may take to go. Raises TrackingError if it is still at work then.
+    timeout: seconds to wait for the process to exit. Raises TrackingError if it is still writing then.
     """
-    ended = Journal(folder, patience)
+    journal_file = Journal(folder, timeout)
     try:
-        ended.append("close", state=state, reason=reason)
-        ended.sync()
+        journal_file.append("close", state=state, reason=reason)
+        journal_file.sync()
     finally:
-        ended.close()
+        journal_file.close()
 
 
-def recover_abandoned_runs(root: Path, say: Callable[[str], None]) -> None:
-    """Mark what killed processes left RUNNING under ``root``, and send what they had no time to send.
+def recover_abandoned_runs(root: Path, report: Callable[[str], None]) -> None:
+    """Mark runs under ``root`` whose process died as KILLED, and send journals that were not fully delivered.
 
-    say: is told what was found, and what stands against sending it.
+    report: called with a line for each run that was marked, and for an error of the store.
     """
     for folder in mark_abandoned(root):
-        say(f"{folder}: was left running by a process that is gone; it is marked as killed")
+        report(f"{folder}: its process is gone; marked as KILLED")
     for folder in journal.folders(root):
-        # Counting lines is quick, and tells of nearly all that there is nothing to send.
+        # Counting lines is fast, and enough to skip nearly all of them.
         if journal.count_lines(folder) != read_delivery_state(folder).lines and not journal.is_locked(folder):
             try:
                 deliver(folder)
             except TrackingError as error:  # the others would wait for the same store
-                say(f"{error}; cifar-sweeps sync sends what is missing there")
+                report(f"{error}; send the rest later: cifar-sweeps sync")
                 return
 
 
 def mark_abandoned(root: Path) -> list[Path]:
-    """Mark as KILLED what a killed process left RUNNING under ``root``, and return its folders."""
-    left = []
+    """Mark the runs under ``root`` that a dead process left RUNNING as KILLED, and return their folders."""
+    marked = []
     for folder in journal.folders(root):
         if not journal.is_closed(folder) and journal.read(folder) and not journal.is_locked(folder):
             try:
                 append_end(folder, "KILLED", ABANDONED)
-            except (TrackingError, OSError):  # somebody has just taken it up, or it is another user's
+            except (TrackingError, OSError):  # it has just been resumed, or is another user's
                 continue
-            left.append(folder)
-    return left
+            marked.append(folder)
+    return marked

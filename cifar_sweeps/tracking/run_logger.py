@@ -1,4 +1,4 @@
-"""The record of one run, or of one sweep: everything goes into the journal first, and from there to MLflow."""
+"""Record one run or one sweep: everything goes into its journal first, and from there to MLflow."""
 
 import os
 import uuid
@@ -15,10 +15,10 @@ from cifar_sweeps.tracking.journal import Journal, State
 
 @dataclass(frozen=True)
 class RunHeader:
-    """What a record begins with. ``folder`` is where the run lies, and its journal.
+    """First line of a run's journal. ``folder`` is the run's folder, which holds the journal.
 
-    uri: MLflow's address; None: the database in ``outputs``. parent: the folder of the sweep. identity: what two
-    records of the same training have in common.
+    uri: MLflow's tracking URI; None: the database in ``outputs``. parent: the folder of the sweep. identity: the
+    training hash, equal in two runs of the same training.
     """
 
     folder: Path
@@ -33,122 +33,122 @@ class RunHeader:
 
 
 class RunLogger:
-    """A record that is being written. It is opened anew for each attempt at a run, and goes on where the last ended.
+    """Logs one run to its journal and its store. Each attempt at a run opens a new one, which continues the last.
 
     Raises ConfigError if the folder holds another run's journal, TrackingError if the journal cannot be written.
     """
 
-    def __init__(self, opening: RunHeader) -> None:
-        self.folder = opening.folder
-        self._journal = Journal(opening.folder)
-        self._sender: DeliveryThread | None = None
+    def __init__(self, header: RunHeader) -> None:
+        self.folder = header.folder
+        self._journal = Journal(header.folder)
+        self._delivery: DeliveryThread | None = None
         self.has_ended = False
-        """Whether the end has been written down."""
+        """Whether the final state has been written."""
         self.delivery_error: TrackingError | None = None
-        """What stood against the delivery when the record was closed; `cifar-sweeps sync` tries again."""
-        self._measured = {
+        """Why the delivery failed when the run ended; `cifar-sweeps sync` tries again."""
+        self._logged = {
             (metric, int(entry.fields["step"]))
             for entry in self._journal.entries
             if entry.op == "metrics"
             for metric in entry.fields["values"]
         }
-        reset_delivery(opening.folder, len(self._journal.entries))
+        reset_delivery(header.folder, len(self._journal.entries))
         if self._journal.entries:
-            self._resume(opening)
+            self._resume(header)
         else:
-            self._journal.append("open", **_header_fields(opening))
+            self._journal.append("open", **_header_fields(header))
         self._journal.sync()
-        if opening.backend == "mlflow":
-            self._sender = DeliveryThread(opening.folder)
-            self._sender.send()
+        if header.backend == "mlflow":
+            self._delivery = DeliveryThread(header.folder)
+            self._delivery.send()
 
     @property
     def run_id(self) -> str | None:
-        """MLflow's name of the run; None where nothing is recorded, or the store has not been reached yet."""
+        """MLflow's run id; None with tracking=none, or if the store has not been reached yet."""
         return read_delivery_state(self.folder).run_id
 
     def has(self, metric: str, step: int) -> bool:
-        """Say whether an earlier attempt wrote down this metric at this step."""
-        return (metric, step) in self._measured
+        """Return whether this metric has been logged at this step, in this attempt or an earlier one."""
+        return (metric, step) in self._logged
 
     def log_params(self, values: Mapping[str, str]) -> None:
-        """Write down what was asked for, once. MLflow keeps 6,000 characters of a value; `config.yaml` has it whole."""
+        """Log the parameters, once. MLflow keeps 6,000 characters of a value; `config.yaml` has all of it."""
         if not any(entry.op == "params" for entry in self._journal.entries):
             self._append("params", values=dict(values))
 
     def set_tags(self, values: Mapping[str, str]) -> None:
-        """Write down what the run is and where it comes from. A later value replaces an earlier one."""
+        """Set tags of the run. A later value replaces an earlier one."""
         self._append("tags", values=dict(values))
 
     def log_metrics(self, values: Mapping[str, float], step: int) -> None:
-        """Write down what was measured at ``step`` (an epoch), all of it at once; it is on the disk then.
+        """Log metrics at ``step`` (an epoch) in one line, which is on disk when this returns.
 
-        What an earlier attempt wrote down is not written again: the same training gives the same figures.
+        Metrics that an earlier attempt logged are skipped: the same training gives the same values.
         """
         new = {key: float(value) for key, value in values.items() if not self.has(key, step)}
         if new:
-            self._measured |= {(key, step) for key in new}
+            self._logged |= {(key, step) for key in new}
             self._append("metrics", values=new, step=step)
             self._journal.sync()
 
     def log_artifact(self, path: Path, folder: str = "") -> None:
-        """Keep a copy of the file, or of all that lies in the folder, ``path`` under ``folder`` of the artifacts."""
+        """Log the file or folder ``path`` as an artifact under ``folder``."""
         self._append("artifact", path=os.path.relpath(path, self.folder), folder=folder)
 
     def log_input(self, *, name: str, fingerprint: str, source: str, images: Mapping[str, int], classes: int) -> None:
-        """Write down which images were used. images: how many on each side, such as ``{"training": 45000}``."""
+        """Log the data set. images: the number in each split, such as ``{"training": 45000}``."""
         self._append("dataset", name=name, fingerprint=fingerprint, source=source, images=dict(images), classes=classes)
 
     def log_model(self, path: Path, name: str, step: int) -> None:
-        """Hand over a model in MLflow's format, made from the weights of epoch ``step``; the folder is moved."""
+        """Log a model in MLflow's format with the weights of epoch ``step``; its folder is removed once delivered."""
         self._append("model", path=os.path.relpath(path, self.folder), name=name, step=step)
 
     def end_run(self, state: State, reason: str = "") -> None:
-        """End the record with a true state, and why if it is not FINISHED. What has an end keeps it.
+        """End the run with its final state, and a reason if that is not FINISHED. A second call changes nothing.
 
-        Raises TrackingError if the disk takes no more; what was written before is sent all the same.
+        Raises TrackingError if the disk is full; what was written before is sent all the same.
         """
-        if self.has_ended:  # the wait for the store was interrupted; what it lacks is sent later
+        if self.has_ended:  # the delivery was interrupted; the rest is sent later
             self._journal.close()
             return
         try:
             self._append("close", state=state, reason=reason)
             self._journal.sync()
-            self.has_ended = True  # not before it is on the disk: what follows may remove what a resume needs
+            self.has_ended = True  # only once it is on disk: the caller then removes what a resume needs
         finally:
-            if self._sender is not None:
-                self.delivery_error = self._sender.finish()
+            if self._delivery is not None:
+                self.delivery_error = self._delivery.finish()
             self._journal.close()
 
-    def _append(self, op: journal.Op, **facts: object) -> None:
+    def _append(self, op: journal.Op, **fields: object) -> None:
         if self.has_ended:
             return
-        self._journal.append(op, **facts)
-        if self._sender is not None:
-            self._sender.send()
+        self._journal.append(op, **fields)
+        if self._delivery is not None:
+            self._delivery.send()
 
-    def _resume(self, opening: RunHeader) -> None:
+    def _resume(self, header: RunHeader) -> None:
         first = self._journal.entries[0].fields
-        if first["identity"] != opening.identity:
+        if first["identity"] != header.identity:
             self._journal.close()
             raise ConfigError(
-                f"{opening.folder}: holds the run {first['name']!r} of another config or of other images; "
+                f"{header.folder}: holds the run {first['name']!r} of another config or of other images; "
                 "choose another folder"
             )
         self._journal.append("resume")
 
 
-def _header_fields(opening: RunHeader) -> dict[str, object]:
-    # Paths are relative to the journal, so that an outputs folder may be moved before it is delivered.
-    parent = opening.parent
+def _header_fields(header: RunHeader) -> dict[str, object]:
+    # Paths are relative to the journal, so that an outputs folder can be moved before it is delivered.
+    parent = header.parent
     return {
         "journal": uuid.uuid4().hex,
-        "identity": opening.identity,
-        "backend": opening.backend,
-        "uri": opening.uri,
-        "outputs": os.path.relpath(opening.outputs, opening.folder),
-        "study": opening.study,
-        "name": opening.name,
-        "parent": None if parent is None else os.path.relpath(parent, opening.folder),
-        "tags": dict(opening.tags),
+        "identity": header.identity,
+        "backend": header.backend,
+        "uri": header.uri,
+        "outputs": os.path.relpath(header.outputs, header.folder),
+        "study": header.study,
+        "name": header.name,
+        "parent": None if parent is None else os.path.relpath(parent, header.folder),
+        "tags": dict(header.tags),
     }

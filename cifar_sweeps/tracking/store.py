@@ -1,6 +1,6 @@
-"""MLflow as the store of all runs: where it is, how it is made ready, how a run is written into it.
+"""The MLflow store: its URI, its creation, and access to its runs.
 
-Everything goes through `MlflowClient`: no active run, no global tracking address.
+Everything goes through `MlflowClient`: no active run, no global tracking URI.
 """
 
 import getpass
@@ -12,12 +12,12 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # read when mlflow is imported: nothing leaves the machine
-# The journal tries again by itself, and looks first whether a run was made after all; MLflow's own seven tries with
-# pauses between them would hold up the command, and make the run twice.
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # read when mlflow is imported; nothing leaves the machine
+# The delivery retries by itself, and first looks whether the run was created after all; MLflow's own seven attempts
+# with pauses would delay the command, and create the run twice.
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
-os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")  # no git on the machine is no reason for a warning
+os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")  # no warning on a machine without git
 
 from filelock import FileLock
 from mlflow import MlflowClient
@@ -29,41 +29,40 @@ from sqlalchemy.exc import SQLAlchemyError
 from cifar_sweeps.errors import ConfigError, TrackingError
 from cifar_sweeps.tracking.sqlite_store import check_revision, create_database
 
-for _noisy in ("mlflow", "alembic"):  # the schema's migrations, the server's greetings
+for _noisy in ("mlflow", "alembic"):  # the schema's migrations, the server's start messages
     logging.getLogger(_noisy).setLevel(logging.WARNING)
-# It prints a traceback of each database error that it raises; what is raised is told in one message here.
+# It logs a traceback of each database error that it raises, which is reported in one message here.
 logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
 
 DEFAULT_EXPERIMENT = "cifar_sweeps"
 PREFIX = "cifar_sweeps."
-"""All tags that this project sets begin so."""
+"""Prefix of all tags that this project sets."""
 
-LONGEST_TAG = 8000
-"""Characters that MLflow takes of a tag."""
-_LONGEST_NAME = 250  # what a database that counts has room for
+MAX_TAG_LENGTH = 8000
+"""Characters that MLflow keeps of a tag."""
+_MAX_NAME_LENGTH = 250  # the column's size in databases that enforce one
 
-_AWAY = "failed with exception"
-"""What MLflow says of a request that met no server."""
-
+_NO_CONNECTION = "failed with exception"
+"""Part of MLflow's message for a request that reached no server."""
 
 STORE_ERRORS = (MlflowException, SQLAlchemyError, OSError)
-"""What MLflow raises when its store cannot be used; a database's own errors pass through it here and there."""
+"""Raised by MLflow if its store cannot be used; some of the database's own errors pass through."""
 
 
 class StoreUnavailableError(TrackingError):
-    """A store that does not answer now, and may later."""
+    """A store that does not answer now, but may later."""
 
 
 def tracking_uri(configured: str | None, outputs: str | Path) -> str:
-    """Return the configured address, else ``MLFLOW_TRACKING_URI``, else the SQLite file in the outputs folder.
+    """Return the configured URI, else ``MLFLOW_TRACKING_URI``, else that of the SQLite file in the outputs folder.
 
-    Raises ConfigError if that folder's name means something else in an address.
+    Raises ConfigError if that folder's name cannot stand in a URI.
     """
     return configured_uri(configured) or embedded_uri(outputs)
 
 
 def configured_uri(configured: str | None) -> str | None:
-    """Return the configured address, else ``MLFLOW_TRACKING_URI``, for use from any folder; None without both."""
+    """Return the configured URI, else ``MLFLOW_TRACKING_URI``, with an absolute path; None without both."""
     chosen = configured or os.environ.get("MLFLOW_TRACKING_URI")
     path = (chosen or "").removeprefix("sqlite:///")
     if chosen and path != chosen and not path.startswith("/"):
@@ -72,12 +71,12 @@ def configured_uri(configured: str | None) -> str | None:
 
 
 def embedded_uri(outputs: str | Path) -> str:
-    """Return the address of the SQLite file in an outputs folder; raises as `tracking_uri` does."""
+    """Return the URI of the SQLite file in an outputs folder; raises as `tracking_uri` does."""
     path = (Path(outputs).absolute() / "mlflow.db").as_posix()
     if "?" in path or "%" in path:
         raise ConfigError(
-            f"outputs={outputs}: {path} holds ? or %, with which an SQLite address names another file; "
-            "choose a folder without them, or a store elsewhere: MLFLOW_TRACKING_URI"
+            f"outputs={outputs}: {path} contains ? or %, which an SQLite URI cannot hold; "
+            "choose a folder without them, or another store: MLFLOW_TRACKING_URI"
         )
     return f"sqlite:///{path}"
 
@@ -90,14 +89,14 @@ class Store:
     outputs: Path
 
     def client(self) -> MlflowClient:
-        """Return MLflow's client of this store."""
+        """Return an MLflow client of this store."""
         return MlflowClient(self.uri)
 
     def prepare(self, experiment: str) -> str:
-        """Make the database and the experiment where they are missing; return the experiment's id.
+        """Create the database and the experiment if they are missing; return the experiment's id.
 
-        Locked, because processes that meet a fresh SQLite file at once crash in MLflow's schema migration.
-        Raises StoreAwayError if it does not answer, another TrackingError if it is no store or cannot be written.
+        Locked, because processes that open a new SQLite file at once crash in MLflow's schema migration.
+        Raises StoreUnavailableError if it does not answer, another TrackingError if it cannot be used or written.
         """
         try:
             self.outputs.mkdir(parents=True, exist_ok=True)
@@ -114,32 +113,32 @@ class Store:
                 location = (self.outputs.absolute() / "artifacts").as_uri() if self._is_local() else None
                 return str(client.create_experiment(experiment, artifact_location=location))
         except STORE_ERRORS as error:
-            if _AWAY in str(error):
+            if _NO_CONNECTION in str(error):
                 raise StoreUnavailableError(f"tracking.uri={self.uri}: the store does not answer") from error
             raise TrackingError(
                 f"tracking.uri={self.uri}: the store cannot be used: {_first_line(error)}; "
-                "mend the address (tracking.uri or MLFLOW_TRACKING_URI), or train without a record: tracking=none"
+                "correct the URI (tracking.uri or MLFLOW_TRACKING_URI), or train without a store: tracking=none"
             ) from error
 
     def availability_error(self, experiment: str) -> str | None:
-        """Look whether the store can take an experiment's runs, and return what to say if it does not answer now.
+        """Check that the store can record an experiment's runs, and return a message if it does not answer now.
 
-        A file that is there and can be written is left as it is: to open it takes MLflow half a second, and whoever
-        writes the first run makes the experiment. Raises TrackingError if it is no store, or cannot be written.
+        A writable file is not opened, which takes MLflow half a second: delivery of the first run creates the
+        experiment. Raises TrackingError if it is not a store, or cannot be written.
         """
         try:
             if not (check_revision(self.uri) and self._is_writable()):
                 self.prepare(experiment)
-        except StoreUnavailableError as away:
-            return f"{away}; the training goes on, and its journal waits for the store: cifar-sweeps sync sends it"
+        except StoreUnavailableError as error:
+            return f"{error}; training continues, and its journal is kept: send it later with cifar-sweeps sync"
         return None
 
     def create_run(self, experiment_id: str, name: str, tags: Mapping[str, str], start_time: int) -> str:
-        """Make a run, RUNNING until it is closed, and return its id. start_time: milliseconds since 1970."""
+        """Create a run, RUNNING until it is ended, and return its id. start_time: milliseconds since 1970."""
         standard = {"mlflow.source.name": "cifar-train", "mlflow.source.type": "LOCAL", "mlflow.user": _user()}
-        cut = {key: value[:LONGEST_TAG] for key, value in {**standard, **tags}.items()}
+        cut = {key: value[:MAX_TAG_LENGTH] for key, value in {**standard, **tags}.items()}
         run = self.client().create_run(
-            experiment_id, start_time=start_time, run_name=_one_line(name)[:_LONGEST_NAME], tags=cut
+            experiment_id, start_time=start_time, run_name=_one_line(name)[:_MAX_NAME_LENGTH], tags=cut
         )
         return str(run.info.run_id)
 
@@ -150,9 +149,9 @@ class Store:
         return str(found[0].info.run_id) if found else None
 
     def find_run(self, run: str) -> "RecordedRun":
-        """Return a run by its id, the beginning of its id (at least four letters), or its name (the newest so called).
+        """Return a run by id, the beginning of its id (at least four characters), or name (the newest run with it).
 
-        Raises TrackingError if there is none, or more than one id begins so.
+        Raises TrackingError if there is none, or more than one id begins with it.
         """
         client = self.client()
         experiments = [str(experiment.experiment_id) for experiment in client.search_experiments()]
@@ -161,15 +160,15 @@ class Store:
                 experiments, "", ViewType.ACTIVE_ONLY, 1000, ["attributes.start_time DESC"], token
             )
         )
-        runs = [_recorded(found) for found in pages]
-        named = [found for found in runs if found.name == run]
-        begun = [found for found in runs if found.run_id.startswith(run) and len(run) >= 4]
-        if len(begun) > 1:
-            raise TrackingError(f"{run}: {len(begun)} runs have ids that begin so; give more letters")
-        if not begun and not named:
-            known = ", ".join(f"{found.run_id[:8]} ({found.name})" for found in runs[:3]) or "no runs at all"
-            raise TrackingError(f"{run}: no run has this id or name in {self.uri}; the newest: {known}")
-        return (begun or named)[0]
+        runs = [_recorded_run(found) for found in pages]
+        by_name = [found for found in runs if found.name == run]
+        by_id = [found for found in runs if found.run_id.startswith(run) and len(run) >= 4]
+        if len(by_id) > 1:
+            raise TrackingError(f"{run}: {len(by_id)} run ids begin with this; give more characters")
+        if not by_id and not by_name:
+            newest = ", ".join(f"{found.run_id[:8]} ({found.name})" for found in runs[:3]) or "no runs at all"
+            raise TrackingError(f"{run}: no run has this id or name in {self.uri}; the newest: {newest}")
+        return (by_id or by_name)[0]
 
     def history(self, run_id: str, metric: str) -> list[tuple[int, float]]:
         """Return (epoch, value) of one metric, in order."""
@@ -177,17 +176,17 @@ class Store:
         return sorted((int(point.step), float(point.value)) for point in points)
 
     def children(self, experiment_id: str, parent_run_id: str) -> list["RecordedRun"]:
-        """Return what is known of a sweep's runs, in the order in which they started."""
-        client, ours = self.client(), f"tags.`mlflow.parentRunId` = '{parent_run_id}'"
+        """Return a sweep's child runs, in the order in which they started."""
+        client, by_parent = self.client(), f"tags.`mlflow.parentRunId` = '{parent_run_id}'"
         pages = _all_pages(
             lambda token: client.search_runs(
-                [experiment_id], ours, ViewType.ACTIVE_ONLY, 1000, ["attributes.start_time ASC"], token
+                [experiment_id], by_parent, ViewType.ACTIVE_ONLY, 1000, ["attributes.start_time ASC"], token
             )
         )
-        return [_recorded(run) for run in pages]
+        return [_recorded_run(run) for run in pages]
 
     def check_exists(self) -> None:
-        """Raise TrackingError if the store is a file that is not there, or another MLflow's: opening changes both."""
+        """Raise TrackingError if the store is a missing file (opening creates it) or of another MLflow version."""
         path = self.uri.removeprefix("sqlite:///")
         if self._is_local() and not Path(path).exists():
             raise TrackingError(
@@ -196,11 +195,11 @@ class Store:
         try:
             check_revision(self.uri)
         except TrackingError:
-            with self._lock():  # a store that is being made passes through all revisions
+            with self._lock():  # a store that is being created passes through all revisions
                 check_revision(self.uri)
 
     def _lock(self) -> AbstractContextManager[object]:
-        """Keep others from making the same database, wherever their outputs lie; a server looks after itself."""
+        """Lock the database's creation, for any outputs folder that uses it; a server needs no lock."""
         if not self._is_local():
             return nullcontext()
         path = Path(self.uri.removeprefix("sqlite:///"))
@@ -212,12 +211,12 @@ class Store:
 
     def _is_writable(self) -> bool:
         path = Path(self.uri.removeprefix("sqlite:///"))
-        return os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)  # its journal lies beside it
+        return os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)  # SQLite's journal is written beside it
 
 
 @dataclass(frozen=True)
 class RecordedRun:
-    """One run as the store has it. ``metrics`` are the last values."""
+    """One recorded run, from a store or a journal. ``metrics`` are the last values."""
 
     run_id: str
     name: str
@@ -226,12 +225,12 @@ class RecordedRun:
     tags: Mapping[str, str]
 
     def tag(self, key: str) -> str | None:
-        """Return one of the tags that this project sets, by its short name."""
+        """Return one of this project's tags by its short name."""
         return self.tags.get(f"{PREFIX}{key}")
 
 
 def default_store() -> Store:
-    """Return the store of this folder's outputs, or the one that ``MLFLOW_TRACKING_URI`` names.
+    """Return the store at ``MLFLOW_TRACKING_URI``, else that of this folder's outputs.
 
     Raises TrackingError if nothing has been recorded there yet.
     """
@@ -244,7 +243,7 @@ def default_store() -> Store:
 def _user() -> str:
     try:
         return getpass.getuser()
-    except (KeyError, OSError):  # a container whose user has no name
+    except (KeyError, OSError):  # a container whose user has no entry in passwd
         return "unknown"
 
 
@@ -256,10 +255,10 @@ def _first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
-def _recorded(run: Run) -> RecordedRun:
+def _recorded_run(run: Run) -> RecordedRun:
     info = run.info
-    if not re.fullmatch(r"[\w-]+", str(info.run_id)):  # it becomes a folder's name, and a server may say anything
-        raise TrackingError(f"{info.run_id!r}: the store calls a run so, which is no run's id")
+    if not re.fullmatch(r"[\w-]+", str(info.run_id)):  # it becomes a folder's name, and the server may be hostile
+        raise TrackingError(f"{info.run_id!r}: the store returned an invalid run id")
     return RecordedRun(str(info.run_id), str(info.run_name), str(info.status), run.data.metrics, run.data.tags)
 
 

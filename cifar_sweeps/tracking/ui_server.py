@@ -1,4 +1,4 @@
-"""The MLflow page over the embedded store."""
+"""Serve MLflow's web page of the local store."""
 
 import contextlib
 import os
@@ -14,57 +14,57 @@ from cifar_sweeps.errors import TrackingError
 from cifar_sweeps.tracking.store import Store, tracking_uri
 
 HOST = "127.0.0.1"
-"""Runs carry paths, overrides and host facts; the page has no login, so it is served to this machine alone."""
+"""Localhost only: the page has no login, and runs hold paths, overrides and facts about the machine."""
 
 
 def serve(outputs: Path, port: int, host: str = HOST) -> None:
-    """Serve MLflow's page of the store until it is interrupted.
+    """Serve MLflow's page of the store until interrupted.
 
-    Raises TrackingError if there is no store, if the port is taken, or if host is any other than this machine.
+    Raises TrackingError if there is no store, if the port is in use, or if host is not this machine.
     """
     if "MLFLOW_TRACKING_URI" in os.environ:
         raise TrackingError(
-            f"MLFLOW_TRACKING_URI={os.environ['MLFLOW_TRACKING_URI']}: the runs are recorded there; open its own page"
+            f"MLFLOW_TRACKING_URI={os.environ['MLFLOW_TRACKING_URI']}: runs are recorded there; open that server's page"
         )
     store = Store(tracking_uri(None, outputs), outputs)
     store.check_exists()
     artifacts = (outputs.absolute() / "artifacts").as_uri()
-    where = ["--backend-store-uri", store.uri, "--default-artifact-root", artifacts]
+    store_options = ["--backend-store-uri", store.uri, "--default-artifact-root", artifacts]
     if host not in (HOST, "localhost"):
-        raise TrackingError(_with_login(host, port, where))
+        raise TrackingError(_login_instructions(host, port, store_options))
     if _is_reachable(port):
-        raise TrackingError(f"--port={port}: something is already served there; choose another, e.g. --port={port + 1}")
+        raise TrackingError(f"--port={port}: the port is in use; choose another, e.g. --port={port + 1}")
     command = [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1"]
     log_file = outputs / "mlflow-ui.log"
-    _say(f"Starting MLflow (it takes some seconds; its log: {log_file}) …")
+    _print(f"Starting MLflow (takes some seconds; log: {log_file}) …")
     with log_file.open("ab") as log:
-        # A session of its own: one signal then ends it with all its workers, and Ctrl-C reaches us alone.
-        server = subprocess.Popen([*command, *where], stdout=log, stderr=log, start_new_session=True)
+        # A session of its own: one signal ends it with all its workers, and Ctrl-C reaches only this process.
+        server = subprocess.Popen([*command, *store_options], stdout=log, stderr=log, start_new_session=True)
     try:
         while server.poll() is None and not _is_reachable(port):
             time.sleep(0.2)
         if server.poll() is None:
-            _say(f"MLflow is at http://{HOST}:{port}/#/experiments (Ctrl-C ends it)")
+            _print(f"MLflow is at http://{HOST}:{port}/#/experiments (Ctrl-C stops it)")
         if server.wait() != 0:
-            raise TrackingError(f"MLflow's server ended by itself; see {log_file}")
+            raise TrackingError(f"MLflow's server stopped unexpectedly; see {log_file}")
     except KeyboardInterrupt:
-        _say("")
+        _print("")
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(server.pid, signal.SIGTERM)
         with contextlib.suppress(subprocess.TimeoutExpired):
             server.wait(timeout=5)
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(server.pid, signal.SIGKILL)  # what did not heed it
+            os.killpg(server.pid, signal.SIGKILL)  # what ignored SIGTERM
 
 
-def _with_login(host: str, port: int, where: list[str]) -> str:
-    """Say how to serve the store to others, which takes MLflow's own login."""
-    server = ["mlflow", "server", "--app-name", "basic-auth", "--host", host, "--port", str(port), *where]
+def _login_instructions(host: str, port: int, store_options: list[str]) -> str:
+    """Return how to serve the store to other machines, with MLflow's own login."""
+    server = ["mlflow", "server", "--app-name", "basic-auth", "--host", host, "--port", str(port), *store_options]
     return (
-        f"--host={host}: the page has no login, so it is served to this machine alone (--host={HOST}). To show "
-        "it to others, add MLflow's own: pip install 'mlflow[auth]', set MLFLOW_FLASK_SERVER_SECRET_KEY (long) and "
-        f"MLFLOW_AUTH_ADMIN_PASSWORD, then run {shlex.join(server)}. For one machine of yours a tunnel does: "
+        f"--host={host}: the page has no login, so it is served on this machine only (--host={HOST}). To open "
+        "it to others, add MLflow's login: pip install 'mlflow[auth]', set MLFLOW_FLASK_SERVER_SECRET_KEY (long) and "
+        f"MLFLOW_AUTH_ADMIN_PASSWORD, then run {shlex.join(server)}. From a single machine, use a tunnel: "
         f"ssh -L {port}:{HOST}:{port} THIS_MACHINE"
     )
 
@@ -74,6 +74,6 @@ def _is_reachable(port: int) -> bool:
         return probe.connect_ex((HOST, port)) == 0
 
 
-def _say(line: str) -> None:
+def _print(line: str) -> None:
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()

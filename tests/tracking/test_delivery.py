@@ -1,4 +1,4 @@
-"""Each line of a journal reaches MLflow once, whatever dies in between."""
+"""Each line of a journal reaches MLflow exactly once, even if processes die in between."""
 
 import contextlib
 import json
@@ -18,25 +18,25 @@ from cifar_sweeps.tracking.run_logger import RunHeader, RunLogger
 from cifar_sweeps.tracking.store import Store
 
 
-def opening(outputs, folder="run", parent=None, **more):
+def header(outputs, folder="run", parent=None, **more):
     (outputs / folder).mkdir(parents=True, exist_ok=True)
-    facts = {"backend": "mlflow", "uri": None, "study": "toys", "name": folder, "tags": {"t": "1"}, "identity": "same"}
-    return RunHeader(folder=outputs / folder, outputs=outputs, parent=parent, **{**facts, **more})
+    fields = {"backend": "mlflow", "uri": None, "study": "toys", "name": folder, "tags": {"t": "1"}, "identity": "same"}
+    return RunHeader(folder=outputs / folder, outputs=outputs, parent=parent, **{**fields, **more})
 
 
-def filled(record, epochs=3):
-    """Tell a record what a run tells it, all but its end."""
-    record.params({"seed": "0", "long": "x" * 7000})
-    record.tags({"t": "2", "u": "y" * 9000})
+def log_all(logger, epochs=3):
+    """Log what a run logs, except its end."""
+    logger.log_params({"seed": "0", "long": "x" * 7000})
+    logger.set_tags({"t": "2", "u": "y" * 9000})
     for epoch in range(1, epochs + 1):
-        record.metrics({"train/loss": 1 / epoch, "val/accuracy": epoch / 10}, step=epoch)
-    (record.folder / "config.yaml").write_text("seed: 0")
-    record.artifact(record.folder / "config.yaml")
-    record.dataset(name="toy", fingerprint="12", source="/x", images={"training": 5}, classes=10)
+        logger.log_metrics({"train/loss": 1 / epoch, "val/accuracy": epoch / 10}, step=epoch)
+    (logger.folder / "config.yaml").write_text("seed: 0")
+    logger.log_artifact(logger.folder / "config.yaml")
+    logger.log_input(name="toy", fingerprint="12", source="/x", images={"training": 5}, classes=10)
 
 
 class Stored:
-    """What MLflow has in the database of an outputs folder."""
+    """The runs in the database of an outputs folder."""
 
     def __init__(self, outputs):
         self.client = MlflowClient(f"sqlite:///{outputs}/mlflow.db")
@@ -50,7 +50,7 @@ class Stored:
 
 @pytest.fixture(scope="module")
 def empty_store(tmp_path_factory):
-    """A database without runs: to make one takes seconds, to copy it none."""
+    """A database without runs: creating one takes seconds, copying it none."""
     folder = tmp_path_factory.mktemp("empty")
     MlflowClient(f"sqlite:///{folder}/mlflow.db").search_experiments()
     return folder / "mlflow.db"
@@ -63,41 +63,41 @@ def outputs(tmp_path, empty_store):
     return tmp_path / "out puts"
 
 
-def test_a_record_reaches_the_store_whole(outputs):
-    record = RunLogger(opening(outputs))
-    filled(record)
-    record.end_run("FAILED", "a bad day")
+def test_everything_logged_reaches_the_store(outputs):
+    logger = RunLogger(header(outputs))
+    log_all(logger)
+    logger.end_run("FAILED", "a bad day")
     stored = Stored(outputs)
     (run,) = stored.runs
-    assert (run.info.status, run.info.run_name, run.info.run_id) == ("FAILED", "run", record.run_id)
+    assert (run.info.status, run.info.run_name, run.info.run_id) == ("FAILED", "run", logger.run_id)
     assert (run.data.tags["t"], len(run.data.tags["u"])) == ("2", 8000)
     assert run.data.tags["cifar_sweeps.failure"] == "a bad day"
     assert (run.data.params["seed"], len(run.data.params["long"])) == ("0", 6000)
     assert stored.points("train/loss") == [(1, 1.0), (2, 0.5), (3, 1 / 3)]
     assert [item.path for item in stored.client.list_artifacts(run.info.run_id)] == ["config.yaml"]
     assert run.inputs.dataset_inputs[0].dataset.name == "toy"
-    assert record.delivery_error is None
+    assert logger.delivery_error is None
     assert undelivered_folders(outputs) == []
 
 
-def test_a_delivery_that_dies_after_any_call_is_taken_up_without_gap_or_double(outputs, monkeypatch):
-    """Each call to the store is made, and the process dies before it is noted; then the next delivery begins."""
-    record = RunLogger(opening(outputs, uri="file:///nowhere"))  # nothing is sent by itself
-    filled(record)
-    record.end_run("FINISHED")
+def test_delivery_resumes_without_gap_or_duplicate_after_dying_at_any_call(outputs, monkeypatch):
+    """The process dies after each call to the store, before the note of it; then the next delivery starts."""
+    logger = RunLogger(header(outputs, uri="file:///nowhere"))  # nothing is sent by itself
+    log_all(logger)
+    logger.end_run("FINISHED")
     path = outputs / "run" / journal.NAME
     path.write_text(path.read_text().replace('"file:///nowhere"', "null"))
 
     note, lives = delivery._note, [0]
 
-    def mortal(folder, state):
-        if state.run_id is not None:  # not the note that a run is about to be made
+    def dying_note(folder, state):
+        if state.run_id is not None:  # not the note before the run is created
             if not lives[0]:
                 raise KeyboardInterrupt
             lives[0] -= 1
         note(folder, state)
 
-    monkeypatch.setattr(delivery, "_note", mortal)
+    monkeypatch.setattr(delivery, "_note", dying_note)
     deaths = 0
     while count_undelivered_lines(outputs / "run"):
         lives[0] = deaths % 2  # every second delivery dies at its first call, the others at their second
@@ -113,19 +113,19 @@ def test_a_delivery_that_dies_after_any_call_is_taken_up_without_gap_or_double(o
     assert len(run.inputs.dataset_inputs) == 1
 
 
-def test_without_its_note_all_is_sent_again_and_nothing_is_doubled(outputs):
-    record = RunLogger(opening(outputs))
-    filled(record)
-    record.end_run("FINISHED")
+def test_without_its_note_everything_is_sent_again_without_duplicates(outputs):
+    logger = RunLogger(header(outputs))
+    log_all(logger)
+    logger.end_run("FINISHED")
     (outputs / "run" / delivery.NOTE).write_text("{torn")
-    assert deliver(outputs / "run") == record.run_id
+    assert deliver(outputs / "run") == logger.run_id
     assert Stored(outputs).points("train/loss") == [(1, 1.0), (2, 0.5), (3, 1 / 3)]
     assert len(Stored(outputs).runs) == 1
 
 
-def test_a_child_finds_its_parent_also_when_both_are_sent_late(outputs):
-    sweep = RunLogger(opening(outputs, "sweep", uri="file:///nowhere"))
-    child = RunLogger(opening(outputs, "sweep/0", parent=outputs / "sweep", uri="file:///nowhere"))
+def test_a_child_finds_its_parent_even_if_both_are_sent_late(outputs):
+    sweep = RunLogger(header(outputs, "sweep", uri="file:///nowhere"))
+    child = RunLogger(header(outputs, "sweep/0", parent=outputs / "sweep", uri="file:///nowhere"))
     assert child.run_id is None
     child.end_run("FINISHED")
     sweep.end_run("FINISHED")
@@ -139,54 +139,54 @@ def test_a_child_finds_its_parent_also_when_both_are_sent_late(outputs):
     assert parents == {"sweep": None, "sweep/0": read_delivery_state(moved / "sweep").run_id}
 
 
-def test_a_second_attempt_goes_on_in_the_same_run_and_doubles_no_epoch(outputs):
-    first = RunLogger(opening(outputs))
-    filled(first, epochs=2)
+def test_a_second_attempt_resumes_the_same_run_without_duplicate_epochs(outputs):
+    first = RunLogger(header(outputs))
+    log_all(first, epochs=2)
     first.end_run("KILLED", "interrupted")
-    second = RunLogger(opening(outputs))
+    second = RunLogger(header(outputs))
     assert second.has("train/loss", 2)
-    filled(second, epochs=3)
+    log_all(second, epochs=3)
     second.end_run("FINISHED")
     (run,) = Stored(outputs).runs
     assert (run.info.run_id, run.info.status) == (first.run_id, "FINISHED")
     assert Stored(outputs).points("train/loss") == [(1, 1.0), (2, 0.5), (3, 1 / 3)]
 
 
-def test_a_run_that_goes_on_no_longer_says_why_it_ended(outputs):
-    first = RunLogger(opening(outputs))
+def test_a_resumed_run_loses_the_tags_of_its_failure(outputs):
+    first = RunLogger(header(outputs))
     first.set_tags({"cifar_sweeps.last_checkpoint": "resume-000001.pt"})
     first.end_run("KILLED", "interrupted")
     assert Stored(outputs).runs[0].data.tags["cifar_sweeps.failure"] == "interrupted"
-    RunLogger(opening(outputs)).end_run("FINISHED")
+    RunLogger(header(outputs)).end_run("FINISHED")
     ended = {"cifar_sweeps.failure", "cifar_sweeps.last_checkpoint"}
     assert not ended & Stored(outputs).runs[0].data.tags.keys()
     assert not ended & read_run(outputs / "run").tags.keys()
 
 
-def test_another_run_s_folder_is_refused(outputs):
-    RunLogger(opening(outputs)).end_run("KILLED")
+def test_the_folder_of_another_run_is_refused(outputs):
+    RunLogger(header(outputs)).end_run("KILLED")
     with pytest.raises(ConfigError, match="of another config or of other images; choose another folder"):
-        RunLogger(opening(outputs, identity="another"))
-    RunLogger(opening(outputs)).end_run("FINISHED")  # and is not left locked
+        RunLogger(header(outputs, identity="another"))
+    RunLogger(header(outputs)).end_run("FINISHED")  # and is not left locked
 
 
-def test_what_a_killed_process_left_running_is_marked_here_and_in_the_store(outputs):
-    record = RunLogger(opening(outputs))
-    record.log_metrics({"train/loss": 1.0}, step=1)
-    said = []
-    recover_abandoned_runs(outputs, said.append)
-    assert said == []  # it is alive
-    record._sender.finish()
-    record._journal.close()  # as the system does for a process that is gone
-    recover_abandoned_runs(outputs, said.append)
-    assert len(said) == 1
+def test_runs_of_killed_processes_are_marked_in_the_journal_and_the_store(outputs):
+    logger = RunLogger(header(outputs))
+    logger.log_metrics({"train/loss": 1.0}, step=1)
+    lines = []
+    recover_abandoned_runs(outputs, lines.append)
+    assert lines == []  # it is alive
+    logger._delivery.finish()
+    logger._journal.close()  # as the system does for a process that is gone
+    recover_abandoned_runs(outputs, lines.append)
+    assert len(lines) == 1
     (run,) = Stored(outputs).runs
     assert (run.info.status, run.data.tags["cifar_sweeps.failure"]) == ("KILLED", ABANDONED)
     assert read_run(outputs / "run").state == "KILLED"
 
 
-def test_a_store_that_comes_back_gets_what_it_missed(outputs, monkeypatch):
-    monkeypatch.setattr(delivery, "_WAITS", (0.01,))
+def test_a_store_that_answers_again_gets_what_it_missed(outputs, monkeypatch):
+    monkeypatch.setattr(delivery, "_RETRY_DELAYS", (0.01,))
     away = [True]
     prepare = delivery.Store.prepare
 
@@ -196,39 +196,39 @@ def test_a_store_that_comes_back_gets_what_it_missed(outputs, monkeypatch):
         return prepare(self, experiment)
 
     monkeypatch.setattr(delivery.Store, "prepare", answers)
-    record = RunLogger(opening(outputs))
-    record.log_metrics({"train/loss": 1.0}, step=1)
-    assert record.run_id is None
+    logger = RunLogger(header(outputs))
+    logger.log_metrics({"train/loss": 1.0}, step=1)
+    assert logger.run_id is None
     away[0] = False
-    record.log_metrics({"train/loss": 0.5}, step=2)
-    record.end_run("FINISHED")
-    assert record.delivery_error is None
+    logger.log_metrics({"train/loss": 0.5}, step=2)
+    logger.end_run("FINISHED")
+    assert logger.delivery_error is None
     assert Stored(outputs).points("train/loss") == [(1, 1.0), (2, 0.5)]
 
 
-def test_a_store_that_stays_away_is_told_and_the_journal_is_whole(outputs):
-    record = RunLogger(opening(outputs, uri="http://127.0.0.1:9"))
-    filled(record)
-    record.end_run("FINISHED")
-    assert isinstance(record.delivery_error, TrackingError)
-    assert "http://127.0.0.1:9: the store does not answer" in str(record.delivery_error)
+def test_a_store_that_never_answers_is_reported_and_the_journal_is_complete(outputs):
+    logger = RunLogger(header(outputs, uri="http://127.0.0.1:9"))
+    log_all(logger)
+    logger.end_run("FINISHED")
+    assert isinstance(logger.delivery_error, TrackingError)
+    assert "http://127.0.0.1:9: the store does not answer" in str(logger.delivery_error)
     run = read_run(outputs / "run")
     assert (run.run_id, run.state, run.metrics["val/accuracy"]) == ("", "FINISHED", 0.3)
     assert undelivered_folders(outputs) == [outputs / "run"]
 
 
-def test_what_has_ended_keeps_its_end_when_the_wait_for_the_store_is_interrupted(outputs, monkeypatch):
+def test_a_finished_run_stays_finished_when_its_delivery_is_interrupted(outputs, monkeypatch):
     def interrupted(_):
         raise KeyboardInterrupt
 
-    record = RunLogger(opening(outputs))
-    filled(record)
+    logger = RunLogger(header(outputs))
+    log_all(logger)
     with monkeypatch.context() as patched:
         patched.setattr(delivery.DeliveryThread, "finish", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            record.end_run("FINISHED")
-    record.set_tags({"late": "too late"})
-    record.end_run("KILLED", "interrupted")
+            logger.end_run("FINISHED")
+    logger.set_tags({"late": "too late"})
+    logger.end_run("KILLED", "interrupted")
     assert read_run(outputs / "run").state == "FINISHED"
     delivery.deliver(outputs / "run")
     (run,) = Stored(outputs).runs
@@ -237,58 +237,58 @@ def test_what_has_ended_keeps_its_end_when_the_wait_for_the_store_is_interrupted
 
 
 def test_without_a_store_only_the_journal_is_written(outputs):
-    record = RunLogger(opening(outputs, backend="none"))
-    filled(record)
-    record.end_run("FINISHED")
+    logger = RunLogger(header(outputs, backend="none"))
+    log_all(logger)
+    logger.end_run("FINISHED")
     assert undelivered_folders(outputs) == []
     assert Stored(outputs).runs == []
     assert json.loads((outputs / "run" / journal.NAME).read_text().splitlines()[-1])["state"] == "FINISHED"
 
 
-def test_a_database_that_is_no_store_is_told_in_one_message(tmp_path):
+def test_a_database_that_is_not_a_store_is_one_error(tmp_path):
     with contextlib.closing(sqlite3.connect(tmp_path / "mlflow.db")) as database:
         database.execute("CREATE TABLE experiments (unknown)")
-    with pytest.raises(TrackingError, match=r"mlflow\.db: the store cannot be used: .*mend the address"):
+    with pytest.raises(TrackingError, match=r"mlflow\.db: the store cannot be used: .*correct the URI"):
         Store(f"sqlite:///{tmp_path}/mlflow.db", tmp_path).prepare("toys")
 
 
 @pytest.mark.parametrize("where", ["../../secret", "/etc/hostname", "link/secret", "."])
-def test_a_journal_that_another_wrote_sends_and_removes_nothing_outside_its_folder(outputs, where):
+def test_a_hostile_journal_sends_and_removes_nothing_outside_its_folder(outputs, where):
     (outputs / "secret").mkdir()
     (outputs / "secret" / "MLmodel").write_text("x")
-    record = RunLogger(opening(outputs))
+    logger = RunLogger(header(outputs))
     (outputs / "run" / "link").symlink_to(outputs)
-    record._append("model", path=where, name="model", step=1)
-    record.end_run("FINISHED")
-    assert "which is not in the folder" in str(record.delivery_error)
+    logger._append("model", path=where, name="model", step=1)
+    logger.end_run("FINISHED")
+    assert "which is not in the folder" in str(logger.delivery_error)
     assert (outputs / "secret" / "MLmodel").exists()
-    assert not Stored(outputs).client.list_artifacts(record.run_id)
+    assert not Stored(outputs).client.list_artifacts(logger.run_id)
 
 
-def test_a_journal_that_lost_lines_which_were_sent_goes_on_without_a_gap(outputs):
-    record = RunLogger(opening(outputs))
-    filled(record, epochs=2)
-    record.end_run("KILLED", "interrupted")
+def test_a_journal_that_lost_delivered_lines_continues_without_a_gap(outputs):
+    logger = RunLogger(header(outputs))
+    log_all(logger, epochs=2)
+    logger.end_run("KILLED", "interrupted")
     path = outputs / "run" / journal.NAME
     path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:5]))  # as after a power cut
-    again = RunLogger(opening(outputs))
-    filled(again, epochs=3)
+    again = RunLogger(header(outputs))
+    log_all(again, epochs=3)
     again.end_run("FINISHED")
     (run,) = Stored(outputs).runs
-    assert (run.info.run_id, run.info.status) == (record.run_id, "FINISHED")
+    assert (run.info.run_id, run.info.status) == (logger.run_id, "FINISHED")
     assert {step for step, _ in Stored(outputs).points("train/loss")} == {1, 2, 3}
 
 
-def test_what_was_ended_and_not_sent_any_more_is_sent_by_the_next_command(outputs, monkeypatch):
-    monkeypatch.setattr(delivery, "deliver", lambda folder: None)  # the process dies before its sender has the time
-    RunLogger(opening(outputs)).end_run("FINISHED")
+def test_the_next_command_sends_what_an_ended_run_did_not(outputs, monkeypatch):
+    monkeypatch.setattr(delivery, "deliver", lambda folder: None)  # the process dies before it delivers
+    RunLogger(header(outputs)).end_run("FINISHED")
     monkeypatch.undo()
     recover_abandoned_runs(outputs, pytest.fail)
     assert [run.info.status for run in Stored(outputs).runs] == ["FINISHED"]
 
 
-def test_a_sender_ends_whenever_it_is_told_to(outputs):
+def test_the_delivery_thread_finishes_at_any_time(outputs):
     for _ in range(30):
-        sender = delivery.DeliveryThread(outputs)
-        sender.send()
-        assert sender.finish() is None
+        thread = delivery.DeliveryThread(outputs)
+        thread.send()
+        assert thread.finish() is None

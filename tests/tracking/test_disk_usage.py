@@ -1,4 +1,4 @@
-"""What `cifar-sweeps clean` shows and frees."""
+"""`cifar-sweeps clean`: disk usage and what the options remove."""
 
 import os
 
@@ -19,7 +19,7 @@ def option(outputs, name):
     return use
 
 
-def test_only_what_can_be_had_again_is_freed(outputs):
+def test_only_files_that_can_be_restored_are_removed(outputs):
     recorded = run(compose([*LEAN]), name="recorded")
     alone = run(compose([*LEAN, "tracking=none"]), name="not recorded")
     (recorded.folder / "checkpoints" / ".best-000009.7.tmp").write_bytes(b"half")
@@ -42,6 +42,6 @@ def test_only_what_can_be_had_again_is_freed(outputs):
     assert not list((outputs / "artifacts").rglob("last.pt"))
 
 
-def test_a_folder_that_is_not_there_is_told(tmp_path):
+def test_a_missing_folder_is_an_error(tmp_path):
     with pytest.raises(TrackingError, match="there is no such folder"):
         disk_usage.disk_usage(tmp_path / "none")

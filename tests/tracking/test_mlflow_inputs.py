@@ -10,7 +10,7 @@ from cifar_sweeps.tracking.mlflow_inputs import log_input
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
-    """A client of a store of its own, and an experiment in it that is not MLflow's default one."""
+    """A client of a new store, and an experiment in it that is not MLflow's default one."""
     folder = tmp_path_factory.mktemp("store")
     client = MlflowClient(f"sqlite:///{folder}/mlflow.db")
     return client, client.create_experiment("study", artifact_location=str(folder / "artifacts"))
@@ -39,7 +39,7 @@ def test_data_set_is_an_input_of_the_run(run, source, kind, key):
     assert json.loads(entry.dataset.profile) == {"num_classes": 10}
 
 
-def test_runs_that_split_the_same_data_differently_each_say_how(store):
+def test_runs_with_different_splits_of_the_same_data_record_their_own(store):
     client, experiment = store
     for count in (45000, 8000):
         run_id = client.create_run(experiment).info.run_id
@@ -50,7 +50,7 @@ def test_runs_that_split_the_same_data_differently_each_say_how(store):
         assert tags == {"mlflow.data.context": "training", "num_images.training": str(count)}
 
 
-def test_jobs_that_name_a_new_data_set_at_once_are_all_recorded(store):
+def test_a_new_data_set_logged_by_several_jobs_at_once_is_recorded_for_all(store):
     client, experiment = store
     runs = [client.create_run(experiment).info.run_id for _ in range(8)]
 
@@ -63,7 +63,7 @@ def test_jobs_that_name_a_new_data_set_at_once_are_all_recorded(store):
     assert all(len(client.get_run(run_id).inputs.dataset_inputs) == 1 for run_id in runs)
 
 
-def test_a_refusal_for_another_reason_is_raised(monkeypatch):
+def test_an_error_for_another_reason_is_raised(monkeypatch):
     class Refusing:
         def log_inputs(self, *_):
             raise MlflowException("no such run")

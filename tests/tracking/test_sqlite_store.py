@@ -1,4 +1,4 @@
-"""A store of another MLflow's is left as it is, with a word on how to upgrade it."""
+"""A store of another MLflow version is not changed; the error says how to upgrade it."""
 
 import hashlib
 import sqlite3
@@ -14,9 +14,9 @@ from cifar_sweeps.tracking.store import Store, tracking_uri
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    """The bytes of an empty store that this MLflow made."""
-    folder = tmp_path_factory.mktemp("made")
+def created(tmp_path_factory):
+    """The bytes of an empty store created by this MLflow."""
+    folder = tmp_path_factory.mktemp("created")
     store = Store(tracking_uri(None, folder), folder)
     store.prepare("study")
     return (folder / "mlflow.db").read_bytes()
@@ -24,16 +24,16 @@ def made(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def revisions():
-    """What Alembic says of the installed MLflow's migrations, the newest first."""
+    """Alembic's list of the installed MLflow's revisions, the newest first."""
     script = ScriptDirectory(str(Path(mlflow.__file__).parent / "store" / "db_migrations"))
     return [revision.revision for revision in script.walk_revisions()]
 
 
 @pytest.fixture
-def store(made, tmp_path):
+def store(created, tmp_path):
     folder = tmp_path / "my outputs"
     folder.mkdir()
-    (folder / "mlflow.db").write_bytes(made)
+    (folder / "mlflow.db").write_bytes(created)
     return Store(tracking_uri(None, folder), folder)
 
 
@@ -55,7 +55,7 @@ def digest(store):
     ids=["the tables are there", "a table is not there yet"],
 )
 @pytest.mark.parametrize("use", [lambda store: store.prepare("x"), Store.check_exists], ids=["train", "look"])
-def test_an_older_store_is_not_touched_and_the_way_to_upgrade_it_is_told(store, statements, use, revisions):
+def test_an_older_store_is_not_changed_and_the_error_says_how_to_upgrade_it(store, statements, use, revisions):
     change(store, f"UPDATE alembic_version SET version_num = '{revisions[1]}'", *statements)
     before = digest(store)
     with pytest.raises(TrackingError) as caught:
@@ -67,7 +67,7 @@ def test_an_older_store_is_not_touched_and_the_way_to_upgrade_it_is_told(store, 
     assert digest(store) == before
 
 
-def test_a_newer_store_is_not_touched(store):
+def test_a_newer_store_is_not_changed(store):
     change(store, "UPDATE alembic_version SET version_num = 'fedcba987654'")
     before = digest(store)
     with pytest.raises(TrackingError, match=r"newer MLflow \(revision fedcba987654.*pip install --upgrade mlflow"):
@@ -75,13 +75,13 @@ def test_a_newer_store_is_not_touched(store):
     assert digest(store) == before
 
 
-def test_what_is_no_database_is_told(store):
+def test_a_file_that_is_not_a_database_is_an_error(store):
     (store.outputs / "mlflow.db").write_bytes(b"not a database, and longer than its header would be" * 9)
-    with pytest.raises(TrackingError, match="is damaged, or no store of runs"):
+    with pytest.raises(TrackingError, match="is damaged, or not an MLflow database"):
         store.prepare("x")
 
 
-def test_a_store_of_today_one_that_is_not_there_and_one_elsewhere_pass(store, tmp_path):
+def test_current_missing_and_remote_stores_pass(store, tmp_path):
     assert store.prepare("study") == "1"
     assert check_revision(store.uri)
     for uri in (
@@ -95,16 +95,16 @@ def test_a_store_of_today_one_that_is_not_there_and_one_elsewhere_pass(store, tm
     assert not (tmp_path / "none.db").exists()
 
 
-def test_the_revisions_are_those_that_alembic_finds(revisions):
+def test_the_revisions_are_those_of_alembic(revisions):
     assert _revisions() == (revisions[0], frozenset(revisions))
 
 
-def test_a_store_that_is_there_is_not_opened_to_see_whether_it_can_be_used(store):
+def test_an_existing_store_is_not_opened_to_check_it(store):
     before = digest(store)
-    assert store.trouble("another study") is None
+    assert store.availability_error("another study") is None
     assert digest(store) == before
 
 
-def test_a_store_that_is_not_there_is_made(tmp_path):
+def test_a_missing_store_is_created(tmp_path):
     assert Store(tracking_uri(None, tmp_path), tmp_path).availability_error("study") is None
     assert check_revision(tracking_uri(None, tmp_path))

@@ -1,4 +1,4 @@
-"""What a run is called and carries fits into the store, whatever script, length or characters it has."""
+"""Names, tags and parameters of any script, length and characters fit into the store."""
 
 import pytest
 
@@ -14,7 +14,7 @@ def store(tmp_path_factory):
     return Store(tracking_uri(None, folder), folder)
 
 
-def opened(outputs, folder, name):
+def open_logger(outputs, folder, name):
     return RunLogger(
         RunHeader(
             folder=folder,
@@ -32,32 +32,32 @@ def opened(outputs, folder, name):
 @pytest.mark.parametrize(
     "name", ["عربي 🎉\u202e", "a\nb\0c\x1b[2J", "../../x", "x" * 9000, "'\"%_"], ids=lambda name: ascii(name)[:20]
 )
-def test_any_name_and_any_length_is_taken(store, name, tmp_path):
-    record = opened(store.outputs, tmp_path, name)
-    record.log_params({f"key_{number}": name * 9 for number in range(150)})
+def test_any_name_of_any_length_is_recorded(store, name, tmp_path):
+    logger = open_logger(store.outputs, tmp_path, name)
+    logger.log_params({f"key_{number}": name * 9 for number in range(150)})
     (tmp_path / "x.txt").touch()
-    record.log_artifact(tmp_path / "x.txt")
-    record.end_run("FAILED", name * 9)
-    assert record.delivery_error is None
-    kept = store.find(record.run_id)
-    assert kept.name.isprintable() or "\u202e" in kept.name
-    assert len(kept.name) <= 250
-    assert (kept.tag("failure") or "")[:9] == (name * 9)[:9]
+    logger.log_artifact(tmp_path / "x.txt")
+    logger.end_run("FAILED", name * 9)
+    assert logger.delivery_error is None
+    stored = store.find_run(logger.run_id)
+    assert stored.name.isprintable() or "\u202e" in stored.name
+    assert len(stored.name) <= 250
+    assert (stored.tag("failure") or "")[:9] == (name * 9)[:9]
 
 
 @pytest.mark.parametrize("name", ["a\nb", "x" * 201, " ", "a\x1bb"], ids=lambda name: ascii(name)[:20])
-def test_a_study_that_no_store_could_show_is_refused(name):
+def test_a_study_name_that_a_store_cannot_show_is_refused(name):
     with pytest.raises(ConfigError, match=r"study_name=.*must be one line of 1 to 200 characters"):
         compose([f"study_name={quote(name)}"])
 
 
 @pytest.mark.parametrize("name", ["what?", "100%"])
-def test_a_folder_whose_address_would_be_another_is_refused(tmp_path, name):
-    with pytest.raises(ConfigError, match="names another file; choose a folder without them"):
+def test_a_folder_that_a_uri_cannot_hold_is_refused(tmp_path, name):
+    with pytest.raises(ConfigError, match="which an SQLite URI cannot hold; choose a folder without them"):
         tracking_uri(None, tmp_path / name)
 
 
-def test_a_store_that_cannot_be_opened_is_one_clear_fault(tmp_path, monkeypatch):
+def test_a_store_that_cannot_be_opened_is_one_error(tmp_path, monkeypatch):
     monkeypatch.setattr("mlflow.store.db.utils.MAX_RETRY_COUNT", 1)
     (tmp_path / "mlflow.db").mkdir()
     with pytest.raises(TrackingError, match="the store cannot be used"):

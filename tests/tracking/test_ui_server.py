@@ -1,4 +1,4 @@
-"""The MLflow page has no login, so it is served to this machine alone."""
+"""The MLflow page has no login, so it is served on this machine only."""
 
 import shlex
 import subprocess
@@ -12,8 +12,8 @@ from cifar_sweeps.tracking.store import Store
 
 
 @pytest.fixture
-def there(tmp_path, monkeypatch):
-    """A folder whose store is there, as far as anyone looks."""
+def outputs(tmp_path, monkeypatch):
+    """A folder whose store is taken to exist."""
     monkeypatch.setattr(Store, "check_exists", lambda _: None)
     folder = tmp_path / "my outputs"
     folder.mkdir()
@@ -21,22 +21,22 @@ def there(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.7", "example.org", ""])
-def test_it_is_not_served_to_others_without_a_login(there, monkeypatch, host):
+def test_it_is_not_served_to_other_machines_without_a_login(outputs, monkeypatch, host):
     monkeypatch.setattr(subprocess, "Popen", lambda *_, **__: pytest.fail("starts a server"))
     with pytest.raises(TrackingError) as caught:
-        ui_server.serve(there, 5001, host)
-    words = str(caught.value)
-    assert words.startswith(f"--host={host}: the page has no login")
-    assert "pip install 'mlflow[auth]'" in words
-    command = shlex.split(words.partition("then run ")[2].partition(". For one")[0])
+        ui_server.serve(outputs, 5001, host)
+    message = str(caught.value)
+    assert message.startswith(f"--host={host}: the page has no login")
+    assert "pip install 'mlflow[auth]'" in message
+    command = shlex.split(message.partition("then run ")[2].partition(". From a single")[0])
     assert command[:2] == ["mlflow", "server"]
-    # MLflow itself reads the command: its options are called so.
+    # Parsed by MLflow itself, so that its options exist.
     given = mlflow_server.make_context("server", command[2:]).params
     assert (given["app_name"], given["host"], given["port"]) == ("basic-auth", host, 5001)
-    assert given["backend_store_uri"] == f"sqlite:///{there}/mlflow.db"
+    assert given["backend_store_uri"] == f"sqlite:///{outputs}/mlflow.db"
 
 
-def test_it_is_served_on_the_loopback_address(there, monkeypatch):
+def test_it_is_served_on_the_loopback_address(outputs, monkeypatch):
     started = []
 
     def popen(command, **_):
@@ -46,5 +46,5 @@ def test_it_is_served_on_the_loopback_address(there, monkeypatch):
     monkeypatch.setattr(ui_server, "_is_reachable", lambda _: False)
     monkeypatch.setattr(subprocess, "Popen", popen)
     with pytest.raises(KeyboardInterrupt):
-        ui_server.serve(there, 5001, "localhost")
+        ui_server.serve(outputs, 5001, "localhost")
     assert started[0][started[0].index("--host") + 1] == "127.0.0.1"
