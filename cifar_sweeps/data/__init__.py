@@ -1,4 +1,4 @@
-"""Images in memory: loading, splitting, augmenting, batching. Loaders and augmentations are named as in configs."""
+"""Data sets in memory: loading, splitting, augmentation, batching. Exports the loaders and augmentations of configs."""
 
 from cifar_sweeps.data.augment import FlipCrop, RotateShiftFlip, ShiftFlip, Unchanged
 from cifar_sweeps.data.cifar10 import load_cifar10

@@ -1,7 +1,7 @@
-"""Augmentation of a whole batch at once, each image with a draw of its own.
+"""Augment whole batches on any device, with independent random draws for each image.
 
 An augmentation is called with images (B, 3, S, S) float32 in [0, 1], on any device and in any memory format, and with a
-CPU generator, and returns new images of the same shape. Equal generators give equal draws.
+CPU generator, and returns new images of the same shape. Equal generator states give equal draws.
 """
 
 import math
@@ -20,51 +20,51 @@ class Unchanged:
     """No augmentation."""
 
     def __call__(self, images: Tensor, generator: Generator) -> Tensor:
-        """Return the images as they are."""
+        """Return the images unchanged."""
         return images
 
 
 @dataclass(frozen=True)
 class FlipCrop:
-    """Crop each image at random out of itself padded with ``padding`` black pixels a side, and mirror every second one.
+    """Pad each image with ``padding`` black pixels a side, crop it back at random, and flip it with probability 1/2.
 
-    As torchvision's RandomHorizontalFlip and RandomCrop(S, padding). Raises ConfigError if padding is negative, or no
-    whole number of pixels.
+    As torchvision's RandomHorizontalFlip and RandomCrop(S, padding). Raises ConfigError unless padding is a
+    non-negative integer.
     """
 
     padding: int = 4
     flip: bool = True
 
     def __post_init__(self) -> None:
-        faults = [*_flip_errors(self.flip)]
+        errors = [*_flip_errors(self.flip)]
         if not isinstance(self.padding, int) or self.padding < 0:
-            faults.append(
-                f"augmentation.padding={self.padding}: must be a whole number of pixels from 0 on; use e.g. 4"
+            errors.append(
+                f"augmentation.padding={self.padding}: must be a whole number of pixels, at least 0; use e.g. 4"
             )
-        _raise_any(faults)
+        _raise_if_any(errors)
 
     def __call__(self, images: Tensor, generator: Generator) -> Tensor:
-        """Return new images."""
+        """Return augmented copies."""
         count, size = len(images), images.shape[-1]
         offsets = torch.randint(0, 2 * self.padding + 1, (2, count, 1), generator=generator)
-        mirrored = _mirrored(count, generator) if self.flip else torch.zeros(count, dtype=torch.bool)
-        places = torch.arange(size)
-        rows = places + offsets[0]
-        columns = torch.where(mirrored[:, None], places.flip(0), places) + offsets[1]
-        # Which pixel of all the padded images fills each place: one index_select takes half the time of an indexing in
-        # three dimensions.
+        flipped = _draw_flips(count, generator) if self.flip else torch.zeros(count, dtype=torch.bool)
+        positions = torch.arange(size)
+        rows = positions + offsets[0]
+        columns = torch.where(flipped[:, None], positions.flip(0), positions) + offsets[1]
+        # The index of each output pixel among the pixels of all padded images: one index_select takes half the time of
+        # indexing in three dimensions.
         side = size + 2 * self.padding
         row_starts = (torch.arange(count)[:, None] * side + rows) * side
-        chosen = (row_starts[:, :, None] + columns[:, None, :]).flatten().to(images.device)
+        indices = (row_starts[:, :, None] + columns[:, None, :]).flatten().to(images.device)
         padded = F.pad(images, [self.padding] * 4).permute(0, 2, 3, 1).reshape(-1, 3)
-        return padded.index_select(0, chosen).view(count, size, size, 3).permute(0, 3, 1, 2)
+        return padded.index_select(0, indices).view(count, size, size, 3).permute(0, 3, 1, 2)
 
 
 @dataclass(frozen=True)
 class ShiftFlip:
-    """Shift each image by up to ``shift`` of its side in both directions, and mirror every second one.
+    """Shift each image by up to ``shift`` of its side in both directions, and flip it with probability 1/2.
 
-    As Keras' ImageDataGenerator: offsets are uniform and not whole pixels, sampled bilinearly; edge pixels fill the
+    As Keras' ImageDataGenerator: offsets are uniform and fractional, sampled bilinearly; edge pixels fill the
     gap. Raises ConfigError if shift is outside [0, 1).
     """
 
@@ -72,16 +72,16 @@ class ShiftFlip:
     flip: bool = True
 
     def __post_init__(self) -> None:
-        _raise_any([*_flip_errors(self.flip), *_shift_errors(self.shift)])
+        _raise_if_any([*_flip_errors(self.flip), *_shift_errors(self.shift)])
 
     def __call__(self, images: Tensor, generator: Generator) -> Tensor:
-        """Return new images."""
-        return _move(images, 0.0, self.shift, self.flip, generator)
+        """Return augmented copies."""
+        return _transform(images, 0.0, self.shift, self.flip, generator)
 
 
 @dataclass(frozen=True)
 class RotateShiftFlip:
-    """Rotate each image by up to ``degrees`` about its centre, then as `ShiftFlip`, all in one sampling.
+    """Rotate each image by up to ``degrees`` about its centre, and shift and flip it as `ShiftFlip`, in one resampling.
 
     As Keras' ImageDataGenerator. Raises ConfigError if degrees is outside [0, 180], or shift outside [0, 1).
     """
@@ -91,31 +91,32 @@ class RotateShiftFlip:
     flip: bool = True
 
     def __post_init__(self) -> None:
-        faults = [*_flip_errors(self.flip), *_shift_errors(self.shift)]
+        errors = [*_flip_errors(self.flip), *_shift_errors(self.shift)]
         if not 0 <= self.degrees <= 180:
-            faults.append(f"augmentation.degrees={self.degrees}: must be in [0, 180]; use e.g. 20")
-        _raise_any(faults)
+            errors.append(f"augmentation.degrees={self.degrees}: must be in [0, 180]; use e.g. 20")
+        _raise_if_any(errors)
 
     def __call__(self, images: Tensor, generator: Generator) -> Tensor:
-        """Return new images."""
-        return _move(images, self.degrees, self.shift, self.flip, generator)
+        """Return augmented copies."""
+        return _transform(images, self.degrees, self.shift, self.flip, generator)
 
 
-def _move(images: Tensor, degrees: float, shift: float, flip: bool, generator: Generator) -> Tensor:
-    """Sample each image through its own affine map."""
+def _transform(images: Tensor, degrees: float, shift: float, flip: bool, generator: Generator) -> Tensor:
+    """Resample each image with its own random affine transform."""
     count = len(images)
     angle, down, right = torch.rand((3, count), generator=generator) * 2 - 1
     angle = angle * math.radians(degrees)
-    sign = torch.where(_mirrored(count, generator), -1.0, 1.0) if flip else torch.ones(count)
-    grid = _grid(_sampling_maps(angle, down * shift, right * shift, sign).to(images.device), images.shape[-1])
+    sign = torch.where(_draw_flips(count, generator), -1.0, 1.0) if flip else torch.ones(count)
+    matrices = _affine_matrices(angle, down * shift, right * shift, sign)
+    grid = _sampling_grid(matrices.to(images.device), images.shape[-1])
     return F.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
 
 
-def _sampling_maps(angle: Tensor, down: Tensor, right: Tensor, sign: Tensor) -> Tensor:
-    """Return (B, 2, 3): from a place in the new image to the place in the old one that fills it.
+def _affine_matrices(angle: Tensor, down: Tensor, right: Tensor, sign: Tensor) -> Tensor:
+    """Return (B, 2, 3) affine matrices that map output coordinates to input coordinates.
 
-    Places are (x, y) in [-1, 1] over the image; shifts are fractions of the side, so twice as many units. Keras moves
-    a place first and turns it then, about the centre; a mirrored image is read from right to left.
+    Coordinates are (x, y) in [-1, 1] over the image; a shift is a fraction of the side, so twice that in coordinates.
+    Keras shifts first and then rotates about the centre; a flipped image is read from right to left.
     """
     cos, sin = angle.cos(), angle.sin()
     x, y = 2 * right, 2 * down
@@ -128,18 +129,18 @@ def _sampling_maps(angle: Tensor, down: Tensor, right: Tensor, sign: Tensor) -> 
     )
 
 
-def _grid(maps: Tensor, size: int) -> Tensor:
-    """Return the places (B, S, S, 2) that ``maps`` gives to the pixels' centres.
+def _sampling_grid(matrices: Tensor, size: int) -> Tensor:
+    """Return the input coordinates (B, S, S, 2) of each output pixel's centre.
 
     The same as affine_grid(align_corners=False), which takes twice the time of the sampling itself on a CPU.
     """
-    centres = (torch.arange(size, device=maps.device) * 2 + 1) / size - 1
-    along_x = maps[:, :, 0, None, None] * centres
-    along_y = maps[:, :, 1, None, None] * centres[:, None] + maps[:, :, 2, None, None]
+    centres = (torch.arange(size, device=matrices.device) * 2 + 1) / size - 1
+    along_x = matrices[:, :, 0, None, None] * centres
+    along_y = matrices[:, :, 1, None, None] * centres[:, None] + matrices[:, :, 2, None, None]
     return (along_x + along_y).permute(0, 2, 3, 1)
 
 
-def _mirrored(count: int, generator: Generator) -> Tensor:
+def _draw_flips(count: int, generator: Generator) -> Tensor:
     return torch.rand(count, generator=generator) < 0.5
 
 
@@ -153,6 +154,6 @@ def _flip_errors(flip: object) -> Iterator[str]:
         yield f"augmentation.flip={flip}: must be true or false"
 
 
-def _raise_any(faults: list[str]) -> None:
-    if faults:
-        raise ConfigError(faults)
+def _raise_if_any(errors: list[str]) -> None:
+    if errors:
+        raise ConfigError(errors)

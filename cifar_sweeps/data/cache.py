@@ -1,4 +1,4 @@
-"""Decoded data sets on disk: each is made once, and every process maps the same file into its memory."""
+"""Cache of decoded data sets: each is built once, and every process maps the same file into memory."""
 
 import hashlib
 import json
@@ -18,93 +18,93 @@ log = logging.getLogger(__name__)
 
 _FORMAT = 1
 
-DatasetBuilder = tuple[LabelledImages, LabelledImages, tuple[str, ...]]
-"""Training side, test side, names of the classes."""
+DecodedDataset = tuple[LabelledImages, LabelledImages, tuple[str, ...]]
+"""Training images, test images and class names."""
 
-
-_found: dict[str, tuple[str, str]] = {}
-_trusted: dict[str, tuple[str, str]] = {}
+_verified: dict[str, tuple[str, str]] = {}
+_imported: dict[str, tuple[str, str]] = {}
 
 
 def export_verified() -> dict[str, tuple[str, str]]:
-    """Return what this process has found of what was asked for: names and cache files."""
-    return dict(_found)
+    """Return the data sets whose files this process has checked: request to name and cache file."""
+    return dict(_verified)
 
 
-def import_verified(found: Mapping[str, tuple[str, str]]) -> None:
-    """Take another process' word, as `found` gave it: a sweep looks at its files once for all of its jobs."""
-    _trusted.update(found)
+def import_verified(verified: Mapping[str, tuple[str, str]]) -> None:
+    """Accept what another process has checked (see `export_verified`): a sweep checks its files once for all jobs."""
+    _imported.update(verified)
 
 
 def load_if_unchanged(request: str) -> ImageData | None:
-    """Return a data set whose files need no second look; None if they do, or the cache is gone."""
-    name, path = _trusted.get(request, ("", ""))
+    """Return a data set that another process has checked; None if none has, or the cache file is gone."""
+    name, path = _imported.get(request, ("", ""))
     return _read(Path(path), name) if path else None
 
 
-def cached(
-    folder: Path, *, name: str, key: str, original_order: bool, make: Callable[[], DatasetBuilder], request: str = ""
+def cached_dataset(
+    folder: Path, *, name: str, key: str, original_order: bool, build: Callable[[], DecodedDataset], request: str = ""
 ) -> ImageData:
-    """Return the data set that ``make`` makes, from its cache file where there is a sound one.
+    """Return a data set from its cache file, after building the file with ``build`` if it is missing or damaged.
 
-    key: everything that the data depends on; another key is another file. Processes that start at once wait for the
-    one that makes it. request: what was asked for, if to look at its files takes long; see `found_before`.
-    Raises DataError if the folder cannot be written, and what ``make`` raises.
+    key: everything that the data depends on; another key is another file. Processes that start at the same time wait
+    for the one that builds it. request: identifies the loader's arguments, if checking the files takes long; see
+    `load_if_unchanged`.
+    Raises DataError if the folder cannot be written, and what ``build`` raises.
     """
     digest = hashlib.sha256(f"{_FORMAT} {name} {key}".encode()).hexdigest()[:16]
     safe = "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in name)[:40]
     path = folder / f"{safe}-{digest}.pt"
     if request:
-        _found[request] = (name, str(path.absolute()))
-    held = _read(path, name)
-    if held is not None:
-        return held
+        _verified[request] = (name, str(path.absolute()))
+    data = _read(path, name)
+    if data is not None:
+        return data
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(path.with_suffix(".lock")):
-            held = _read(path, name)  # another process may have made it while this one waited
-            if held is None:
-                _write(path, make(), original_order)
-                held = _read(path, name)
+            data = _read(path, name)  # another process may have built it while this one waited
+            if data is None:
+                _write(path, build(), original_order)
+                data = _read(path, name)
     except OSError as error:
         raise DataError(
             f"{folder}: the data cache cannot be written ({error.strerror or error}); "
-            "make room there, or set outputs=FOLDER to another folder"
+            "free some space, or set outputs=FOLDER to another folder"
         ) from error
-    if held is None:
-        raise DataError(f"{path}: was written and cannot be read back; look at the disk")
-    return held
+    if data is None:
+        raise DataError(f"{path}: cannot be read back after it was written; check the disk")
+    return data
 
 
-def _write(path: Path, made: DatasetBuilder, original_order: bool) -> None:
-    train, test, classes = made
+def _write(path: Path, dataset: DecodedDataset, original_order: bool) -> None:
+    train, test, classes = dataset
     tensors: dict[str, Any] = {}
     for side, data in (("train", train), ("test", test)):
         # N, H, W, 3: see LabelledImages.
         tensors[f"{side}_pixels"] = data.images.permute(0, 2, 3, 1).contiguous()
         tensors[f"{side}_labels"] = data.labels.contiguous()
-    facts = {"classes": classes, "original_order": original_order, "fingerprint": fingerprint(train, test, classes)}
+    metadata = {"classes": classes, "original_order": original_order, "fingerprint": fingerprint(train, test, classes)}
     with atomic_write(path) as file:
         try:
-            torch.save({**tensors, "facts": json.dumps(facts)}, file)
-        except RuntimeError as error:  # torch's own word for a write that failed, as on a full disk
+            torch.save({**tensors, "facts": json.dumps(metadata)}, file)
+        except RuntimeError as error:  # what torch raises if a write fails, as on a full disk
             raise OSError(f"torch.save: {error}") from error
 
 
 def _read(path: Path, name: str) -> ImageData | None:
-    """Map a cache file into memory; None if there is none, or a damaged one."""
+    """Map a cache file into memory; None if it is missing or damaged."""
     if not path.exists():
         return None
     try:
-        # torch checks the archive's directory, which stands at the file's end: a file that was cut off fails here.
-        held = torch.load(path, mmap=True, weights_only=True)
-        facts = json.loads(held["facts"])
+        # torch checks the archive's directory, which is at the file's end: a truncated file fails here.
+        content = torch.load(path, mmap=True, weights_only=True)
+        metadata = json.loads(content["facts"])
         sides = [
-            LabelledImages(held[f"{side}_pixels"].permute(0, 3, 1, 2), held[f"{side}_labels"])
+            LabelledImages(content[f"{side}_pixels"].permute(0, 3, 1, 2), content[f"{side}_labels"])
             for side in ("train", "test")
         ]
-        classes, original_order = tuple(facts["classes"]), bool(facts["original_order"])
-        return ImageData(name, sides[0], sides[1], classes, original_order, str(facts["fingerprint"]))
-    except Exception as error:  # noqa: BLE001 (a damaged archive may raise anything; whatever it is, the file is no use)
-        log.warning("%s: damaged (%s); it is made anew", path, error)
+        classes, original_order = tuple(metadata["classes"]), bool(metadata["original_order"])
+        return ImageData(name, sides[0], sides[1], classes, original_order, str(metadata["fingerprint"]))
+    except Exception as error:  # noqa: BLE001 (a damaged archive may raise anything, and the file is then useless)
+        log.warning("%s: damaged (%s); it is rebuilt", path, error)
         return None

@@ -1,4 +1,4 @@
-"""CIFAR-10 itself: torchvision's download with its checksums, or the Python batches that are there already."""
+"""Load CIFAR-10 from its Python batches, downloading them with torchvision if they are missing."""
 
 import pickle
 import tempfile
@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from filelock import FileLock
 
-from cifar_sweeps.data.cache import DatasetBuilder, cached
+from cifar_sweeps.data.cache import DecodedDataset, cached_dataset
 from cifar_sweeps.data.dataset import ImageData, LabelledImages
 from cifar_sweeps.errors import DataError
 
@@ -22,43 +22,46 @@ TRAIN_FILES = tuple(f"data_batch_{number}" for number in range(1, 6))
 TEST_FILES = ("test_batch",)
 
 
-def _otherwise(folder: Path) -> str:
+def _alternatives(folder: Path) -> str:
     return (
-        "fetch cifar-10-python.tar.gz (https://www.cs.toronto.edu/~kriz/cifar.html) on another machine, unpack it in "
-        f"{folder.parent}, or use your own images (data=image_folder data.root=FOLDER) or drawn ones (data=synthetic)"
+        "fetch cifar-10-python.tar.gz (https://www.cs.toronto.edu/~kriz/cifar.html) on another machine, unpack it "
+        f"in {folder.parent}, or use your own images (data=image_folder data.root=FOLDER) or synthetic "
+        "ones (data=synthetic)"
     )
 
 
 def load_cifar10(*, root: str | Path, cache: str | Path, download: bool = True) -> ImageData:
-    """Read ``root/cifar-10-batches-py`` in its original order, downloading it first if it is not there.
+    """Load ``root/cifar-10-batches-py`` in its original order, downloading it first if it is missing.
 
-    The batches that are there are used as they are, without any network. Raises DataError if they are damaged, or if
-    they are missing and cannot be downloaded.
+    Existing batches are used as they are, without network access. Raises DataError if they are damaged, or if they are
+    missing and cannot be downloaded.
     """
     folder = Path(root).expanduser().absolute() / FOLDER
     if not folder.is_dir():
         if not download:
-            raise DataError(f"{folder}: there is no such folder, and data.source.download=false; {_otherwise(folder)}")
+            raise DataError(
+                f"{folder}: there is no such folder, and data.source.download=false; {_alternatives(folder)}"
+            )
         _download(folder)
     paths = [folder / name for name in (*TRAIN_FILES, *TEST_FILES)]
     for path in paths:
         if not path.is_file():
-            raise DataError(f"{path}: is missing from CIFAR-10's batches; {_mend(folder)}")
+            raise DataError(f"{path}: is missing from CIFAR-10's batches; {_repair_hint(folder)}")
 
-    def read() -> DatasetBuilder:
-        return _side(folder, TRAIN_FILES), _side(folder, TEST_FILES), CLASSES
+    def decode() -> DecodedDataset:
+        return _read_batches(folder, TRAIN_FILES), _read_batches(folder, TEST_FILES), CLASSES
 
     stamps = "\n".join(f"{path} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in paths)
-    return cached(Path(cache), name=NAME, key=stamps, original_order=True, make=read)
+    return cached_dataset(Path(cache), name=NAME, key=stamps, original_order=True, build=decode)
 
 
-def _mend(folder: Path) -> str:
-    return f"remove {folder} to download it anew, or {_otherwise(folder)}"
+def _repair_hint(folder: Path) -> str:
+    return f"remove {folder} to download it again, or {_alternatives(folder)}"
 
 
 def _download(folder: Path) -> None:
-    """Let torchvision fetch, check and unpack the archive; ``folder`` appears whole, and once for all processes."""
-    # Slow to import, and only needed once.
+    """Download, verify and unpack the archive with torchvision; ``folder`` appears complete, once for all processes."""
+    # Slow to import, and needed only here.
     from torchvision.datasets import CIFAR10
     from torchvision.datasets.utils import download_and_extract_archive
 
@@ -66,7 +69,7 @@ def _download(folder: Path) -> None:
     try:
         root.mkdir(parents=True, exist_ok=True)
         with FileLock(root / ".cifar10.lock"):
-            if folder.is_dir():  # another process has fetched it while this one waited
+            if folder.is_dir():  # another process has downloaded it while this one waited
                 return
             with tempfile.TemporaryDirectory(dir=root, prefix=".unpacking-") as unpacked:
                 download_and_extract_archive(
@@ -74,11 +77,11 @@ def _download(folder: Path) -> None:
                 )
                 (Path(unpacked) / FOLDER).replace(folder)
     except (OSError, RuntimeError, HTTPException) as error:
-        raise DataError(f"CIFAR-10 cannot be downloaded to {root} ({error}); {_otherwise(folder)}") from error
+        raise DataError(f"CIFAR-10 cannot be downloaded to {root} ({error}); {_alternatives(folder)}") from error
 
 
-def _side(folder: Path, names: Sequence[str]) -> LabelledImages:
-    batches = [_batch(folder / name) for name in names]
+def _read_batches(folder: Path, names: Sequence[str]) -> LabelledImages:
+    batches = [_read_batch(folder / name) for name in names]
     pixels = np.concatenate([batch["data"] for batch in batches])
     labels = [label for batch in batches for label in batch["labels"]]
     # Each row holds the 32×32 red values, then the green, then the blue.
@@ -86,8 +89,8 @@ def _side(folder: Path, names: Sequence[str]) -> LabelledImages:
     return LabelledImages(images, torch.tensor(labels, dtype=torch.int64))
 
 
-class _Plain(pickle.Unpickler):
-    """Reads numpy arrays and plain values, and nothing that could run code."""
+class _SafeUnpickler(pickle.Unpickler):
+    """Unpickler for numpy arrays and plain values; refuses anything that could run code."""
 
     _ALLOWED = frozenset(
         {("numpy.core.multiarray", "_reconstruct"), ("numpy._core.multiarray", "_reconstruct")}
@@ -100,15 +103,15 @@ class _Plain(pickle.Unpickler):
         return super().find_class(module.replace("numpy.core", "numpy._core"), name)
 
 
-def _batch(path: Path) -> dict[str, Any]:
+def _read_batch(path: Path) -> dict[str, Any]:
     try:
         with path.open("rb") as file:
-            batch: dict[str, Any] = _Plain(file, encoding="latin1").load()
+            batch: dict[str, Any] = _SafeUnpickler(file, encoding="latin1").load()
         count = len(batch["labels"])
         if batch["data"].shape != (count, 3072) or batch["data"].dtype != np.uint8:
             raise ValueError(f"{batch['data'].shape} {batch['data'].dtype} pixels for {count} labels")
         if count == 0 or not all(0 <= label < len(CLASSES) for label in batch["labels"]):
             raise ValueError("no labels, or labels beyond 9")
     except Exception as error:
-        raise DataError(f"{path}: is damaged ({error}); {_mend(path.parent)}") from error
+        raise DataError(f"{path}: is damaged ({error}); {_repair_hint(path.parent)}") from error
     return batch

@@ -1,4 +1,4 @@
-"""What every data set is once it is loaded: two tensors a side, the names of the classes, and a fingerprint."""
+"""Data sets in memory: labelled training and test images, class names and a fingerprint."""
 
 import hashlib
 from dataclasses import dataclass
@@ -11,12 +11,12 @@ from cifar_sweeps.errors import DataError
 
 @dataclass(frozen=True)
 class LabelledImages:
-    """Images with their labels.
+    """Images and their labels.
 
-    images: (N, 3, H, W) uint8. Loaders lay the memory out as N, H, W, 3 (a channels_last view): picking a batch is
-    then one contiguous copy an image, and what a channels_last convolution reads.
+    images: (N, 3, H, W) uint8. Loaders lay the memory out as N, H, W, 3 (a channels_last view): selecting a
+    batch is then one contiguous copy an image, in the format that a channels_last convolution reads.
     labels: (N,) int64, indices into ``ImageData.classes``.
-    Raises DataError if shapes or types are others.
+    Raises DataError if shapes or dtypes differ.
     """
 
     images: Tensor
@@ -27,8 +27,8 @@ class LabelledImages:
         if len(shape) != 4 or shape[1] != 3 or self.images.dtype != torch.uint8:
             raise DataError(f"images are {shape} {self.images.dtype}: they must be (N, 3, H, W) torch.uint8")
         if self.labels.shape != shape[:1] or self.labels.dtype != torch.int64:
-            arrived = f"{tuple(self.labels.shape)} {self.labels.dtype}"
-            raise DataError(f"labels are {arrived}: they must be ({shape[0]},) torch.int64, one for each image")
+            received = f"{tuple(self.labels.shape)} {self.labels.dtype}"
+            raise DataError(f"labels are {received}: they must be ({shape[0]},) torch.int64, one an image")
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -36,12 +36,12 @@ class LabelledImages:
 
 @dataclass(frozen=True)
 class ImageData:
-    """A data set: its training side (which splits.py divides further) and its test side.
+    """A data set: training images (which splits.py divides further), test images and class names.
 
-    name: how a report calls it.
-    original_order: whether the training images stand in CIFAR-10's published order, so that "the last tenth" and
-        "data_batch_1" mean what the documents meant.
-    fingerprint: 16 hex digits of a SHA-256 over images, labels and classes of both sides.
+    name: as reports show it.
+    original_order: whether the training images are in CIFAR-10's published order, so that "the last tenth" and
+        "data_batch_1" are the same images as in the documents.
+    fingerprint: 16 hex digits of a SHA-256 over all images, labels and class names.
     """
 
     name: str
@@ -53,10 +53,10 @@ class ImageData:
 
 
 def fingerprint(train: LabelledImages, test: LabelledImages, classes: tuple[str, ...]) -> str:
-    """Return 16 hex digits that change with any pixel, label, class name or the order of the images."""
+    """Return 16 hex digits that change with any pixel, label or class name, and with the order of the images."""
     digest = hashlib.sha256("\n".join(classes).encode())
-    for side in (train, test):
-        digest.update(str(tuple(side.images.shape)).encode())
-        digest.update(side.images.permute(0, 2, 3, 1).contiguous().numpy().data)
-        digest.update(side.labels.contiguous().numpy().data)
+    for part in (train, test):
+        digest.update(str(tuple(part.images.shape)).encode())
+        digest.update(part.images.permute(0, 2, 3, 1).contiguous().numpy().data)
+        digest.update(part.labels.contiguous().numpy().data)
     return digest.hexdigest()[:16]

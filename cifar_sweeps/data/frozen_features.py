@@ -1,4 +1,4 @@
-"""What a frozen backbone makes of the images: computed once, then read by every epoch and every job of a sweep."""
+"""Cache of a frozen backbone's features: computed once, then read by every epoch and every job of a sweep."""
 
 import hashlib
 import logging
@@ -17,14 +17,14 @@ from cifar_sweeps.system.files import atomic_write
 log = logging.getLogger(__name__)
 
 _FORMAT = 1
-_SECONDS_BETWEEN_NEWS = 10.0
+_LOG_INTERVAL_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
 class LabelledFeatures:
-    """The features of one side's images, in place of the images.
+    """Features and labels of the training or test images, used in place of the images.
 
-    features: (n, F). rows: (N,) int64, where in ``features`` each image of the side is; -1 where it is not.
+    features: (n, F). rows: (N,) int64, the row of ``features`` for each of the N images; -1 if it has none.
     labels: (N,) int64.
     """
 
@@ -38,10 +38,10 @@ class LabelledFeatures:
 
 @dataclass(frozen=True)
 class Extractor:
-    """How features are made. Equal ``identity``, equal features of an image.
+    """A function that computes features; equal ``identity`` means equal features of an image.
 
-    apply: images (B, 3, H, W) float32 to features (B, width). dtype: what they are kept as; that of the product which
-    reads them first loses nothing.
+    apply: images (B, 3, H, W) float32 to features (B, width). dtype: of the stored features; the dtype in which the
+    first layer of the head computes loses nothing.
     """
 
     name: str
@@ -60,52 +60,52 @@ def cached_features(
     used: Tensor,
     batches: Callable[[Tensor], Iterable[tuple[Tensor, Tensor]]],
 ) -> LabelledFeatures:
-    """Return the features of one side of a data set, from their file where there is a sound one.
+    """Return the features of all training or all test images, computing and caching them if the file is missing.
 
-    key: the data's fingerprint and side, and whatever else is done to the images. labels: (N,) of the whole side.
-    used: (n,) int64, the images that this run reads. As a rule all of the side pass through, so that other splits
-    share the file; if fewer than half are read, these alone, as a quick look should not wait for the rest.
-    batches: images (B, 3, H, W) and labels of the indices that it is given, in their order.
-    Processes that start at once wait for the one that makes the file. They map it, and so share its memory.
+    key: the data's fingerprint, train or test, and the preprocessing of the images. labels: (N,) of all N images.
+    used: (n,) int64, indices of the images that this run reads. Usually features are computed for all N images, so that
+    other splits share the file; if fewer than half are read, only for these, so that a quick trial need not wait.
+    batches: yields images (B, 3, H, W) and labels for the given indices, in their order.
+    Processes that start at the same time wait for the one that computes the features, then share its mapped file.
     Raises DataError if the folder cannot be written.
     """
-    # Not the whole side's file where there is one already: other batches round otherwise, and a run must repeat bit for
-    # bit whatever has been made before it.
-    chosen = torch.unique(used) if 2 * len(used) < len(labels) else torch.arange(len(labels))
-    path, shape = _place(folder, extractor, key, chosen)
-    found = _read(path, shape, extractor.dtype)
+    # An existing file of all N images is not used for a few: other batches round differently, and a run must repeat bit
+    # for bit whatever has been cached before it.
+    indices = torch.unique(used) if 2 * len(used) < len(labels) else torch.arange(len(labels))
+    path, shape = _cache_file(folder, extractor, key, indices)
+    features = _read(path, shape, extractor.dtype)
     try:
-        if found is None:
+        if features is None:
             folder.mkdir(parents=True, exist_ok=True)
             with FileLock(path.with_suffix(".lock")):
-                found = _read(path, shape, extractor.dtype)  # another process may have made it in the meantime
-                if found is None:
-                    _write(path, extractor, batches(chosen), len(chosen))
-                    found = _read(path, shape, extractor.dtype)
+                features = _read(path, shape, extractor.dtype)  # another process may have computed it in the meantime
+                if features is None:
+                    _write(path, extractor, batches(indices), len(indices))
+                    features = _read(path, shape, extractor.dtype)
     except OSError as error:
         gigabytes = shape[0] * shape[1] * extractor.dtype.itemsize / 1e9
         raise DataError(
             f"{folder}: {gigabytes:.1f} GB of features cannot be written ({error.strerror or error}); "
-            "make room there, or set outputs=FOLDER to another folder"
+            "free some space, or set outputs=FOLDER to another folder"
         ) from error
-    if found is None:
-        raise DataError(f"{path}: was written and cannot be read back; look at the disk")
+    if features is None:
+        raise DataError(f"{path}: cannot be read back after it was written; check the disk")
     rows = torch.full((len(labels),), -1, dtype=torch.int64)
-    rows[chosen] = torch.arange(len(chosen))
-    return LabelledFeatures(found, rows, labels)
+    rows[indices] = torch.arange(len(indices))
+    return LabelledFeatures(features, rows, labels)
 
 
-def _place(folder: Path, extractor: Extractor, key: str, chosen: Tensor) -> tuple[Path, tuple[int, int]]:
-    """Return the file of the chosen images' features, and its shape."""
+def _cache_file(folder: Path, extractor: Extractor, key: str, indices: Tensor) -> tuple[Path, tuple[int, int]]:
+    """Return the path and shape of the feature file of the images with these indices."""
     digest = hashlib.sha256(f"{_FORMAT} {extractor.identity} {extractor.dtype} {key}".encode())
-    digest.update(chosen.numpy().data)
-    return folder / f"{extractor.name}-{digest.hexdigest()[:16]}.bin", (len(chosen), extractor.width)
+    digest.update(indices.numpy().data)
+    return folder / f"{extractor.name}-{digest.hexdigest()[:16]}.bin", (len(indices), extractor.width)
 
 
 def _write(path: Path, extractor: Extractor, batches: Iterable[tuple[Tensor, Tensor]], count: int) -> None:
-    log.info("features of %s: %d images pass the frozen layers once, into %s", extractor.name, count, path)
+    log.info("features of %s: %d images pass through the frozen layers once; cached in %s", extractor.name, count, path)
     done, started = 0, time.perf_counter()
-    told = started
+    last_logged = started
     with atomic_write(path) as file:
         for images, _ in batches:
             with torch.inference_mode():
@@ -113,19 +113,19 @@ def _write(path: Path, extractor: Extractor, batches: Iterable[tuple[Tensor, Ten
             file.write(features.view(torch.uint8).numpy().data)
             done += len(features)
             now = time.perf_counter()
-            if done == count or now - told >= _SECONDS_BETWEEN_NEWS:
+            if done == count or now - last_logged >= _LOG_INTERVAL_SECONDS:
                 log.info(
                     "features of %s: %d of %d images, %.0f img/s", extractor.name, done, count, done / (now - started)
                 )
-                told = now
+                last_logged = now
 
 
 def _read(path: Path, shape: tuple[int, int], dtype: torch.dtype) -> Tensor | None:
-    """Map the file into memory; None if there is none, or one of another size."""
+    """Map the file into memory; None if it is missing or has another size."""
     if not path.exists():
         return None
     size = shape[0] * shape[1]
     if path.stat().st_size != size * dtype.itemsize:
-        log.warning("%s: damaged (%d bytes); it is made anew", path, path.stat().st_size)
+        log.warning("%s: damaged (%d bytes); it is computed again", path, path.stat().st_size)
         return None
     return torch.from_file(str(path), shared=False, size=size, dtype=dtype).view(shape)

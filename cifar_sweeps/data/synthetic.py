@@ -1,8 +1,8 @@
-"""Ten classes of small coloured scenes, drawn from a seed: a data set that needs no download.
+"""Synthetic data set that needs no download: ten classes of small coloured scenes, drawn from a seed.
 
-A scene is a light shape before a dark background, partly hidden by patches. The shape alone tells the class: colours,
-place, size, tilt, background and patches are drawn independently of it. Every class looks the same in a mirror, so that
-flips keep it.
+A scene is a light shape on a dark background, partly hidden by patches. Only the shape depends on the class: colours,
+position, size, tilt, background and patches are drawn independently of it. Every class is mirror-symmetric, so that
+flips keep the label.
 """
 
 import math
@@ -14,30 +14,30 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from cifar_sweeps.data.cache import cached
+from cifar_sweeps.data.cache import DecodedDataset, cached_dataset
 from cifar_sweeps.data.dataset import ImageData, LabelledImages
 from cifar_sweeps.errors import ConfigError
 
 Floats = NDArray[Any]  # float32; numpy's stubs lose the type in arithmetic
 
-# Changes with the drawing, so that a cache of an older drawing is not taken for this one.
-_DRAWING = 3
-_CHUNK = 250  # images drawn at once: what the processor's cache holds (6,000 in one go take twice as long)
+# Part of the cache key: increase it when the drawing changes.
+_DRAWING_VERSION = 3
+_CHUNK = 250  # images drawn at once: what fits the CPU's cache (6,000 at once take twice as long)
 
-# How hard the scenes are. The distance in luminance lets a small network see the shapes after two epochs of 4,000
-# images; the patches, which may be as light as the shape, are what it then learns by heart.
+# Difficulty of the scenes. The contrast lets a small network learn the shapes in two epochs of 4,000 images; the
+# patches, which may be as light as the shape, are what it then overfits to.
 _BACKGROUND_LUMINANCE = (0.0, 0.15)  # where 1 is white
 _SHAPE_LUMINANCE = (0.8, 1.0)
 _PATCH_LUMINANCE = (0.0, 1.0)
 _RADIUS = (0.55, 0.7)  # of the shape, where 1 is half the image's side
 _PATCHES = 6
-_WEIGHTS = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # of red, green and blue in the luminance (ITU-R BT.601)
+_LUMINANCE_WEIGHTS = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # of red, green and blue (ITU-R BT.601)
 
 
-def _wave(position: Floats) -> Floats:
-    """Signed distance to stripes as wide as the gaps between them: three stripes and two gaps over the shape's side."""
+def _stripes(position: Floats) -> Floats:
+    """Return the signed distance to stripes as wide as their gaps: three stripes and two gaps over the shape's side."""
     period = np.float32(0.72)
-    phase = position / period + np.float32(0.5)  # a stripe in the middle, or a mirror would show another pattern
+    phase = position / period + np.float32(0.5)  # a stripe in the middle keeps the pattern mirror-symmetric
     return (np.abs(phase - np.floor(phase) - np.float32(0.5)) - np.float32(0.25)) * period
 
 
@@ -54,7 +54,7 @@ def _cross(u: Floats, v: Floats) -> Floats:
 
 
 def _checkers(u: Floats, v: Floats) -> Floats:
-    across, upright = _wave(u), _wave(v)
+    across, upright = _stripes(u), _stripes(v)
     board = np.maximum(np.minimum(across, upright), -np.maximum(across, upright))
     return np.maximum(_box(u, v) - 0.9, board)
 
@@ -67,8 +67,8 @@ _SHAPES: dict[str, Callable[[Floats, Floats], Floats]] = {
     "frame": lambda u, v: np.abs(_box(u, v) - 0.68) - 0.2,
     "triangle": _triangle,
     "cross": _cross,
-    "bars_across": lambda u, v: np.maximum(_box(u, v) - 0.9, _wave(v)),
-    "bars_upright": lambda u, v: np.maximum(_box(u, v) - 0.9, _wave(u)),
+    "bars_across": lambda u, v: np.maximum(_box(u, v) - 0.9, _stripes(v)),
+    "bars_upright": lambda u, v: np.maximum(_box(u, v) - 0.9, _stripes(u)),
     "checkers": _checkers,
     "pair": lambda u, v: np.hypot(np.abs(u) - 0.52, v) - 0.42,
 }
@@ -83,103 +83,103 @@ def load_synthetic(
     image_size: int = 32,
     label_noise: float = 0.2,
 ) -> ImageData:
-    """Draw the scenes, or take them from the cache.
+    """Load the synthetic data set, drawn or from the cache.
 
-    label_noise: this fraction of the *training side's* labels, and so of what becomes validation, is replaced by
-        another class at random: no honest model passes a validation accuracy of about ``1 - label_noise``, and one
-        that learns the training labels by heart is seen to. Test labels are all true.
-    Every class is equally frequent, up to one image. The same arguments give the same images in every process.
+    label_noise: this fraction of the *training* labels, and so of the validation labels, is replaced by another class
+        at random: no model generalizes to a validation accuracy above about ``1 - label_noise``, and one that
+        memorizes the training labels shows it. All test labels are true.
+    All classes have the same number of images, up to one. The same arguments give the same images in every process.
     Raises ConfigError naming each argument that is out of range, DataError if the cache cannot be written.
     """
-    faults = [
-        f"data.source.{name}={value}: must be at least {least}"
-        for name, value, least in (
+    errors = [
+        f"data.source.{name}={value}: must be at least {minimum}"
+        for name, value, minimum in (
             ("seed", seed, 0),
             ("train_images", train_images, len(_SHAPES)),
             ("test_images", test_images, len(_SHAPES)),
             ("image_size", image_size, 8),
         )
-        if value < least
+        if value < minimum
     ]
     if not 0 <= label_noise < 1:
-        faults.append(f"data.source.label_noise={label_noise}: must be in [0, 1); use e.g. 0.2")
-    if faults:
-        raise ConfigError(faults)
+        errors.append(f"data.source.label_noise={label_noise}: must be in [0, 1); use e.g. 0.2")
+    if errors:
+        raise ConfigError(errors)
 
-    def draw() -> tuple[LabelledImages, LabelledImages, tuple[str, ...]]:
-        train = _side(np.random.default_rng([seed, 0]), train_images, image_size, label_noise)
-        test = _side(np.random.default_rng([seed, 1]), test_images, image_size, label_noise=0.0)
+    def draw() -> DecodedDataset:
+        train = _draw_images(np.random.default_rng([seed, 0]), train_images, image_size, label_noise)
+        test = _draw_images(np.random.default_rng([seed, 1]), test_images, image_size, label_noise=0.0)
         return train, test, tuple(_SHAPES)
 
-    key = f"{_DRAWING} {seed} {train_images} {test_images} {image_size} {label_noise}"
-    return cached(Path(cache), name="synthetic", key=key, original_order=False, make=draw)
+    key = f"{_DRAWING_VERSION} {seed} {train_images} {test_images} {image_size} {label_noise}"
+    return cached_dataset(Path(cache), name="synthetic", key=key, original_order=False, build=draw)
 
 
-def _side(rng: np.random.Generator, count: int, size: int, label_noise: float) -> LabelledImages:
+def _draw_images(rng: np.random.Generator, count: int, size: int, label_noise: float) -> LabelledImages:
     """Draw ``count`` scenes of ``size`` x ``size`` pixels with their labels."""
-    shown = rng.permutation(np.arange(count) % len(_SHAPES))
+    shapes = rng.permutation(np.arange(count) % len(_SHAPES))
     starts = range(0, count, _CHUNK)
-    scenes = np.concatenate([_scenes(rng, shown[start : start + _CHUNK], size) for start in starts])
-    labels = shown.copy()
-    wrong = rng.permutation(count)[: round(label_noise * count)]
-    labels[wrong] = (shown[wrong] + rng.integers(1, len(_SHAPES), size=len(wrong))) % len(_SHAPES)
+    scenes = np.concatenate([_draw_scenes(rng, shapes[start : start + _CHUNK], size) for start in starts])
+    labels = shapes.copy()
+    noisy = rng.permutation(count)[: round(label_noise * count)]
+    labels[noisy] = (shapes[noisy] + rng.integers(1, len(_SHAPES), size=len(noisy))) % len(_SHAPES)
     images = torch.from_numpy(scenes).permute(0, 3, 1, 2)
     return LabelledImages(images, torch.from_numpy(labels.astype(np.int64)))
 
 
-def _scenes(rng: np.random.Generator, classes: NDArray[np.int64], size: int) -> NDArray[np.uint8]:
+def _draw_scenes(rng: np.random.Generator, classes: NDArray[np.int64], size: int) -> NDArray[np.uint8]:
     """Draw one scene for each class index: (N, size, size, 3) uint8."""
     count = len(classes)
-    scene = _backgrounds(rng, count, size)
-    _paint(scene, _shape_masks(rng, classes, size), _colours(rng, count, _SHAPE_LUMINANCE))
+    scene = _draw_backgrounds(rng, count, size)
+    _paint(scene, _shape_masks(rng, classes, size), _draw_colours(rng, count, _SHAPE_LUMINANCE))
     for _ in range(_PATCHES):
-        _paint(scene, _patch_masks(rng, count, size), _colours(rng, count, _PATCH_LUMINANCE))
+        _paint(scene, _patch_masks(rng, count, size), _draw_colours(rng, count, _PATCH_LUMINANCE))
     return (np.clip(scene, 0, 1) * 255 + 0.5).astype(np.uint8)
 
 
 def _paint(scene: Floats, mask: Floats, colour: Floats) -> None:
-    """Blend a colour (N, 1, 1, 3) into the scene (N, H, W, 3) where the mask (N, H, W) in [0, 1] says so."""
+    """Blend a colour (N, 1, 1, 3) into the scene (N, H, W, 3), weighted by the mask (N, H, W) in [0, 1]."""
     scene += mask[..., None] * (colour - scene)
 
 
-def _colours(rng: np.random.Generator, count: int, luminance: tuple[float, float]) -> Floats:
-    """Draw colours of any hue and of about the given luminance, one an image: (N, 1, 1, 3) in [0, 1]."""
+def _draw_colours(rng: np.random.Generator, count: int, luminance: tuple[float, float]) -> Floats:
+    """Draw a colour of any hue and about the given luminance for each image: (N, 1, 1, 3) in [0, 1]."""
     colour = rng.random((count, 1, 1, 3), dtype=np.float32)
-    grey = (colour * _WEIGHTS).sum(axis=-1, keepdims=True)
-    return np.clip(colour - grey + _uniform(rng, count, *luminance)[..., None], 0, 1)
+    grey = (colour * _LUMINANCE_WEIGHTS).sum(axis=-1, keepdims=True)
+    return np.clip(colour - grey + _draw_uniform(rng, count, *luminance)[..., None], 0, 1)
 
 
-def _uniform(rng: np.random.Generator, count: int, low: float, high: float) -> Floats:
-    """One number an image, shaped (N, 1, 1)."""
+def _draw_uniform(rng: np.random.Generator, count: int, low: float, high: float) -> Floats:
+    """Draw one uniform number in [low, high) for each image: (N, 1, 1)."""
     return (low + (high - low) * rng.random((count, 1, 1), dtype=np.float32)).astype(np.float32)
 
 
-def _pixels(size: int) -> tuple[Floats, Floats]:
-    """Columns (1, 1, W) and rows (1, H, 1) of the pixels' centres, from -1 to 1 over the image."""
+def _pixel_coordinates(size: int) -> tuple[Floats, Floats]:
+    """Return the pixel centres' coordinates x (1, 1, W) and y (1, H, 1), from -1 to 1 over the image."""
     centres = ((np.arange(size, dtype=np.float32) + 0.5) * 2 / size - 1).astype(np.float32)
     return centres[None, None, :], centres[None, :, None]
 
 
-def _backgrounds(rng: np.random.Generator, count: int, size: int) -> Floats:
-    """Run from one colour to another in a random direction, with ripples across it: (N, H, W, 3)."""
-    x, y = _pixels(size)
-    angle = _uniform(rng, count, 0, 2 * math.pi)
+def _draw_backgrounds(rng: np.random.Generator, count: int, size: int) -> Floats:
+    """Draw gradients between two colours in a random direction, with ripples: (N, H, W, 3)."""
+    x, y = _pixel_coordinates(size)
+    angle = _draw_uniform(rng, count, 0, 2 * math.pi)
     ramp = (np.cos(angle) * x + np.sin(angle) * y) * np.float32(0.35) + np.float32(0.5)
-    ripple_x, ripple_y = _uniform(rng, count, 1, 5), _uniform(rng, count, 1, 5)
-    ripple = np.sin(ripple_x * x + angle) * np.cos(ripple_y * y - angle) * _uniform(rng, count, 0, 0.1)
-    start, end = _colours(rng, count, _BACKGROUND_LUMINANCE), _colours(rng, count, _BACKGROUND_LUMINANCE)
+    ripple_x, ripple_y = _draw_uniform(rng, count, 1, 5), _draw_uniform(rng, count, 1, 5)
+    ripple = np.sin(ripple_x * x + angle) * np.cos(ripple_y * y - angle) * _draw_uniform(rng, count, 0, 0.1)
+    start, end = _draw_colours(rng, count, _BACKGROUND_LUMINANCE), _draw_colours(rng, count, _BACKGROUND_LUMINANCE)
     return start + (end - start) * (ramp + ripple)[..., None]
 
 
 def _shape_masks(rng: np.random.Generator, classes: NDArray[np.int64], size: int) -> Floats:
-    """Cover each image's shape, tilted, moved and scaled at random, with soft edges: (N, H, W) in [0, 1]."""
+    """Draw masks of each image's shape, tilted, shifted and scaled at random, with soft edges: (N, H, W) in [0, 1]."""
     count = len(classes)
-    x, y = _pixels(size)
-    radius = _uniform(rng, count, *_RADIUS)
+    x, y = _pixel_coordinates(size)
+    radius = _draw_uniform(rng, count, *_RADIUS)
     reach = 0.85 - radius
-    x = x - reach * _uniform(rng, count, -1, 1)
-    y = y - reach * _uniform(rng, count, -1, 1)
-    tilt = _uniform(rng, count, -0.2, 0.2)
+    x = x - reach * _draw_uniform(rng, count, -1, 1)
+    y = y - reach * _draw_uniform(rng, count, -1, 1)
+    tilt = _draw_uniform(rng, count, -0.2, 0.2)
     u = (np.cos(tilt) * x + np.sin(tilt) * y) / radius
     v = (np.cos(tilt) * y - np.sin(tilt) * x) / radius
     distance = np.empty_like(u)
@@ -191,8 +191,8 @@ def _shape_masks(rng: np.random.Generator, classes: NDArray[np.int64], size: int
 
 
 def _patch_masks(rng: np.random.Generator, count: int, size: int) -> Floats:
-    """Cover a small rectangle an image: (N, H, W), 0 or 1."""
-    x, y = _pixels(size)
-    inside_x = np.abs(x - _uniform(rng, count, -1, 1)) < _uniform(rng, count, 0.1, 0.4)
-    inside_y = np.abs(y - _uniform(rng, count, -1, 1)) < _uniform(rng, count, 0.1, 0.4)
+    """Draw masks of one small rectangle an image: (N, H, W), 0 or 1."""
+    x, y = _pixel_coordinates(size)
+    inside_x = np.abs(x - _draw_uniform(rng, count, -1, 1)) < _draw_uniform(rng, count, 0.1, 0.4)
+    inside_y = np.abs(y - _draw_uniform(rng, count, -1, 1)) < _draw_uniform(rng, count, 0.1, 0.4)
     return (inside_x & inside_y).astype(np.float32)

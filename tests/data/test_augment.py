@@ -167,7 +167,7 @@ def test_impossible_values_are_named(build, key):
         build()
 
 
-def test_all_faults_come_at_once():
+def test_all_errors_come_at_once():
     with pytest.raises(ConfigError) as caught:
         RotateShiftFlip(degrees=-1, shift=2, flip=0)
     assert len(caught.value.errors) == 3

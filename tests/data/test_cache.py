@@ -8,7 +8,7 @@ import pytest
 import torch
 from data_toys import labelled
 
-from cifar_sweeps.data.cache import cached
+from cifar_sweeps.data.cache import cached_dataset
 from cifar_sweeps.errors import DataError
 
 CLASSES = ("ant", "bee")
@@ -41,7 +41,7 @@ def folder(tmp_path):
 
 
 def load(folder, make, key="key", name="toys"):
-    return cached(folder, name=name, key=key, original_order=True, make=make)
+    return cached_dataset(folder, name=name, key=key, original_order=True, build=make)
 
 
 def the_file(folder):

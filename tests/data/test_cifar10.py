@@ -113,7 +113,7 @@ def server(tmp_path, monkeypatch):
 
 @pytest.fixture
 def no_network(monkeypatch):
-    """An address where nobody answers."""
+    """A URL at which no server listens."""
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     monkeypatch.setattr(CIFAR10, "url", f"http://127.0.0.1:1/{CIFAR10.filename}")
 
@@ -198,7 +198,7 @@ def test_an_archive_that_is_not_the_published_one_is_not_unpacked(load, tmp_path
 
 
 @pytest.mark.usefixtures("no_network")
-def test_no_network_tells_the_alternatives(load, tmp_path):
+def test_without_network_the_error_names_the_alternatives(load, tmp_path):
     with pytest.raises(DataError) as caught:
         load()
     message = str(caught.value)

@@ -1,4 +1,4 @@
-"""Features of a frozen backbone: made once, mapped by whoever reads them, made anew when their file is damaged."""
+"""Features of a frozen backbone: computed once, mapped by every reader, computed again when their file is damaged."""
 
 import multiprocessing
 from dataclasses import replace
@@ -84,7 +84,7 @@ def test_another_split_of_most_images_shares_the_file(folder, passes):
     assert passes.counts == [40]
 
 
-def test_a_quick_look_waits_for_its_own_images_alone(folder, passes):
+def test_a_run_that_reads_few_images_computes_only_their_features(folder, passes):
     used = torch.tensor([30, 7, 11])
     held = load(folder, passes, used=used)
     assert passes.counts == [3]

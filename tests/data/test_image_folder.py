@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from cifar_sweeps.data import cache, load_image_folder
-from cifar_sweeps.data.image_folder import _decode, _File
+from cifar_sweeps.data.image_folder import _decode_images, _ImageFile
 from cifar_sweeps.errors import ConfigError, DataError
 
 RED, GREY = (255, 0, 0), (90, 90, 90)
@@ -98,7 +98,7 @@ def test_images_of_the_size_are_not_touched(root, load):
     assert np.array_equal(load().train.images[1].permute(1, 2, 0).numpy(), noise)
 
 
-def test_hidden_files_and_folders_are_passed_over(root, load):
+def test_hidden_files_and_folders_are_ignored(root, load):
     (root / "train" / "ant" / ".DS_Store").write_text("no image")
     (root / "train" / "ant" / ".checkpoints").mkdir()
     (root / "train" / ".cache").mkdir()
@@ -153,12 +153,12 @@ def remove(folder):
         (remove, r"animals: there is no such folder; expected FOLDER/train/CLASS"),
         (lambda root: remove(root / "train"), r"animals: has no folder 'train'; expected FOLDER/train/CLASS"),
         (lambda root: remove(root / "test"), r"animals: has no folder 'test'"),
-        (lambda root: [remove(root / "train" / name) for name in ("ant", "cow")], r"train: has no folders of classes"),
+        (lambda root: [remove(root / "train" / name) for name in ("ant", "cow")], r"train: has no class folders"),
         (lambda root: remove(root / "test" / "cow"), r"cow is not in both train and test"),
         (lambda root: write(root / "train" / "dog" / "1.png"), r"dog is not in both train and test"),
         (lambda root: (root / "test" / "cow" / "1.png").unlink(), r"test/cow: has no images"),
         (lambda root: write(root / "train" / "ant" / "more" / "1.png"), r"ant/more: is a folder"),
-        (lambda root: (root / "train" / "ant" / "2.png").symlink_to("lost.png"), r"ant/2\.png: .*link to nothing"),
+        (lambda root: (root / "train" / "ant" / "2.png").symlink_to("lost.png"), r"ant/2\.png: .*broken link"),
         (lambda root: (root / "train" / "ant" / "2.png").write_text("?"), r"ant/2\.png: is not an image"),
         (lambda root: (root / "train" / "ant" / "2.png").touch(), r"ant/2\.png: is not an image"),
     ],
@@ -176,7 +176,7 @@ def remove(folder):
         "empty file",
     ],
 )
-def test_another_layout_is_told(root, load, tmp_path, spoil, message):
+def test_another_layout_is_an_error(root, load, tmp_path, spoil, message):
     spoil(root)
     with pytest.raises(DataError, match=message):
         load()
@@ -215,7 +215,7 @@ def test_a_bomb_is_refused_by_its_header(root, load):
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow's, of what it found damaged
 @pytest.mark.parametrize("extension", ["png", "jpg", "gif", "tif", "webp", "bmp", "ppm", "tga"])
-def test_whatever_is_damaged_is_an_image_or_one_fault(tmp_path, extension):
+def test_whatever_is_damaged_is_an_image_or_a_data_error(tmp_path, extension):
     noise = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
     path = tmp_path / f"x.{extension}"
     Image.fromarray(noise).save(path)
@@ -227,7 +227,7 @@ def test_whatever_is_damaged_is_an_image_or_one_fault(tmp_path, extension):
             damaged[draw.randrange(min(len(sound), 200))] = draw.randrange(256)
         path.write_bytes(damaged[: draw.choice([len(sound), draw.randrange(len(sound))])])
         try:
-            assert _decode([_File(str(path), 0, "")], 32).images.shape == (1, 3, 32, 32)
+            assert _decode_images([_ImageFile(str(path), 0, "")], 32).images.shape == (1, 3, 32, 32)
         except DataError:
             refused += 1
     assert refused > 5
@@ -260,9 +260,9 @@ def test_a_relative_root_has_its_folders_name(root, load, monkeypatch):
     assert load(root="..").name == "animals"
 
 
-def test_what_another_process_found_is_not_looked_at_again(root, load, tmp_path, monkeypatch):
+def test_files_that_another_process_verified_are_not_checked_again(root, load, tmp_path, monkeypatch):
     seen = load()
-    monkeypatch.setattr(cache, "_trusted", cache.export_verified())
+    monkeypatch.setattr(cache, "_imported", cache.export_verified())
     (root / "test").rename(tmp_path / "gone")
     assert load().fingerprint == seen.fingerprint
     for file in tmp_path.rglob("*.pt"):

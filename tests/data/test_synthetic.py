@@ -28,7 +28,7 @@ def test_all_classes_are_equally_frequent_in_the_test_side(folder):
     assert not data.original_order
 
 
-def test_so_many_training_labels_are_wrong_and_no_test_label(folder):
+def test_label_noise_changes_that_fraction_of_training_labels_and_no_test_label(folder):
     noisy = load_synthetic(cache=folder, label_noise=0.2, **SMALL)
     true = load_synthetic(cache=folder, label_noise=0.0, **SMALL)
     assert (noisy.train.labels != true.train.labels).sum() == 120
@@ -53,7 +53,7 @@ def test_every_class_looks_the_same_in_a_mirror(shape):
 
 def test_the_second_load_draws_nothing(folder, monkeypatch):
     first = load_synthetic(cache=folder, seed=5, **SMALL)
-    monkeypatch.setattr(synthetic, "_side", None)
+    monkeypatch.setattr(synthetic, "_draw_images", None)
     assert load_synthetic(cache=folder, seed=5, **SMALL).fingerprint == first.fingerprint
 
 
@@ -68,7 +68,7 @@ def test_image_size(folder):
     [{"seed": -1}, {"train_images": 5}, {"test_images": 0}, {"image_size": 4}, {"label_noise": 1.0}],
     ids=lambda wrong: next(iter(wrong)),
 )
-def test_a_fault_names_the_argument(wrong, folder):
+def test_an_error_names_the_argument(wrong, folder):
     (name,) = wrong
     with pytest.raises(ConfigError, match=rf"data\.source\.{name}="):
         load_synthetic(cache=folder, **wrong)
