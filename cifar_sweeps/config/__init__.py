@@ -1,1 +1,1 @@
-"""From overrides to a composed config, to a checked one, to the objects that it names. Imports nothing by itself."""
+"""Compose a config from overrides, validate it, and build its objects. This module imports nothing."""

@@ -1,10 +1,10 @@
-"""Whom the user trusts beyond this project: modules that a config may name for what is built."""
+"""Modules outside this package that a config may name as `_target_`."""
 
 import os
 from collections.abc import Iterable
 
 ALLOW_VARIABLE = "CIFAR_SWEEPS_ALLOW_TARGETS"
-"""The environment variable that lists them, comma-separated."""
+"""Environment variable with the allowed modules, comma-separated."""
 
 
 def allowed_modules() -> tuple[str, ...]:
@@ -13,5 +13,5 @@ def allowed_modules() -> tuple[str, ...]:
 
 
 def is_in_package(name: str, packages: Iterable[str]) -> bool:
-    """Say whether a dotted name is one of the packages, or in one."""
+    """Return whether a dotted name is one of the packages, or inside one."""
     return any(name == package or name.startswith(f"{package}.") for package in packages)

@@ -1,8 +1,8 @@
-"""Budgets: less of the same training, by rules that are the same for every study, and always named.
+"""Budgets: shorten a training by fixed factors, and describe how much of the full training is left.
 
-``budget=short`` multiplies epochs and training images by its factors. Whatever counts epochs goes along: the schedule's
-length, milestones, warm-up and patience, the patience of early stopping, the epochs at which the test set is opened.
-Validation and test images stay as they are.
+``budget=short`` multiplies epochs and training images by its factors. Everything counted in epochs is scaled too: the
+schedule's length, milestones, warm-up and patience, the patience of early stopping, the epochs of ``trainer.test_at``.
+Validation and test images are not cut.
 """
 
 import copy
@@ -13,9 +13,9 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Budget:
-    """Factors in (0, 1] for epochs and training images, and the fewest epochs (never more than there were).
+    """Factors in (0, 1] for epochs and training images, and the minimum number of epochs (capped at the config's own).
 
-    ``full``: what a config that has been scaled asked for at first; None in one that has not been.
+    ``full``: the original epochs and training images of a config that has been scaled; None in one that has not.
     """
 
     name: str
@@ -26,25 +26,25 @@ class Budget:
 
 
 def apply_budget(plain: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a config (nested plain values) cut to its budget; one that has been cut already comes back as it is."""
+    """Return a config (nested plain values) scaled to its budget; one that is scaled already is returned unchanged."""
     config = copy.deepcopy(dict(plain))
     budget, trainer, data = config["budget"], config["trainer"], config["data"]
     if budget.get("full") is not None or (budget["epochs"] == 1 and budget["images"] == 1):
         return config
     budget["full"] = {"epochs": trainer["epochs"], "train_size": data["train_size"]}
     least = min(budget["least_epochs"], trainer["epochs"])
-    # The factor that the whole epochs leave, so that what counts epochs still fits into them.
-    shorter = max(least, round(trainer["epochs"] * budget["epochs"])) / trainer["epochs"]
-    trainer["epochs"] = round(trainer["epochs"] * shorter)
-    trainer["test_at"] = _sorted_unique([_scale_count(epoch, shorter) for epoch in trainer["test_at"]])
+    # The factor after rounding to whole epochs, so that everything counted in epochs still fits.
+    factor = max(least, round(trainer["epochs"] * budget["epochs"])) / trainer["epochs"]
+    trainer["epochs"] = round(trainer["epochs"] * factor)
+    trainer["test_at"] = _sorted_unique([_scale_count(epoch, factor) for epoch in trainer["test_at"]])
     stopping = trainer["early_stopping"]
     if stopping["patience"] is not None:
-        stopping["patience"] = _scale_count(stopping["patience"], shorter)
-    _scale_schedule(config["lr_schedule"], shorter)
+        stopping["patience"] = _scale_count(stopping["patience"], factor)
+    _scale_schedule(config["lr_schedule"], factor)
     for entry in [*config.get("published", []), *config.get("claims", [])]:
         for key in ("epoch", "at", "against_at"):
             if entry.get(key) is not None:
-                entry[key] = _scale_count(entry[key], shorter)
+                entry[key] = _scale_count(entry[key], factor)
     if data["train_size"] is None:
         data["train_fraction"] = data["train_fraction"] * budget["images"]
     else:
@@ -53,15 +53,15 @@ def apply_budget(plain: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def describe_budget(
-    name: str, epochs: int, published_epochs: int | None, images: int, all_images: int, epochs_word: str = "epochs"
+    name: str, epochs: int, published_epochs: int | None, images: int, all_images: int, epochs_unit: str = "epochs"
 ) -> str:
-    """Say how much of the full training a run is: ``full``, or ``short: 4 of 35 epochs, 2,000 of 40,000 images``.
+    """Return how much of the full training a run is: ``full``, or ``short: 4 of 35 epochs, 2,000 of 40,000 images``.
 
-    A run that is shorter without a budget's name, by override, is called ``own``.
+    A run shortened by overrides, not by a budget, is called ``own``.
     """
     cuts = []
     if published_epochs is not None and epochs != published_epochs:
-        cuts.append(f"{epochs:,} of {published_epochs:,} {epochs_word}")
+        cuts.append(f"{epochs:,} of {published_epochs:,} {epochs_unit}")
     if images < all_images:
         cuts.append(f"{images:,} of {all_images:,} training images")
     if not cuts and name == "full":
@@ -84,5 +84,5 @@ def _scale_count(count: int, factor: float) -> int:
 
 
 def _sorted_unique(epochs: list[int]) -> list[int]:
-    """Two epochs that fall together are one."""
+    """Return the epochs in order; those that scale to the same number count once."""
     return sorted(set(epochs))

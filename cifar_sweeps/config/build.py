@@ -1,4 +1,4 @@
-"""From a validated config to objects: the only place that instantiates what a config names.
+"""Instantiate the objects that a validated config names; no other module does.
 
 Targets follow Hydra's convention (``_target_``, ``_args_``, ``_partial_``, nested nodes), but only what
 `cifar_sweeps.config.targets` allows is built: a config is data, and data from elsewhere must not run ``os.system``.
@@ -26,7 +26,7 @@ from cifar_sweeps.training.schedules import Schedule
 
 
 def images(config: RunConfig) -> ImageData:
-    """Load the data set, from its cache where there is one. Raises ConfigError or DataError."""
+    """Load the data set, from its cache if there is one. Raises ConfigError or DataError."""
     loaded = build(config.data.source, "data.source")
     if not isinstance(loaded, ImageData):
         raise ConfigError(f"data.source._target_={config.data.source['_target_']}: must return ImageData")
@@ -34,8 +34,8 @@ def images(config: RunConfig) -> ImageData:
 
 
 def model(config: RunConfig) -> nn.Module:
-    """Build the network, initialised from torch's global generator (seed it first), with its pretrained weights."""
-    net = _structure(config)
+    """Build the model and load its pretrained weights; initialised from torch's global generator (seed it first)."""
+    net = _untrained_model(config)
     if isinstance(net, Pretrained):
         net.load_pretrained()
     return net
@@ -50,15 +50,15 @@ def augmentation(config: RunConfig) -> Callable[..., torch.Tensor]:
 
 
 def schedule(config: RunConfig) -> Schedule:
-    """Build the learning rate's course over the epochs."""
-    course = build(config.lr_schedule, "lr_schedule")
-    if not isinstance(course, Schedule):
+    """Build the learning rate schedule."""
+    built = build(config.lr_schedule, "lr_schedule")
+    if not isinstance(built, Schedule):
         raise ConfigError(f"lr_schedule._target_={config.lr_schedule['_target_']}: must build a Schedule")
-    return course
+    return built
 
 
 def optimizer(config: RunConfig, net: nn.Module) -> RegularizedOptimizer:
-    """Build the optimizer of ``net`` together with the penalties and the decay that act at each of its steps."""
+    """Build the optimizer of ``net`` with the penalties and weight decay that each step applies."""
     return RegularizedOptimizer(
         _optimizer(config, list(net.parameters())),
         kernels=conv_kernels(net),
@@ -70,40 +70,40 @@ def optimizer(config: RunConfig, net: nn.Module) -> RegularizedOptimizer:
 
 
 def check_config(config: RunConfig) -> Summary:
-    """Build everything but the data and return the model's summary. Pretrained weights are fetched if need be.
+    """Build everything but the data, and return the model's summary. Downloads pretrained weights if needed.
 
-    Raises ConfigError with all faults of all parts.
+    Raises ConfigError with all errors of all parts.
     """
-    faults: list[str] = []
-    for part in (_check_schedule, _check_augmentation, _check_optimizer, _check_source):
+    errors: list[str] = []
+    for check in (_check_schedule, _check_augmentation, _check_optimizer, _check_source):
         try:
-            part(config)
+            check(config)
         except ConfigError as error:
-            faults.extend(error.errors)
+            errors.extend(error.errors)
     try:
-        net = _structure(config)
+        net = _untrained_model(config)
         summary = _summary(net, config)
         if isinstance(net, Pretrained):
             net.check_pretrained()
     except ConfigError as error:
-        raise ConfigError([*error.errors, *faults]) from error
-    if faults:
-        raise ConfigError(faults)
+        raise ConfigError([*error.errors, *errors]) from error
+    if errors:
+        raise ConfigError(errors)
     return summary
 
 
 def summarize_model(config: RunConfig) -> Summary:
-    """Return the layers, parameters and multiply-adds of the model that ``config`` names; no weights are read."""
-    return _summary(_structure(config), config)
+    """Return the layers, parameters and multiply-adds of the model of ``config``; reads no weights."""
+    return _summary(_untrained_model(config), config)
 
 
 def needs_download(config: RunConfig) -> bool:
-    """Say whether the model's pretrained weights are still to be fetched. Raises ConfigError as `model`."""
-    net = _structure(config)
+    """Return whether the model's pretrained weights must still be downloaded. Raises ConfigError as `model` does."""
+    net = _untrained_model(config)
     return isinstance(net, Pretrained) and not net.has_pretrained()
 
 
-def _structure(config: RunConfig) -> nn.Module:
+def _untrained_model(config: RunConfig) -> nn.Module:
     net = build(config.model, "model")
     if not isinstance(net, nn.Module):
         raise ConfigError(f"model._target_={config.model['_target_']}: must build a torch.nn.Module")
@@ -120,18 +120,18 @@ def _summary(net: nn.Module, config: RunConfig) -> Summary:
         raise ConfigError(f"model: does not accept images of {size}×{size} pixels: {error}") from error
 
 
-def build(node: Target, key: str) -> Any:  # noqa: ANN401 (whatever the node names)
-    """Build what ``node`` names. ``key`` is where the node stands in the config, for messages.
+def build(node: Target, key: str) -> Any:  # noqa: ANN401 (depends on the node)
+    """Build the object that ``node`` names. ``key``: the path of the node in the config, for messages.
 
-    Raises ConfigError if the target is not allowed, does not exist, or refuses its arguments.
+    Raises ConfigError if the target is not allowed, does not exist, or rejects its arguments.
     """
     target = node["_target_"]
     builder = resolve(target, f"{key}._target_")
-    named = {name: _built(value, f"{key}.{name}") for name, value in node.items() if not _is_directive(name)}
+    named = {name: _build_nested(value, f"{key}.{name}") for name, value in node.items() if not _is_directive(name)}
     arguments = node.get("_args_", [])
     if not isinstance(arguments, list):
         raise ConfigError(f"{key}._args_={arguments}: must be a list of arguments; leave it out to give them by name")
-    positional = [_built(value, f"{key}._args_") for value in arguments]
+    positional = [_build_nested(value, f"{key}._args_") for value in arguments]
     _check_arguments(builder, named, key, target)
     _check_weights(builder, named, positional, key)
     try:
@@ -140,17 +140,17 @@ def build(node: Target, key: str) -> Any:  # noqa: ANN401 (whatever the node nam
         return builder(*positional, **named)
     except CifarSweepsError:
         raise
-    except Exception as error:  # an argument that nobody foresaw may raise anything
+    except Exception as error:  # an unforeseen argument may raise anything
         raise ConfigError(f"{key}: {target} refuses its arguments: {in_one_line(error)}") from error
 
 
-def _built(value: object, key: str) -> object:
+def _build_nested(value: object, key: str) -> object:
     if isinstance(value, Mapping):
         if "_target_" in value:
             return build(dict(value), key)
-        return {name: _built(entry, f"{key}.{name}") for name, entry in value.items()}
+        return {name: _build_nested(entry, f"{key}.{name}") for name, entry in value.items()}
     if isinstance(value, list):
-        return [_built(entry, f"{key}[{i}]") for i, entry in enumerate(value)]
+        return [_build_nested(entry, f"{key}[{i}]") for i, entry in enumerate(value)]
     return value
 
 
@@ -161,31 +161,31 @@ def _is_directive(name: str) -> bool:
 def _check_weights(
     builder: Callable[..., Any], named: Mapping[str, object], positional: list[object], key: str
 ) -> None:
-    """torchvision's own functions would fetch weights, and run what their pickle says."""
+    """Refuse torchvision's pretrained weights: it would download them and unpickle them, which runs code."""
     if not builder.__module__.startswith("torchvision."):
         return
-    asked = [name for name, value in named.items() if name.startswith(("weights", "pretrained")) and value]
-    if asked or positional:  # the first positional argument is the old `pretrained`
+    requested = [name for name, value in named.items() if name.startswith(("weights", "pretrained")) and value]
+    if requested or positional:  # the first positional argument is the old `pretrained`
         raise ConfigError(
-            f"{key}.{(asked or ['_args_'])[0]}: torchvision's pretrained weights are not loaded, for they are pickles; "
-            "leave it out to train from scratch, or use model=vgg16_block3 or model=efficientnet_lite0"
+            f"{key}.{(requested or ['_args_'])[0]}: torchvision's pretrained weights are not loaded, as they are "
+            "pickles; leave it out to train from scratch, or use model=vgg16_block3 or model=efficientnet_lite0"
         )
 
 
 def _check_arguments(builder: Callable[..., Any], named: Mapping[str, object], key: str, target: str) -> None:
     try:
         parameters = inspect.signature(builder).parameters
-    except ValueError:  # some builtins tell no signature; they refuse by themselves
+    except ValueError:  # some builtins have no signature; they check their arguments themselves
         return
     if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values()):
         return
-    faults = [
+    errors = [
         f"{key}.{name}: unknown key; {target} takes {', '.join(parameters)}{did_you_mean(name, list(parameters))}"
         for name in named
         if name not in parameters
     ]
-    if faults:
-        raise ConfigError(faults)
+    if errors:
+        raise ConfigError(errors)
 
 
 def _optimizer(config: RunConfig, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
@@ -196,22 +196,22 @@ def _optimizer(config: RunConfig, parameters: list[nn.Parameter]) -> torch.optim
 
 
 def _check_optimizer(config: RunConfig) -> None:
-    # One number stands for the weights: fused optimizers refuse the meta device.
+    # One dummy parameter instead of the weights: fused optimizers reject the meta device.
     _optimizer(config, [nn.Parameter(torch.zeros(1))])
 
 
 def _check_schedule(config: RunConfig) -> None:
-    follows = schedule(config).needs_validation
-    if follows and config.data.split == "test":
+    needs_validation = schedule(config).needs_validation
+    if needs_validation and config.data.split == "test":
         raise ConfigError(
             "lr_schedule: follows the validation loss, which data.split=test takes from the test set; "
             "use lr_schedule=step, or another data.split"
         )
-    if follows and config.trainer.validate_every > 1:
+    if needs_validation and config.trainer.validate_every > 1:
         raise ConfigError(
             "lr_schedule: follows the validation loss of every epoch; set trainer.validate_every=1, or use another one"
         )
-    if follows and not config.validates:
+    if needs_validation and not config.validates:
         raise ConfigError(
             "lr_schedule: follows the validation loss, but data.val_fraction=0; "
             "set data.val_fraction above 0, or use lr_schedule=step"

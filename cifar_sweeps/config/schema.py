@@ -1,8 +1,8 @@
-"""The schema of the whole config, and its validation: a composed config in, a typed `RunConfig` out.
+"""Dataclasses of the whole config: `RunConfig` and its groups.
 
-Hydra composes anything that YAML can say. Here the composed config meets its schema: every unknown key, wrong type and
-impossible value is found, and all of them are told in one `ConfigError`. Nodes with a ``_target_`` (model, optimizer)
-are only checked for their shape; `cifar_sweeps.config.build` knows what their targets accept.
+`cifar_sweeps.config.parse` validates a composed config against them and reports every unknown key, wrong type and
+impossible value in one `ConfigError`. Of nodes with a ``_target_`` (model, optimizer) only the shape is checked;
+`cifar_sweeps.config.build` checks their arguments.
 """
 
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ Rates = float | list[float]
 
 @dataclass(frozen=True)
 class DataConfig:
-    """Which images, and how the training side is divided. ``source`` is the loader."""
+    """The data set and its splits. ``source`` is the loader."""
 
     source: Target
     image_size: int
@@ -33,14 +33,14 @@ class DataConfig:
 
 @dataclass(frozen=True)
 class KernelSize:
-    """``conv``: one integer, or a list by block whose entries are integers or lists by convolution."""
+    """Kernel sizes: ``conv`` is one integer, or a list by block of integers or of lists by convolution."""
 
     conv: int | list[Any]
 
 
 @dataclass(frozen=True)
 class Dropout:
-    """Rates of the convolution blocks and of the dense head."""
+    """Dropout rates of the convolution blocks and of the dense head."""
 
     conv: Rates
     dense: Rates
@@ -48,7 +48,7 @@ class Dropout:
 
 @dataclass(frozen=True)
 class Regularization:
-    """Numbers only: Keras' l2 and l1 on convolution kernels, decoupled weight decay, dropout."""
+    """Regularization strengths: Keras' l2 and l1 on convolution kernels, decoupled weight decay, dropout."""
 
     l2: float
     l1: float
@@ -67,7 +67,7 @@ class EarlyStopping:
 
 @dataclass(frozen=True)
 class Trainer:
-    """How long, how large, on what, from which weights, and whose weights are tested."""
+    """Settings of the training loop: epochs, batch size, device, initial weights, validation, tests."""
 
     epochs: int
     parts: int
@@ -88,7 +88,7 @@ class Trainer:
 
 @dataclass(frozen=True)
 class Tracking:
-    """Where the run is recorded, and which checkpoints stay when it has finished."""
+    """Where the run is recorded, and which checkpoints are kept when it has finished."""
 
     backend: Literal["mlflow", "none"]
     uri: str | None
@@ -97,7 +97,7 @@ class Tracking:
 
 @dataclass(frozen=True)
 class Analysis:
-    """What is made of the trained model when the training has ended."""
+    """What is logged of the trained model: figures, and the model itself."""
 
     pictures: bool
     log_model: bool
@@ -105,7 +105,7 @@ class Analysis:
 
 @dataclass(frozen=True)
 class Sweep:
-    """How a sweep goes about its jobs."""
+    """How a sweep runs its jobs."""
 
     dry_run: bool
     report: bool = True
@@ -117,7 +117,7 @@ class Sweep:
 
 @dataclass(frozen=True)
 class Published:
-    """What a document printed: one ``value``, after ``epoch`` (null: at the end), or ``values`` by epoch from 1."""
+    """A published metric: one ``value`` after ``epoch`` (null: at the end), or ``values`` by epoch from 1."""
 
     metric: str
     where: str
@@ -128,12 +128,11 @@ class Published:
 
 @dataclass(frozen=True)
 class Claim:
-    """A comparison that a document makes: ``metric`` of ``arm`` beside that of ``against``, or beside ``than``.
+    """A document's claim: a comparison of ``metric`` of ``arm`` with that of ``against``, or with ``than``.
 
-    A side is a mapping of swept keys to values, or the name of an experiment. expects: what the claim says of the
-    difference arm − against; ``same`` means within ``margin``, ``not_higher`` and ``not_lower`` by no
-    more than it. at, against_at: after
-    which epoch each side is taken; null: at the end.
+    arm, against: a mapping of swept keys to values, or the name of an experiment. expects: the expected sign of
+    arm − against; ``same`` means within ``margin``, ``not_higher`` and ``not_lower`` by no more than it.
+    at, against_at: the epoch at which each side is compared; null: the last.
     """
 
     says: str
@@ -151,9 +150,9 @@ class Claim:
 
 @dataclass(frozen=True)
 class RunConfig:
-    """One run, whole. ``plain`` is the same as nested plain values, as it is recorded.
+    """The whole config of one run. ``as_dict``: the same as nested plain values, as it is recorded.
 
-    ``overrides``: what was typed to get it, where that is known.
+    ``overrides``: the overrides that it was composed from, if known.
     """
 
     seed: int
@@ -186,5 +185,5 @@ class RunConfig:
 
     @property
     def total_epochs(self) -> int:
-        """Epochs in all: ``trainer.epochs`` on each part of the training images."""
+        """Total epochs: ``trainer.epochs`` on each part of the training images."""
         return self.trainer.epochs * self.trainer.parts

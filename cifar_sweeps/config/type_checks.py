@@ -1,4 +1,4 @@
-"""Plain values held against a schema of dataclasses: unknown keys, missing keys and wrong types, all of them."""
+"""Check plain values against dataclasses: unknown keys, missing keys and wrong types."""
 
 import dataclasses
 import types
@@ -8,19 +8,28 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 from cifar_sweeps.errors import did_you_mean
 
 Target = dict[str, Any]
-"""A node that is built: ``_target_`` and the arguments for it, as plain Python values."""
+"""A node to instantiate: ``_target_`` and its arguments, as plain Python values."""
+
+_TYPE_NAMES = {
+    int: "an integer",
+    float: "a number",
+    str: "a string",
+    bool: "true or false",
+    type(None): "null",
+    Any: "any",
+}
 
 
 def schema_errors(node: Mapping[str, Any], schema: type, path: str = "") -> Iterator[str]:
-    """Yield what is wrong with the keys and types of ``node``, which ``path`` (ending in a dot) leads to."""
+    """Yield the errors in the keys and types of ``node``. path: its path in the config, ending in a dot."""
     hints = get_type_hints(schema)
     allowed = [f.name for f in dataclasses.fields(schema) if f.name not in ("as_dict", "overrides")]
     required = [f.name for f in dataclasses.fields(schema) if _is_required(f)]
     for key in node:
         if key not in allowed:
             where = path.rstrip(".") or "the config"
-            guess = did_you_mean(key, allowed)
-            yield f"{path}{key}: unknown key; {where} has {', '.join(allowed)}{guess}"
+            suggestion = did_you_mean(key, allowed)
+            yield f"{path}{key}: unknown key; {where} has {', '.join(allowed)}{suggestion}"
     for key in required:
         if key not in node:
             yield f"{path}{key}: missing; give it a value"
@@ -33,7 +42,7 @@ def _is_required(schema_field: dataclasses.Field[Any]) -> bool:
     return schema_field.default is dataclasses.MISSING and schema_field.default_factory is dataclasses.MISSING
 
 
-def _type_errors(value: Any, hint: Any, path: str) -> Iterator[str]:  # noqa: ANN401 (any YAML value may arrive)
+def _type_errors(value: Any, hint: Any, path: str) -> Iterator[str]:  # noqa: ANN401 (any YAML value)
     if dataclasses.is_dataclass(hint):
         if isinstance(value, Mapping):
             yield from schema_errors(value, hint, f"{path}.")  # type: ignore[arg-type]
@@ -53,12 +62,12 @@ def _type_errors(value: Any, hint: Any, path: str) -> Iterator[str]:  # noqa: AN
 
 
 def _entry_schema(hint: Any) -> bool:  # noqa: ANN401
-    """Say whether a hint is a list of groups."""
+    """Return whether a hint is a list of dataclasses."""
     return get_origin(hint) is list and dataclasses.is_dataclass(get_args(hint)[0])
 
 
 def matches_type(value: object, hint: object) -> bool:
-    """Say whether a plain value is of a type; an integer is a number, a truth value is neither."""
+    """Return whether a plain value has a type; an int counts as a float, a bool as neither."""
     origin = get_origin(hint)
     if origin in (Union, types.UnionType):
         return any(matches_type(value, option) for option in get_args(hint))
@@ -78,7 +87,7 @@ def matches_type(value: object, hint: object) -> bool:
 
 
 def _is_choice(hint: object) -> bool:
-    """Say whether a hint names words to choose from: then another word is a wrong one, and not of a wrong type."""
+    """Return whether a hint is a choice of strings: another string is then a wrong value, not a wrong type."""
     return get_origin(hint) is Literal or any(_is_choice(option) for option in get_args(hint))
 
 
@@ -90,12 +99,11 @@ def _describe_type(hint: object) -> str:
         return " or ".join(repr(option) for option in get_args(hint))
     if origin is list:
         return f"a list ([…] of {_describe_type(get_args(hint)[0])})"
-    words = {int: "an integer", float: "a number", str: "a text", bool: "true or false", type(None): "null", Any: "any"}
-    return words.get(hint, str(hint))  # type: ignore[call-overload, no-any-return]
+    return _TYPE_NAMES.get(hint, str(hint))  # type: ignore[call-overload, no-any-return]
 
 
-def to_dataclass(value: Any, hint: Any) -> Any:  # noqa: ANN401 (follows the schema, whatever it holds)
-    """Return a sound value as its schema has it: mappings as dataclasses, integers as floats where those are meant."""
+def to_dataclass(value: Any, hint: Any) -> Any:  # noqa: ANN401 (depends on the schema)
+    """Return a checked value as its schema's type: mappings as dataclasses, ints as floats where the hint is float."""
     if dataclasses.is_dataclass(hint) and isinstance(hint, type):
         hints = get_type_hints(hint)
         return hint(**{key: to_dataclass(entry, hints[key]) for key, entry in value.items()})

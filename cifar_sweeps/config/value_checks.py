@@ -1,4 +1,4 @@
-"""What no schema of types can say of a config: which values make sense, alone and together."""
+"""Check a config's values: ranges, and combinations of keys."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -10,7 +10,7 @@ _LONGEST_STUDY_NAME = 200  # the name of an MLflow experiment, which databases c
 
 
 def value_errors(plain: Mapping[str, Any]) -> Iterator[str]:
-    """Yield what is wrong with a config whose keys and types are sound."""
+    """Yield the errors in the values of a config whose keys and types are valid."""
     trainer, data = plain["trainer"], plain["data"]
     for key in ("epochs", "parts", "batch_size", "eval_batch_size", "validate_every"):
         if trainer[key] < 1:
@@ -20,7 +20,7 @@ def value_errors(plain: Mapping[str, Any]) -> Iterator[str]:
     patience = trainer["early_stopping"]["patience"]
     if patience is not None and patience < 1:
         yield f"trainer.early_stopping.patience={patience}: must be at least 1, or null for never"
-    if not 0 <= data["val_fraction"] < 1:  # NaN fails this, too
+    if not 0 <= data["val_fraction"] < 1:  # NaN fails this too
         yield f"data.val_fraction={data['val_fraction']}: must be at least 0 and below 1; use e.g. 0.1"
     for key in ("train_size", "val_size"):
         if data[key] is not None and data[key] < 1:
@@ -37,7 +37,7 @@ def value_errors(plain: Mapping[str, Any]) -> Iterator[str]:
         if channels is not None and (len(channels) != 3 or not all(math.isfinite(x) for x in channels)):
             yield f"data.{key}={channels}: must be three finite numbers, one a channel, or null"
     if data["std"] is not None and any(x == 0 for x in data["std"]):
-        yield f"data.std={data['std']}: must not hold 0"
+        yield f"data.std={data['std']}: must not contain 0"
     if not 0 <= plain["seed"] < 2**63:
         yield f"seed={plain['seed']}: must be at least 0 and below 2**63"
     for key in ("epochs", "images"):
@@ -58,9 +58,7 @@ def _name_errors(plain: Mapping[str, Any]) -> Iterator[str]:
     name, outputs = plain["study_name"], plain["outputs"]
     if name is not None and not (name.strip() and name.isprintable() and len(name) <= _LONGEST_STUDY_NAME):
         shown = name if len(name) <= _LONGEST_STUDY_NAME else f"{name[:20]}…"
-        yield (
-            f"study_name={shown!r}: must be one line of 1 to {_LONGEST_STUDY_NAME} characters that can be seen, or null"
-        )
+        yield (f"study_name={shown!r}: must be one line of 1 to {_LONGEST_STUDY_NAME} printable characters, or null")
     if not outputs or "\0" in outputs:
         yield f"outputs={outputs!r}: must be a folder; use e.g. outputs"
 
@@ -69,12 +67,12 @@ def _selection_errors(trainer: Mapping[str, Any], data: Mapping[str, Any]) -> It
     selects = trainer["select"] == "best"
     if selects and trainer["test_at"]:
         yield (
-            f"trainer.test_at={trainer['test_at']}: tests the weights of these epochs, and trainer.select=best others; "
-            "use trainer.select=last, or leave test_at out"
+            f"trainer.test_at={trainer['test_at']}: tests the weights of these epochs, but trainer.select=best tests "
+            "others; use trainer.select=last, or leave test_at out"
         )
     stops = trainer["early_stopping"]["patience"] is not None
     if data["split"] == "test":
-        why = "data.split=test validates on the test set, which must not select"
+        why = "data.split=test validates on the test set, which must not be used for selection"
         if selects:
             yield f"trainer.select=best: {why}; use trainer.select=last, or another data.split"
         if stops:
@@ -88,11 +86,11 @@ def _selection_errors(trainer: Mapping[str, Any], data: Mapping[str, Any]) -> It
             yield "trainer.select=best: needs validation data, but data.val_fraction=0; use trainer.select=last"
         if stops:
             yield "trainer.early_stopping.patience: needs validation data, but data.val_fraction=0; use null"
-    late = [epoch for epoch in trainer["test_at"] if not 1 <= epoch <= trainer["epochs"] * trainer["parts"]]
-    if late:
+    outside = [epoch for epoch in trainer["test_at"] if not 1 <= epoch <= trainer["epochs"] * trainer["parts"]]
+    if outside:
         yield (
             f"trainer.test_at={trainer['test_at']}: the training has epochs 1 to "
-            f"{trainer['epochs'] * trainer['parts']}; leave out {', '.join(map(str, late))}"
+            f"{trainer['epochs'] * trainer['parts']}; leave out {', '.join(map(str, outside))}"
         )
 
 
@@ -119,7 +117,7 @@ def _rate_errors(plain: Mapping[str, Any]) -> Iterator[str]:
         yield f"optimizer.lr={lr}: must be a finite number above 0; use e.g. 0.001"
     if optimizer.get("weight_decay"):
         yield (
-            f"optimizer.weight_decay={optimizer['weight_decay']}: decay has one home; "
+            f"optimizer.weight_decay={optimizer['weight_decay']}: weight decay is set in one place; "
             "use regularization.weight_decay (decoupled) or regularization.l2 (Keras' penalty)"
         )
     if regularization["weight_decay"] * lr >= 1 if matches_type(lr, float) else False:

@@ -1,4 +1,4 @@
-"""A budget cuts a training by its rules, once, and says so."""
+"""Budgets: what they scale, that they apply once, and how they are described."""
 
 import pytest
 
@@ -10,7 +10,7 @@ from cifar_sweeps.errors import ConfigError
 LONG = ("trainer.epochs=200", "trainer.test_at=[100,150,200]")
 
 
-def test_epochs_and_images_are_cut_by_the_stated_factors():
+def test_epochs_and_images_are_scaled_by_the_factors():
     config = compose(["budget=short", *LONG])
     assert config.trainer.epochs == 20
     assert config.trainer.test_at == [10, 15, 20]
@@ -28,12 +28,12 @@ def test_epochs_and_images_are_cut_by_the_stated_factors():
     ],
     ids=["cosine", "step", "plateau"],
 )
-def test_schedules_are_cut_along(overrides, expected):
+def test_schedules_are_scaled_too(overrides, expected):
     schedule = compose(["budget=short", *LONG, *overrides]).lr_schedule
     assert {key: schedule[key] for key in expected} == expected
 
 
-def test_early_stopping_and_published_epochs_are_cut_along():
+def test_early_stopping_and_published_epochs_are_scaled_too():
     config = compose(["budget=short", "study=training_length", "experiment=lab_episode/epochs_200"])
     assert [entry.epoch for entry in config.published] == [10, 10, 15, 15, 20, 20]
     assert (config.claims[0].at, config.claims[0].against_at) == (15, 10)
@@ -43,29 +43,29 @@ def test_early_stopping_and_published_epochs_are_cut_along():
 
 def test_no_budget_adds_epochs():
     assert compose(["budget=short", "trainer.epochs=1"]).trainer.epochs == 1
-    assert compose(["budget=short", "trainer.epochs=3"]).trainer.epochs == 2  # the fewest of this budget
+    assert compose(["budget=short", "trainer.epochs=3"]).trainer.epochs == 2  # this budget's minimum
 
 
-def test_a_recorded_config_is_not_cut_again():
+def test_a_recorded_config_is_not_scaled_again():
     config = compose(["budget=short", *LONG])
     again = from_dict(config.as_dict)
     assert (again.trainer.epochs, again.data.train_fraction) == (20, 0.25)
 
 
-def test_a_cut_training_has_the_hash_of_the_same_training_asked_for_plainly():
+def test_a_scaled_config_has_the_hash_of_the_same_config_without_a_budget():
     cut = compose(["budget=short", "trainer.epochs=100"])
     plain = compose(["trainer.epochs=10", "data.train_fraction=0.25"])
     assert config_hash(cut.as_dict) == config_hash(plain.as_dict)
 
 
 @pytest.mark.parametrize("value", ["0", "1.5", "-1", "nan"])
-def test_a_factor_that_is_none_is_refused(value):
+def test_an_invalid_factor_is_rejected(value):
     with pytest.raises(ConfigError, match=r"budget\.images"):
         compose([f"budget.images={value}"])
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "description"),
     [
         (("full", 35, 35, 40000, 40000), "full"),
         (("full", 10, None, 3000, 3000), "full"),
@@ -76,5 +76,5 @@ def test_a_factor_that_is_none_is_refused(value):
     ],
     ids=str,
 )
-def test_a_short_run_is_named_so_whoever_cut_it(arguments, words):
-    assert describe_budget(*arguments) == words
+def test_a_description_names_every_cut(arguments, description):
+    assert describe_budget(*arguments) == description

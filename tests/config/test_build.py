@@ -35,7 +35,7 @@ def test_partial_binds_arguments_without_calling():
         pytest.param({"_target_": 7}, id="not a name"),
         pytest.param({"_target_": "torchvision.models._api.fnmatch.os.system"}, id="alias through many modules"),
         pytest.param({"_target_": "torchvision.models._api.sys.exit"}, id="alias through a private module"),
-        pytest.param({"_target_": "torchvision.models.get_model", "name": "resnet18"}, id="a function of names"),
+        pytest.param({"_target_": "torchvision.models.get_model", "name": "resnet18"}, id="a builder by name"),
         pytest.param({"_target_": "torchvision.models.ResNet.forward"}, id="a method"),
         pytest.param({"_target_": "torch.optim.SGD.step"}, id="a method of an optimizer"),
         pytest.param({"_target_": "torch.optim.lr_scheduler.LambdaLR"}, id="no optimizer"),
@@ -46,14 +46,14 @@ def test_partial_binds_arguments_without_calling():
         pytest.param(
             {"_target_": "cifar_sweeps.models.pretrained.weights_file.WeightsFile"}, id="a class of another kind"
         ),
-        pytest.param({"_target_": "cifar_sweeps.data.cache.cached"}, id="a function that the loaders use"),
+        pytest.param({"_target_": "cifar_sweeps.data.cache.cached_dataset"}, id="a function that the loaders use"),
         pytest.param(
             {"_target_": "torch.optim.SGD", "params": {"_target_": "builtins.eval", "_args_": ["1"]}}, id="nested"
         ),
         pytest.param({"_target_": "torch.optim.SGD", "_args_": [{"_target_": "builtins.eval"}]}, id="nested in _args_"),
     ],
 )
-def test_nothing_is_built_that_is_not_allowed(node):
+def test_a_target_outside_the_allow_list_is_refused(node):
     with pytest.raises(ConfigError, match="not on the list of what a config may build"):
         build(node, "model")
 
@@ -66,7 +66,7 @@ class _Hostile:
         return os.mkdir, (str(self._path),)
 
 
-def test_nothing_that_torchvision_could_unpickle_is_fetched(tmp_path):
+def test_torchvision_downloads_and_unpickles_nothing(tmp_path):
     torch.save({"weights": _Hostile(tmp_path / "was_run")}, tmp_path / "hostile.pth")
     entry = {"url": (tmp_path / "hostile.pth").as_uri(), "transforms": None, "meta": {}}
     node = {
@@ -86,16 +86,16 @@ def test_torchvisions_own_weights_are_refused(arguments, monkeypatch):
         build({"_target_": "torchvision.models.mobilenet_v3_small", **arguments}, "model")
 
 
-def test_torchvisions_classifiers_are_built_under_both_of_their_names():
+def test_torchvisions_classifiers_are_built_by_either_name():
     for target in ("torchvision.models.squeezenet1_1", "torchvision.models.squeezenet.squeezenet1_1"):
         built = build({"_target_": target, "num_classes": 3}, "model")
         assert isinstance(built, torchvision.models.SqueezeNet)
 
 
-def test_everything_that_the_shipped_configs_name_is_allowed():
+def test_every_target_of_the_shipped_configs_is_allowed():
     lines = [line for path in conf_folder().rglob("*.yaml") for line in path.read_text(encoding="utf-8").splitlines()]
-    named = {line.split("_target_:")[1].partition("#")[0].strip() for line in lines if "_target_:" in line}
-    for target in named - {
+    targets = {line.split("_target_:")[1].partition("#")[0].strip() for line in lines if "_target_:" in line}
+    for target in targets - {
         "cifar_sweeps.sweeps.callback.SweepCallback",
         "hydra_plugins.cifar_sweeps_launcher.LocalLauncher",
     }:
@@ -105,12 +105,12 @@ def test_everything_that_the_shipped_configs_name_is_allowed():
 @pytest.mark.parametrize(
     "target", ["torch.optim.\0", "torch.optim..Adam", "torch.optim.Adam\n", "torch.optim.", "torch.optim. "]
 )
-def test_what_is_no_name_is_told(target):
-    with pytest.raises(ConfigError, match="is no name of a class"):
+def test_an_invalid_name_is_an_error(target):
+    with pytest.raises(ConfigError, match="is not the name of a class"):
         build({"_target_": target}, "model")
 
 
-def test_whatever_an_argument_makes_a_target_raise_is_one_clear_fault(monkeypatch):
+def test_any_exception_of_a_target_becomes_one_config_error(monkeypatch):
     monkeypatch.setenv("CIFAR_SWEEPS_ALLOW_TARGETS", "fractions")
     with pytest.raises(ConfigError, match="refuses its arguments: ZeroDivisionError"):
         build({"_target_": "fractions.Fraction", "_args_": [1, 0]}, "model")
@@ -133,7 +133,7 @@ def test_the_environment_can_allow_more(monkeypatch):
         ),
     ],
 )
-def test_a_fault_names_the_key_and_what_to_do(node, message):
+def test_an_error_names_the_key_and_what_to_do(node, message):
     with pytest.raises(ConfigError, match=message) as caught:
         build(node, "optimizer")
     assert str(caught.value).startswith("optimizer")

@@ -1,4 +1,4 @@
-"""Each fault of a config gets one clear error: what arrived, what is allowed, what to do."""
+"""Error messages of invalid configs: the given value, what is allowed, what to do."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from cifar_sweeps.config.compose import compose
 from cifar_sweeps.config.parse import config_hash
 from cifar_sweeps.errors import CifarSweepsError, ConfigError
 
-FAULTS = {
+INVALID = {
     "unknown option": (["model=lenet_9"], "model=lenet_9: unknown option", "lenet_3"),
     "typo": (["trainer.epoch=3"], "trainer.epoch: unknown key", "did you mean 'epochs'"),
     "typo with +": (["+trainer.epoch=3"], "trainer.epoch: unknown key", "did you mean 'epochs'"),
@@ -19,16 +19,16 @@ FAULTS = {
     "typo in the data with +": (["+data.source.sed=1"], "data.source.sed: unknown key", "did you mean 'seed'"),
     "unreadable": (["trainer.epochs=[3"], "trainer.epochs=[3: cannot be read", "quote"),
     "wrong type": (["trainer.epochs=three"], "trainer.epochs=three: must be an integer", "not str"),
-    "a truth value for a number": (["trainer.epochs=true"], "trainer.epochs=True: must be an integer", "not bool"),
-    "a text for a group": (["trainer=3"], "Config group override must be a string", "Got int"),
-    "wrong word": (["data.split=first"], "data.split=first: must be 'stratified' or 'tail'", "or 'test'"),
+    "a bool for a number": (["trainer.epochs=true"], "trainer.epochs=True: must be an integer", "not bool"),
+    "a string for a group": (["trainer=3"], "Config group override must be a string", "Got int"),
+    "not a choice": (["data.split=first"], "data.split=first: must be 'stratified' or 'tail'", "or 'test'"),
     "even kernel": (["kernel_size.conv=4"], "kernel_size.conv=4: 4 is even", "odd"),
     "even kernel in a list": (["kernel_size.conv=[3,4,7]"], "kernel_size.conv=[3, 4, 7]", "odd"),
     "negative rate": (["regularization.dropout.conv=-0.1"], "regularization.dropout.conv=-0.1", "below 1"),
     "rate of one": (["regularization.dropout.dense=1.0"], "regularization.dropout.dense=1.0", "below 1"),
     "NaN learning rate": (["optimizer.lr=nan"], "optimizer.lr=nan", "above 0"),
     "negative learning rate": (["optimizer.lr=-1"], "optimizer.lr=-1", "above 0"),
-    "a text as learning rate": (["optimizer.lr=fast"], "optimizer.lr=fast", "number"),
+    "a string as learning rate": (["optimizer.lr=fast"], "optimizer.lr=fast", "number"),
     "batch size 0": (["trainer.batch_size=0"], "trainer.batch_size=0", "at least 1"),
     "no epochs": (["trainer.epochs=0"], "trainer.epochs=0", "at least 1"),
     "split fraction 1": (["data.val_fraction=1.0"], "data.val_fraction=1.0", "below 1"),
@@ -49,7 +49,7 @@ FAULTS = {
     "a data source that is not allowed": (["data.source._target_=torch.load"], "not on the list", "ALLOW"),
     "negative penalty": (["regularization.l2=-1"], "regularization.l2=-1", "not negative"),
     "infinite decay": (["regularization.weight_decay=inf"], "regularization.weight_decay=inf", "finite"),
-    "a second home for decay": (
+    "decay in a second place": (
         ["+optimizer.weight_decay=0.1"],
         "optimizer.weight_decay=0.1",
         "regularization.weight_decay",
@@ -69,35 +69,35 @@ FAULTS = {
 }
 
 
-@pytest.mark.parametrize(("overrides", "arrived", "advice"), FAULTS.values(), ids=FAULTS.keys())
-def test_a_fault_is_told_clearly(overrides, arrived, advice):
+@pytest.mark.parametrize(("overrides", "given", "advice"), INVALID.values(), ids=INVALID.keys())
+def test_an_error_names_the_value_and_what_to_do(overrides, given, advice):
     with pytest.raises(CifarSweepsError) as caught:
         build.check_config(compose(overrides))
     message = str(caught.value)
-    assert arrived in message
+    assert given in message
     assert advice in message
     assert "+trainer" not in message  # Hydra's own advice, which would only hide the typo
 
 
-def test_all_faults_come_in_one_error():
+def test_all_errors_are_reported_together():
     with pytest.raises(ConfigError) as caught:
         compose(["trainer.batch_size=0", "optimizer.lr=nan", "data.val_fraction=1.0", "regularization.l2=-1"])
     assert len(caught.value.errors) == 4
 
 
-def test_faults_of_all_parts_come_in_one_error():
+def test_errors_of_all_parts_are_reported_together():
     with pytest.raises(ConfigError) as caught:
         build.check_config(
             compose(["kernel_size.conv=4", "lr_schedule=step", "lr_schedule.gamma=-1", "+optimizer.momentun=0.9"])
         )
-    keys = {fault.split("=")[0].split(":")[0] for fault in caught.value.errors}
+    keys = {error.split("=")[0].split(":")[0] for error in caught.value.errors}
     assert {"kernel_size.conv", "lr_schedule.gamma", "optimizer.momentun"} <= keys
 
 
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["trainer.select=best", "trainer.test_at=[2]"], "and trainer.select=best others"),
+        (["trainer.select=best", "trainer.test_at=[2]"], "but trainer.select=best tests others"),
         (["trainer.early_stopping.patience=2", "trainer.parts=2"], "could end before the last of trainer.parts"),
         (["trainer.early_stopping.patience=2", "trainer.validate_every=2"], "counts validated epochs"),
         (["trainer.test_at=[0,11]"], "leave out 0, 11"),
@@ -107,7 +107,7 @@ def test_faults_of_all_parts_come_in_one_error():
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )
-def test_what_does_not_go_together_is_told(overrides, message):
+def test_conflicting_keys_are_an_error(overrides, message):
     with pytest.raises(ConfigError) as caught:
         compose(overrides)
     assert message in str(caught.value)
@@ -123,7 +123,7 @@ def test_a_test_on_augmented_images_needs_an_augmentation():
     [["outputs=elsewhere"], ["study_name=x"], ["tracking=none"], ["analysis.pictures=false"], ["data.source.cache=/x"]],
     ids=lambda overrides: overrides[0],
 )
-def test_the_hash_ignores_what_cannot_change_the_result(overrides):
+def test_the_hash_ignores_keys_without_effect_on_the_result(overrides):
     assert config_hash(compose(overrides).as_dict) == config_hash(compose([]).as_dict)
 
 
@@ -138,7 +138,7 @@ def test_the_hash_ignores_what_cannot_change_the_result(overrides):
         "data.split=tail",
     ],
 )
-def test_the_hash_sees_what_can_change_the_result(override):
+def test_the_hash_covers_keys_with_an_effect_on_the_result(override):
     assert config_hash(compose([override]).as_dict) != config_hash(compose([]).as_dict)
 
 

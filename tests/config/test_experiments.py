@@ -1,4 +1,4 @@
-"""conf/experiment and conf/study: every arm builds what its document describes, and runs; every study is whole."""
+"""conf/experiment and conf/study: every arm builds and trains as its document describes; every study is complete."""
 
 import pytest
 import torch
@@ -44,7 +44,7 @@ STUDIES = {
     "training_length": 3,
     "transfer": 48,
 }
-"""Studies and their runs."""
+"""Number of runs of each study."""
 
 SMALL = ("data=synthetic", *TINY[:2], "budget=smoke", "tracking=none", "trainer.threads=1", "analysis.pictures=false")
 FOLDERS = sorted({name.split("/")[0] for name in experiments()})
@@ -84,9 +84,9 @@ def test_every_arm_trains_on_cifar10_for_as_long_as_its_document_did(configs):
         assert (config.trainer.epochs, config.trainer.parts) == (config.published_epochs, config.published_parts), name
 
 
-def test_an_arm_without_figures_says_why(configs):
-    silent = [name for name, config in configs.items() if not config.published and not config.assumptions]
-    assert silent == []
+def test_an_arm_without_published_metrics_states_an_assumption(configs):
+    unexplained = [name for name, config in configs.items() if not config.published and not config.assumptions]
+    assert unexplained == []
 
 
 def test_every_study_has_its_runs_and_compares_arms_that_it_has(configs, monkeypatch):

@@ -1,4 +1,4 @@
-"""Whatever is typed or written into a config is a valid config or one clear fault: never another exception."""
+"""Property tests: any overrides or config give a valid config or one clear error, never another exception."""
 
 import contextlib
 import os
@@ -24,7 +24,7 @@ from cifar_sweeps.system.files import file_name, is_inside
 
 
 def quick(examples):
-    """The same examples every time, and none kept."""
+    """Return settings with the same examples every time, and no example database."""
     unhealthy = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
     return settings(
         max_examples=examples, derandomize=True, deadline=None, database=None, suppress_health_check=unhealthy
@@ -90,12 +90,12 @@ OVERRIDES = st.one_of(
 
 @pytest.fixture(autouse=True)
 def _nothing_is_run(monkeypatch):
-    for place, name in ((os, "system"), (subprocess, "Popen"), (torch, "load"), (torch.hub, "download_url_to_file")):
-        monkeypatch.setattr(place, name, lambda *_, **__: pytest.fail("was run"))
+    for module, name in ((os, "system"), (subprocess, "Popen"), (torch, "load"), (torch.hub, "download_url_to_file")):
+        monkeypatch.setattr(module, name, lambda *_, **__: pytest.fail("was run"))
 
 
-def is_config_or_fault(make) -> None:
-    """A valid config, whose parts are sound or have one clear fault as well, or one clear fault."""
+def check_config_or_error(make) -> None:
+    """Check that ``make`` returns a valid config or raises one clear error, and each of its parts as well."""
     with contextlib.suppress(CifarSweepsError):
         config = make()
         assert isinstance(config, RunConfig)
@@ -107,24 +107,24 @@ def is_config_or_fault(make) -> None:
 
 @quick(30)
 @given(st.lists(OVERRIDES, min_size=1, max_size=3))
-def test_any_overrides_make_a_config_or_one_fault(overrides):
-    is_config_or_fault(lambda: compose(overrides))
+def test_any_overrides_make_a_config_or_one_error(overrides):
+    check_config_or_error(lambda: compose(overrides))
 
 
 @quick(300)
 @given(st.lists(st.tuples(st.sampled_from(KEYS), VALUES), min_size=1, max_size=3))
-def test_any_recorded_config_is_one_or_one_fault(changes):
-    plain = compose_again()
+def test_any_recorded_config_is_valid_or_one_error(changes):
+    plain = copy_plain()
     for key, value in changes:
         *groups, name = key.split(".")
         node = plain
         for group in groups:
             node = node[group] if isinstance(node, dict) and isinstance(node.get(group), dict) else {}
         node[name] = value
-    is_config_or_fault(lambda: from_dict(plain))
+    check_config_or_error(lambda: from_dict(plain))
 
 
-def compose_again():
+def copy_plain():
     def copied(value):
         return {key: copied(entry) for key, entry in value.items()} if isinstance(value, dict) else value
 
@@ -135,7 +135,7 @@ def compose_again():
 @given(st.dictionaries(st.text(max_size=8) | st.just("_target_") | st.just("_args_"), VALUES, max_size=4))
 @example({"_args_": None})
 @example({"_args_": "ab"})
-def test_any_node_is_built_or_one_fault(node):
+def test_any_node_is_built_or_one_error(node):
     with contextlib.suppress(CifarSweepsError):
         build.build({"_target_": "cifar_sweeps.data.FlipCrop", **node}, "augmentation")
 
@@ -145,7 +145,7 @@ def test_any_node_is_built_or_one_fault(node):
 @example("a\\")
 @example("it's ${oc.env:HOME}")
 @example("\\${x}")
-def test_a_quoted_text_comes_through_whole(text):
+def test_a_quoted_string_is_unchanged(text):
     if text:
         assert compose([f"outputs={quote(text)}"]).outputs == text
 
@@ -155,7 +155,7 @@ def test_a_quoted_text_comes_through_whole(text):
 @example("..", ".")
 @example("a/b", "a_b")
 @example("", "x" * 5000)
-def test_file_names_stay_in_their_folder_fit_and_differ(one, other):
+def test_file_names_stay_in_their_folder_are_short_and_differ(one, other):
     for name in map(file_name, (one, other)):
         assert name
         assert "/" not in name
@@ -167,7 +167,7 @@ def test_file_names_stay_in_their_folder_fit_and_differ(one, other):
 
 @quick(200)
 @given(st.text(max_size=30))
-def test_a_place_within_a_folder_is_there_however_it_is_written(tmp_path, text):
+def test_a_path_inside_a_folder_is_inside_once_resolved(tmp_path, text):
     inside = is_inside(f"{tmp_path}/{text}", tmp_path)
     if inside:
         assert os.path.realpath(f"{tmp_path}/{text}").startswith(os.path.realpath(tmp_path))
@@ -176,7 +176,7 @@ def test_a_place_within_a_folder_is_there_however_it_is_written(tmp_path, text):
 
 @quick(100)
 @given(st.lists(st.text(max_size=60), max_size=70), st.lists(st.text(max_size=9), max_size=5))
-def test_short_names_are_short(overrides, swept):
+def test_run_names_are_short(overrides, swept):
     assert len(run_name(overrides, tuple(swept))) <= 250
 
 
@@ -188,16 +188,16 @@ def test_short_names_are_short(overrides, swept):
     least=st.integers(1, 50),
     train_size=st.none() | st.integers(1, 10**6),
 )
-def test_a_budget_leaves_a_training_and_cuts_once(epochs, factor, images, least, train_size):
-    plain = compose_again()
+def test_a_budget_leaves_at_least_one_epoch_and_applies_once(epochs, factor, images, least, train_size):
+    plain = copy_plain()
     plain["trainer"] |= {"epochs": epochs, "test_at": [1, epochs]}
     plain["data"]["train_size"] = train_size
     plain["budget"] |= {"epochs": factor, "images": images, "least_epochs": least, "full": None}
-    cut = apply_budget(plain)
-    assert 1 <= cut["trainer"]["epochs"] <= epochs
-    assert all(1 <= epoch <= cut["trainer"]["epochs"] for epoch in cut["trainer"]["test_at"])
-    assert cut["data"]["train_size"] is None or 1 <= cut["data"]["train_size"] <= train_size
-    assert apply_budget(cut) == cut
+    scaled = apply_budget(plain)
+    assert 1 <= scaled["trainer"]["epochs"] <= epochs
+    assert all(1 <= epoch <= scaled["trainer"]["epochs"] for epoch in scaled["trainer"]["test_at"])
+    assert scaled["data"]["train_size"] is None or 1 <= scaled["data"]["train_size"] <= train_size
+    assert apply_budget(scaled) == scaled
     assert plain["trainer"]["epochs"] == epochs
 
 
@@ -222,8 +222,8 @@ def test_splits_are_disjoint_and_complete(count, fraction, kind, seed, parts):
     sizes=st.recursive(st.integers(-3, 9), lambda inner: st.lists(inner, max_size=4), max_leaves=8) | SCALARS,
     convolutions=st.lists(st.integers(0, 4), min_size=1, max_size=4),
 )
-def test_kernel_sizes_fit_the_blocks_or_are_faults(sizes, convolutions):
-    faults = ErrorList()
-    expanded = expand_kernel_sizes(sizes, convolutions, faults)
+def test_kernel_sizes_fit_the_blocks_or_are_errors(sizes, convolutions):
+    errors = ErrorList()
+    expanded = expand_kernel_sizes(sizes, convolutions, errors)
     assert [len(block) for block in expanded] == convolutions
     assert all(isinstance(size, int) and size >= 1 for block in expanded for size in block)
