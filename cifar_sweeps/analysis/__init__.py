@@ -1,1 +1,1 @@
-"""One trained model looked at: its figures on a set of images, its pictures, and the copy of it that MLflow serves."""
+"""Analysis of one trained model: classification report, figures, and the model that MLflow serves."""

@@ -1,4 +1,4 @@
-"""What a model's logits say once they are held against the labels: figures for all classes and for each."""
+"""Classification metrics from logits and labels: overall, per class, and a confusion matrix."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,10 +15,10 @@ from cifar_sweeps.errors import ConfigError, DataError
 
 @dataclass(frozen=True)
 class EvaluationReport:
-    """How N images in C classes were classified.
+    """Metrics of N classified images in C classes.
 
     loss: mean cross-entropy in nats. accuracy: fraction in [0, 1].
-    predicted: (N,) int64, the class with the highest logit (the first of equals).
+    predicted: (N,) int64, the class with the highest logit (the first if several are equal).
     probability: (N,) float32, the softmax of that class.
     confusion: (C, C) int64; rows are actual classes, columns predicted ones.
     by_class: scikit-learn's report as a dictionary: for each class, ``macro avg`` and ``weighted avg`` its
@@ -36,11 +36,11 @@ class EvaluationReport:
 
 
 def evaluation_report(logits: Tensor, labels: Tensor, classes: Sequence[str]) -> EvaluationReport:
-    """Hold logits against labels.
+    """Compute the metrics of logits against labels.
 
-    logits: (N, C) float. labels: (N,) int64 in [0, C). classes: C names in the order of the logits. A class that
-    no label names, or that is never predicted, scores 0 where its figure is 0/0.
-    Raises ConfigError if the model has other classes than the data, DataError if the labels do not fit.
+    logits: (N, C) float. labels: (N,) int64 in [0, C). classes: C names in the order of the logits. A class without
+    labels or predictions scores 0 where its metric is 0/0.
+    Raises ConfigError if model and data differ in their classes, DataError if the labels do not fit.
     """
     _check(logits, labels, classes)
     logits, labels = logits.detach().cpu().float(), labels.cpu()
@@ -64,32 +64,32 @@ def confusion_matrix(labels: Tensor, predicted: Tensor, num_classes: int) -> npt
 
 
 def _by_class(labels: Tensor, predicted: Tensor, classes: Sequence[str]) -> tuple[dict[str, Any], str]:
-    # scikit-learn takes a second or two to import, which only a run that ends with a report should pay.
+    # Imported here: scikit-learn takes a second or two to import, and only the report needs it.
     from sklearn.metrics import classification_report
 
-    form = {
+    arguments = {
         "y_true": labels.numpy(),
         "y_pred": predicted.numpy(),
         "labels": np.arange(len(classes)),
         "target_names": list(classes),
         "zero_division": 0,
     }
-    return classification_report(**form, output_dict=True), classification_report(**form, digits=4)
+    return classification_report(**arguments, output_dict=True), classification_report(**arguments, digits=4)
 
 
 def _check(logits: Tensor, labels: Tensor, classes: Sequence[str]) -> None:
     if logits.ndim != 2 or logits.shape[1] != len(classes):
         raise ConfigError(
-            f"model.num_classes: the model gives logits of shape {tuple(logits.shape)}, the data has {len(classes)} "
-            f"classes, which takes (N, {len(classes)}); use model.num_classes={len(classes)}"
+            f"model.num_classes: the model returns logits of shape {tuple(logits.shape)}, the data has {len(classes)} "
+            f"classes, which need (N, {len(classes)}); use model.num_classes={len(classes)}"
         )
     if labels.shape != logits.shape[:1] or len(labels) == 0:
         raise DataError(
-            f"{tuple(labels.shape)} labels for {len(logits)} images: there must be one label for each, and one image "
-            "at least; look at the data set's test side"
+            f"{tuple(labels.shape)} labels for {len(logits)} images: there must be one label for each, and at least "
+            "one image; check the data set's test split"
         )
     if labels.min() < 0 or labels.max() >= len(classes):
         raise DataError(
             f"labels from {labels.min().item()} to {labels.max().item()}: with {len(classes)} classes they must lie in "
-            f"0 to {len(classes) - 1}; look at the data set's labels"
+            f"0 to {len(classes) - 1}; check the data set's labels"
         )

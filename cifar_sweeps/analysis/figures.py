@@ -1,6 +1,6 @@
-"""A run's pictures: learning curves, confusion matrix, test images with what the model took them for.
+"""A run's figures: learning curves, confusion matrix, and test images with their predictions.
 
-Figures are built as objects, without pyplot: nothing global is left behind, and no display is needed.
+Built without pyplot: no global state, and no display is needed.
 """
 
 import math
@@ -19,7 +19,7 @@ from cifar_sweeps.analysis.mathtext import escape_mathtext
 from cifar_sweeps.errors import DataError
 from cifar_sweeps.system.files import atomic_write
 
-# Three of Okabe and Ito's colours, which stay apart for colour-blind readers too.
+# Three of Okabe and Ito's colours, which colour-blind readers can tell apart.
 BLUE, VERMILLION, GREEN = "#0072B2", "#D55E00", "#009E73"
 
 MAX_EPOCHS_WITH_MARKERS = 30
@@ -32,21 +32,21 @@ EpochRow = Mapping[str, float | None]
 
 
 def learning_curves(history: Sequence[EpochRow], title: str = "") -> Figure:
-    """Draw loss and accuracy by epoch, training beside validation, with the best epoch marked.
+    """Plot loss and accuracy by epoch for training and validation, with the best epoch marked.
 
-    history: one mapping an epoch with ``epoch``, ``train/loss``, ``train/accuracy`` and, where there are any,
+    history: one mapping per epoch with ``epoch``, ``train/loss``, ``train/accuracy`` and, if present,
     ``val/loss``, ``val/accuracy``, ``train/objective``, ``val/objective`` (loss plus penalty; dashed). The best epoch
-    is the earliest with the highest validation accuracy; without validation there is none.
+    is the first with the highest validation accuracy; without validation there is none.
     Raises DataError if history is empty.
     """
     if not history:
-        raise DataError("no epoch to draw: learning curves take at least one; train with trainer.epochs=1 or more")
+        raise DataError("no epoch to draw: learning curves need at least one; train with trainer.epochs=1 or more")
     figure = Figure(figsize=(11, 4.4), layout="constrained")
     loss, accuracy = figure.subplots(1, 2)
-    for side, name, colour, marker in (("train", "training", BLUE, "o"), ("val", "validation", VERMILLION, "s")):
-        _curve(loss, history, f"{side}/loss", name, colour, marker, "-")
-        _curve(loss, history, f"{side}/objective", f"{name}, with penalty", colour, marker, "--")
-        _curve(accuracy, history, f"{side}/accuracy", name, colour, marker, "-")
+    for prefix, name, colour, marker in (("train", "training", BLUE, "o"), ("val", "validation", VERMILLION, "s")):
+        _curve(loss, history, f"{prefix}/loss", name, colour, marker, "-")
+        _curve(loss, history, f"{prefix}/objective", f"{name}, with penalty", colour, marker, "--")
+        _curve(accuracy, history, f"{prefix}/accuracy", name, colour, marker, "-")
     loss.set_ylabel("cross-entropy (nats)")
     accuracy.set_ylabel("accuracy")
     best = _best_epoch(history)
@@ -56,7 +56,7 @@ def learning_curves(history: Sequence[EpochRow], title: str = "") -> Figure:
             name = f"best: epoch {epoch:g}, accuracy {value:.4f}"
             axes.axvline(epoch, color=GREEN, linestyle=":", label=name, zorder=1)
         axes.set_xlabel("epoch")
-        axes.margins(x=0.03 if len(history) > 1 else 1)  # a lone epoch needs room for whole numbers beside it
+        axes.margins(x=0.03 if len(history) > 1 else 1)  # a single epoch needs room for whole numbers beside it
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axes.grid(alpha=0.3)
         axes.legend(fontsize=8.5)
@@ -66,10 +66,10 @@ def learning_curves(history: Sequence[EpochRow], title: str = "") -> Figure:
 
 
 def confusion_heatmap(confusion: npt.NDArray[np.int64], classes: Sequence[str], title: str = "") -> Figure:
-    """Draw which class was taken for which.
+    """Plot a confusion matrix.
 
     confusion: (C, C) counts, rows actual, columns predicted. Colour is the fraction of the row, so that classes of
-    unequal size compare; the counts stand in the cells where there are at most 25 classes.
+    unequal size can be compared; cells show their counts if there are at most 25 classes.
     """
     side = min(4 + 0.48 * len(classes), 14)
     figure = Figure(figsize=(side + 1, side), layout="constrained")
@@ -78,14 +78,14 @@ def confusion_heatmap(confusion: npt.NDArray[np.int64], classes: Sequence[str], 
     image = axes.imshow(fraction, cmap="Blues", vmin=0, vmax=1, interpolation="nearest")
     figure.colorbar(image, ax=axes, label="fraction of the actual class", shrink=0.8)
 
-    many = len(classes) > MAX_CLASSES_WITH_COUNTS
-    names, size = [_shortened(name) for name in classes], 5.5 if many else 10
-    axes.set_xticks(range(len(classes)), names, fontsize=size, rotation=90 if many else 45)
+    is_large = len(classes) > MAX_CLASSES_WITH_COUNTS
+    names, size = [_shortened(name) for name in classes], 5.5 if is_large else 10
+    axes.set_xticks(range(len(classes)), names, fontsize=size, rotation=90 if is_large else 45)
     for label in axes.get_xticklabels():
         label.set(ha="right", va="center", rotation_mode="anchor")
     axes.set_yticks(range(len(classes)), names, fontsize=size)
     axes.set(xlabel="predicted", ylabel="actual", title=title)
-    if not many:
+    if not is_large:
         for (row, column), count in np.ndenumerate(confusion):
             colour = "white" if fraction[row, column] > 0.5 else "black"
             axes.text(column, row, f"{count}", ha="center", va="center", fontsize=8, color=colour)
@@ -103,14 +103,14 @@ def prediction_grid(
     seed: int = 0,
     title: str = "",
 ) -> Figure:
-    """Draw test images with their actual class, the predicted one and its probability; ✗ and colour mark errors.
+    """Plot test images with their actual class, the predicted one and its probability; ✗ and colour mark errors.
 
     images: (N, 3, H, W) uint8. labels, predicted: (N,) int64. probability: (N,) float in [0, 1], of the predicted
     class. The images are the first ``count`` of a permutation drawn from seed, as data may be sorted by class.
     Raises DataError if there is no image.
     """
     if len(images) == 0:
-        raise DataError("no image to draw: a prediction grid takes at least one; look at the data set's test side")
+        raise DataError("no image to draw: a prediction grid needs at least one; check the data set's test split")
     shown = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))[:count].tolist()
     columns = min(GRID_COLUMNS, len(shown))
     rows = math.ceil(len(shown) / columns)
@@ -127,7 +127,7 @@ def prediction_grid(
 
 
 def save(figure: Figure, path: str | Path) -> None:
-    """Write figure as a PNG to path, whole or not at all. The folder must exist."""
+    """Write the figure as a PNG to path, atomically. The folder must exist."""
     with atomic_write(Path(path)) as file:
         figure.savefig(file, format="png", dpi=DPI)
 
@@ -144,8 +144,8 @@ def _curve(axes: Axes, history: Sequence[EpochRow], key: str, name: str, colour:
 
 def _best_epoch(history: Sequence[EpochRow]) -> tuple[float, float] | None:
     scored = [(row["epoch"], row.get("val/accuracy")) for row in history]
-    known = [(epoch, value) for epoch, value in scored if epoch is not None and value is not None]
-    return max(known, key=lambda point: point[1], default=None)
+    validated = [(epoch, value) for epoch, value in scored if epoch is not None and value is not None]
+    return max(validated, key=lambda point: point[1], default=None)
 
 
 def _prediction(axes: Axes, image: Tensor, actual: str, predicted: str, probability: float) -> None:
@@ -160,6 +160,6 @@ def _prediction(axes: Axes, image: Tensor, actual: str, predicted: str, probabil
 
 
 def _shortened(name: str) -> str:
-    # The middle goes, as long names of classes often share their beginning.
+    # The middle is cut, as long class names often share their beginning.
     half = MAX_NAME_LENGTH // 2
     return escape_mathtext(name if len(name) <= MAX_NAME_LENGTH else f"{name[:half]}…{name[-half + 1 :]}")

@@ -1,8 +1,8 @@
-"""What a person wrote, as matplotlib draws it letter for letter."""
+"""Escape text for matplotlib."""
 
 
 def escape_mathtext(text: str) -> str:
-    """Return text that is drawn as it reads: between dollars matplotlib would read a formula, or raise."""
-    # A control character makes an SVG that no browser opens.
+    """Escape text so that matplotlib draws it literally: text between dollar signs would be parsed as a formula."""
+    # Browsers refuse an SVG with a control character.
     printable = "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
     return printable.replace("$", r"\$")

@@ -1,7 +1,7 @@
-"""The model as MLflow keeps it: a network that serves raw pixels.
+"""Save a trained network as an MLflow model that predicts on raw pixels.
 
-The network is stored as an exported graph (torch.export), not as a pickle: it loads where cifar_sweeps is not
-installed, and where ``MLFLOW_ALLOW_PICKLE_DESERIALIZATION=false`` forbids pickles.
+It is stored as an exported graph (torch.export), not as a pickle: it loads without cifar_sweeps, and where
+``MLFLOW_ALLOW_PICKLE_DESERIALIZATION=false`` forbids pickles.
 """
 
 import copy
@@ -22,10 +22,10 @@ MODEL_NAME = "model"
 
 
 class ServableClassifier(nn.Module):
-    """A trained network that takes raw pixels and returns probabilities; a copy, in float32 on the CPU.
+    """A copy of a trained network, in float32 on the CPU, that maps raw pixels to probabilities.
 
-    net: (N, 3, H, W) float32 to logits (N, C); it is left as it is. mean, std: by channel, on pixels in [0, 1], as
-    in training; None if it did not standardise.
+    net: (N, 3, H, W) float32 to logits (N, C); it is not changed. mean, std: per channel, of pixels in [0, 1], as in
+    training; None without standardization.
     """
 
     mean: Tensor
@@ -51,34 +51,34 @@ def save_model(
     example_images: npt.NDArray[np.uint8],
     path: Path,
 ) -> None:
-    """Write model in MLflow's format into the folder ``path``, which must not exist.
+    """Save the model in MLflow's format in the folder ``path``, which must not exist.
 
-    ``mlflow.pyfunc.load_model`` takes it, from there or from a store that it was handed to; its ``predict`` maps
-    (N, 3, H, W) uint8 to (N, C) float32 probabilities, for any N. The names of the classes, in the order of the
-    columns, are its ``metadata.metadata["classes"]``.
-    example_images: (N, 3, H, W) uint8, at least two of them; the first two are stored as input example.
+    ``mlflow.pyfunc.load_model`` loads it, from there or from a store that it was logged to; its ``predict`` maps
+    (N, 3, H, W) uint8 to (N, C) float32 probabilities, for any N. The class names, in the order of the columns, are
+    its ``metadata.metadata["classes"]``.
+    example_images: (N, 3, H, W) uint8, at least two; the first two are stored as the input example.
     """
-    # A batch of one would be frozen into the graph; two are enough to leave its size open.
+    # A batch of one would be fixed in the graph; two keep the batch size dynamic.
     example = np.ascontiguousarray(example_images[:2])
-    form = Model(metadata={"classes": list(classes)})
+    mlflow_model = Model(metadata={"classes": list(classes)})
     mlflow.pytorch.save_model(
         model,
         path,
-        mlflow_model=form,
+        mlflow_model=mlflow_model,
         signature=_signature(example.shape[1:], len(classes)),
         input_example=example,
         pip_requirements=_requirements(),
         serialization_format="pt2",
     )
-    # An exported graph stays on its device; by default MLflow would ask for it on a GPU where there is one.
-    form.flavors["python_function"]["config"] = {"device": "cpu"}
-    form.save(path / "MLmodel")
+    # An exported graph stays on its device; by default MLflow would load it on a GPU if there is one.
+    mlflow_model.flavors["python_function"]["config"] = {"device": "cpu"}
+    mlflow_model.save(path / "MLmodel")
 
 
 def warm_up_export() -> None:
-    """Save a small network and throw it away: what torch and MLflow then look up once takes longer than a real one.
+    """Save a small network and delete it, so that torch and MLflow do their slow one-time set-up.
 
-    Starts no thread: a process that is forked afterwards saves its model in a quarter of the time.
+    Starts no thread: a process forked afterwards saves its model in a quarter of the time.
     """
     net = nn.Sequential(
         *(
@@ -102,6 +102,6 @@ def _signature(image_shape: tuple[int, ...], num_classes: int) -> ModelSignature
 
 
 def _requirements() -> list[str]:
-    # MLflow would infer these by loading the model in a new process, which takes 13 s. What follows a + names a build
-    # (2.14.1+cpu) that package indexes do not have.
+    # MLflow would infer these by loading the model in a new process, which takes 13 s. The part after a + names a
+    # build (2.14.1+cpu) that package indexes do not have.
     return [f"{package}=={version(package).split('+')[0]}" for package in ("mlflow", "torch", "numpy")]

@@ -11,12 +11,12 @@ from cifar_sweeps.errors import ConfigError, DataError
 CLASSES = ("cat", "dog", "ship")
 
 
-def logits_for(predicted, certain=4.0):
-    """Logits (N, 3) whose highest is at ``predicted``, ahead of the others by ``certain``."""
-    return certain * torch.nn.functional.one_hot(torch.tensor(predicted), 3).float()
+def logits_for(predicted, margin=4.0):
+    """Logits (N, 3) with the highest at ``predicted``, above the others by ``margin``."""
+    return margin * torch.nn.functional.one_hot(torch.tensor(predicted), 3).float()
 
 
-def test_figures_of_six_images_match_those_worked_out_by_hand():
+def test_metrics_of_six_images_match_a_computation_by_hand():
     report = evaluation_report(logits_for([0, 0, 1, 1, 1, 2]), torch.tensor([0, 0, 0, 1, 2, 2]), CLASSES)
 
     assert report.accuracy == pytest.approx(4 / 6)
@@ -46,7 +46,7 @@ def test_text_has_a_line_for_every_class():
         pytest.param([0, 0, 0], [0, 1, 2], "dog", id="never predicted"),
     ],
 )
-def test_class_that_never_comes_scores_zero_without_a_warning(predicted, labels, absent):
+def test_absent_class_scores_zero_without_a_warning(predicted, labels, absent):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         report = evaluation_report(logits_for(predicted), torch.tensor(labels), CLASSES)
@@ -67,22 +67,22 @@ def test_agrees_with_counting_one_by_one():
     assert (confusion_matrix(labels, predicted, 5) == expected).all()
 
 
-def test_bf16_logits_that_carry_a_gradient_are_taken():
+def test_bf16_logits_with_a_gradient_are_accepted():
     logits = logits_for([0, 1]).bfloat16().requires_grad_()
 
     assert evaluation_report(logits, torch.tensor([0, 1]), CLASSES).accuracy == 1
 
 
 @pytest.mark.parametrize(
-    ("logits", "labels", "error", "says"),
+    ("logits", "labels", "error", "message"),
     [
         pytest.param(torch.zeros(2, 12), [0, 1], ConfigError, "model.num_classes=3", id="other classes"),
         pytest.param(torch.zeros(2, 3), [0], DataError, "one label for each", id="too few labels"),
-        pytest.param(torch.zeros(0, 3), [], DataError, "one image at least", id="no image"),
+        pytest.param(torch.zeros(0, 3), [], DataError, "at least one image", id="no image"),
         pytest.param(torch.zeros(2, 3), [0, 3], DataError, "labels from 0 to 3", id="label out of range"),
         pytest.param(torch.zeros(2, 3), [-1, 0], DataError, "labels from -1 to 0", id="negative label"),
     ],
 )
-def test_what_does_not_fit_is_refused(logits, labels, error, says):
-    with pytest.raises(error, match=says):
+def test_invalid_logits_and_labels_are_refused(logits, labels, error, message):
+    with pytest.raises(error, match=message):
         evaluation_report(logits, torch.tensor(labels, dtype=torch.int64), CLASSES)

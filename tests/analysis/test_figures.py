@@ -37,7 +37,7 @@ def grid(**arguments):
 
 
 def shown(figure):
-    """The grey value of each image in the grid: which of the forty it is."""
+    """The grey value of each image in the grid, which is its index among the forty."""
     return [int(axes.images[0].get_array()[0, 0, 0]) for axes in figure.axes if axes.images]
 
 
@@ -52,7 +52,7 @@ def test_learning_curves_hold_the_history_and_mark_the_earliest_best_epoch():
     assert list(accuracy.get_lines()[1].get_ydata()) == list(ACCURACIES)
 
 
-def test_objective_is_dashed_and_only_there_where_a_penalty_is():
+def test_objective_is_dashed_and_only_drawn_with_a_penalty():
     plain, penalised = (figures.learning_curves(history(3, objective=on)).axes[0] for on in (False, True))
 
     assert not any("penalty" in name for name in labels_of(plain))
@@ -96,7 +96,7 @@ def test_heatmap_of_a_hundred_classes_names_each_and_prints_no_count():
     assert len(axes.get_xticklabels()) == len(axes.get_yticklabels()) == 100
 
 
-def test_long_names_that_begin_alike_stay_distinct():
+def test_long_names_with_a_common_beginning_stay_distinct():
     names = ["ring over diagonal stripes", "ring over diagonal checkers"]
 
     axes = figures.confusion_heatmap(np.eye(2, dtype=np.int64), names).axes[0]
@@ -115,7 +115,7 @@ def test_grid_marks_errors_by_sign_and_by_colour():
         assert to_hex(axes.spines["top"].get_edgecolor()) == (figures.VERMILLION if wrong else figures.BLUE).lower()
 
 
-def test_grid_draws_from_all_images_and_the_seed_says_which():
+def test_grid_samples_all_images_by_seed():
     first, again, other = shown(grid()), shown(grid()), shown(grid(seed=1))
 
     assert len(set(first)) == 25
@@ -124,16 +124,16 @@ def test_grid_draws_from_all_images_and_the_seed_says_which():
 
 
 @pytest.mark.parametrize(("count", "drawn"), [(3, 3), (7, 7), (100, 40)], ids=["one row", "open row", "all there are"])
-def test_grid_has_as_many_images_as_asked_for(count, drawn):
+def test_grid_has_the_requested_number_of_images(count, drawn):
     assert len(shown(grid(count=count))) == drawn
 
 
-def test_grid_of_nothing_is_refused():
+def test_grid_without_images_is_refused():
     with pytest.raises(DataError, match="no image"):
         figures.prediction_grid(torch.zeros(0, 3, 8, 8, dtype=torch.uint8), *torch.zeros(3, 0), ("cat", "dog"))
 
 
-def test_saved_picture_is_a_png_and_pyplot_is_not_needed(tmp_path):
+def test_saved_figure_is_a_png_and_pyplot_is_not_imported(tmp_path):
     figures.save(grid(count=3), tmp_path / "grid.png")
 
     with Image.open(tmp_path / "grid.png") as image:
@@ -143,7 +143,7 @@ def test_saved_picture_is_a_png_and_pyplot_is_not_needed(tmp_path):
     assert "matplotlib.pyplot" not in sys.modules
 
 
-def test_picture_that_fails_leaves_the_old_one(tmp_path, monkeypatch):
+def test_figure_that_cannot_be_saved_leaves_the_old_file(tmp_path, monkeypatch):
     path, figure = tmp_path / "grid.png", grid(count=1)
     path.write_bytes(b"old")
 
@@ -162,7 +162,7 @@ def test_picture_that_fails_leaves_the_old_one(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     "name", ["$\\frac{a$", "a$b$c", "a\x1b[2J", "x" * 300, "ب ت\u202e", "a\nb"], ids=lambda name: ascii(name)[:20]
 )
-def test_a_name_is_drawn_as_it_reads(tmp_path, name):
+def test_a_name_is_drawn_literally(tmp_path, name):
     figure = figures.confusion_heatmap(np.eye(2, dtype=np.int64), (name, "other"), "")
     figure.savefig(tmp_path / "x.svg")
     xml.etree.ElementTree.parse(tmp_path / "x.svg")

@@ -21,7 +21,7 @@ MEAN, STD = (0.49, 0.48, 0.45), (0.20, 0.21, 0.22)
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
-    """A client of a store of its own, and an experiment in it that is not MLflow's default one."""
+    """A client of a new store, and an experiment in it that is not MLflow's default one."""
     folder = tmp_path_factory.mktemp("store")
     client = MlflowClient(f"sqlite:///{folder}/mlflow.db")
     return client, client.create_experiment("study", artifact_location=str(folder / "artifacts"))
@@ -35,7 +35,7 @@ def run(store):
 
 @pytest.fixture
 def loading_from(store, monkeypatch):
-    """MLflow's loaders look where the environment points."""
+    """Point MLflow's loaders to the store."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", store[0].tracking_uri)
 
 
@@ -64,7 +64,7 @@ def test_probabilities_are_those_of_the_net_on_standardised_pixels():
     assert torch.allclose(probabilities.sum(dim=1), torch.ones(5))
 
 
-def test_float_pixels_and_no_standardising():
+def test_float_pixels_without_standardization():
     net, raw = conv_net().eval(), torch.from_numpy(pixels(3))
     servable = ServableClassifier(net, None, None)
 
@@ -72,7 +72,7 @@ def test_float_pixels_and_no_standardising():
     assert torch.allclose(servable(raw), net(raw / 255).softmax(dim=1), atol=1e-6)
 
 
-def test_net_that_is_wrapped_stays_as_it_was():
+def test_wrapped_net_is_not_changed():
     net = conv_net().to(torch.bfloat16, memory_format=torch.channels_last).train()
 
     servable = ServableClassifier(net, MEAN, STD)
@@ -104,11 +104,11 @@ def test_logged_model_predicts_as_the_net_does_for_any_number_of_images(run, loa
     assert loaded.metadata.metadata["classes"] == list(CLASSES)
 
 
-def test_logging_leaves_the_run_and_mlflow_as_they_were_and_prints_nothing(run, capfd, recwarn):
+def test_logging_changes_neither_the_run_nor_mlflow_and_prints_nothing(run, capfd, recwarn):
     client, run_id = run
     before = mlflow.get_tracking_uri()
 
-    address = log_model(client, run_id, ServableClassifier(conv_net(), None, None), CLASSES, pixels(2), step=7)
+    model_uri = log_model(client, run_id, ServableClassifier(conv_net(), None, None), CLASSES, pixels(2), step=7)
 
     assert capfd.readouterr() == ("", "")
     assert not [w for w in recwarn if not issubclass(w.category, DeprecationWarning | FutureWarning)]
@@ -116,50 +116,50 @@ def test_logging_leaves_the_run_and_mlflow_as_they_were_and_prints_nothing(run, 
     assert mlflow.get_tracking_uri() == before
     recorded = client.get_run(run_id)
     assert recorded.info.status == "RUNNING"
-    assert [(f"models:/{o.model_id}", o.step) for o in recorded.outputs.model_outputs] == [(address, 7)]
-    model = client.get_logged_model(address.removeprefix("models:/"))
+    assert [(f"models:/{o.model_id}", o.step) for o in recorded.outputs.model_outputs] == [(model_uri, 7)]
+    model = client.get_logged_model(model_uri.removeprefix("models:/"))
     assert model.status == "READY"
     assert model.experiment_id == recorded.info.experiment_id
 
 
-def test_logged_model_says_what_goes_in_and_what_it_needs(run, loading_from):
-    address = log_model(*run, ServableClassifier(conv_net(), None, None), CLASSES, pixels(2))
+def test_logged_model_has_a_signature_and_requirements(run, loading_from):
+    model_uri = log_model(*run, ServableClassifier(conv_net(), None, None), CLASSES, pixels(2))
 
-    form = mlflow.models.get_model_info(address)
-    assert json.loads(form.signature.inputs.to_json())[0]["tensor-spec"] == {"dtype": "uint8", "shape": [-1, 3, 32, 32]}
-    assert json.loads(form.signature.outputs.to_json())[0]["tensor-spec"] == {"dtype": "float32", "shape": [-1, 4]}
-    with open(mlflow.pyfunc.get_model_dependencies(address)) as file:
+    info = mlflow.models.get_model_info(model_uri)
+    assert json.loads(info.signature.inputs.to_json())[0]["tensor-spec"] == {"dtype": "uint8", "shape": [-1, 3, 32, 32]}
+    assert json.loads(info.signature.outputs.to_json())[0]["tensor-spec"] == {"dtype": "float32", "shape": [-1, 4]}
+    with open(mlflow.pyfunc.get_model_dependencies(model_uri)) as file:
         needed = file.read().split()
     assert f"torch=={torch.__version__.split('+')[0]}" in needed
     with pytest.raises(mlflow.exceptions.MlflowException, match="float64"):
-        mlflow.pyfunc.load_model(address).predict(pixels(2) / 255)
+        mlflow.pyfunc.load_model(model_uri).predict(pixels(2) / 255)
 
 
 def test_logged_model_needs_neither_this_package_nor_pickles(run, loading_from, monkeypatch):
     servable = ServableClassifier(conv_net(), MEAN, STD)
-    address = log_model(*run, servable, CLASSES, pixels(2))
+    model_uri = log_model(*run, servable, CLASSES, pixels(2))
     monkeypatch.setenv("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
     for name in [name for name in sys.modules if name.split(".")[0] == "cifar_sweeps"]:
         monkeypatch.setitem(sys.modules, name, None)  # importing it fails from here on
 
-    predicted = mlflow.pyfunc.load_model(address).predict(pixels(3))
+    predicted = mlflow.pyfunc.load_model(model_uri).predict(pixels(3))
 
     np.testing.assert_allclose(predicted, servable(torch.from_numpy(pixels(3))).numpy(), atol=1e-5)
 
 
 def test_net_that_cannot_be_exported_leaves_nothing_in_the_store(run):
-    class Undecided(nn.Module):
+    class DataDependent(nn.Module):
         def forward(self, images):
             return images.flatten(1) if images.sum() > 0 else images
 
     client, run_id = run
     with pytest.raises(Exception, match=r"data-dependent|Could not guard"):
-        log_model(client, run_id, ServableClassifier(Undecided(), None, None), CLASSES, pixels(2))
+        log_model(client, run_id, ServableClassifier(DataDependent(), None, None), CLASSES, pixels(2))
 
     assert not client.get_run(run_id).outputs.model_outputs
 
 
-def test_warming_up_leaves_nothing_behind(tmp_path, monkeypatch):
+def test_warm_up_leaves_no_files_or_threads(tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     running = threading.enumerate()
