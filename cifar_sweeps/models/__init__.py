@@ -1,4 +1,4 @@
-"""The networks that can be trained, and what is asked of them: counts, shapes, and the weights that decays act on."""
+"""Networks, their weight initialization, parameter groups and summaries."""
 
 from cifar_sweeps.models.conv_net import ConvNet
 from cifar_sweeps.models.parameter_groups import conv_kernels, weight_decay_parameters

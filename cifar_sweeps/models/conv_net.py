@@ -10,19 +10,19 @@ from torch import Tensor, nn
 from cifar_sweeps.models.argument_checks import (
     ErrorList,
     check_batch_norm,
-    check_flag,
-    check_name,
-    check_whole,
+    check_bool,
+    check_choice,
+    check_integer,
+    expand_dropout_rates,
+    is_integer,
     is_list,
     is_number,
-    is_whole,
-    rates_each,
 )
 from cifar_sweeps.models.conv_layout import Block, parse_conv_layout
 from cifar_sweeps.models.dropout import Dropout
 from cifar_sweeps.models.weight_init import check_init, initialize_weights
 
-# In place where the backward pass needs the output alone, so that no second map is written.
+# In place where the backward pass needs only the output, which saves writing a second map.
 ACTIVATIONS: dict[str, Callable[[float], nn.Module]] = {
     "relu": lambda _: nn.ReLU(inplace=True),
     "leaky_relu": lambda slope: nn.LeakyReLU(slope, inplace=True),
@@ -32,7 +32,7 @@ ACTIVATIONS: dict[str, Callable[[float], nn.Module]] = {
     "tanh": lambda _: nn.Tanh(),
 }
 MONOTONE = ("relu", "leaky_relu", "elu", "tanh")
-"""Of these the maximum's image is the maximum of the images."""
+"""Activations that can be swapped with max-pooling, since max(f(x)) = f(max(x))."""
 DROPOUT_PLACES = ("pool", "conv")
 
 
@@ -42,23 +42,23 @@ class ConvNet(nn.Module):
     (N, in_channels, image_size, image_size) float -> (N, num_classes) float.
 
     blocks: list of mappings ``{filters: [32, 32], padding: same, pool: 2, batch_norm: false}``; all but ``filters``
-        have these defaults. ``filters`` has one entry a convolution, ``padding`` ('same' or 'valid') may have;
-        ``pool: 0`` is none; ``batch_norm`` overrides the net's.
+        have these defaults. ``filters`` has one entry a convolution, ``padding`` ('same' or 'valid') may have one
+        too; ``pool: 0`` means none; ``batch_norm`` overrides the net's.
     kernel_sizes: one integer, odd where the padding is 'same'; or a list by block, of integers or lists by convolution,
         the last entry of a list repeating: ``[3, 5, 7]``; ``[3, [3, 5]]``.
     activation: relu, leaky_relu (with ``negative_slope``), elu, gelu, silu or tanh, after all layers but the last.
     dense: widths of the hidden dense layers; may be empty.
-    batch_norm: convolution, norm, activation, in this order. Momentum (the new batch's share) and epsilon default to
-        Keras' values.
+    batch_norm: convolution, norm, activation, in this order. Momentum (the weight of the new batch) and epsilon default
+        to Keras' values.
     conv_dropout: a rate in [0, 1), or a list of one rate a block. ``dropout_after`` 'pool': once, at the block's end;
         'conv': after each convolution's activation.
     dense_dropout: a rate, or a list of one rate a hidden dense layer.
-    init: see ``initialise``.
+    init: see `initialize_weights`.
 
-    Weights are named by their place (``features.block1.conv1.weight``, ``head.dense1.weight``, ``head.logits.weight``).
-    Dropout takes no part in the names, so arms that differ in dropout load each other's weights.
-    A block's last activation follows its pool where that gives the same: it then has a quarter of the elements.
-    Raises ConfigError with every fault of the arguments, each with the config's key.
+    Weights are named by position (``features.block1.conv1.weight``, ``head.dense1.weight``, ``head.logits.weight``).
+    Dropout layers do not change the names, so arms that differ in dropout can load each other's weights.
+    A block's last activation follows its pool if the result is the same: it then has a quarter of the elements.
+    Raises ConfigError with all errors of the arguments, each with the config's key.
     """
 
     def __init__(
@@ -80,81 +80,83 @@ class ConvNet(nn.Module):
         in_channels: int = 3,
         init: str = "glorot_uniform",
     ) -> None:
-        faults = ErrorList()
-        check_name("model.activation", activation, ACTIVATIONS, faults)
-        _check_slope(negative_slope, faults)
-        check_flag("model.batch_norm", batch_norm, faults)
-        check_batch_norm(batch_norm_momentum, batch_norm_eps, faults)
-        check_name("model.dropout_after", dropout_after, DROPOUT_PLACES, faults)
-        check_whole("model.num_classes", num_classes, 1, faults)
-        check_whole("data.image_size", image_size, 1, faults)
-        check_whole("model.in_channels", in_channels, 1, faults)
-        check_init(init, faults)
-        widths = _read_dense(dense, faults)
-        dense_rates = rates_each("regularization.dropout.dense", dense_dropout, len(widths), "dense layer", faults)
-        # What was a fault above should not be one again in every block.
-        norm, side = batch_norm is True, image_size if is_whole(image_size, 1) else 32
-        layout = parse_conv_layout(blocks, kernel_sizes, conv_dropout, batch_norm=norm, image_size=side, faults=faults)
-        faults.raise_if_any()
+        errors = ErrorList()
+        check_choice("model.activation", activation, ACTIVATIONS, errors)
+        _check_negative_slope(negative_slope, errors)
+        check_bool("model.batch_norm", batch_norm, errors)
+        check_batch_norm(batch_norm_momentum, batch_norm_eps, errors)
+        check_choice("model.dropout_after", dropout_after, DROPOUT_PLACES, errors)
+        check_integer("model.num_classes", num_classes, 1, errors)
+        check_integer("data.image_size", image_size, 1, errors)
+        check_integer("model.in_channels", in_channels, 1, errors)
+        check_init(init, errors)
+        widths = _parse_dense(dense, errors)
+        dense_rates = expand_dropout_rates(
+            "regularization.dropout.dense", dense_dropout, len(widths), "dense layer", errors
+        )
+        # So that an invalid value reported above is not reported again for every block.
+        norm, side = batch_norm is True, image_size if is_integer(image_size, 1) else 32
+        layout = parse_conv_layout(blocks, kernel_sizes, conv_dropout, batch_norm=norm, image_size=side, errors=errors)
+        errors.raise_if_any()
 
-        def activate() -> nn.Module:
+        def make_activation() -> nn.Module:
             return ACTIVATIONS[activation](negative_slope)
 
-        def normalise(channels: int) -> nn.Module:
+        def make_norm(channels: int) -> nn.Module:
             return nn.BatchNorm2d(channels, eps=batch_norm_eps, momentum=batch_norm_momentum)
 
         features: OrderedDict[str, nn.Module] = OrderedDict()
         channels = in_channels
         for number, block in enumerate(layout, start=1):
-            features[f"block{number}"] = _block(
-                channels, block, activate, normalise, dropout_after, pool_first=activation in MONOTONE
+            features[f"block{number}"] = _make_block(
+                channels, block, make_activation, make_norm, dropout_after, pool_first=activation in MONOTONE
             )
             channels = block.convs[-1].filters
-        flat = channels * layout[-1].side ** 2
+        num_features = channels * layout[-1].side ** 2
         super().__init__()
         self.features = nn.Sequential(features)
-        self.head = _head(flat, widths, dense_rates, num_classes, activate)
+        self.head = _make_head(num_features, widths, dense_rates, num_classes, make_activation)
         initialize_weights(self, init)
 
     def forward(self, images: Tensor) -> Tensor:
         """images: (N, in_channels, image_size, image_size) float -> logits: (N, num_classes) float."""
         maps = self.features(images)
         if maps.requires_grad and maps.is_contiguous(memory_format=torch.channels_last):
-            # The head's gradient has the order (C, H, W): one copy here, or every layer behind reads across the memory.
-            maps.register_hook(_in_channels_last)
+            # The head's gradient has the order (C, H, W): without this copy all earlier layers read it with strides.
+            maps.register_hook(_to_channels_last)
         # In the order (C, H, W) whatever the memory format, so the same weights serve both.
         logits: Tensor = self.head(maps.flatten(1))
         return logits
 
 
-def _in_channels_last(maps: Tensor) -> Tensor:
+def _to_channels_last(maps: Tensor) -> Tensor:
     return maps.contiguous(memory_format=torch.channels_last)
 
 
-def _block(
+def _make_block(
     channels: int,
     block: Block,
-    activate: Callable[[], nn.Module],
-    normalise: Callable[[int], nn.Module],
+    make_activation: Callable[[], nn.Module],
+    make_norm: Callable[[int], nn.Module],
     dropout_after: str,
     *,
     pool_first: bool,
 ) -> nn.Sequential:
     layers: OrderedDict[str, nn.Module] = OrderedDict()
     for number, conv in enumerate(block.convs, start=1):
-        # A bias before a batch norm would be subtracted again at once.
+        # Batch norm subtracts the mean, so a bias before it has no effect.
         layers[f"conv{number}"] = nn.Conv2d(
             channels, conv.filters, conv.kernel_size, padding=conv.padding, bias=not block.batch_norm
         )
         if block.batch_norm:
-            layers[f"norm{number}"] = normalise(conv.filters)
-        layers[f"activation{number}"] = activate()
+            layers[f"norm{number}"] = make_norm(conv.filters)
+        layers[f"activation{number}"] = make_activation()
         if block.dropout and dropout_after == "conv":
             layers[f"dropout{number}"] = Dropout(block.dropout)
         channels = conv.filters
     if block.pool:
         layers["pool"] = nn.MaxPool2d(block.pool)
-        # In training, what dropout left is pooled: the order counts then.
+        # Dropout before pooling changes what is pooled in training, so the order then matters.
         if pool_first and not (block.dropout and dropout_after == "conv"):
             layers.move_to_end(f"activation{len(block.convs)}")
     if block.dropout and dropout_after == "pool":
@@ -162,13 +164,17 @@ def _block(
     return nn.Sequential(layers)
 
 
-def _head(
-    features: int, widths: Sequence[int], rates: Sequence[float], num_classes: int, activate: Callable[[], nn.Module]
+def _make_head(
+    features: int,
+    widths: Sequence[int],
+    rates: Sequence[float],
+    num_classes: int,
+    make_activation: Callable[[], nn.Module],
 ) -> nn.Sequential:
     layers: OrderedDict[str, nn.Module] = OrderedDict()
     for number, (width, rate) in enumerate(zip(widths, rates, strict=True), start=1):
         layers[f"dense{number}"] = nn.Linear(features, width)
-        layers[f"activation{number}"] = activate()
+        layers[f"activation{number}"] = make_activation()
         if rate:
             layers[f"dropout{number}"] = Dropout(rate)
         features = width
@@ -176,16 +182,16 @@ def _head(
     return nn.Sequential(layers)
 
 
-def _read_dense(dense: object, faults: ErrorList) -> list[int]:
+def _parse_dense(dense: object, errors: ErrorList) -> list[int]:
     if not is_list(dense):
-        faults.add("model.dense", dense, "must be a list of widths; use e.g. [512], or [] for none")
+        errors.add("model.dense", dense, "must be a list of widths; use e.g. [512], or [] for none")
         return []
     for width in dense:
-        check_whole("model.dense", width, 1, faults)
-    return [width if is_whole(width, 1) else 1 for width in dense]
+        check_integer("model.dense", width, 1, errors)
+    return [width if is_integer(width, 1) else 1 for width in dense]
 
 
-def _check_slope(slope: object, faults: ErrorList) -> None:
-    # The in-place LeakyReLU cannot tell the signs apart again under a negative slope.
+def _check_negative_slope(slope: object, errors: ErrorList) -> None:
+    # With a negative slope, the in-place LeakyReLU cannot recover the input's sign from its output.
     if not (is_number(slope) and 0 <= slope < float("inf")):
-        faults.add("model.negative_slope", slope, "must be a number of at least 0; use e.g. 0.1")
+        errors.add("model.negative_slope", slope, "must be a number of at least 0; use e.g. 0.1")

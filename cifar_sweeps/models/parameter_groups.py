@@ -1,4 +1,4 @@
-"""Which weights the two decays act on, and what tells one net's weights from another's."""
+"""Select the parameters for L2/L1 penalties and for weight decay, and hash a model's weights."""
 
 import hashlib
 
@@ -7,9 +7,10 @@ from torch import nn
 
 
 def conv_kernels(model: nn.Module) -> list[nn.Parameter]:
-    """The trainable weights of all 2-d convolutions, each once: what Keras' ``kernel_regularizer`` acts on in studies.
+    """Return the trainable weights of all 2-d convolutions, each once: for the L2 and L1 penalties.
 
-    No biases, no dense layers, no norms; frozen kernels have no gradient to add a penalty's to.
+    The studies use Keras' ``kernel_regularizer`` on these. No biases, dense layers or norms; frozen kernels have no
+    gradient to which a penalty's could be added.
     """
     convolutions = [module for module in model.modules() if isinstance(module, nn.Conv2d)]
     kernels = {id(convolution.weight) for convolution in convolutions}
@@ -17,15 +18,15 @@ def conv_kernels(model: nn.Module) -> list[nn.Parameter]:
 
 
 def weight_decay_parameters(model: nn.Module) -> list[nn.Parameter]:
-    """All trainable weights but biases and norm parameters, each once: what decoupled weight decay shrinks.
+    """Return all trainable weights except biases and norm parameters, each once: for decoupled weight decay.
 
-    Biases, and a norm's scale and shift, are the parameters of one dimension.
+    Biases, and a norm's scale and shift, are recognized as the parameters with one dimension.
     """
     return [parameter for parameter in model.parameters() if parameter.requires_grad and parameter.ndim > 1]
 
 
 def weights_hash(model: nn.Module) -> str:
-    """Return 16 hex digits that are equal for equal parameters and buffers, frozen ones included."""
+    """Return a hash of all parameters and buffers, frozen ones included, as 16 hex digits."""
     digest = hashlib.sha256()
     for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
         digest.update(f"{name} {tuple(tensor.shape)}".encode())

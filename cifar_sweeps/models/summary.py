@@ -1,4 +1,4 @@
-"""What a model is made of: layers, output shapes, parameters and multiply-adds."""
+"""Summarize a model: layers, output shapes, parameters and multiply-adds."""
 
 import copy
 from collections.abc import Callable, Iterable
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class LayerSummary:
-    """One layer as one image passes it. ``output_shape`` is without the batch: (C, H, W) or (features,)."""
+    """One call of a layer on one image. ``output_shape`` is without the batch: (C, H, W) or (features,)."""
 
     name: str
     type: str
@@ -21,7 +21,7 @@ class LayerSummary:
 
 @dataclass(frozen=True)
 class Summary:
-    """A model's layers in the order of their calls, and its totals; ``multiply_adds`` are those of one image."""
+    """A model's layers in the order of their calls, and its totals; ``multiply_adds`` are for one image."""
 
     layers: tuple[LayerSummary, ...]
     parameters: int
@@ -30,43 +30,46 @@ class Summary:
 
 
 def summarize(model: nn.Module, input_shape: tuple[int, ...] = (3, 32, 32)) -> Summary:
-    """Pass one blank image through a copy of ``model`` in evaluation mode; the model itself stays as it is.
+    """Summarize ``model`` by running a copy of it on one blank image in evaluation mode.
 
     input_shape: (C, H, W) of one image.
-    Multiply-adds are counted for convolutions (the padding's zeros included) and dense layers; those of biases, norms,
-    activations, pooling and additions are not. A layer called twice has two rows, and its multiply-adds count twice,
+    The model itself does not change.
+    Multiply-adds are counted for convolutions (padding included) and dense layers, not for biases, norms, activations,
+    pooling and additions. A layer called twice has two rows, and its multiply-adds count twice,
     but a parameter counts once, however often it is shared.
     """
-    shadow = _shadow(model).eval()
+    probe = _copy_sharing_parameters(model).eval()
     rows: list[LayerSummary] = []
     seen: set[nn.Parameter] = set()
 
     def record(name: str) -> Callable[[nn.Module, object, Tensor], None]:
         def hook(module: nn.Module, _: object, output: Tensor) -> None:
-            fresh = set(module.parameters(recurse=False)) - seen
-            seen.update(fresh)
+            new = set(module.parameters(recurse=False)) - seen
+            seen.update(new)
             shape = tuple(output.shape[1:])
-            rows.append(LayerSummary(name, type(module).__name__, shape, _count(fresh), _multiply_adds(module, shape)))
+            rows.append(
+                LayerSummary(name, type(module).__name__, shape, _count_elements(new), _multiply_adds(module, shape))
+            )
 
         return hook
 
-    for name, module in shadow.named_modules():
+    for name, module in probe.named_modules():
         if not list(module.children()):
             module.register_forward_hook(record(name))
     with torch.no_grad():
         # Not on the meta device: its first convolution imports torch's decompositions, which takes over a second.
-        shadow(torch.zeros(1, *input_shape, device=next(model.parameters()).device))
+        probe(torch.zeros(1, *input_shape, device=next(model.parameters()).device))
 
     return Summary(
         layers=tuple(rows),
-        parameters=_count(model.parameters()),
-        trainable=_count(parameter for parameter in model.parameters() if parameter.requires_grad),
+        parameters=_count_elements(model.parameters()),
+        trainable=_count_elements(parameter for parameter in model.parameters() if parameter.requires_grad),
         multiply_adds=sum(row.multiply_adds for row in rows),
     )
 
 
 def _multiply_adds(module: nn.Module, output_shape: tuple[int, ...]) -> int:
-    """Multiply-adds of one call of ``module`` on one image; 0 for what is neither a convolution nor a dense layer.
+    """Return the multiply-adds of one call on one image; 0 unless ``module`` is a convolution or a dense layer.
 
     output_shape: (C, H, W) of a convolution; (…, features) of a dense layer.
     """
@@ -79,10 +82,10 @@ def _multiply_adds(module: nn.Module, output_shape: tuple[int, ...]) -> int:
     return 0
 
 
-def _shadow(model: nn.Module) -> nn.Module:
-    """A copy of ``model`` that shares its weights, with modes, hooks and buffers of its own."""
+def _copy_sharing_parameters(model: nn.Module) -> nn.Module:
+    """Copy ``model`` with its modes, hooks and buffers, but share its parameters."""
     return copy.deepcopy(model, {id(parameter): parameter for parameter in model.parameters()})
 
 
-def _count(parameters: Iterable[nn.Parameter]) -> int:
+def _count_elements(parameters: Iterable[nn.Parameter]) -> int:
     return sum(parameter.numel() for parameter in parameters)

@@ -1,28 +1,28 @@
-"""How a fresh model's weights are drawn."""
+"""Initialize the weights of a new model."""
 
 from torch import nn
 
-from cifar_sweeps.models.argument_checks import ErrorList, check_name
+from cifar_sweeps.models.argument_checks import ErrorList, check_choice
 
 INITS = ("glorot_uniform", "torch")
 
 
-def check_init(init: object, faults: ErrorList) -> None:
-    """Note an ``init`` that ``initialise`` doesn't know."""
-    check_name("model.init", init, INITS, faults)
+def check_init(init: object, errors: ErrorList) -> None:
+    """Add an error if ``init`` is not in `INITS`."""
+    check_choice("model.init", init, INITS, errors)
 
 
 def initialize_weights(model: nn.Module, init: str) -> None:
-    """Draw the weights of all convolutions and dense layers in place, from torch's global generator.
+    """Initialize all convolutions and dense layers in place, from torch's global generator.
 
     init: 'glorot_uniform' is Keras' default: kernels uniform in ±sqrt(6 / (fan_in + fan_out)), where a convolution's
-    fans are kh·kw·channels in and out; biases 0. 'torch' leaves what the modules' constructors drew.
-    Norm layers start as identity under both.
-    Raises ConfigError if init is neither.
+    fans are kh·kw·channels in and out; biases 0. 'torch' keeps what the modules' constructors drew.
+    Norm layers start as identity with both.
+    Raises ConfigError for any other init.
     """
-    faults = ErrorList()
-    check_init(init, faults)
-    faults.raise_if_any()
+    errors = ErrorList()
+    check_init(init, errors)
+    errors.raise_if_any()
     if init == "torch":
         return
     for module in model.modules():

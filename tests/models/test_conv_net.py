@@ -181,7 +181,7 @@ def test_pooling_may_take_the_last_pixel_but_no_more():
         small(blocks=[PAIR] * 5)
 
 
-FAULTS = {
+ERRORS = {
     "no blocks": ({"blocks": []}, "model.blocks=[]: must be a list of one or more blocks"),
     "block is a list": ({"blocks": [[8, 8]]}, "model.blocks[0]=[8, 8]: must be a mapping"),
     "unknown block key": ({"blocks": [{**PAIR, "paddin": "same"}]}, "did you mean 'padding'?"),
@@ -199,8 +199,8 @@ FAULTS = {
     "paddings too few": ({"blocks": [{**PAIR, "padding": ["same"]}]}, "1 entries for 2 convolution(s)"),
     "pool of 1": ({"blocks": [{**PAIR, "pool": 1}]}, "model.blocks[0].pool=1: must be 0 (no pooling) or"),
     "pool negative": ({"blocks": [{**PAIR, "pool": -2}]}, "model.blocks[0].pool=-2: must be 0 (no pooling) or"),
-    "batch norm a word": ({"batch_norm": "yes"}, "model.batch_norm=yes: must be true or false"),
-    "block's batch norm a word": (
+    "batch norm a string": ({"batch_norm": "yes"}, "model.batch_norm=yes: must be true or false"),
+    "block's batch norm a string": (
         {"blocks": [{**PAIR, "batch_norm": "yes"}]},
         "model.blocks[0].batch_norm=yes: must be true or false",
     ),
@@ -237,21 +237,21 @@ FAULTS = {
 }
 
 
-@pytest.mark.parametrize(("changes", "message"), FAULTS.values(), ids=FAULTS)
-def test_a_fault_names_its_key_and_what_is_allowed(changes, message):
+@pytest.mark.parametrize(("changes", "message"), ERRORS.values(), ids=ERRORS)
+def test_an_error_names_its_key_and_what_is_allowed(changes, message):
     with pytest.raises(ConfigError) as caught:
         small(**changes)
     assert message in str(caught.value)
 
 
-@pytest.mark.parametrize("name", FAULTS)
-def test_one_fault_is_told_once_and_brings_no_others(name):
+@pytest.mark.parametrize("name", ERRORS)
+def test_one_error_is_reported_once_and_causes_no_others(name):
     with pytest.raises(ConfigError) as caught:
-        small(**FAULTS[name][0])
+        small(**ERRORS[name][0])
     assert len(caught.value.errors) == 1
 
 
-def test_all_faults_come_together():
+def test_all_errors_come_together():
     with pytest.raises(ConfigError) as caught:
         small(
             blocks=[PAIR, {**PAIR, "pool": 99}],
@@ -262,7 +262,7 @@ def test_all_faults_come_together():
             dense=[-1],
             init="keras",
         )
-    keys = {fault.split("=")[0] for fault in caught.value.errors}
+    keys = {error.split("=")[0] for error in caught.value.errors}
     assert keys == {
         "model.activation",
         "model.init",

@@ -24,8 +24,8 @@ def test_the_rate_is_dropped_and_the_rest_scaled(rate, dtype):
 
 
 @pytest.mark.parametrize("dtype", FLOATS, ids=str)
-def test_each_element_is_dropped_for_itself(dtype):
-    """In each of the lanes that share a random word the rate is right, and neighbours do not know of each other."""
+def test_elements_are_dropped_independently(dtype):
+    """The rate is right in each of the positions that share 64 random bits, and neighbours are uncorrelated."""
     kept = dropped(torch.ones(160_000, dtype=dtype), 0.5).ne(0).view(-1, 4).double()
     torch.testing.assert_close(kept.mean(0), torch.full((4,), 0.5, dtype=torch.float64), atol=0.015, rtol=0)
     together = torch.corrcoef(kept.T) - torch.eye(4, dtype=torch.float64)

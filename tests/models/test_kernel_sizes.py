@@ -22,9 +22,9 @@ from cifar_sweeps.models.kernel_sizes import expand_kernel_sizes
     ids=str,
 )
 def test_expansion(sizes, convolutions, expected):
-    faults = ErrorList()
-    assert expand_kernel_sizes(sizes, convolutions, faults) == expected
-    faults.raise_if_any()
+    errors = ErrorList()
+    assert expand_kernel_sizes(sizes, convolutions, errors) == expected
+    errors.raise_if_any()
 
 
 @pytest.mark.parametrize(
@@ -41,8 +41,8 @@ def test_expansion(sizes, convolutions, expected):
     ],
     ids=str,
 )
-def test_faults(sizes, convolutions, message):
-    faults = ErrorList()
-    expand_kernel_sizes(sizes, convolutions, faults)
+def test_errors(sizes, convolutions, message):
+    errors = ErrorList()
+    expand_kernel_sizes(sizes, convolutions, errors)
     with pytest.raises(ConfigError, match=message):
-        faults.raise_if_any()
+        errors.raise_if_any()

@@ -1,4 +1,4 @@
-"""SmallResNet: Keras' padding at stride 2, the block's arithmetic, its options and faults."""
+"""SmallResNet: Keras' padding at stride 2, the block's arithmetic, its options and errors."""
 
 import pytest
 import torch
@@ -89,10 +89,10 @@ def test_channels_last_and_bf16_train():
     torch.testing.assert_close(net(batch), net(images()))
 
 
-def test_all_faults_come_together():
+def test_all_errors_come_together():
     with pytest.raises(ConfigError) as caught:
         SmallResNet(widths=[32, 0], kernel_size=[3, 5], dropout=float("nan"), init="he", num_classes=0)
-    assert [fault.split("=")[0] for fault in caught.value.errors] == [
+    assert [error.split("=")[0] for error in caught.value.errors] == [
         "model.widths",
         "kernel_size.conv",
         "regularization.dropout.dense",

@@ -38,7 +38,7 @@ def test_init_torch_is_torchvisions_own(make):
 
 
 @NETS
-def test_faults_come_together(make):
+def test_errors_come_together(make):
     with pytest.raises(ConfigError) as caught:
         make(num_classes=0, dropout=1.0, init="keras")
     assert len(caught.value.errors) == 3

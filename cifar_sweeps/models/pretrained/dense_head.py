@@ -1,4 +1,4 @@
-"""The dense layers that stand on a backbone."""
+"""Dense layers that classify a backbone's features."""
 
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from cifar_sweeps.models.argument_checks import (
     ErrorList,
     check_batch_norm,
-    check_name,
-    check_whole,
+    check_choice,
+    check_integer,
+    expand_dropout_rates,
     is_list,
-    rates_each,
 )
 from cifar_sweeps.models.dropout import Dropout
 from cifar_sweeps.models.weight_init import check_init, initialize_weights
@@ -23,11 +23,11 @@ NORMS = ("none", "last", "all")
 
 @dataclass(frozen=True)
 class DenseHeadSpec:
-    """Hidden dense layers, then one logit a class. Each is: dense, ReLU, batch norm, dropout.
+    """Arguments of a dense head: hidden layers (dense, ReLU, batch norm, dropout), then one logit a class.
 
     widths: of the hidden layers; may be empty. dropout: a rate in [0, 1), or a list of one rate a hidden layer.
-    batch_norm: after the ``last`` hidden layer, after ``all`` of them, or ``none``; momentum (the new batch's share)
-    and epsilon are Keras' by default. init: see ``initialise``.
+    batch_norm: after the ``last`` hidden layer, after ``all`` of them, or ``none``; momentum (the weight of the
+    new batch) and epsilon default to Keras' values. init: see `initialize_weights`.
     """
 
     widths: Sequence[int] = (512,)
@@ -38,27 +38,27 @@ class DenseHeadSpec:
     num_classes: int = 10
     init: str = "glorot_uniform"
 
-    def check(self, faults: ErrorList) -> None:
-        """Note every value that cannot be."""
+    def check(self, errors: ErrorList) -> None:
+        """Add an error for each invalid value."""
         count = 0
         if is_list(self.widths):
             count = len(self.widths)
             for width in self.widths:
-                check_whole("model.dense", width, 1, faults)
+                check_integer("model.dense", width, 1, errors)
         else:
-            faults.add("model.dense", self.widths, "must be a list of widths; use e.g. [512], or [] for none")
-        self._rates(count, faults)
-        check_name("model.batch_norm", self.batch_norm, NORMS, faults)
+            errors.add("model.dense", self.widths, "must be a list of widths; use e.g. [512], or [] for none")
+        self._dropout_rates(count, errors)
+        check_choice("model.batch_norm", self.batch_norm, NORMS, errors)
         if self.batch_norm in ("last", "all") and is_list(self.widths) and not self.widths:
-            faults.add("model.batch_norm", self.batch_norm, "stands behind a hidden layer, and there is none; use none")
-        check_batch_norm(self.batch_norm_momentum, self.batch_norm_eps, faults)
-        check_whole("model.num_classes", self.num_classes, 1, faults)
-        check_init(self.init, faults)
+            errors.add("model.batch_norm", self.batch_norm, "needs a hidden layer, and there is none; use none")
+        check_batch_norm(self.batch_norm_momentum, self.batch_norm_eps, errors)
+        check_integer("model.num_classes", self.num_classes, 1, errors)
+        check_init(self.init, errors)
 
     def build(self, features: int) -> nn.Sequential:
-        """Return the layers on ``features`` inputs, as `check` found no fault in: (N, features) -> (N, num_classes)."""
+        """Build the layers, (N, features) -> (N, num_classes), from values that `check` accepts."""
         layers: OrderedDict[str, nn.Module] = OrderedDict()
-        rates = self._rates(len(self.widths), ErrorList())
+        rates = self._dropout_rates(len(self.widths), ErrorList())
         for number, (width, rate) in enumerate(zip(self.widths, rates, strict=True), start=1):
             layers[f"dense{number}"] = nn.Linear(features, width)
             layers[f"activation{number}"] = nn.ReLU(inplace=True)
@@ -72,12 +72,12 @@ class DenseHeadSpec:
         initialize_weights(head, self.init)
         return head
 
-    def _rates(self, count: int, faults: ErrorList) -> list[float]:
-        return rates_each("regularization.dropout.dense", self.dropout, count, "dense layer", faults)
+    def _dropout_rates(self, count: int, errors: ErrorList) -> list[float]:
+        return expand_dropout_rates("regularization.dropout.dense", self.dropout, count, "dense layer", errors)
 
 
 class DenseBatchNorm(nn.BatchNorm1d):
-    """Batch norm that lets a last batch of one image pass: it has no variance, so the running figures serve."""
+    """Batch norm that uses its running statistics for a batch of one image, which has no variance."""
 
     def forward(self, features: Tensor) -> Tensor:
         """Return (B, F) float for features (B, F)."""

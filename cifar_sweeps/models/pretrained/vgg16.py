@@ -1,4 +1,4 @@
-"""VGG16's convolutions, with Keras' names for the layers and torchvision's files for the weights."""
+"""VGG16 backbone: convolutions named as in Keras, weights from torchvision's files."""
 
 from collections import OrderedDict
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from cifar_sweeps.models.argument_checks import ErrorList, check_name
+from cifar_sweeps.models.argument_checks import ErrorList, check_choice
 from cifar_sweeps.models.pretrained.backbone import Backbone, InputTransform
 from cifar_sweeps.models.pretrained.weights_file import WeightsFile
 
@@ -17,35 +17,35 @@ CUTS = tuple(
     for block, (_, count) in enumerate(_BLOCKS, start=1)
     for layer in (*(f"conv{number}" for number in range(1, count + 1)), "pool")
 )
-"""Keras' names; a convolution's output is behind its ReLU."""
+"""Keras' names; a convolution's output is taken after its ReLU."""
 
 
-def vgg16_backbone(cut: str, weights: str, preparation: InputTransform, faults: ErrorList) -> Backbone | None:
-    """Return VGG16 up to and including ``cut``, without its weights; None where a fault was noted.
+def vgg16_backbone(cut: str, weights: str, input_transform: InputTransform, errors: ErrorList) -> Backbone | None:
+    """Build VGG16 up to and including ``cut``, without loading weights; None if there is an error.
 
-    weights: one of `WEIGHTS` (torchvision's), the path of a file in torchvision's layout, or ``none``, which draws them
-    as torchvision does.
+    weights: one of `WEIGHTS` (torchvision's), the path of a file in torchvision's layout, or ``none`` for
+    torchvision's random initialization.
     """
-    sound = preparation.check(faults)
-    check_name("model.cut", cut, CUTS, faults)
-    file = _file(weights, faults)
-    side = preparation.side
-    if not sound or cut not in CUTS:
+    valid = input_transform.check(errors)
+    check_choice("model.cut", cut, CUTS, errors)
+    file = _weights_file(weights, errors)
+    side = input_transform.side
+    if not valid or cut not in CUTS:
         return None
     pools = sum(name.endswith("pool") for name in CUTS[: CUTS.index(cut) + 1])
     if side < 2**pools:
-        faults.add("model.cut", cut, f"halves the {side} pixels of a side {pools} times; cut earlier, or enlarge more")
+        errors.add("model.cut", cut, f"halves the {side} pixels of a side {pools} times; cut earlier, or enlarge more")
         return None
-    layers = _layers(cut)
+    layers = _build_layers(cut)
     channels = _BLOCKS[int(cut[len("block")]) - 1][0]
-    # torchvision numbers all layers of `features` alike, ReLUs and pools included.
+    # torchvision numbers all layers of `features`, ReLUs and pools included.
     names = {name: f"features.{number}" for number, (name, _) in enumerate(layers.named_children())}
-    keys = {key: f"{names[layer]}.{kind}" for key in layers.state_dict() for layer, kind in [key.split(".")]}
+    file_keys = {key: f"{names[layer]}.{kind}" for key in layers.state_dict() for layer, kind in [key.split(".")]}
     maps = (channels, side >> pools, side >> pools)
-    return Backbone("vgg16", cut, layers, maps, preparation, file, keys)
+    return Backbone("vgg16", cut, layers, maps, input_transform, file, file_keys)
 
 
-def _layers(cut: str) -> nn.Sequential:
+def _build_layers(cut: str) -> nn.Sequential:
     layers: OrderedDict[str, nn.Module] = OrderedDict()
     channels = 3
     for name in CUTS[: CUTS.index(cut) + 1]:
@@ -62,7 +62,7 @@ def _layers(cut: str) -> nn.Sequential:
     return nn.Sequential(layers)
 
 
-def _file(weights: object, faults: ErrorList) -> WeightsFile | None:
+def _weights_file(weights: object, errors: ErrorList) -> WeightsFile | None:
     if isinstance(weights, str) and weights in WEIGHTS:
         from torchvision.models import VGG16_Weights
 
@@ -72,5 +72,5 @@ def _file(weights: object, faults: ErrorList) -> WeightsFile | None:
         return WeightsFile(weights, folder / published.url.rsplit("/", 1)[-1], published.url, size)
     if isinstance(weights, str) and ("/" in weights or Path(weights).suffix in {".pth", ".pt"}):
         return WeightsFile(weights, Path(weights).expanduser())
-    check_name("model.weights", weights, (*WEIGHTS, "none", "the path of a .pth file"), faults)
+    check_choice("model.weights", weights, (*WEIGHTS, "none", "the path of a .pth file"), errors)
     return None

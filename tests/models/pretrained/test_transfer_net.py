@@ -1,4 +1,4 @@
-"""Pretrained backbones: what they compute, what of them learns, and what is said of weights that are not there."""
+"""Pretrained backbones: features, frozen and trained parameters, and errors for missing or wrong weights."""
 
 import hashlib
 import http.server
@@ -65,7 +65,7 @@ def train_a_little(net):
         optimizer.step()
 
 
-# What it computes.
+# Features.
 
 
 def test_vgg16_is_torchvisions(features, weights):
@@ -101,6 +101,13 @@ def test_reversed_channels_and_standardised_pixels(weights):
     assert len({net.backbone.identity() for net in (plain, bgr, original)}) == 3
 
 
+def test_identity_names_the_cache_files_that_older_versions_wrote():
+    net = vgg()
+    for tensor in net.backbone.layers.state_dict().values():
+        tensor.zero_()
+    assert net.backbone.identity().startswith("2f68584295c1644e")
+
+
 def test_enlarged_images_and_average_pooling():
     images = torch.rand(2, 3, 32, 32)
     flat, average, large = vgg(), vgg(pool="average"), vgg(enlarge=2)
@@ -130,7 +137,7 @@ def test_efficientnet_lite0_has_the_width_that_it_says(cut, image_size):
     assert all("static_padding" not in layer.name for layer in summarize(net, (3, image_size, image_size)).layers)
 
 
-def test_the_head_stands_as_described():
+def test_the_head_has_the_configured_layers():
     net = build.model(compose([*BLOCK3, "model.weights=none"]))
     kinds = [type(layer).__name__ for layer in net.head]
     assert kinds == ["Linear", "ReLU", "Linear", "ReLU", "Dropout", "Linear", "ReLU", "DenseBatchNorm", "Linear"]
@@ -138,7 +145,7 @@ def test_the_head_stands_as_described():
     assert net.train()(torch.rand(1, 3, 32, 32)).isfinite().all()  # an epoch's last batch may be of one image
 
 
-# What learns.
+# Training.
 
 
 @pytest.mark.parametrize("make", [vgg, lite])
@@ -177,7 +184,7 @@ def test_a_checkpoint_holds_what_is_trained(tmp_path):
     assert torch.equal(other.backbone(images), whole.backbone(images))
 
 
-def test_it_is_exported_whole(tmp_path):
+def test_export_includes_the_backbone(tmp_path):
     from cifar_sweeps.analysis.mlflow_model import ServableClassifier
 
     served = ServableClassifier(vgg(channels="bgr", standardise="imagenet", enlarge=2), None, None)
@@ -187,7 +194,7 @@ def test_it_is_exported_whole(tmp_path):
     torch.testing.assert_close(torch.export.load(tmp_path / "model.pt2").module()(pixels), served(pixels))
 
 
-# What is refused.
+# Errors.
 
 
 @pytest.mark.parametrize(
@@ -207,13 +214,13 @@ def test_it_is_exported_whole(tmp_path):
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
-def test_faults_are_named(options, message):
+def test_errors_are_named(options, message):
     with pytest.raises(ConfigError) as caught:
         vgg(**options)
     assert message in str(caught.value)
 
 
-def test_faults_come_together():
+def test_errors_come_together():
     with pytest.raises(ConfigError) as caught:
         vgg(cut="block9", weights="x", frozen=1, enlarge=0, dense=[0], batch_norm="first")
     assert len(caught.value.errors) == 6
@@ -260,7 +267,7 @@ def test_files_of_something_else_are_refused(weights, tmp_path):
     assert "features.2.bias is (3,) and must be (64,)" in wrong
 
 
-def test_a_look_at_the_structure_needs_no_weights(tmp_path):
+def test_a_summary_needs_no_weights(tmp_path):
     config = compose([*BLOCK3, f"model.weights={tmp_path / 'none.pth'}"])
     assert build.summarize_model(config).multiply_adds == 191_603_328
 
@@ -270,7 +277,7 @@ def test_a_look_at_the_structure_needs_no_weights(tmp_path):
 
 @pytest.fixture
 def site(weights, tmp_path, monkeypatch):
-    """A web server on this machine with the weights, under a name that bears their hash; the requests that it got."""
+    """A local web server with the weights, under a name that contains their hash; records the requests."""
     asked = []
 
     class Handler(http.server.SimpleHTTPRequestHandler):
@@ -314,11 +321,11 @@ def test_a_download_that_fails_says_what_to_fetch_and_where_to_put_it(site, hub)
         with pytest.raises(ConfigError) as caught:
             check()
     assert len(set(asked)) == 1
-    words = str(caught.value)
-    assert f"{hub / 'gone-12345678.pth'} is not there" in words
-    assert "/gone-12345678.pth cannot be fetched (HTTPError" in words
-    assert "528 MB" in words
-    assert "model.weights=PATH" in words
+    message = str(caught.value)
+    assert f"{hub / 'gone-12345678.pth'} is missing" in message
+    assert "/gone-12345678.pth failed (HTTPError" in message
+    assert "528 MB" in message
+    assert "model.weights=PATH" in message
 
 
 def test_a_download_of_other_content_is_refused(site, hub, tmp_path):
@@ -331,7 +338,7 @@ def test_a_download_of_other_content_is_refused(site, hub, tmp_path):
 
 def test_published_weights_are_where_torchvision_keeps_them(hub):
     net = transfer_vgg16(weights="IMAGENET1K_FEATURES")
-    file = net.backbone._weights
+    file = net.backbone._weights_file
     assert isinstance(file, WeightsFile)
     assert file.path == hub / "vgg16_features-amdegroot-88682ab5.pth"
     assert isinstance(net, TransferNet)
