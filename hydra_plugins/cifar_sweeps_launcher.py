@@ -1,7 +1,7 @@
-"""The name under which Hydra finds the launcher `local`.
+"""Hydra's launcher `local`: it hands a sweep over to `cifar_sweeps.sweeps.launch`.
 
 Hydra accepts launchers only from this namespace, imports this module at every start and executes it anew, so it stays
-light; the work is in `cifar_sweeps.sweeps.launch`.
+light.
 """
 
 import sys
@@ -16,16 +16,18 @@ from omegaconf import DictConfig
 class LocalLauncher(Launcher):
     """Runs each job of a sweep in a process of its own on this machine.
 
-    n_jobs: how many at once; ``auto`` is as many as the cores allow.
+    n_jobs: how many train at once; ``auto``: on a CPU as many as there are cores, on CUDA ``jobs_per_gpu`` for each
+    visible GPU.
     """
 
-    def __init__(self, n_jobs: int | str = "auto") -> None:
+    def __init__(self, n_jobs: int | str = "auto", jobs_per_gpu: int = 1) -> None:
         self.n_jobs = n_jobs
-        self._setup: tuple[HydraContext, TaskFunction, DictConfig] | None = None
+        self.jobs_per_gpu = jobs_per_gpu
+        self._setup: tuple[HydraContext, DictConfig] | None = None
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """Take what the jobs will need."""
-        self._setup = (hydra_context, task_function, config)
+        """Keep what the jobs need. The task function is cifar-train's own, and needs no keeping."""
+        self._setup = (hydra_context, config)
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Run the jobs and return what each returned, in their order."""
@@ -33,12 +35,12 @@ class LocalLauncher(Launcher):
         from cifar_sweeps.system.gc_control import imports_without_gc
 
         assert self._setup is not None
-        context, task_function, config = self._setup
+        context, config = self._setup
         sys.stdout.write(f"Checking {len(job_overrides)} job{'s' if len(job_overrides) > 1 else ''} …\n")
         sys.stdout.flush()  # the imports below take seconds, on a cold disk many
-        # The server is on its way since the sweep began: this gives the way to it.
+        # The server has been importing since the sweep began; this returns how processes are made with it.
         processes = None if config.sweep.dry_run else fork_server.start(config.analysis.log_model)
         with imports_without_gc():
             from cifar_sweeps.sweeps.launch import launch
 
-        return launch(context, task_function, config, job_overrides, self.n_jobs, processes)
+        return launch(context, config, job_overrides, self.n_jobs, self.jobs_per_gpu, processes)

@@ -1,19 +1,17 @@
-"""Compose one run's config from overrides, without Hydra's command line: for tools, notebooks and tests."""
+"""Compose a run's config from overrides without Hydra's command line: for tools, notebooks and tests."""
 
 import dataclasses
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 from hydra import compose as hydra_compose
-from hydra import initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig
 
-from cifar_sweeps.config.hydra_messages import explain_composition_error, is_composition_error
+from cifar_sweeps.config.hydra_messages import explain_composition_error
 from cifar_sweeps.config.parse import conf_folder, parse_config
 from cifar_sweeps.config.schema import RunConfig
 from cifar_sweeps.errors import ConfigError
+from cifar_sweeps.hydra_support import composing, is_composition_error
 
 
 def compose(overrides: Sequence[str]) -> RunConfig:
@@ -43,20 +41,9 @@ def quote(text: str) -> str:
 
 def _composed(many: Sequence[Sequence[str]]) -> list[DictConfig]:
     try:
-        with _aside_from_the_command(), initialize_config_dir(version_base="1.3", config_dir=str(conf_folder())):
+        with composing(conf_folder()):
             return [hydra_compose("config", overrides=list(overrides)) for overrides in many]
     except Exception as error:
         if not is_composition_error(error):
             raise
         raise ConfigError(explain_composition_error(error)) from error
-
-
-@contextmanager
-def _aside_from_the_command() -> Iterator[None]:
-    """Let Hydra begin anew where it already serves a command, and give the command its own Hydra back."""
-    here = GlobalHydra.instance()
-    before, here.hydra = here.hydra, None
-    try:
-        yield
-    finally:
-        here.hydra = before

@@ -1,27 +1,18 @@
-"""Faults of composition, said as ours are said: what arrived, what is allowed, what to do."""
+"""Explain Hydra's and OmegaConf's composition errors: what arrived, what is allowed, what to do."""
 
-from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
+from hydra.errors import ConfigCompositionException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from cifar_sweeps.config.parse import conf_folder
 from cifar_sweeps.errors import did_you_mean
 
-
-def is_composition_error(error: BaseException) -> bool:
-    """Say whether Hydra or OmegaConf raised this while they composed a config."""
-    if isinstance(error, HydraException | OmegaConfBaseException):
-        return True
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    # A few of Hydra's own checks raise a plain ValueError.
-    where = trace.tb_frame.f_globals.get("__name__", "") if trace is not None else ""
-    return isinstance(error, ValueError) and where.startswith("hydra._internal.")
+_AROUND_PARSING = ("Error when parsing index", "Error parsing override", "See https:")
+"""Lines around the parser's: 1.4 repeats all overrides ahead of it, both name the override and their manual."""
 
 
 def explain_composition_error(error: BaseException) -> str:
-    """Return Hydra's or OmegaConf's message in our words. Hydra's advice to add ``+`` would only hide a typo."""
+    """Return a composition error as one clear message. Hydra's advice to add ``+`` is left out: it would hide a typo."""
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         group, _, option = str(error.missing_cfg_file).rpartition("/")
         options = [str(name) for name in error.options or []]
@@ -41,7 +32,8 @@ def explain_composition_error(error: BaseException) -> str:
         guess = did_you_mean(str(cause.key), keys) or _elsewhere(str(cause.key), cause.parent_node)
         return f"{cause.full_key}: unknown key; {has}{guess}"
     if isinstance(error, OverrideParseException):
-        what = str(error.message).splitlines()[0].partition(" expecting ")[0]  # the parser's own names follow
+        lines = [line for line in str(error.message).splitlines() if not line.startswith(_AROUND_PARSING)]
+        what = (lines or ["no override"])[0].partition(" expecting ")[0]  # the parser's own names follow
         return (
             f"{error.override}: cannot be read as an override ({what}); "
             "write key=value, and quote for the shell what holds spaces, commas or brackets: 'key=[3,5]'"

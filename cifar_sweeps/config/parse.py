@@ -13,6 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 from cifar_sweeps.config.budget import apply_budget
 from cifar_sweeps.config.schema import RunConfig
 from cifar_sweeps.config.type_checks import schema_errors, to_dataclass
+from cifar_sweeps.config.upgrades import as_in_version_1
 from cifar_sweeps.config.value_checks import value_errors
 from cifar_sweeps.errors import ConfigError
 
@@ -77,7 +78,7 @@ def config_hash(plain: Mapping[str, Any]) -> str:
 
     kept: dict[str, Any] = {key: relevant(value) for key, value in plain.items() if key not in _WITHOUT_EFFECT}
     kept["trainer"] = {key: value for key, value in plain["trainer"].items() if key not in _MANNERS}
-    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps(as_in_version_1(kept), sort_keys=True).encode()).hexdigest()[:16]
 
 
 def flatten(plain: Mapping[str, Any], prefix: str = "") -> dict[str, str]:

@@ -1,52 +1,50 @@
-"""Jobs of a sweep that differ in plain values alone are composed from their files once.
+"""Compose the jobs of a sweep quickly: jobs that differ in plain values alone are composed from their files once.
 
-Hydra composes each job twice, a seventh of a second each time: its sweeper does so to look for faults, and the launcher
+Hydra composes each job twice, a seventh of a second each time: its sweeper does so to look for errors, and the launcher
 does so for itself. Three hundred seeds would take a minute and a half before the first of them starts.
 Imports neither torch nor mlflow.
 """
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import cache
 
-from hydra._internal.config_loader_impl import ConfigLoaderImpl, get_overrides_dirname
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+from hydra.core.config_loader import ConfigLoader
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-Compose = Callable[[ConfigLoaderImpl, DictConfig, list[str]], DictConfig]
+from cifar_sweeps.hydra_support import (
+    Compose,
+    Override,
+    is_group,
+    parse_overrides,
+    record_overrides,
+    replaces_plain_value,
+)
 
 
-@contextmanager
-def composed_once() -> Iterator[None]:
-    """Within, Hydra composes the jobs of a sweep by way of `Composer`."""
-    compose = ConfigLoaderImpl.load_sweep_config
-    composers: dict[int, SweepComposer] = {}
+class SweepComposers:
+    """Composes the jobs of every sweep of this command, each by its `SweepComposer`; see `hydra_support.hooks`."""
 
-    def quickly(loader: ConfigLoaderImpl, master_config: DictConfig, sweep_overrides: list[str]) -> DictConfig:
-        sweep = id(master_config)  # its composer holds it, so that no other one comes by this number
-        if sweep not in composers:
-            composers[sweep] = SweepComposer(compose, loader, master_config)
-        return composers[sweep].job(sweep_overrides)
+    def __init__(self) -> None:
+        self._by_sweep: dict[int, SweepComposer] = {}
 
-    ConfigLoaderImpl.load_sweep_config = quickly  # type: ignore[method-assign, assignment]
-    try:
-        yield
-    finally:
-        ConfigLoaderImpl.load_sweep_config = compose  # type: ignore[method-assign]
+    def __call__(self, compose: Compose, loader: ConfigLoader, master: DictConfig, lines: list[str]) -> DictConfig:
+        """Return the config of the job with these overrides; ``compose`` is Hydra's own way."""
+        sweep = id(master)  # its composer holds it, so that no other config gets this id
+        if sweep not in self._by_sweep:
+            self._by_sweep[sweep] = SweepComposer(compose, loader, master)
+        return self._by_sweep[sweep].job(lines)
 
 
 class SweepComposer:
-    """Composes a sweep's jobs: anew where they choose other files, and by setting values where they do not."""
+    """Composes the jobs of one sweep: anew where they choose other files, by setting values where they do not."""
 
-    def __init__(self, compose: Compose, loader: ConfigLoaderImpl, master: DictConfig) -> None:
+    def __init__(self, compose: Compose, loader: ConfigLoader, master: DictConfig) -> None:
         self._compose, self._loader, self._master = compose, loader, master
         self._patterns: dict[tuple[str, ...], DictConfig] = {}
-        parser = OverridesParser.create(config_loader=loader)
-        self._parsed = cache(lambda line: parser.parse_overrides([line])[0])
-        self._is_group = cache(lambda key: bool(loader.get_group_options(key, results_filter=None)))
+        self._parsed = cache(lambda line: parse_overrides([line], loader)[0])
+        self._is_group = cache(lambda key: is_group(loader, key))
 
     def job(self, lines: Sequence[str]) -> DictConfig:
         """Return the job's config, just as Hydra composes it from these overrides. Raises what Hydra raises."""
@@ -57,22 +55,19 @@ class SweepComposer:
         if pattern is not None:
             config = copy.deepcopy(pattern)
             if _set(config, values):
-                _note_overrides(config, overrides)
+                record_overrides(config, overrides)
                 return config
         config = self._compose(self._loader, self._master, list(lines))
         self._patterns[key] = copy.deepcopy(config)  # what is returned is changed by others
         return config
 
     def _is_plain(self, override: Override, others: Sequence[Override]) -> bool:
-        """Say whether it sets a number or a word, of which no other override holds, or is, a part."""
+        """Say whether it sets a number or a text, and no other override sets a part of the same node."""
         value, key = override.value(), override.key_or_group
         is_value = value is None or isinstance(value, int | float) or (isinstance(value, str) and "${" not in value)
-        is_change = not (override.is_add() or override.is_force_add() or override.is_delete())
         return (
             is_value
-            and is_change
-            and override.package is None
-            and not override.is_hydra_override()
+            and replaces_plain_value(override)
             and not self._is_group(key)
             and all(other is override or not _overlap(key, other.key_or_group) for other in others)
         )
@@ -83,7 +78,7 @@ def _overlap(one: str, other: str) -> bool:
 
 
 def _set(config: DictConfig, values: Sequence[Override]) -> bool:
-    """Set the values; False where they do not simply replace others, or are not taken: Hydra shall say why."""
+    """Set the values; False where one replaces a group or is refused: then Hydra composes, and reports the error."""
     for override in values:
         try:
             if OmegaConf.is_config(OmegaConf.select(config, override.key_or_group, throw_on_missing=False)):
@@ -92,11 +87,3 @@ def _set(config: DictConfig, values: Sequence[Override]) -> bool:
         except OmegaConfBaseException:
             return False
     return True
-
-
-def _note_overrides(config: DictConfig, overrides: Sequence[Override]) -> None:
-    own = [override for override in overrides if not override.is_hydra_override()]
-    config.hydra.overrides.task = [override.input_line for override in own]
-    names = config.hydra.job.config.override_dirname
-    dirname = get_overrides_dirname(own, names.exclude_keys, names.item_sep, names.kv_sep)
-    config.hydra.job.override_dirname = dirname

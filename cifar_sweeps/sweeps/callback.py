@@ -1,4 +1,7 @@
-"""Where Hydra tells of a multirun: light, so that the fork server is on its way before the command imports anything."""
+"""Start the parent run of a sweep when Hydra starts a multirun.
+
+Light to import, so that the fork server starts before the command imports torch or MLflow.
+"""
 
 from typing import TYPE_CHECKING, Any
 
@@ -6,40 +9,52 @@ from hydra.core.utils import JobReturn
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
-from cifar_sweeps.sweeps.command import AbortHydra
+from cifar_sweeps.hydra_support import AbortHydra
 from cifar_sweeps.sweeps.engines.local import fork_server
 from cifar_sweeps.system.gc_control import imports_without_gc
 
 if TYPE_CHECKING:
+    from cifar_sweeps.sweeps.command import Command
     from cifar_sweeps.sweeps.parent_run import ParentRun
 
 _LAUNCHER = "hydra_plugins.cifar_sweeps_launcher.LocalLauncher"
 
 
 class SweepCallback(Callback):
-    """Begins the sweep's record when Hydra begins a multirun. A single run has none."""
+    """Prepares the sweep's parent run when Hydra starts a multirun. A single run has none.
+
+    command: the command that runs; set before Hydra calls anything. None in a job's process, where nothing is done.
+    """
 
     def __init__(self) -> None:
-        self._parent: ParentRun | None = None
+        self.command: Command | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        """Travel empty: Hydra sends its callbacks along with each job, where the sweep's record has no business."""
-        return {"_parent": None}
+        """Return nothing of the command: Hydra pickles its callbacks for each job, where the parent run has no use."""
+        return {"command": None}
+
+    @property
+    def parent_run(self) -> "ParentRun | None":
+        """The parent run of the sweep that runs."""
+        return None if self.command is None else self.command.parent_run
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:  # noqa: ANN401
-        """Begin. Raises Refused: Hydra would only warn of another exception."""
-        is_ours = config.hydra.launcher.get("_target_") == _LAUNCHER
+        """Prepare the parent run. Raises AbortHydra: Hydra would only warn of another exception."""
         try:
-            if is_ours and not config.sweep.dry_run:
+            if self.command is None:
+                raise RuntimeError("sweeps of this config run inside cifar-train only")
+            is_local = config.hydra.launcher.get("_target_") == _LAUNCHER
+            if is_local and not config.sweep.dry_run:
+                self.command.on_exit(fork_server.stop)
                 fork_server.start(config.analysis.log_model)  # it imports torch while the lines below import mlflow
             with imports_without_gc():
                 from cifar_sweeps.sweeps.parent_run import ParentRun
-            self._parent = ParentRun(config, is_ours)
-            self._parent.prepare()
-        except Exception as fault:
-            raise AbortHydra(fault) from fault
+            self.command.parent_run = ParentRun(config, is_local)
+            self.command.parent_run.prepare()
+        except Exception as error:
+            raise AbortHydra(error) from error
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:  # noqa: ANN401
-        """Note a failure that happened in this process: under Hydra's basic launcher."""
-        if self._parent is not None:
-            self._parent.job_ended(config, job_return)
+        """Record a failure that happened in this process: under Hydra's basic launcher."""
+        if self.parent_run is not None:
+            self.parent_run.job_ended(config, job_return)

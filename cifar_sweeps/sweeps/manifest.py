@@ -1,27 +1,27 @@
-"""What the jobs of a sweep must know of it, in one file of its folder: any launcher's jobs find it there."""
+"""The manifest of a sweep, `sweep.json` in its folder: its id, its study, and which keys its jobs vary."""
 
 import contextlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from hydra.core.override_parser.overrides_parser import OverridesParser
-
+from cifar_sweeps.hydra_support import parse_overrides
 from cifar_sweeps.system.files import write_text_atomic
 
 NAME = "sweep.json"
 RESUME_FOLDER = "CIFAR_SWEEPS_GOES_ON"
-"""Names the folder of the sweep that a start goes on with, where it was asked for by its id."""
+"""Environment variable that names the folder of the sweep to resume, where that was asked for by its id."""
 
 
 @dataclass(frozen=True)
 class SweepManifest:
-    """A sweep by its names. ``swept`` are the keys that differ from job to job.
+    """A sweep's id and what its jobs need to know of it. swept: the keys that differ from job to job.
 
-    identity: what two starts of the same sweep have in common. command: what was typed after ``cifar-train``, in the
-    folder ``typed_in``.
+    identity: `resume.sweep_hash`, which two launches of the same sweep share. command: what was typed after
+    ``cifar-train``, in the folder ``typed_in``. A field that a later version adds needs a default, or that version
+    does not find the sweeps of this one.
     """
 
     sweep_id: str
@@ -32,41 +32,28 @@ class SweepManifest:
     typed_in: str
 
     def write(self, folder: Path) -> None:
-        """Write into the sweep's folder, whole."""
+        """Write it into the sweep's folder."""
         folder.mkdir(parents=True, exist_ok=True)
         write_text_atomic(folder / NAME, json.dumps(asdict(self), indent=1))
 
 
 def read_manifest(folder: Path) -> SweepManifest:
-    """Read the file that `SweepFile.write` wrote."""
-    held = json.loads((folder / NAME).read_text(encoding="utf-8"))
-    return SweepManifest(**{**held, "swept": tuple(held["swept"]), "command": tuple(held["command"])})
+    """Read the manifest that this version or another one wrote.
+
+    Keys that this version does not know are ignored. Those that are missing have defaults, except swept, identity and
+    command, without which a sweep cannot be resumed. Raises OSError, ValueError, KeyError or TypeError.
+    """
+    content = json.loads((folder / NAME).read_text(encoding="utf-8"))
+    known = {field.name: content[field.name] for field in fields(SweepManifest) if field.name in content}
+    values = {"sweep_id": folder.name, "study": "", "typed_in": ".", **known}
+    return SweepManifest(**{**values, "swept": tuple(content["swept"]), "command": tuple(content["command"])})
 
 
 def find_manifests(root: Path) -> Iterator[tuple[Path, SweepManifest]]:
-    """Yield the sweeps in the folders under ``root``, by name; what is damaged or of another version is left out."""
+    """Yield the folders under ``root`` that hold a sweep, with their manifests, by name; damaged ones are left out."""
     for path in sorted(root.glob(f"*/{NAME}")):
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
             yield path.parent, read_manifest(path.parent)
-
-
-def swept_values(overrides: list[str], swept: tuple[str, ...]) -> dict[str, str]:
-    """Return the values that a job has of the keys that its sweep varies."""
-    pairs = [override.lstrip("+~").partition("=") for override in overrides]
-    return {key: value for key, _, value in pairs if key in swept}
-
-
-def run_name(overrides: list[str], swept: tuple[str, ...]) -> str:
-    """Return the swept values of a job in short form: ``l2=0.0005 seed=1`` for ``regularization.l2=0.0005 seed=1``."""
-    return " ".join(f"{key.rpartition('.')[2]}={value}" for key, value in swept_values(overrides, swept).items())[:250]
-
-
-def parse_run_name(name: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the keys and the values of a short name."""
-    pairs = [pair.partition("=") for pair in name.split()]
-    if not all(equals for _, equals, _ in pairs):
-        return ("run",), (name,)
-    return tuple(key for key, _, _ in pairs), tuple(value for _, _, value in pairs)
 
 
 def swept_keys(overrides: Iterable[str], params: Mapping[str, Any] | None) -> list[str]:
@@ -75,7 +62,25 @@ def swept_keys(overrides: Iterable[str], params: Mapping[str, Any] | None) -> li
     The study's keys are among them even where the command line leaves one value: its runs stay comparable with those of
     the whole study.
     """
-    parser = OverridesParser.create()
-    typed = {override.get_key_element(): override for override in parser.parse_overrides(list(overrides))}
+    typed = {override.get_key_element(): override for override in parse_overrides(overrides)}
     varied = [key for key, override in typed.items() if override.is_sweep_override() and key not in (params or {})]
     return [key.lstrip("+") for key in (*(params or {}), *varied)]
+
+
+def swept_values(overrides: list[str], swept: tuple[str, ...]) -> dict[str, str]:
+    """Return a job's values of the keys that its sweep varies."""
+    pairs = [override.lstrip("+~").partition("=") for override in overrides]
+    return {key: value for key, _, value in pairs if key in swept}
+
+
+def run_name(overrides: list[str], swept: tuple[str, ...]) -> str:
+    """Return a job's name, its swept values: ``l2=0.0005 seed=1`` for ``regularization.l2=0.0005 seed=1``."""
+    return " ".join(f"{key.rpartition('.')[2]}={value}" for key, value in swept_values(overrides, swept).items())[:250]
+
+
+def parse_run_name(name: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the keys and the values of a name that `run_name` made; of another one ``("run",)`` and itself."""
+    pairs = [pair.partition("=") for pair in name.split()]
+    if not all(equals for _, equals, _ in pairs):
+        return ("run",), (name,)
+    return tuple(key for key, _, _ in pairs), tuple(value for _, _, value in pairs)

@@ -1,4 +1,4 @@
-"""All jobs of a sweep, composed and checked before the first one starts."""
+"""Compose and check all jobs of a sweep before the first one starts."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -9,26 +9,31 @@ from hydra.core.config_loader import ConfigLoader
 from omegaconf import DictConfig, open_dict
 
 from cifar_sweeps.config import build
-from cifar_sweeps.config.hydra_messages import explain_composition_error, is_composition_error
+from cifar_sweeps.config.hydra_messages import explain_composition_error
 from cifar_sweeps.config.parse import parse_config
 from cifar_sweeps.config.schema import RunConfig
 from cifar_sweeps.data.dataset import ImageData
 from cifar_sweeps.errors import CifarSweepsError, ConfigError, DataError
+from cifar_sweeps.hydra_support import is_composition_error
 from cifar_sweeps.models.summary import Summary
 from cifar_sweeps.runs.identity import training_hash
 from cifar_sweeps.runs.initial_weights import check_initial_weights
 from cifar_sweeps.runs.setup import check_data
-from cifar_sweeps.sweeps.current import OpenSweep
 from cifar_sweeps.sweeps.manifest import run_name
+from cifar_sweeps.sweeps.parent_run import ParentRun
 from cifar_sweeps.sweeps.resume import PreviousJob
+from cifar_sweeps.tracking.store import RecordedRun
 
 LOG_NAME = "run.log"
-_MOST_NAMED = 4
+_MAX_NAMED_JOBS = 4
 
 
 @dataclass(frozen=True)
 class PlannedJob:
-    """A job that can run. ``node`` is its composed config, Hydra's part included; ``earlier``: if it began before."""
+    """A job that has been composed and checked.
+
+    node: its composed config, Hydra's part included. previous: what a previous launch of the sweep left of it, if any.
+    """
 
     number: int
     overrides: tuple[str, ...]
@@ -40,49 +45,51 @@ class PlannedJob:
 
     @property
     def needs_training(self) -> bool:
-        """Whether it is to be trained, or to go on, in this start of the sweep."""
+        """Whether this launch trains it, from the start or from where it was stopped."""
         if self.previous is None:
             return True
         return not self.previous.is_finished and self.config.sweep.rerun == "failed"
 
     @property
+    def folder(self) -> Path:
+        """The folder of its run."""
+        return Path(self.node.hydra.sweep.dir, self.node.hydra.sweep.subdir).absolute()
+
+    @property
     def log_file(self) -> Path:
-        """What its process prints."""
-        return Path(self.node.hydra.sweep.dir, self.node.hydra.sweep.subdir, LOG_NAME).absolute()
+        """The file of its output."""
+        return self.folder / LOG_NAME
+
+    def value_of(self, run: RecordedRun) -> float | None:
+        """Return what its task function returned, read from its recorded run."""
+        return run.metrics.get("best/val_accuracy" if self.config.trainer.select == "best" else "final/val_accuracy")
 
 
 def plan_jobs(
-    loader: ConfigLoader,
-    master: DictConfig,
-    job_overrides: Sequence[Sequence[str]],
-    sweep: OpenSweep,
+    loader: ConfigLoader, master: DictConfig, job_overrides: Sequence[Sequence[str]], parent_run: ParentRun
 ) -> list[PlannedJob]:
-    """Compose and check every job, and make the caches of the data that they need.
+    """Compose and check every job, and fill the caches of the data that they need.
 
-    Raises ConfigError with the faults of all jobs, each fault once.
+    Raises ConfigError with the errors of all jobs, each error once.
     """
     jobs: list[PlannedJob] = []
-    faults: dict[str, list[str]] = {}
-    sweep.numbers()  # if earlier jobs are in the way, that is the first thing to say
-    known = PlanCache()
+    errors: dict[str, list[str]] = {}
+    parent_run.numbering()  # if previous jobs are in the way, that is the first thing to say
+    cache = PlanCache()
     for place, overrides in enumerate(job_overrides):
         try:
-            jobs.append(_plan_job(loader, master, list(overrides), sweep, known))
+            jobs.append(_plan_job(loader, master, list(overrides), parent_run, cache))
         except CifarSweepsError as error:
-            name = run_name(list(overrides), sweep.facts.swept) or f"job {place}"
-            for fault in error.errors if isinstance(error, ConfigError) else (str(error),):
-                faults.setdefault(fault, []).append(name)
-    if faults:
-        raise ConfigError(_by_job(faults, len(job_overrides)))
+            name = run_name(list(overrides), parent_run.manifest.swept) or f"job {place}"
+            for message in error.errors if isinstance(error, ConfigError) else (str(error),):
+                errors.setdefault(message, []).append(name)
+    if errors:
+        raise ConfigError(_by_job(errors, len(job_overrides)))
     return jobs
 
 
 def _plan_job(
-    loader: ConfigLoader,
-    master: DictConfig,
-    overrides: list[str],
-    sweep: OpenSweep,
-    known: "PlanCache",
+    loader: ConfigLoader, master: DictConfig, overrides: list[str], parent_run: ParentRun, cache: "PlanCache"
 ) -> PlannedJob:
     try:
         node = loader.load_sweep_config(master, overrides)
@@ -94,20 +101,20 @@ def _plan_job(
         node.hydra.job.id, node.hydra.job.num = "0", 0
     config = dataclasses.replace(parse_config(_without_hydra(node)), overrides=tuple(overrides))
     _check_same_store(master, config)
-    summary = known.summary(config)
-    images = known.images(config)
+    summary = cache.summary(config)
+    images = cache.images(config)
     check_data(config, summary, images)
     check_initial_weights(config)
-    number, earlier = sweep.numbers().assign(training_hash(config, images.fingerprint))
+    number, previous = parent_run.numbering().assign(training_hash(config, images.fingerprint))
     with open_dict(node):
         node.hydra.job.id, node.hydra.job.num = str(number), number
-        node.hydra.sweep.dir = str(sweep.folder)
-    name = run_name(overrides, sweep.facts.swept) or f"job {number}"
-    return PlannedJob(number, tuple(overrides), name, node, config, summary, earlier)
+        node.hydra.sweep.dir = str(parent_run.folder)
+    name = run_name(overrides, parent_run.manifest.swept) or f"job {number}"
+    return PlannedJob(number, tuple(overrides), name, node, config, summary, previous)
 
 
 def _check_same_store(master: DictConfig, config: RunConfig) -> None:
-    """Refuse a job that would be recorded elsewhere than its sweep."""
+    """Raise ConfigError for a job that would be recorded elsewhere than its sweep."""
     there = (master.study_name, master.outputs, master.tracking.backend, master.tracking.uri)
     if (config.study_name, config.outputs, config.tracking.backend, config.tracking.uri) != there:
         raise ConfigError(
@@ -123,40 +130,40 @@ def _without_hydra(node: DictConfig) -> DictConfig:
 
 
 class PlanCache:
-    """What is the same for several jobs of a sweep, looked at once."""
+    """Images and model summaries that several jobs of a sweep share, each made once."""
 
     def __init__(self) -> None:
         self._images: dict[str, ImageData | DataError] = {}
         self._summaries: dict[str, Summary] = {}
 
     def images(self, config: RunConfig) -> ImageData:
-        """Load each data set once; one that fails, fails once. Raises DataError."""
+        """Load a config's data set, or raise the DataError of its first loading."""
         key = repr(sorted(config.data.source.items()))
         if key not in self._images:
             try:
                 self._images[key] = build.images(config)
             except DataError as error:
                 self._images[key] = error
-        found = self._images[key]
-        if isinstance(found, DataError):
-            raise found
-        return found
+        images = self._images[key]
+        if isinstance(images, DataError):
+            raise images
+        return images
 
     def summary(self, config: RunConfig) -> Summary:
-        """Check the parts of jobs that differ in their seeds alone once. Raises ConfigError."""
+        """Check a config and summarize its model; once for jobs that differ in their seeds alone."""
         key = repr({**config.as_dict, "seed": None})
         if key not in self._summaries:
             self._summaries[key] = build.check_config(config)
         return self._summaries[key]
 
 
-def _by_job(faults: dict[str, list[str]], jobs: int) -> list[str]:
-    """Name the jobs of a fault that only some have, by their swept values."""
+def _by_job(errors: dict[str, list[str]], jobs: int) -> list[str]:
+    """Append to each error that not all jobs have the names of those that have it."""
     return [
-        fault if len(names) == jobs else f"{fault} [in {len(names)} of {jobs} jobs: {_listed(names)}]"
-        for fault, names in faults.items()
+        message if len(names) == jobs else f"{message} [in {len(names)} of {jobs} jobs: {_join_names(names)}]"
+        for message, names in errors.items()
     ]
 
 
-def _listed(names: list[str]) -> str:
-    return "; ".join(names[:_MOST_NAMED]) + ("; …" if len(names) > _MOST_NAMED else "")
+def _join_names(names: list[str]) -> str:
+    return "; ".join(names[:_MAX_NAMED_JOBS]) + ("; …" if len(names) > _MAX_NAMED_JOBS else "")

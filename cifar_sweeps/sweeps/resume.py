@@ -1,4 +1,4 @@
-"""Earlier starts of a sweep: which of its jobs need no second training, and where the others go on."""
+"""Find a sweep's previous launch and decide which jobs to reuse, resume or train; resume a sweep or run by its id."""
 
 import hashlib
 import json
@@ -11,19 +11,18 @@ from pathlib import Path
 from typing import NoReturn
 
 from cifar_sweeps.errors import TrackingError
-from cifar_sweeps.sweeps import manifest
-from cifar_sweeps.sweeps.manifest import RESUME_FOLDER
+from cifar_sweeps.sweeps.manifest import RESUME_FOLDER, find_manifests
 from cifar_sweeps.tracking import journal
 from cifar_sweeps.tracking.journal_reader import read_run, read_training_hash
 from cifar_sweeps.tracking.store import RecordedRun
 
 _WITHOUT_EFFECT = ("hydra", "sweep", "analysis", "outputs", "tracking", "trainer.resume")
-"""Groups and keys that say how a sweep goes about its jobs, and nothing of what they are."""
+"""Groups and keys that say how a sweep runs its jobs, and nothing of what the jobs train."""
 
 
 @dataclass(frozen=True)
 class PreviousJob:
-    """A job that an earlier start of the sweep began. identity: of config and images."""
+    """A job that a previous launch of the sweep started. identity: `runs.identity.training_hash` of its run."""
 
     number: int
     folder: Path
@@ -32,23 +31,23 @@ class PreviousJob:
 
     @property
     def is_finished(self) -> bool:
-        """Whether its run needs no second training."""
+        """Whether its run has finished, and is reused."""
         return self.run.state == "FINISHED"
 
 
 class JobNumbering:
-    """The jobs' numbers: those of earlier starts keep theirs, new ones have the next that are free."""
+    """Numbers the jobs of a launch: those that a previous launch started keep theirs, new ones get the next free."""
 
-    def __init__(self, earlier: Sequence[PreviousJob]) -> None:
-        self._earlier = list(earlier)
-        self._taken = {job.number for job in earlier}
+    def __init__(self, previous: Sequence[PreviousJob]) -> None:
+        self._previous = list(previous)
+        self._taken = {job.number for job in previous}
         self._next = 0
 
     def assign(self, identity: str) -> tuple[int, PreviousJob | None]:
-        """Return the number of a job, and what an earlier start began of it: each of those once."""
-        for job in self._earlier:
+        """Return a job's number, and the previous job with the same training, if any; each of those is given once."""
+        for job in self._previous:
             if job.identity == identity:
-                self._earlier.remove(job)
+                self._previous.remove(job)
                 return job.number, job
         while self._next in self._taken:
             self._next += 1
@@ -57,9 +56,10 @@ class JobNumbering:
 
 
 def sweep_hash(study: str, store: str, overrides: Iterable[str], swept: Sequence[str]) -> str:
-    """Return what two starts of a sweep have in common: study, store, swept keys, and the overrides of all jobs.
+    """Return a hash that two launches share if the second one resumes or extends the first.
 
-    The swept values may differ: a start with more of them adds jobs to the sweep.
+    It covers study, store, swept keys, and the overrides that hold for all jobs. The swept values may differ: a launch
+    with more of them adds jobs to the sweep.
     """
     fixed = []
     for override in overrides:
@@ -68,35 +68,38 @@ def sweep_hash(study: str, store: str, overrides: Iterable[str], swept: Sequence
             key == part or key.startswith((f"{part}.", f"{part}/")) for part in _WITHOUT_EFFECT
         ):
             fixed.append(override)
-    facts = json.dumps([study, store, sorted(fixed), sorted(swept)])
-    return hashlib.sha256(facts.encode()).hexdigest()[:16]
+    content = json.dumps([study, store, sorted(fixed), sorted(swept)])
+    return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
 def find_resumable_sweep(folder: Path, identity: str) -> Path | None:
-    """Return the folder of the newest earlier start of a sweep that nobody is at work on.
+    """Return the folder of the newest previous launch with this `sweep_hash` that no process works on, or None.
 
-    folder: where the sweep would lie by itself; its earlier starts lie beside it, or there.
+    folder: where this launch would lie by itself; previous ones lie beside it, or there.
     """
-    for path, held in reversed([*manifest.find_manifests(folder.parent)]):
-        if held.identity == identity and not journal.is_locked(path):
+    for path, manifest in reversed([*find_manifests(folder.parent)]):
+        if manifest.identity == identity and not journal.is_locked(path):
             return path
     return None
 
 
 def read_previous_jobs(folder: Path) -> list[PreviousJob]:
-    """Return the jobs that have begun in a sweep's folder, by their numbers."""
-    found = []
+    """Return the jobs that were started in a sweep's folder, by number."""
+    jobs = []
     for path in journal.folders(folder):
         run, identity = read_run(path), read_training_hash(path)
         number = None if run is None else run.tag("job")
         if run is not None and identity is not None and number is not None:
-            found.append(PreviousJob(int(number), path, identity, run))
-    return sorted(found, key=lambda job: job.number)
+            jobs.append(PreviousJob(int(number), path, identity, run))
+    return sorted(jobs, key=lambda job: job.number)
 
 
 @dataclass(frozen=True)
 class ResumableRun:
-    """What may be gone on with: its names, and what to type after ``cifar-train`` in the folder ``typed_in``."""
+    """A sweep or a single run that was stopped: its names, and what to type after ``cifar-train`` in ``typed_in``.
+
+    can_resume: whether anything of it is left to train. environment: variables that the command needs besides.
+    """
 
     names: tuple[str, ...]
     command: tuple[str, ...]
@@ -105,51 +108,46 @@ class ResumableRun:
     environment: Mapping[str, str]
 
 
-def resume(what: str, outputs: Path) -> NoReturn:
-    """Become the command that goes on with a sweep or a single run.
+def resume(name: str, outputs: Path) -> NoReturn:
+    """Replace this process by the command that resumes a sweep or a single run.
 
-    what: a sweep's id, or a run's id in MLflow or folder's name, or the beginning of one.
+    name: a sweep's id, a run's id in MLflow or its folder's name, or the beginning of one.
     Raises TrackingError if there is none, more than one, or if it is a single run that has finished.
     """
-    known = [*_sweeps(outputs), *_single_runs(outputs)]
-    meant = [stopped for stopped in known if any(name.startswith(what) for name in stopped.names if name)]
-    if len(meant) != 1:
-        names = ", ".join(stopped.names[0] for stopped in (meant or known)[-3:]) or "there is none at all"
+    candidates = [*_sweeps(outputs), *_single_runs(outputs)]
+    matches = [run for run in candidates if any(each.startswith(name) for each in run.names if each)]
+    if len(matches) != 1:
+        names = ", ".join(run.names[0] for run in (matches or candidates)[-3:]) or "there is none at all"
         raise TrackingError(
-            f"{what}: {'no sweep or single run' if not meant else f'{len(meant)} sweeps or runs'} in {outputs} "
-            f"{'has' if not meant else 'have'} an id that begins so; the newest: {names}"
+            f"{name}: {'no sweep or single run' if not matches else f'{len(matches)} sweeps or runs'} in {outputs} "
+            f"{'has' if not matches else 'have'} an id that begins so; the newest: {names}"
         )
-    stopped = meant[0]
-    if not stopped.can_resume:
-        raise TrackingError(f"{what}: has finished; cifar-sweeps reproduce trains it again")
-    sys.stdout.write(f"cifar-train {shlex.join(stopped.command)}\n")
+    run = matches[0]
+    if not run.can_resume:
+        raise TrackingError(f"{name}: has finished; cifar-sweeps reproduce trains it again")
+    sys.stdout.write(f"cifar-train {shlex.join(run.command)}\n")
     sys.stdout.flush()
-    environment = {**os.environ, "CIFAR_SWEEPS_OUTPUTS": str(outputs.absolute()), **stopped.environment}
-    if stopped.typed_in.is_dir():
-        os.chdir(stopped.typed_in)
+    environment = {**os.environ, "CIFAR_SWEEPS_OUTPUTS": str(outputs.absolute()), **run.environment}
+    if run.typed_in.is_dir():
+        os.chdir(run.typed_in)
     # In place of this process, so that signals and the exit status are the command's own.
-    os.execve(sys.executable, [sys.executable, "-m", "cifar_sweeps", *stopped.command], environment)  # noqa: S606
+    os.execve(sys.executable, [sys.executable, "-m", "cifar_sweeps", *run.command], environment)  # noqa: S606
 
 
 def _sweeps(outputs: Path) -> Iterator[ResumableRun]:
-    for path, held in manifest.find_manifests(outputs / "sweeps"):
+    for path, manifest in find_manifests(outputs / "sweeps"):
         run = read_run(path)
         if run is not None:  # one that is finished has new jobs, or none
-            yield ResumableRun(
-                (held.sweep_id, run.run_id),
-                held.command,
-                Path(held.typed_in),
-                True,
-                {RESUME_FOLDER: str(path.absolute())},
-            )
+            environment = {RESUME_FOLDER: str(path.absolute())}
+            names = (manifest.sweep_id, run.run_id)
+            yield ResumableRun(names, manifest.command, Path(manifest.typed_in), True, environment)
 
 
 def _single_runs(outputs: Path) -> Iterator[ResumableRun]:
     for folder in sorted((outputs / "runs").glob("*")):
         run = read_run(folder) if (folder / journal.NAME).exists() else None
         if run is not None and run.tag("overrides") is not None:
-            there = str(folder.absolute()).replace("\\", "\\\\").replace("'", "\\'")
-            command = (*shlex.split(run.tag("overrides") or ""), f"hydra.run.dir='{there}'")
-            yield ResumableRun(
-                (folder.name, run.run_id), command, Path(run.tag("typed_in") or "."), run.state != "FINISHED", {}
-            )
+            quoted = str(folder.absolute()).replace("\\", "\\\\").replace("'", "\\'")
+            command = (*shlex.split(run.tag("overrides") or ""), f"hydra.run.dir='{quoted}'")
+            typed_in = Path(run.tag("typed_in") or ".")
+            yield ResumableRun((folder.name, run.run_id), command, typed_in, run.state != "FINISHED", {})

@@ -1,4 +1,4 @@
-"""One job as Hydra calls it: from its composed config to a run in the store."""
+"""The task function: train one job, from the config that Hydra composed to a recorded run."""
 
 import dataclasses
 import json
@@ -13,33 +13,35 @@ from rich.console import Console
 
 from cifar_sweeps.config.parse import parse_config
 from cifar_sweeps.errors import CifarSweepsError, ConfigError
-from cifar_sweeps.runs.reporters import LogReporter, ReporterGroup, TerminalReporter
+from cifar_sweeps.hydra_support import AbortHydra
+from cifar_sweeps.runs.reporters import LogReporter, ReporterGroup, RunReporter, TerminalReporter
 from cifar_sweeps.runs.run import run
-from cifar_sweeps.sweeps import current, manifest
-from cifar_sweeps.sweeps.command import AbortHydra
+from cifar_sweeps.sweeps import manifest
 
 log = logging.getLogger(__name__)
 
 
-def train_job(cfg: DictConfig) -> float | None:
+def train_job(cfg: DictConfig, reporter: RunReporter | None = None, threads: int | None = None) -> float | None:
     """Train what ``cfg`` says and return the validation accuracy of the weights that were tested.
 
-    Returns None without validation data: then there is nothing a sweeper may select by.
+    reporter: is told how the run proceeds, besides the log file; None: the terminal. threads: what
+    ``trainer.threads=auto`` means; None: all cores. Returns None without validation data: then there is nothing that a
+    sweeper may select by.
     """
     hydra = HydraConfig.get()
     try:
-        return _train(cfg, hydra)
-    except CifarSweepsError as fault:
-        log.error("%s: %s", type(fault).__name__, fault)
+        return _train(cfg, hydra, reporter or TerminalReporter(Console(highlight=False)), threads)
+    except CifarSweepsError as error:
+        log.error("%s: %s", type(error).__name__, error)
         if hydra.mode == RunMode.MULTIRUN:
-            raise  # this job has failed; the sweep goes on
-        raise AbortHydra(fault) from fault
+            raise  # this job has failed; the sweep continues
+        raise AbortHydra(error) from error
     except Exception:
-        log.exception("the run broke off")
+        log.exception("the run failed")
         raise
 
 
-def _train(cfg: DictConfig, hydra: HydraConf) -> float | None:
+def _train(cfg: DictConfig, hydra: HydraConf, reporter: RunReporter, threads: int | None) -> float | None:
     overrides = [str(override) for override in hydra.overrides.task]
     config = dataclasses.replace(parse_config(cfg), overrides=tuple(overrides))
     folder = Path(hydra.runtime.output_dir)
@@ -58,8 +60,8 @@ def _train(cfg: DictConfig, hydra: HydraConf) -> float | None:
         folder=folder,
         tags=tags,
         sweep=sweep_folder,
-        threads=current.threads(),
-        watcher=ReporterGroup(LogReporter(), current.watcher() or TerminalReporter(Console(highlight=False))),
+        threads=threads,
+        watcher=ReporterGroup(LogReporter(), reporter),
     )
     return result.val_accuracy
 

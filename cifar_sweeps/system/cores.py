@@ -17,17 +17,25 @@ class Parallelism:
 
 
 def plan_parallelism(
-    cores: int, jobs: int, *, device: str = "cpu", n_jobs: int | None = None, threads: int | None = None
+    cores: int,
+    jobs: int,
+    *,
+    device: str = "cpu",
+    gpus: int = 1,
+    jobs_per_gpu: int = 1,
+    n_jobs: int | None = None,
+    threads: int | None = None,
 ) -> Parallelism:
-    """Return how many of ``jobs`` run at once and how many threads each has.
+    """Return how many of ``jobs`` train at once and how many threads each has.
 
     On a CPU as many at once as there are cores: small networks scale badly over threads, and threads of several jobs
     that compete for cores are slower still (two jobs with two threads each on two cores take five times as long a step
-    as with one). On a GPU one at a time, as jobs would share its memory. ``n_jobs`` and ``threads`` override both.
+    as with one). Otherwise ``jobs_per_gpu`` for each of the ``gpus``, which share the cores. ``n_jobs`` and ``threads``
+    win where they are given.
     """
-    n_parallel = n_jobs if n_jobs is not None else (cores // (threads or 1) if device == "cpu" else 1)
-    n_parallel = max(1, min(n_parallel, jobs))
-    return Parallelism(n_parallel, threads if threads is not None else max(1, cores // n_parallel))
+    on_device = cores // (threads or 1) if device == "cpu" else gpus * jobs_per_gpu
+    at_once = max(1, min(n_jobs if n_jobs is not None else on_device, jobs))
+    return Parallelism(at_once, threads if threads is not None else max(1, cores // at_once))
 
 
 def available_cores() -> int:

@@ -1,12 +1,13 @@
 """What Hydra itself builds of a config: plugins and plain log files, and nothing that a config could smuggle in."""
 
 import pytest
-from hydra import compose, initialize_config_dir
+from hydra import compose
 from hydra._internal.callbacks import Callbacks
 
-from cifar_sweeps.config.hydra_targets import only_what_is_known
+from cifar_sweeps.config.hydra_targets import check_hydra_targets
 from cifar_sweeps.config.parse import conf_folder
 from cifar_sweeps.errors import ConfigError
+from cifar_sweeps.hydra_support import composing, hooks
 
 
 def composed(folder, study: str):
@@ -14,7 +15,7 @@ def composed(folder, study: str):
     (folder / "study").mkdir()
     (folder / "study" / "hostile.yaml").write_text(f"# @package _global_\n{study}", encoding="utf-8")
     search = f"hydra.searchpath=[file://{folder}]"
-    with only_what_is_known(), initialize_config_dir(version_base="1.3", config_dir=str(conf_folder())):
+    with hooks(check=check_hydra_targets), composing(conf_folder()):
         return compose("config", overrides=[search, "study=hostile"], return_hydra_config=True)
 
 

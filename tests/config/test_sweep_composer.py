@@ -1,7 +1,6 @@
 """A job composed in the quick way is the one that Hydra composes from its files."""
 
 import pytest
-from hydra import initialize_config_dir
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException, OverrideParseException
@@ -9,12 +8,13 @@ from hydra.types import RunMode
 from omegaconf import OmegaConf
 
 from cifar_sweeps.config.parse import conf_folder
-from cifar_sweeps.config.sweep_composer import SweepComposer, composed_once
+from cifar_sweeps.config.sweep_composer import SweepComposer, SweepComposers
+from cifar_sweeps.hydra_support import composing, hooks
 
 
 @pytest.fixture
 def loader():
-    with initialize_config_dir(version_base="1.3", config_dir=str(conf_folder())):
+    with composing(conf_folder()):
         yield GlobalHydra.instance().config_loader()
 
 
@@ -49,8 +49,8 @@ JOBS = [
     ["seed=1", "model.dense=[16]", "model.blocks=[{filters: [8]}]", "model.blocks.0.filters=[4]"],
     ["seed=0", "+experiment=case_study/model_3", "trainer.early_stopping.patience=3"],
     ["seed=5", "+experiment=case_study/model_3", "trainer.early_stopping.patience=4"],
-    ["seed=0", "hydra.launcher.n_jobs=2", "trainer.channels_last=true"],
-    ["seed=1", "hydra.launcher.n_jobs=2", "trainer.channels_last=false"],
+    ["seed=0", "hydra.job.name=named", "trainer.channels_last=true"],
+    ["seed=1", "hydra.job.name=named", "trainer.channels_last=false"],
 ]
 
 
@@ -94,7 +94,7 @@ def test_a_line_that_is_no_override_is_refused_as_hydra_refuses_it(composer):
 
 def test_hydra_composes_by_way_of_it_within_and_as_before_afterwards(loader, master):
     before = ConfigLoaderImpl.load_sweep_config
-    with composed_once():
+    with hooks(check=lambda config: None, compose=SweepComposers()):
         assert ConfigLoaderImpl.load_sweep_config is not before
         assert loader.load_sweep_config(master, ["seed=3"]).seed == 3
     assert ConfigLoaderImpl.load_sweep_config is before

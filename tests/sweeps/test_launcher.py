@@ -215,13 +215,13 @@ def test_a_sweep_of_another_launcher_does_not_hide_ours(outputs):
 def test_a_job_s_value_reaches_the_sweeper(outputs, tmp_path):
     script = tmp_path / "values.py"
     script.write_text(
-        "from cifar_sweeps.sweeps import launcher\n"
-        "launch = launcher.launch\n"
+        "from cifar_sweeps.sweeps import launch as module\n"
+        "launch = module.launch\n"
         "def spy(*arguments):\n"
         "    results = launch(*arguments)\n"
         "    print('values', [result.return_value for result in results])\n"
         "    return results\n"
-        "launcher.launch = spy\n"
+        "module.launch = spy\n"
         "from cifar_sweeps.app import main\n"
         "if __name__ == '__main__':\n"
         "    main()\n"

@@ -1,4 +1,4 @@
-"""What a sweep would do, without doing it: ``sweep.dry_run=true``."""
+"""Print what a sweep would run, without running it: ``sweep.dry_run=true``."""
 
 from collections.abc import Sequence
 
@@ -12,11 +12,11 @@ from cifar_sweeps.system.cores import Parallelism
 
 # A checkpoint holds the weights and, while Adam-like optimizers run, two more numbers for each.
 _BYTES_A_WEIGHT = 4
-_LAST_COPIES, _BEST_COPIES, _SERVED_COPIES = 3, 1, 1
-_PICTURES_BYTES = 400_000
+_LAST_COPIES, _BEST_COPIES, _SERVABLE_COPIES = 3, 1, 1
+_FIGURES_BYTES = 400_000
 
 
-def print_plan(jobs: Sequence[PlannedJob], share: Parallelism) -> None:
+def print_plan(jobs: Sequence[PlannedJob], parallelism: Parallelism) -> None:
     """Print the jobs with their swept values, parameters, multiply-adds and an estimate of the disk that they take."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("job", justify="right")
@@ -24,27 +24,28 @@ def print_plan(jobs: Sequence[PlannedJob], share: Parallelism) -> None:
     for title in ("epochs", "parameters", "multiply-adds", "disk"):
         table.add_column(title, justify="right")
     for job in jobs:
-        figures = [job.config.trainer.epochs, job.summary.parameters, job.summary.multiply_adds]
-        name = job.name if job.needs_training else f"{job.name} (begun by an earlier start, is not trained again)"
-        table.add_row(str(job.number), Text(name), *[f"{n:,}" for n in figures], _megabytes(disk_bytes(job)))
+        numbers = [job.config.trainer.epochs, job.summary.parameters, job.summary.multiply_adds]
+        name = job.name if job.needs_training else f"{job.name} (left by a previous launch, is not trained again)"
+        table.add_row(str(job.number), Text(name), *[f"{n:,}" for n in numbers], _megabytes(disk_bytes(job)))
     console = Console(highlight=False)
     console.print(table)
-    threads = f"{share.threads} thread{'s' if share.threads > 1 else ''}"
+    threads = f"{parallelism.threads} thread{'s' if parallelism.threads > 1 else ''}"
     to_run = [job for job in jobs if job.needs_training]
     total = _megabytes(sum(disk_bytes(job) for job in to_run))
     console.print(
-        f"{len(to_run)} jobs, {share.jobs} at once with {threads} each, about {total} of disk. Nothing was started."
+        f"{len(to_run)} jobs, {parallelism.jobs} at once with {threads} each, about {total} of disk. "
+        "Nothing was started."
     )
 
 
 def disk_bytes(job: PlannedJob) -> int:
-    """Estimate what a run leaves: checkpoints in its folder and again as artifacts, the served model, pictures."""
+    """Estimate what a run leaves: checkpoints in its folder and again as artifacts, the served model, figures."""
     recorded = job.config.tracking.backend == "mlflow"
     copies = (_LAST_COPIES + _BEST_COPIES) * (2 if recorded else 1)
     if recorded and job.config.analysis.log_model:
-        copies += _SERVED_COPIES
-    pictures = _PICTURES_BYTES * (2 if recorded else 1) if job.config.analysis.pictures else 0
-    return job.summary.parameters * _BYTES_A_WEIGHT * copies + pictures
+        copies += _SERVABLE_COPIES
+    figures = _FIGURES_BYTES * (2 if recorded else 1) if job.config.analysis.pictures else 0
+    return job.summary.parameters * _BYTES_A_WEIGHT * copies + figures
 
 
 def _megabytes(size: int) -> str:

@@ -1,4 +1,4 @@
-"""What a person sees of a sweep while it runs: one live table on a terminal, plain lines elsewhere."""
+"""Show the progress of a sweep: one live table on a terminal, plain lines elsewhere."""
 
 import time
 from collections.abc import Iterable
@@ -11,19 +11,30 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from cifar_sweeps.sweeps.engines.local.event_socket import News
+from cifar_sweeps.sweeps.jobs import EpochReport, JobEvent, JobState, StepReport, TrainingStarted
 from cifar_sweeps.sweeps.manifest import parse_run_name
 
-Phase = Literal["waiting", "running", "finished", "failed", "killed"]
-_ORDER: dict[Phase, int] = {"running": 0, "failed": 1, "killed": 2, "finished": 3, "waiting": 4}
+Phase = Literal["waiting", "running", "paused", "finished", "failed", "killed"]
+_ORDER: dict[Phase, int] = {"running": 0, "failed": 1, "killed": 2, "finished": 3, "paused": 4, "waiting": 5}
+_PHASES: dict[JobState, Phase] = {
+    "waiting": "waiting",
+    "training": "running",
+    "wrapping_up": "running",
+    "paused": "paused",
+    "finished": "finished",
+    "failed": "failed",
+    "killed": "killed",
+}
+"""What the table calls the states of a job."""
 _STYLE: dict[Phase, str] = {
     "running": "cyan",
     "failed": "red",
     "killed": "yellow",
     "finished": "green",
+    "paused": "blue",
     "waiting": "dim",
 }
-_FIRST_GUESS = 0.1
+_MIN_EPOCHS = 0.1
 """Epochs of a job that must be done before its pace is believed."""
 
 
@@ -44,7 +55,7 @@ class JobProgress:
 
     def seconds_an_epoch(self, now: float) -> float | None:
         """Return its pace so far, all that is not training included; None before there is one."""
-        if self.first_step is None or self.done < _FIRST_GUESS:
+        if self.first_step is None or self.done < _MIN_EPOCHS:
             return None
         return ((self.ended or now) - self.first_step) / self.done
 
@@ -79,40 +90,41 @@ class SweepProgress:
         """Return a job by its number in the sweep."""
         return next(job for job in self.jobs if job.number == number)
 
-    def hear(self, news: News) -> None:
-        """Take in what a job says of itself."""
-        job = self.job(int(news["job"]))
-        kind = news["kind"]
-        if kind == "started":
-            job.epochs, job.first_step = int(news["epochs"]), time.monotonic()
-        else:
-            job.done, job.loss = float(news["done"]), float(news["loss"])
-        if kind == "epoch" and news["val_accuracy"] is not None:
-            job.best = max(float(news["val_accuracy"]), job.best or 0.0)
+    def handle(self, event: JobEvent) -> None:
+        """Take in what a job reports."""
+        job = self.job(event.job)
+        if isinstance(event, TrainingStarted):
+            job.epochs, job.first_step = event.epochs, time.monotonic()
+        elif isinstance(event, StepReport):
+            job.done, job.loss = event.epochs_done, event.loss
+        elif isinstance(event, EpochReport):
+            job.done, job.loss = event.epoch, event.loss
+            if event.val_accuracy is not None:
+                job.best = max(event.val_accuracy, job.best or 0.0)
 
-    def started(self, number: int, goes_on: bool = False) -> None:
-        """A job's process works on it. goes_on: an earlier start of the sweep had begun it."""
+    def started(self, number: int, resumed: bool = False) -> None:
+        """Show that a job runs. resumed: an earlier attempt, or a previous launch, had started it."""
         job = self.job(number)
         job.phase, job.began = "running", time.monotonic()
         if self._live is None:
-            self.say(f"job {number} {'goes on' if goes_on else 'started'}: {job.name}")
+            self.say(f"job {number} {'resumed' if resumed else 'started'}: {job.name}")
 
-    def ended(self, number: int, phase: Phase, reason: str = "") -> None:
-        """A job has ended. A failure is said at once, on a terminal too."""
+    def ended(self, number: int, state: JobState, reason: str = "") -> None:
+        """Show how a job ended. A failure is printed at once, on a terminal too."""
         job = self.job(number)
-        job.phase, job.ended = phase, time.monotonic()
+        job.phase, job.ended = _PHASES[state], time.monotonic()
         count = f"{len(self._over())} of {len(self.jobs)}"
-        if phase in ("failed", "killed"):
-            self.say(f"job {number} {phase} ({count}): {job.name}: {reason}")
+        if job.phase in ("failed", "killed"):
+            self.say(f"job {number} {job.phase} ({count}): {job.name}: {reason}")
         elif self._live is None:
             best = f", best val accuracy {job.best:.4f}" if job.best is not None else ""
-            self.say(f"job {number} {phase} in {job.ended - job.began:.0f} s ({count}): {job.name}{best}")
+            self.say(f"job {number} {job.phase} in {job.ended - job.began:.0f} s ({count}): {job.name}{best}")
 
     def table(self) -> RenderableType:
         """Draw the table: running jobs first, as many rows as fit, the best run so far marked."""
         now = time.monotonic()
         rows = max(3, self.console.height - 7)
-        shown = sorted(self.jobs, key=_place)
+        shown = sorted(self.jobs, key=_sort_key)
         best = max((job.best for job in self.jobs if job.best is not None), default=None)
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), expand=True)
         table.add_column("job", justify="right", no_wrap=True)
@@ -129,7 +141,7 @@ class SweepProgress:
         lines: list[RenderableType] = [table]
         if hidden:
             lines.append(Text(f"and {len(hidden)} more: {_counts(hidden)}", style="dim"))
-        lines.append(Text(self._whole(now)))
+        lines.append(Text(self._total_line(now)))
         return Group(*lines)
 
     def _cells(self, job: JobProgress, best: float | None, now: float) -> Iterable[Any]:
@@ -145,25 +157,23 @@ class SweepProgress:
         yield Text(job.phase, style=_STYLE[job.phase])
 
     def _over(self) -> list[JobProgress]:
-        return [job for job in self.jobs if job.phase in ("finished", "failed", "killed")]
+        return [job for job in self.jobs if job.phase in ("paused", "finished", "failed", "killed")]
 
-    def _whole(self, now: float) -> str:
+    def _total_line(self, now: float) -> str:
         over = self._over()
-        words = (
-            f"{len(over)} of {len(self.jobs)} jobs done, {self.at_once} at once, {_clock(now - self._began)} elapsed"
-        )
+        line = f"{len(over)} of {len(self.jobs)} jobs done, {self.at_once} at once, {_clock(now - self._began)} elapsed"
         paces = [pace for job in self.jobs if (pace := job.seconds_an_epoch(now)) is not None]
         if not paces:
-            return words
+            return line
         epochs = sum(job.epochs - job.done for job in self.jobs if job.phase in ("waiting", "running"))
-        return f"{words}, about {_clock(epochs * sum(paces) / len(paces) / self.at_once)} left"
+        return f"{line}, about {_clock(epochs * sum(paces) / len(paces) / self.at_once)} left"
 
     def say(self, line: str) -> None:
         """Print a line above the table."""
         self.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
-def _place(job: JobProgress) -> tuple[int, float, int]:
+def _sort_key(job: JobProgress) -> tuple[int, float, int]:
     """Sort by phase, finished jobs by their best accuracy."""
     return _ORDER[job.phase], -(job.best or 0.0) if job.phase == "finished" else 0.0, job.number
 

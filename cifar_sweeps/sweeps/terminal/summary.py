@@ -1,4 +1,4 @@
-"""What a sweep says at its end: its table, what failed and why, how to go on, where to look."""
+"""Print the summary of a sweep: its table, what failed and why, how to resume it, where to look."""
 
 import os
 from collections.abc import Collection, Iterator, Sequence
@@ -30,8 +30,8 @@ class JobFailure:
 class SweepSummary:
     """A sweep that has ended.
 
-    unsent: how many of its runs wait in their journals for a store that did not answer. can_go_on: whether the same
-    command takes it up again, which other launchers know nothing of.
+    unsent: how many of its runs wait in their journals for a store that did not answer. can_resume: whether the
+    same command resumes it, which no other launcher than ours does.
     """
 
     manifest: SweepManifest
@@ -47,39 +47,39 @@ class SweepSummary:
     not_started: Sequence[str]
 
 
-def print_summary(ending: SweepSummary, console: Console) -> None:
-    """Print it."""
+def print_summary(summary: SweepSummary, console: Console) -> None:
+    """Print a sweep's summary."""
 
     def say(line: str) -> None:
         console.print(line, markup=False, soft_wrap=True)
 
-    if ending.runs:
-        console.print(results_table(ending.runs, ending.reused))
-    for failure in sorted(ending.failures, key=lambda failure: failure.job):
+    if summary.runs:
+        console.print(results_table(summary.runs, summary.reused))
+    for failure in sorted(summary.failures, key=lambda failure: failure.job):
         say(f"Job {failure.job} failed ({failure.name}): {failure.reason}")
         say(f"  its log: {failure.log_file}")
-    if ending.not_started:
-        say(f"Not started: {'; '.join(ending.not_started)}")
-    if ending.state != "FINISHED" and ending.can_resume:
-        say("Go on with what is not finished by the same command again, or from anywhere by:")
-        say(f"  cifar-sweeps resume {ending.manifest.sweep_id}")
-    if not ending.recorded:
-        say(f"The runs lie in {ending.folder}; they were not recorded (tracking=none).")
+    if summary.not_started:
+        say(f"Not started: {'; '.join(summary.not_started)}")
+    if summary.state != "FINISHED" and summary.can_resume:
+        say("Resume what is not finished by the same command again, or from anywhere by:")
+        say(f"  cifar-sweeps resume {summary.manifest.sweep_id}")
+    if not summary.recorded:
+        say(f"The runs lie in {summary.folder}; they were not recorded (tracking=none).")
         return
-    if ending.unsent:
-        say(f"Not all is in the store yet: {ending.unsent} journals wait in {ending.folder};")
+    if summary.unsent:
+        say(f"Not all is in the store yet: {summary.unsent} journals wait in {summary.folder};")
         say("  cifar-sweeps sync sends them")
-    finished = [run for run in ending.runs if run.state == "FINISHED" and run.run_id]
+    finished = [run for run in summary.runs if run.state == "FINISHED" and run.run_id]
     if finished:
         best = max(finished, key=lambda run: run.metrics.get("best/val_accuracy", -1.0))
         say("Repeat a run, the best one for example (each run's description in MLflow says how):")
         say(f"  cifar-sweeps reproduce {best.run_id[:8]}")
         say(f"  {best.tags.get('mlflow.note.content', '').removeprefix('Repeat it: ').strip('`')}")
-    if ending.experiment_id is not None:
+    if summary.experiment_id is not None:
         say("Look at the runs in MLflow:")
         say(f"  {ui_command()}")
-        say(f"  {UI_ADDRESS}{comparison_url(ending.experiment_id, ending.manifest.sweep_id)}")
-    say(f"Folders, logs and checkpoints: {ending.folder}")
+        say(f"  {UI_ADDRESS}{comparison_url(summary.experiment_id, summary.manifest.sweep_id)}")
+    say(f"Folders, logs and checkpoints: {summary.folder}")
 
 
 _COLUMNS = {
@@ -95,7 +95,7 @@ _COLUMNS = {
 def results_table(runs: Sequence[RecordedRun], reused: Collection[int] = ()) -> Table:
     """Return the runs by best validation accuracy; runs that have none, or did not finish, stand at the end.
 
-    reused: numbers of the jobs that an earlier start of the sweep had finished.
+    reused: numbers of the jobs that a previous launch of the sweep had finished.
     """
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     keys = {parse_run_name(run.name)[0] for run in runs}
@@ -110,7 +110,7 @@ def results_table(runs: Sequence[RecordedRun], reused: Collection[int] = ()) -> 
         name = " / ".join(parse_run_name(run.name)[1]) if same else run.name
         state = "reused" if run.state == "FINISHED" and int(run.tag("job") or -1) in reused else run.state.lower()
         table.add_row(Text(name), *cells, Text(state, style=colour))
-    table.caption = "\n".join([*_captions(runs), *_reuse(len(reused))])
+    table.caption = "\n".join([*_captions(runs), *_reused_line(len(reused))])
     table.caption_justify = "left"
     return table
 
@@ -124,10 +124,10 @@ def _captions(runs: Sequence[RecordedRun]) -> Iterator[str]:
         yield "Validated on the test set: no validation figure of those runs is independent of it."
 
 
-def _reuse(count: int) -> Iterator[str]:
+def _reused_line(count: int) -> Iterator[str]:
     if count:
         jobs = "1 job was" if count == 1 else f"{count} jobs were"
-        yield f"{jobs} finished by an earlier start of this sweep and reused; sweep.rerun=all trains all anew."
+        yield f"{jobs} finished by a previous launch of this sweep and reused; sweep.rerun=all trains all anew."
 
 
 def _cell(title: str, value: float | None) -> str:

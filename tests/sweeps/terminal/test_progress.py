@@ -3,6 +3,7 @@ import io
 import pytest
 from rich.console import Console
 
+from cifar_sweeps.sweeps.jobs import EpochReport, TrainingStarted
 from cifar_sweeps.sweeps.terminal.progress import JobProgress, SweepProgress
 
 
@@ -21,9 +22,9 @@ def sweep(count, width=80, height=24):
     return SweepProgress(jobs, console(width, height), at_once=2)
 
 
-def hear_epoch(progress, number, accuracy):
-    progress.hear({"job": number, "kind": "started", "epochs": 10})
-    progress.hear({"job": number, "kind": "epoch", "done": 5, "loss": 1.25, "val_accuracy": accuracy})
+def report_epoch(progress, number, accuracy):
+    progress.handle(TrainingStarted(number, 10))
+    progress.handle(EpochReport(number, 5, 1.25, accuracy))
 
 
 @pytest.mark.parametrize("width", [80, 120])
@@ -31,18 +32,18 @@ def hear_epoch(progress, number, accuracy):
 def test_the_table_fits_the_terminal(width, count):
     progress = sweep(count, width)
     progress.started(count - 1)
-    hear_epoch(progress, count - 1, 0.5)
+    report_epoch(progress, count - 1, 0.5)
     lines = drawn(progress)
     assert len(lines) <= 24
     assert max(len(line) for line in lines) <= width
     assert any("running" in line for line in lines)  # though it is the last of all jobs
 
 
-def test_news_reach_the_row_and_the_best_is_marked():
+def test_events_reach_the_row_and_the_best_is_marked():
     progress = sweep(3)
     for number, accuracy in ((0, 0.51), (1, 0.62)):
         progress.started(number)
-        hear_epoch(progress, number, accuracy)
+        report_epoch(progress, number, accuracy)
     first, second = (line for line in drawn(progress) if "running" in line)
     assert "5/10" in first
     assert "1.250" in first
@@ -54,7 +55,7 @@ def test_news_reach_the_row_and_the_best_is_marked():
 def test_the_best_accuracy_stays_when_a_later_epoch_is_worse():
     progress = sweep(1)
     for accuracy in (0.6, 0.5):
-        hear_epoch(progress, 0, accuracy)
+        report_epoch(progress, 0, accuracy)
     assert progress.job(0).best == 0.6
 
 
@@ -72,7 +73,7 @@ def test_elsewhere_than_on_a_terminal_plain_lines_tell_of_each_job():
     progress.console = Console(file=file, width=80)
     with progress:
         progress.started(0)
-        hear_epoch(progress, 0, 0.5)
+        report_epoch(progress, 0, 0.5)
         progress.ended(0, "finished")
         progress.started(1)
         progress.ended(1, "failed", "its process was killed by SIGKILL")

@@ -1,115 +1,136 @@
-"""How a job of a sweep ended: with a value, with a failure, or by a signal."""
+"""The local engine: each job in a process of its own on this machine, forked from a server that has imported torch."""
 
 import concurrent.futures
+import contextlib
+import os
+import queue
 import signal
-from dataclasses import dataclass
+from collections.abc import Sequence, Set
+from multiprocessing.context import BaseContext
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from hydra.core.utils import JobReturn, JobStatus
-from pebble import ProcessExpired
+from pebble import ProcessExpired, ProcessPool
 
-from cifar_sweeps.errors import JobFailedError, in_one_line
-from cifar_sweeps.sweeps.engines import worker
-from cifar_sweeps.sweeps.plan import PlannedJob
+from cifar_sweeps.errors import in_one_line
+from cifar_sweeps.sweeps.engines.local import process
+from cifar_sweeps.sweeps.engines.local.event_socket import EventListener, Message, parse_event
+from cifar_sweeps.sweeps.engines.local.oom_kills import OomKillCounter
+from cifar_sweeps.sweeps.jobs import JobEvent, JobExit, JobSpec
 
-_STOPPING = frozenset({signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
-
-_COUNTERS = Path("/proc/vmstat")
-
-
-class FailedJob(JobReturn):
-    """A failed job's return: whoever asks for its value gets the failure."""
-
-    @property  # type: ignore[misc]  # it is never set
-    def return_value(self) -> Any:  # noqa: ANN401 (as Hydra has it)
-        """Raise JobFailedError."""
-        raise self._return_value
+_MAYBE_OUT_OF_MEMORY = "the system does so when memory runs out"
 
 
-@dataclass(frozen=True)
-class JobEnd:
-    """How a job's process ended. value: what the task returned, or why it did not.
+class LocalEngine:
+    """Runs jobs in processes of this machine; they end with the process that made the engine.
 
-    overrules: even if the job itself has recorded another end.
+    context: how processes are made, see `fork_server.start`. n_jobs: how many train at once.
     """
 
-    outcome: Literal["finished", "failed", "killed"]
-    value: object
-    overrules: bool = False
+    def __init__(self, context: BaseContext, n_jobs: int) -> None:
+        self._arrived: queue.SimpleQueue[Message | int] = queue.SimpleQueue()
+        """What other threads hand to `wait`: a job's message, or the number of a job whose process is over."""
+        self._listener = EventListener(self._arrived.put)
+        # Twice as many processes as jobs that train: one that still writes its artifacts does not hold up the next job.
+        self._pool = ProcessPool(max_workers=2 * n_jobs, max_tasks=1, context=context)
+        self._futures: dict[int, concurrent.futures.Future[process.Outcome]] = {}
+        self._process_ids: dict[int, int] = {}
+        self._asked_to_stop: set[int] = set()
+        self._oom_kills = OomKillCounter()
+        self._is_closed = False
 
+    def start(self, job: JobSpec) -> None:
+        """Start a job in a process of its own."""
+        # In a file, for two payloads fill the pipe to the workers: a pool that is stopped then would wait for ever.
+        payload = self._listener.folder / f"job-{job.number}"
+        payload.write_bytes(job.payload)
+        self._process_ids.pop(job.number, None)  # of a previous attempt
+        self._asked_to_stop.discard(job.number)
+        self._oom_kills.job_starts(job.number)
+        arguments = (str(payload), str(job.log_file), self._listener.address, job.number, job.threads, job.gpu)
+        future = self._pool.schedule(process.run_job_process, args=arguments, timeout=job.timeout)
+        self._futures[job.number] = future
+        future.add_done_callback(lambda _: self._arrived.put(job.number))
 
-def job_end(
-    job: PlannedJob, future: "concurrent.futures.Future[worker.Outcome]", memory_kills: "MemoryKills"
-) -> JobEnd:
-    """Return how the job ended whose process ``future`` stands for; it is over."""
-    error = future.exception()  # not raised: an interrupt of the job must not pass for one of the sweep
-    if error is None:
-        return JobEnd(*future.result())
-    if isinstance(error, ProcessExpired):
-        killed = error.exitcode is not None and -error.exitcode in _STOPPING
-        return JobEnd("killed" if killed else "failed", _how_it_died(error.exitcode, job.number, memory_kills))
-    if isinstance(error, concurrent.futures.TimeoutError):
-        reason = f"it took longer than sweep.timeout={job.config.sweep.timeout:g} seconds"
-        return JobEnd("failed", reason, overrules=True)
-    if isinstance(error, KeyboardInterrupt):
-        return JobEnd("killed", worker.TOLD_TO_STOP)
-    return JobEnd("failed", in_one_line(error))
+    def stop(self, job: int, *, now: bool = False) -> None:
+        """Signal a job's process to stop at a safe point; once, for at a second signal it would end at once."""
+        if now:
+            self._kill(job)
+        elif job in self._futures and job not in self._asked_to_stop:
+            self._asked_to_stop.add(job)
+            self._signal(job, process.STOP)
 
+    def wait(self, seconds: float) -> Sequence[JobEvent | JobExit]:
+        """Return what has come in, waiting up to ``seconds`` for the first of it."""
+        items: list[JobEvent | JobExit] = []
+        try:
+            arrived: Message | int = self._arrived.get(timeout=seconds)
+            while True:
+                item = self._exit(arrived) if isinstance(arrived, int) else self._event(arrived)
+                if item is not None:
+                    items.append(item)
+                arrived = self._arrived.get_nowait()
+        except queue.Empty:
+            return items
 
-def returned(job: PlannedJob, value: object) -> JobReturn:
-    """Return what Hydra gets of a job that finished."""
-    return JobReturn(overrides=list(job.overrides), cfg=job.node, status=JobStatus.COMPLETED, _return_value=value)
+    def adopt(self, sweep: Path) -> Set[int]:
+        """Return no jobs: those of a local engine end with their controller."""
+        return frozenset()
 
+    def close(self) -> None:
+        """Kill the processes that still run, and stop listening."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        self._pool.stop()  # type: ignore[no-untyped-call]
+        self._pool.join()
+        self._listener.close()
 
-def failed(job: PlannedJob, reason: str) -> JobReturn:
-    """Return what Hydra gets of a job that did not."""
-    error = JobFailedError(reason)
-    return FailedJob(overrides=list(job.overrides), cfg=job.node, status=JobStatus.FAILED, _return_value=error)
-
-
-class MemoryKills:
-    """Which jobs the system killed for want of memory, by its count of such kills: each explains one job's death.
-
-    Source: ``oom_kill`` in Linux's /proc/vmstat, which counts those in containers too.
-    """
-
-    def __init__(self) -> None:
-        self._explained = _kills() or 0
-        self._at_start: dict[int, int | None] = {}
-
-    def job_starts(self, job: int) -> None:
-        """Note what the count is when a job starts."""
-        self._at_start[job] = _kills()
-
-    def explain(self, job: int) -> bool | None:
-        """Say whether a job that was killed since it started was so by the system; None where it does not tell."""
-        now, before = _kills(), self._at_start.get(job)
-        if now is None or before is None:
+    def _event(self, message: Message) -> JobEvent | None:
+        job = int(message["job"])
+        if job not in self._futures:  # it was on its way when the process ended
             return None
-        accounted = max(before, self._explained)
-        if now > accounted:
-            self._explained = accounted + 1
-        return now > accounted
+        if message["kind"] == "process":
+            self._process_ids[job] = int(message["id"])
+            if job in self._asked_to_stop:  # it was on its way when the job was asked to stop
+                self._signal(job, process.STOP)
+            return None
+        return parse_event(message)
+
+    def _exit(self, job: int) -> JobExit:
+        future = self._futures.pop(job)
+        error = future.exception()  # not raised: an interrupt of the job must not pass for one of the sweep
+        if error is None:
+            return _outcome(job, *future.result())
+        if isinstance(error, ProcessExpired):
+            return self._death(job, error.exitcode)
+        if isinstance(error, concurrent.futures.TimeoutError):
+            return JobExit(job, "timed_out")
+        if isinstance(error, KeyboardInterrupt):
+            return JobExit(job, "stopped")
+        return JobExit(job, "lost", detail=in_one_line(error))
+
+    def _death(self, job: int, exit_code: int | None) -> JobExit:
+        if exit_code is None or exit_code >= 0:
+            return JobExit(job, "exited", code=exit_code)
+        if -exit_code != signal.SIGKILL:
+            return JobExit(job, "signalled", code=-exit_code)
+        was_oom = self._oom_kills.was_oom_killed(job)
+        if was_oom:
+            return JobExit(job, "out_of_memory", code=signal.SIGKILL)
+        return JobExit(job, "signalled", detail="" if was_oom is False else _MAYBE_OUT_OF_MEMORY, code=signal.SIGKILL)
+
+    def _kill(self, job: int) -> None:
+        if job in self._futures:
+            self._futures[job].cancel()  # pebble kills the process of a task that runs
+            self._signal(job, signal.SIGKILL)
+
+    def _signal(self, job: int, number: int) -> None:
+        process_id = self._process_ids.get(job)
+        if process_id is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process_id, number)
 
 
-def _kills() -> int | None:
-    try:
-        lines = _COUNTERS.read_text(encoding="ascii").splitlines()
-    except OSError:
-        return None
-    return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), None)
-
-
-def _how_it_died(exit_code: int | None, job: int, memory_kills: MemoryKills) -> str:
-    if exit_code is None or exit_code >= 0:
-        return f"its process ended with status {exit_code}"
-    died = f"its process was killed by {signal.Signals(-exit_code).name}"
-    if -exit_code != signal.SIGKILL:
-        return died
-    for_want_of_memory = memory_kills.explain(job)
-    if for_want_of_memory is None:
-        return f"{died}; the system does so when memory runs out"
-    if not for_want_of_memory:
-        return died
-    return f"{died}: out of memory; run fewer jobs at once (hydra.launcher.n_jobs), or take smaller batches"
+def _outcome(job: int, cause: Any, value: float | None, detail: str) -> JobExit:  # noqa: ANN401 (from another process)
+    return JobExit(job, cause, value=value, detail=detail)

@@ -1,7 +1,7 @@
-"""How jobs tell the sweep how they get on: datagrams on a socket in a private folder.
+"""Send progress from job processes to the local engine over a Unix datagram socket in a private folder.
 
 A datagram arrives whole or not at all, needs no lock that a killed job could keep for ever, and is dropped rather than
-waited for when nobody reads. The truth about a run is in its record; this is for the table on the terminal alone.
+waited for when nobody reads. The truth about a run is in its journal; this is for the display and the scheduler.
 """
 
 import contextlib
@@ -15,21 +15,25 @@ from pathlib import Path
 from typing import Any
 
 from cifar_sweeps.runs.reporters import RunDescription
+from cifar_sweeps.sweeps.jobs import EpochReport, JobEvent, StepReport, TrainingEnded, TrainingStarted
 from cifar_sweeps.training.metrics import EpochMetrics, StepProgress
 
-News = Mapping[str, Any]
+Message = Mapping[str, Any]
+"""A datagram's content: ``job``, ``kind`` and what belongs to that kind."""
 
 
-class NewsDesk:
-    """Receives the jobs' news in a thread of its own and hands each item to ``listener``."""
+class EventListener:
+    """Receives the jobs' messages in a thread of its own and hands each to ``receive``.
 
-    def __init__(self, listener: Callable[[News], None]) -> None:
-        # It goes when the desk closes, with whatever the jobs were given in it.
+    folder: a private one, which goes when the listener is closed, with whatever else lies in it.
+    """
+
+    def __init__(self, receive: Callable[[Message], None]) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="cs-"))  # short: a socket's path has at most 100 bytes
-        self.address = str(self.folder / "news")
+        self.address = str(self.folder / "events")
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(self.address)
-        self._listener = listener
+        self._receive = receive
         self._thread = threading.Thread(target=self._listen, daemon=True)
         self._thread.start()
 
@@ -43,42 +47,57 @@ class NewsDesk:
 
     def _listen(self) -> None:
         while item := self._socket.recv(65536):
-            self._listener(json.loads(item))
+            self._receive(json.loads(item))
 
 
-class NewsWatcher:
-    """The watcher of a run that is a job of a sweep: sends what it is told to the sweep's desk."""
+class EventReporter:
+    """The reporter of a run that is a job of a sweep: sends what it is told to the engine's listener."""
 
     def __init__(self, address: str, job: int) -> None:
         self._address, self._job = address, job
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.setblocking(False)
 
-    def born(self, process: int) -> None:
+    def on_process(self, process_id: int) -> None:
         """Send which process works on the job."""
-        self._send({"kind": "born", "process": process})
+        self._send({"kind": "process", "id": process_id})
 
-    def started(self, facts: RunDescription) -> None:
+    def on_start(self, description: RunDescription) -> None:
         """Send how many epochs there will be."""
-        self._send({"kind": "started", "epochs": facts.epochs})
+        self._send({"kind": "start", "epochs": description.epochs})
 
-    def step(self, progress: StepProgress) -> None:
+    def on_step(self, progress: StepProgress) -> None:
         """Send how far the epoch is."""
         done = progress.epoch - 1 + progress.step / progress.steps
         self._send({"kind": "step", "done": done, "loss": progress.loss})
 
-    def epoch(self, metrics: EpochMetrics) -> None:
-        """Send the epoch's figures."""
-        figures = {"done": metrics.epoch, "loss": metrics.train_loss, "val_accuracy": metrics.val_accuracy}
-        self._send({"kind": "epoch", **figures})
+    def on_epoch(self, metrics: EpochMetrics) -> None:
+        """Send the epoch's metrics."""
+        measured = {"epoch": metrics.epoch, "loss": metrics.train_loss, "val_accuracy": metrics.val_accuracy}
+        self._send({"kind": "epoch", **measured})
 
-    def note(self, words: str) -> None:
-        """Nothing: the table has one line a job; the log has the rest."""
+    def on_message(self, text: str) -> None:
+        """Send nothing: the table has one line a job; the log has the rest."""
 
-    def ended(self, words: str) -> None:
-        """Send that its training is over, one way or another; what is left are pictures and such."""
-        self._send({"kind": "trained"})
+    def on_end(self, text: str) -> None:
+        """Send that the training is over, one way or another; artifacts are left to write."""
+        self._send({"kind": "end"})
 
-    def _send(self, item: News) -> None:
-        with contextlib.suppress(OSError):  # nobody reads (any more); the run goes on all the same
+    def _send(self, item: Message) -> None:
+        with contextlib.suppress(OSError):  # nobody reads (any more); the run continues all the same
             self._socket.sendto(json.dumps({"job": self._job, **item}).encode(), self._address)
+
+
+def parse_event(message: Message) -> JobEvent:
+    """Return the event that a message stands for."""
+    job, kind = int(message["job"]), message["kind"]
+    if kind == "start":
+        return TrainingStarted(job, int(message["epochs"]))
+    if kind == "step":
+        return StepReport(job, float(message["done"]), float(message["loss"]))
+    if kind == "epoch":
+        accuracy = message["val_accuracy"]
+        return EpochReport(
+            job, int(message["epoch"]), float(message["loss"]), None if accuracy is None else float(accuracy)
+        )
+    return TrainingEnded(job)

@@ -1,6 +1,6 @@
-"""The server that jobs are forked from: it imports torch, mlflow and the rest once for all of them.
+"""The fork server: the process that jobs are forked from, which imports torch, MLflow and the rest once for all.
 
-Light to import, so that the server is on its way while the command itself still imports.
+Light to import, so that the server already imports while the command itself still does.
 """
 
 import contextlib
@@ -15,7 +15,7 @@ PRELOAD_FOR_EXPORT = ["cifar_sweeps.sweeps.engines.local.preload_export"]
 
 
 def start(with_export: bool) -> BaseContext:
-    """Return the way processes are made: forked from the server, or spawned where there is no such thing.
+    """Start the server and return how processes are made: forked from it, or spawned where there is no fork server.
 
     with_export: whether the jobs will export their models, which takes more imports.
     """

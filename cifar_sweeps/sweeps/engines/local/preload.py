@@ -1,4 +1,4 @@
-"""What the fork server imports once, so that no job has to: torch, mlflow, and all that a run uses.
+"""Import what every job needs, once, in the fork server: torch, MLflow, and all that a run uses.
 
 Imported by the server alone. Nothing here may start a thread, for a fork would not take it along. A module that is not
 there (any more) costs each job the time to import it, and nothing else.
@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 from cifar_sweeps.system.gc_control import imports_without_gc
 
-# They reach the server too where they are sent to a whole group; the command decides, and the server ends with it.
+# Signals to a whole process group reach the server too; the command decides, and the server ends with it.
 for _each in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
     signal.signal(_each, signal.SIG_IGN)
 
@@ -36,9 +36,9 @@ def _import(names: Iterable[str]) -> None:
 
 with imports_without_gc():
     # All of the package that a job will meet, what its pickles name included: an edit of the source while a sweep runs
-    # is then none of its business.
+    # then does not reach its jobs.
     import cifar_sweeps.sweeps.callback
-    import cifar_sweeps.sweeps.engines.worker  # noqa: F401
+    import cifar_sweeps.sweeps.engines.local.process  # noqa: F401
     from cifar_sweeps.tracking.provenance import provenance
 
     _import(_FOR_ANY_RUN)

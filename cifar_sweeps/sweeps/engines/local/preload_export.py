@@ -1,4 +1,4 @@
-"""What the fork server imports besides, where the runs export their models (``analysis.log_model``)."""
+"""Import what the export of models needs too, in the fork server (``analysis.log_model``)."""
 
 from cifar_sweeps.system.gc_control import imports_without_gc
 

@@ -1,79 +1,135 @@
-"""How a job ended, by what is known of its process."""
+"""How the local engine reports the end of a process, by what is known of it."""
 
 import concurrent.futures
+import multiprocessing
 import signal
-from types import SimpleNamespace
+import time
 
 import pytest
 from pebble import ProcessExpired
 
-from cifar_sweeps.sweeps.engines.local import engine as module
-from cifar_sweeps.sweeps.engines.local.engine import MemoryKills, job_end
+from cifar_sweeps.sweeps.engines.local import oom_kills
+from cifar_sweeps.sweeps.engines.local.engine import LocalEngine
+from cifar_sweeps.sweeps.engines.local.event_socket import EventListener, EventReporter, parse_event
+from cifar_sweeps.sweeps.engines.local.oom_kills import OomKillCounter
+from cifar_sweeps.sweeps.jobs import EpochReport, JobExit, StepReport, TrainingEnded, TrainingStarted
+from cifar_sweeps.training.metrics import EpochMetrics, StepProgress
 
 
-def over(error):
+@pytest.fixture
+def engine():
+    made = LocalEngine(multiprocessing.get_context("spawn"), 1)
+    yield made
+    made.close()
+
+
+def exit_of(engine, error=None, result=None):
+    """What the engine reports of a job whose process ended so."""
     future = concurrent.futures.Future()
-    future.set_exception(error)
-    return future
+    if error is None:
+        future.set_result(result)
+    else:
+        future.set_exception(error)
+    engine._futures[0] = future
+    engine._arrived.put(0)
+    [item] = engine.wait(1)
+    return item
 
 
 def died(exit_code):
     error = ProcessExpired("it died")
     error.exitcode = exit_code
-    return over(error)
+    return error
 
 
-def test_an_interrupt_of_a_job_is_not_taken_for_one_of_the_sweep():
-    # SIGTERM met the job while it was being set up.
-    assert job_end(None, over(KeyboardInterrupt()), None).outcome == "killed"
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (died(3), JobExit(0, "exited", code=3)),
+        (died(-signal.SIGSEGV), JobExit(0, "signalled", code=signal.SIGSEGV)),
+        (concurrent.futures.TimeoutError(), JobExit(0, "timed_out")),
+        (KeyboardInterrupt(), JobExit(0, "stopped")),  # SIGTERM met the job while it was being set up
+        (OSError("no pipe"), JobExit(0, "lost", detail="OSError: no pipe")),
+    ],
+    ids=repr,
+)
+def test_the_end_of_a_process(engine, error, expected):
+    assert exit_of(engine, error) == expected
+
+
+def test_an_outcome_is_passed_on(engine):
+    assert exit_of(engine, result=("returned", 0.5, "")) == JobExit(0, "returned", value=0.5)
+    assert exit_of(engine, result=("raised", None, "ValueError: no")) == JobExit(0, "raised", detail="ValueError: no")
 
 
 @pytest.fixture
 def counters(tmp_path, monkeypatch):
-    """What the system says of its kills, as a file."""
-    monkeypatch.setattr(module, "_COUNTERS", tmp_path / "vmstat")
+    """The kernel's count of its kills, as a file."""
+    monkeypatch.setattr(oom_kills, "_COUNTERS", tmp_path / "vmstat")
     return tmp_path / "vmstat"
 
 
-def killed(memory, number=0):
-    end = job_end(SimpleNamespace(number=number), died(-signal.SIGKILL), memory)
-    assert end.outcome == "killed"
-    return end.value
-
-
-BY_THE_SYSTEM = (
-    "its process was killed by SIGKILL: out of memory; run fewer jobs at once (hydra.launcher.n_jobs), "
-    "or take smaller batches"
-)
-
-
-def test_each_kill_of_the_system_explains_the_death_of_one_job(counters):
+def test_each_kill_of_the_kernel_explains_the_death_of_one_job(counters):
     counters.write_text("nr_dirty 1\noom_kill 3\n")
-    memory = MemoryKills()
+    kills = OomKillCounter()
     for job in range(3):
-        memory.job_starts(job)
+        kills.job_starts(job)
     counters.write_text("nr_dirty 1\noom_kill 5\n")
-    assert [killed(memory, job) for job in range(3)] == [BY_THE_SYSTEM] * 2 + ["its process was killed by SIGKILL"]
+    assert [kills.was_oom_killed(job) for job in range(3)] == [True, True, False]
 
 
-def test_a_kill_of_the_system_before_the_job_began_explains_nothing(counters):
+def test_a_kill_before_the_job_started_explains_nothing(counters):
     counters.write_text("oom_kill 3\n")
-    memory = MemoryKills()
+    kills = OomKillCounter()
     counters.write_text("oom_kill 4\n")
-    memory.job_starts(0)
-    assert killed(memory) == "its process was killed by SIGKILL"
+    kills.job_starts(0)
+    assert kills.was_oom_killed(0) is False
 
 
-def test_where_the_system_does_not_tell_memory_is_a_guess(counters):
-    memory = MemoryKills()
-    memory.job_starts(0)
-    assert killed(memory) == "its process was killed by SIGKILL; the system does so when memory runs out"
+def test_where_the_kernel_does_not_count_memory_is_a_guess(counters, engine):
+    assert OomKillCounter().was_oom_killed(0) is None
+    assert "memory" in exit_of(engine, died(-signal.SIGKILL)).detail
 
 
-def test_other_ends_of_a_process(counters):
-    memory = MemoryKills()
-    assert (
-        job_end(SimpleNamespace(number=0), died(-signal.SIGSEGV), memory).value == "its process was killed by SIGSEGV"
-    )
-    assert job_end(SimpleNamespace(number=0), died(-signal.SIGSEGV), memory).outcome == "failed"
-    assert job_end(SimpleNamespace(number=0), died(3), memory).value == "its process ended with status 3"
+def test_a_job_that_the_kernel_killed_is_out_of_memory(counters):
+    counters.write_text("oom_kill 3\n")
+    engine = LocalEngine(multiprocessing.get_context("spawn"), 1)
+    engine._oom_kills.job_starts(0)
+    counters.write_text("oom_kill 4\n")
+    assert exit_of(engine, died(-signal.SIGKILL)).cause == "out_of_memory"
+    engine.close()
+    engine.close()  # twice does no harm
+
+
+def test_what_a_run_reports_arrives_as_events_in_order():
+    arrived = []
+    listener = EventListener(arrived.append)
+    reporter = EventReporter(listener.address, 7)
+    reporter.on_process(4711)
+    reporter.on_start(type("Description", (), {"epochs": 3}))
+    reporter.on_step(StepProgress(2, 5, 10, 1.5, 0.4, 100.0))
+    reporter.on_epoch(EpochMetrics(2, 1.25, 0.5, 1.5, 0.625, None, None, 0.1, 1.0, 100.0))
+    reporter.on_end("over")
+    listener.close()
+    assert arrived[0] == {"job": 7, "kind": "process", "id": 4711}
+    assert [parse_event(message) for message in arrived[1:]] == [
+        TrainingStarted(7, 3),
+        StepReport(7, 1.5, 1.5),
+        EpochReport(7, 2, 1.25, 0.625),
+        TrainingEnded(7),
+    ]
+    reporter.on_end("nobody listens any more")  # and the run continues
+
+
+def test_waiting_ends_in_time_and_at_the_first_event(engine):
+    began = time.monotonic()
+    assert engine.wait(0.05) == []
+    assert time.monotonic() - began >= 0.05
+    engine._futures[0] = concurrent.futures.Future()
+    EventReporter(engine._listener.address, 0).on_end("")
+    assert engine.wait(30) == [TrainingEnded(0)]
+
+
+def test_events_of_a_job_that_has_ended_are_dropped(engine):
+    EventReporter(engine._listener.address, 0).on_end("")
+    assert engine.wait(0.5) == []

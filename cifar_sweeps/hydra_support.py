@@ -1,0 +1,325 @@
+"""All that touches Hydra's insides, for hydra-core 1.3.8 to 1.4: nothing else imports from them or replaces a method.
+
+What is done here has no public way in at least one of the two versions; each contact says which and why. The rules
+themselves (what a config may have built, how a sweep's jobs are composed) are handed in as arguments. Elsewhere only
+what Hydra makes public is used: ``HydraConfig``, ``JobReturn``, ``hydra.types`` and the base classes of plugins.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import hydra
+import hydra.core.utils
+import hydra.utils
+from hydra._internal import config_loader_impl
+from hydra._internal.callbacks import Callbacks
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override, OverrideType
+from hydra.core.plugins import Plugins
+from hydra.core.singleton import Singleton
+from hydra.core.utils import JobReturn, JobStatus, setup_globals
+from hydra.core.utils import run_job as _hydras_run_job
+from hydra.errors import HydraException
+from hydra.experimental.callback import Callback
+from hydra.plugins.launcher import Launcher
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, RunMode, TaskFunction
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+__all__ = ["Override"]  # to name its type elsewhere
+
+Compose = Callable[[ConfigLoader, DictConfig, list[str]], DictConfig]
+"""Composes a job: the loader, the sweep's own config, the job's overrides; Hydra's ``load_sweep_config``."""
+
+_Method = Callable[..., Any]
+
+_whitelist: Callable[[Sequence[str]], Any] | None = getattr(hydra.utils, "execution_whitelist", None)
+"""1.4's list of what Hydra may build; 1.3 has none. Public, but looked up by name, for mypy knows one version only."""
+_overrides_dirname: Callable[..., str] | None = getattr(config_loader_impl, "get_overrides_dirname", None)
+"""What 1.3 fills ``hydra.job.override_dirname`` with; in 1.4 that is an interpolation, and the function is gone."""
+# 1.3 takes the behaviour of 1.1 and warns where none is named; 1.4 knows one behaviour and warns where one is named.
+_VERSION_BASE: dict[str, Any] = {"version_base": "1.3"} if _whitelist is None else {}
+
+_DOTTED_KEY = re.compile(r"(?!hydra\b)[A-Za-z_]\w*(\.\w+)*")
+"""A key in dots alone: ``a[b]``, which 1.4 reads too, is left to Hydra, and so is its own part of the config."""
+
+
+class AbortHydra(BaseException):
+    """Carries an error past Hydra, which would print a trace around an exception, or only warn of a callback's.
+
+    error: None if all was printed already. Holds for both versions: neither catches a BaseException for good.
+    """
+
+    def __init__(self, error: Exception | None) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+# The command
+
+
+def application(task: TaskFunction, config_dir: Path, config_name: str = "config") -> Callable[[], object]:
+    """Return what runs ``task`` as a Hydra application of these config files, by the arguments of the process."""
+    main = hydra.main(config_path=str(config_dir), config_name=config_name, **_VERSION_BASE)
+    entry: Callable[[], object] = main(task)
+    return entry
+
+
+@contextmanager
+def hooks(
+    *,
+    check: Callable[[DictConfig], None],
+    compose: Callable[[Compose, ConfigLoader, DictConfig, list[str]], DictConfig] | None = None,
+    on_callback: Callable[[Callback], None] | None = None,
+    allow_list: Sequence[str] | None = None,
+) -> Iterator[None]:
+    """Within, Hydra works by these rules. What they raise passes through Hydra.
+
+    check: called with every config that Hydra composes, its own part included, before anything of it is built.
+    compose: composes a sweep's job in place of Hydra, whose own way is its first argument.
+    on_callback: called with each callback that Hydra has made, before Hydra tells it anything.
+    allow_list: names (``package.Name``, ``package.*``) of all that a config may have Hydra build besides its plugins;
+    1.4 then refuses all else at the moment of building. 1.3 has no such list: there ``check`` stands alone.
+    """
+    loader = config_loader_impl.ConfigLoaderImpl
+
+    def checked(load: _Method) -> _Method:
+        def load_and_check(*args: Any, **kwargs: Any) -> DictConfig:  # noqa: ANN401 (Hydra's own)
+            config: DictConfig = load(*args, **kwargs)
+            check(config)
+            return config
+
+        return load_and_check
+
+    def composed(own: _Method) -> _Method:
+        assert compose is not None
+        rule = compose
+
+        def job(loader: ConfigLoader, master_config: DictConfig, sweep_overrides: list[str]) -> DictConfig:
+            return rule(own, loader, master_config, sweep_overrides)
+
+        return job
+
+    def introduced(make: _Method) -> _Method:
+        assert on_callback is not None
+        introduce = on_callback
+
+        def make_and_introduce(callbacks: Callbacks, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 (Hydra's own)
+            make(callbacks, *args, **kwargs)
+            for callback in callbacks.callbacks:
+                introduce(callback)
+
+        return make_and_introduce
+
+    with ExitStack() as stack:
+        stack.enter_context(_without_error_log())
+        # Both versions. Not load_configuration, the public one: 1.4's run and multirun go past it.
+        stack.enter_context(_replaced(loader, "_load_configuration_impl", checked))
+        if compose is not None:  # both versions
+            stack.enter_context(_replaced(loader, "load_sweep_config", composed))
+        if on_callback is not None:  # both versions
+            stack.enter_context(_replaced(Callbacks, "__init__", introduced))
+        if "get_mode" in vars(loader):  # 1.4 alone
+            stack.enter_context(_replaced(loader, "get_mode", _composed_mode))
+        if allow_list is not None and _whitelist is not None:  # 1.4 alone
+            stack.enter_context(_whitelist(allow_list))
+        yield
+
+
+def _composed_mode(get_mode: _Method) -> _Method:
+    """1.4 takes ``hydra.mode`` from the primary file and the command line alone, 1.3 from the config as composed.
+
+    A study's file says that it is a sweep; without this, 1.4 refuses it.
+    """
+
+    def mode(loader: Any, config_name: str | None, overrides: list[str], *args: Any, **kwargs: Any) -> object:  # noqa: ANN401
+        found: object = get_mode(loader, config_name, overrides, *args, **kwargs)
+        if found is not None:
+            return found
+        try:  # just as 1.3 does
+            config = loader.load_configuration(
+                config_name, list(overrides), RunMode.MULTIRUN, validate_sweep_overrides=False
+            )
+        except Exception:  # noqa: BLE001 (Hydra composes anew in the next step, which raises it again)
+            return None
+        whole: object = config.hydra.mode
+        return whole
+
+    return mode
+
+
+@contextmanager
+def _without_error_log() -> Iterator[None]:
+    """Within, a failed job's trace is written into its log file by the job alone, if at all.
+
+    1.4 alone writes one there too, even of what the job has told in one line.
+    """
+    if hasattr(hydra.core.utils, "_log_job_error_to_file"):
+        with _replaced(hydra.core.utils, "_log_job_error_to_file", lambda own: lambda: None):
+            yield
+    else:
+        yield
+
+
+@contextmanager
+def _replaced(owner: type | ModuleType, name: str, by: Callable[[_Method], _Method]) -> Iterator[None]:
+    """Within, ``owner``'s method or function is what ``by`` makes of it."""
+    before = vars(owner).get(name)
+    if before is None:  # a check that Hydra went past without a word would be no check
+        raise RuntimeError(
+            f"hydra-core {hydra.__version__} has no {owner.__name__}.{name}; install hydra-core>=1.3.8,<1.5"
+        )
+    setattr(owner, name, by(before))
+    try:
+        yield
+    finally:
+        setattr(owner, name, before)
+
+
+def known_plugins() -> frozenset[str]:
+    """Return the names of the launchers and sweepers that are installed.
+
+    Both versions: ``Plugins`` alone knows them. It has found them anyhow when the first config is composed.
+    """
+    plugins = Plugins.instance()
+    found = [*plugins.discover(Launcher), *plugins.discover(Sweeper)]
+    return frozenset(f"{plugin.__module__}.{plugin.__qualname__}" for plugin in found)
+
+
+def callbacks_of(context: HydraContext) -> Sequence[Callback]:
+    """Return the callbacks that Hydra made for this command: the objects that it tells of the multirun and its jobs.
+
+    Both versions hand the launcher a context with them, in a class of their insides.
+    """
+    return tuple(context.callbacks.callbacks)
+
+
+# Composition
+
+
+@contextmanager
+def composing(config_dir: Path) -> Iterator[None]:
+    """Within, ``hydra.compose`` composes from these config files, also where Hydra already serves a command.
+
+    Both versions keep one Hydra a process, and would refuse a second one; the command gets its own back.
+    """
+    before = GlobalHydra.instance().hydra
+    GlobalHydra.instance().clear()
+    try:
+        with hydra.initialize_config_dir(config_dir=str(config_dir), **_VERSION_BASE):
+            yield
+    finally:
+        GlobalHydra.instance().hydra = before  # asked for anew: Hydra has put another instance in its place
+
+
+def is_composition_error(error: BaseException) -> bool:
+    """Say whether Hydra or OmegaConf raised this while they composed a config, or built what it names."""
+    if isinstance(error, HydraException | OmegaConfBaseException):
+        return True
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    # A few checks of both versions raise a plain ValueError.
+    where = trace.tb_frame.f_globals.get("__name__", "") if trace is not None else ""
+    return isinstance(error, ValueError) and where.startswith("hydra._internal.")
+
+
+def parse_overrides(lines: Iterable[str], loader: ConfigLoader | None = None) -> list[Override]:
+    """Return overrides as Hydra reads them. Raises OverrideParseException for a line that is none.
+
+    loader: where config groups are looked up, for sweeps that name them by patterns. Both versions; the parser is in
+    ``hydra.core``, but not documented.
+    """
+    return OverridesParser.create(config_loader=loader).parse_overrides(list(lines))
+
+
+def is_group(loader: ConfigLoader, key: str) -> bool:
+    """Say whether a key names a config group, whose value is a file's name."""
+    return bool(loader.get_group_options(key, results_filter=None))
+
+
+def replaces_plain_value(override: Override) -> bool:
+    """Say whether an override only changes what stands at a key of the config, outside of Hydra's own part.
+
+    Not one that adds, deletes or, in 1.4, extends a list, and no key in 1.4's other spellings.
+    """
+    return (
+        override.type is OverrideType.CHANGE
+        and override.package is None
+        and not getattr(override, "is_value_path", False)  # 1.4 alone
+        and _DOTTED_KEY.fullmatch(override.key_or_group) is not None
+    )
+
+
+def record_overrides(config: DictConfig, overrides: Sequence[Override]) -> None:
+    """Write into Hydra's part of a job's config which overrides it was composed from, as Hydra itself does."""
+    own = [override for override in overrides if not override.is_hydra_override()]
+    config.hydra.overrides.task = [override.input_line for override in own]
+    if _overrides_dirname is not None:
+        names = config.hydra.job.config.override_dirname
+        dirname = _overrides_dirname(own, names.exclude_keys, names.item_sep, names.kv_sep)
+        config.hydra.job.override_dirname = dirname
+
+
+# Jobs
+
+
+def singletons() -> object:
+    """Return what Hydra keeps once a process, for `run_job` in another process.
+
+    Both versions: what an interpolation such as ``${hydra:...}`` resolves to lies there. Can be pickled.
+    """
+    return Singleton.get_state()
+
+
+def run_job(context: HydraContext, config: DictConfig, task: TaskFunction, singletons: object) -> JobReturn:
+    """Run a sweep's job in this process as Hydra's own launchers do: its folder, log file and callbacks.
+
+    config: the job's, Hydra's part included. singletons: of the sweep's process; they replace this one's.
+    Both versions. 1.4 limits what the job may build to what the sweep's process may: the list travels in ``context``.
+    """
+    setup_globals()
+    Singleton.set_state(singletons)
+    with _without_error_log():
+        return _hydras_run_job(
+            hydra_context=context,
+            config=config,
+            task_function=task,
+            job_dir_key="hydra.sweep.dir",
+            job_subdir_key="hydra.sweep.subdir",
+        )
+
+
+class FailedJobReturn(JobReturn):
+    """A failed job's return: whoever asks for its value gets the failure. Hydra's own would also print a line."""
+
+    @property  # type: ignore[misc]  # it is never set
+    def return_value(self) -> Any:  # noqa: ANN401 (as Hydra has it)
+        """Raise the failure."""
+        raise self._return_value
+
+
+def completed_return(overrides: Sequence[str], node: DictConfig, value: object) -> JobReturn:
+    """Return what Hydra gets of a job that finished."""
+    return JobReturn(overrides=list(overrides), cfg=node, status=JobStatus.COMPLETED, _return_value=value)
+
+
+def failed_return(overrides: Sequence[str], node: DictConfig, failure: Exception) -> JobReturn:
+    """Return what Hydra gets of a job that did not finish."""
+    return FailedJobReturn(overrides=list(overrides), cfg=node, status=JobStatus.FAILED, _return_value=failure)
+
+
+def job_error(done: JobReturn) -> Exception | None:
+    """Return what a job raised; None if it finished, or was interrupted rather than failed.
+
+    1.4 tells callbacks of interrupts too, which break the sweep off by themselves; 1.3 does not.
+    """
+    error: object = done._return_value
+    return error if done.status == JobStatus.FAILED and isinstance(error, Exception) else None

@@ -1,0 +1,311 @@
+"""The controller of a sweep: it owns the state of every job, and decides what starts, is retried, stopped and reported.
+
+Engines execute jobs (`sweeps.engines`), schedulers choose among them (`sweeps.scheduler`), the parent run records
+(`sweeps.parent_run`); none of them changes a job's state. All of this happens in one thread: events and exits come out
+of `Engine.wait`.
+"""
+
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol
+
+from cifar_sweeps.sweeps.engines.base import Engine
+from cifar_sweeps.sweeps.jobs import EpochReport, JobEvent, JobExit, JobResult, JobSpec, JobState, TrainingEnded
+from cifar_sweeps.sweeps.plan import PlannedJob
+from cifar_sweeps.sweeps.scheduler import Scheduler
+from cifar_sweeps.tracking.journal import State
+from cifar_sweeps.tracking.journal_reader import read_run
+from cifar_sweeps.tracking.store import RecordedRun
+from cifar_sweeps.training.metrics import DivergedError
+
+_POLL_SECONDS = 0.2
+"""Seconds after which a signal that came in the meantime is seen."""
+STOP_SECONDS = 60.0
+"""Seconds that jobs have to reach a safe point; then they are killed."""
+
+NOT_STARTED = "it was not started: sweep.fail_fast"
+STOPPED = "it was stopped (SIGTERM)"
+_KILLING = frozenset({signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
+"""Signals after which a job counts as killed rather than failed: somebody meant it to end."""
+_RUNNING: frozenset[JobState] = frozenset({"training", "wrapping_up"})
+
+
+class Display(Protocol):
+    """What a person sees of the sweep while it runs; see `sweeps.terminal.progress`."""
+
+    def __enter__(self) -> object:
+        """Begin to show it."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> None:
+        """Show it no longer."""
+
+    def started(self, number: int, resumed: bool = False) -> None:
+        """Show that a job has been started."""
+
+    def handle(self, event: JobEvent) -> None:
+        """Show what a job reports."""
+
+    def ended(self, number: int, state: JobState, reason: str = "") -> None:
+        """Show how a job ended."""
+
+    def say(self, line: str) -> None:
+        """Print a line."""
+
+
+class SweepRecord(Protocol):
+    """The record of the sweep, which is told of the jobs that did not finish; see `sweeps.parent_run`."""
+
+    def record_failure(
+        self, job: int, name: str, reason: str, log_file: Path, state: State = "FAILED", overrule: bool = False
+    ) -> None:
+        """Keep a failure for the summary and for the job's own record. overrule: even if that says otherwise."""
+
+    def record_reused(self, job: int) -> None:
+        """Keep that a job had been finished by a previous launch."""
+
+    def record_early_end(self, job: int) -> None:
+        """Keep that the scheduler ended a job early, which is no failure."""
+
+
+class Interrupts(Protocol):
+    """Whether a signal asks the sweep to stop; see `system.signals.DeferredSignals`."""
+
+    @property
+    def arrived(self) -> bool:
+        """Whether one has arrived."""
+
+
+class Controller:
+    """Runs the jobs of one sweep on an engine.
+
+    jobs: in their order. make_spec: what the engine needs of a job, and the GPU that it is to use. n_jobs: how many
+    train at once. gpus: those that jobs are given, by their CUDA names; empty: none is given. read_run: the run that a
+    job's folder holds, from its journal. clock: seconds that only grow.
+    """
+
+    def __init__(
+        self,
+        jobs: Sequence[PlannedJob],
+        engine: Engine,
+        scheduler: Scheduler,
+        *,
+        make_spec: Callable[[PlannedJob, str | None], JobSpec],
+        n_jobs: int,
+        gpus: Sequence[str],
+        display: Display,
+        record: SweepRecord,
+        read_run: Callable[[Path], RecordedRun | None] = read_run,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._jobs = {job.number: job for job in jobs}
+        self._engine, self._scheduler = engine, scheduler
+        self._make_spec, self._n_jobs, self._gpus = make_spec, n_jobs, tuple(gpus)
+        self._display, self._record = display, record
+        self._read_run, self._clock = read_run, clock
+        self._states: dict[int, JobState] = dict.fromkeys(self._jobs, "waiting")
+        self._results: dict[int, JobResult] = {}
+        self._attempts: Counter[int] = Counter()
+        self._to_retry: dict[int, JobExit] = {}
+        """Jobs that failed and are tried again, with how they failed; in the order in which they did."""
+        self._early_end: dict[int, JobState] = {}
+        """Jobs that the scheduler has paused or stopped, until they have ended, with what they become then."""
+        self._last_value: dict[int, float] = {}
+        self._gpu_of: dict[int, str] = {}
+        self._stopping_since: float | None = None
+        self._stop_reason = STOPPED
+
+    def run(self, interrupts: Interrupts, sweep: Path) -> list[JobResult]:
+        """Run the jobs and return what came of each, in their order. The engine is closed then.
+
+        interrupts: when a signal arrives, the jobs are stopped at a safe point. sweep: its folder.
+        """
+        for job in self._jobs.values():
+            if not job.needs_training:
+                self._reuse(job)
+        try:
+            if len(self._results) < len(self._jobs):
+                self._run(interrupts, sweep)
+        finally:
+            self._engine.close()
+        return [self._results.get(number, JobResult("waiting", reason=NOT_STARTED)) for number in self._jobs]
+
+    def _run(self, interrupts: Interrupts, sweep: Path) -> None:
+        with self._display:
+            for number in self._engine.adopt(sweep):
+                self._states[number] = "training"
+                self._attempts[number] += 1
+                self._display.started(number, resumed=True)
+            is_interrupted = False
+            while True:
+                if interrupts.arrived and not is_interrupted:
+                    is_interrupted = True
+                    self.stop_all("Stopping at a safe point (Ctrl-C again: at once) …")
+                self._start_jobs()
+                if not self._running():
+                    return
+                if self._stopping_since is not None and self._clock() - self._stopping_since > STOP_SECONDS:
+                    self._kill_all()
+                    return
+                for item in self._engine.wait(_POLL_SECONDS):
+                    if isinstance(item, JobExit):
+                        self._handle_exit(item)
+                    else:
+                        self._handle_event(item)
+
+    def state(self, job: int) -> JobState:
+        """Return where a job stands."""
+        return self._states[job]
+
+    def stop_all(self, message: str) -> None:
+        """Start no more jobs, and ask the running ones to stop at a safe point."""
+        self._stopping_since = self._clock()
+        self._display.say(message)
+        for number, how in self._to_retry.items():
+            self._fail(self._jobs[number], how)
+        self._to_retry = {}
+        for number in self._running():
+            self._engine.stop(number)
+
+    def _running(self) -> list[int]:
+        return [number for number, state in self._states.items() if state in _RUNNING]
+
+    def _start_jobs(self) -> None:
+        """Start jobs until as many train as may. A job that only wraps up does not hold up the next one."""
+        while self._stopping_since is None and list(self._states.values()).count("training") < self._n_jobs:
+            number = self._scheduler.ask()
+            if number is None and self._to_retry:  # after all others: what stood in its way may have passed by then
+                number = next(iter(self._to_retry))
+                del self._to_retry[number]
+            if number is None:
+                return
+            self._start(self._jobs[number])
+
+    def _start(self, job: PlannedJob) -> None:
+        gpu = self._free_gpu()
+        is_first = self._attempts[job.number] == 0
+        self._states[job.number] = "training"
+        self._attempts[job.number] += 1
+        if gpu is not None:
+            self._gpu_of[job.number] = gpu
+        self._display.started(job.number, resumed=not is_first or job.previous is not None)
+        self._engine.start(self._make_spec(job, gpu))
+
+    def _free_gpu(self) -> str | None:
+        """Return the GPU on which the fewest jobs train, and of those the one with the fewest jobs that wrap up."""
+        if not self._gpus:
+            return None
+        training = Counter(gpu for job, gpu in self._gpu_of.items() if self._states[job] == "training")
+        wrapping_up = Counter(gpu for job, gpu in self._gpu_of.items() if self._states[job] == "wrapping_up")
+        return min(self._gpus, key=lambda gpu: (training[gpu], wrapping_up[gpu]))
+
+    def _handle_event(self, event: JobEvent) -> None:
+        if self._states[event.job] not in _RUNNING:
+            return
+        if isinstance(event, TrainingEnded):
+            self._states[event.job] = "wrapping_up"
+            return
+        self._display.handle(event)
+        if isinstance(event, EpochReport) and event.val_accuracy is not None:
+            self._last_value[event.job] = event.val_accuracy
+            decision = self._scheduler.report(event.job, event.epoch, event.val_accuracy)
+            if decision != "continue" and event.job not in self._early_end:
+                self._early_end[event.job] = "paused" if decision == "pause" else "finished"
+                self._engine.stop(event.job)
+
+    def _handle_exit(self, how: JobExit) -> None:
+        job = self._jobs[how.job]
+        run = self._read_run(job.folder)
+        early_end = self._early_end.pop(job.number, None)
+        # The journal is the truth: a run that was closed as FINISHED is finished, however its process ended afterwards.
+        if how.cause == "returned":
+            self._finish(job, how.value)
+            return
+        if run is not None and run.state == "FINISHED":
+            self._finish(job, job.value_of(run))
+            return
+        if how.cause == "stopped" and early_end is not None:
+            self._end_early(job, early_end)
+            return
+        if how.cause == "stopped" and run is not None and run.state == "FAILED":  # it failed before it was stopped
+            how = JobExit(job.number, "raised", detail=str(run.tag("failure")))
+        if self._should_retry(job, how):
+            self._display.say(f"job {job.number} failed and is tried again: {self._reason(job, how)}")
+            self._states[job.number] = "waiting"
+            self._to_retry[job.number] = how
+        else:
+            self._fail(job, how)
+
+    def _should_retry(self, job: PlannedJob, how: JobExit) -> bool:
+        # A training that diverged does so again: it is the same one.
+        diverged = how.cause == "raised" and how.detail.startswith(DivergedError.__name__)
+        return self._attempts[job.number] <= job.config.sweep.retries and not diverged and self._stopping_since is None
+
+    def _finish(self, job: PlannedJob, value: float | None) -> None:
+        self._set_result(job, JobResult("finished", value))
+        self._display.ended(job.number, "finished")
+
+    def _end_early(self, job: PlannedJob, state: JobState) -> None:
+        self._set_result(job, JobResult(state, self._last_value.get(job.number)))
+        self._record.record_early_end(job.number)
+        self._display.ended(job.number, state)
+
+    def _fail(self, job: PlannedJob, how: JobExit) -> None:
+        reason = self._stop_reason if how.cause == "stopped" else self._reason(job, how)
+        is_killed = how.cause in ("stopped", "out_of_memory") or (how.cause == "signalled" and how.code in _KILLING)
+        self._display.ended(job.number, "killed" if is_killed else "failed", reason)
+        state: State = "KILLED" if is_killed else "FAILED"
+        overrule = how.cause == "timed_out"  # the job itself has recorded that it was stopped
+        self._record.record_failure(job.number, job.name, reason, job.log_file, state, overrule)
+        self._set_result(job, JobResult("killed" if is_killed else "failed", reason=reason))
+        if job.config.sweep.fail_fast and self._stopping_since is None:
+            self._stop_reason = f"stopped by sweep.fail_fast when job {job.number} failed"
+            self.stop_all(f"job {job.number} failed, the others are stopped: sweep.fail_fast")
+
+    def _kill_all(self) -> None:
+        """Kill the jobs that have not reached a safe point in time, and say so of each."""
+        self._engine.close()
+        for number in self._running():
+            job = self._jobs[number]
+            reason = f"it was killed: it did not stop within {STOP_SECONDS:.0f} seconds"
+            self._display.ended(number, "killed", reason)
+            self._record.record_failure(number, job.name, reason, job.log_file, "KILLED", False)
+            self._set_result(job, JobResult("killed", reason=reason))
+
+    def _reuse(self, job: PlannedJob) -> None:
+        """Take over what a previous launch of the sweep left of a job."""
+        assert job.previous is not None
+        run = job.previous.run
+        if job.previous.is_finished:
+            self._record.record_reused(job.number)
+            self._set_result(job, JobResult("finished", job.value_of(run)))
+            return
+        reason = f"{run.tag('failure') or run.state.lower()} (a previous launch; sweep.rerun=never)"
+        self._record.record_failure(job.number, job.name, reason, job.log_file)
+        self._set_result(job, JobResult("failed", reason=reason))
+
+    def _set_result(self, job: PlannedJob, result: JobResult) -> None:
+        self._states[job.number] = result.state
+        self._results[job.number] = result
+        self._scheduler.tell(job.number, result.state, result.value)
+
+    def _reason(self, job: PlannedJob, how: JobExit) -> str:
+        """Return why a job did not finish, in one line for a person."""
+        if how.cause == "stopped":
+            return STOPPED
+        if how.cause == "timed_out":
+            return f"it took longer than sweep.timeout={job.config.sweep.timeout:g} seconds"
+        if how.cause == "exited":
+            return f"its process ended with status {how.code}"
+        if how.cause == "out_of_memory":
+            advice = "run fewer jobs at once (hydra.launcher.n_jobs), or use smaller batches (trainer.batch_size)"
+            return f"its process was killed by SIGKILL: out of memory; {advice}"
+        if how.cause == "signalled" and how.code is not None:
+            detail = f"; {how.detail}" if how.detail else ""
+            return f"its process was killed by {signal.Signals(how.code).name}{detail}"
+        return how.detail or "it was lost"

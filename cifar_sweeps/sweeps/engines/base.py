@@ -1,0 +1,42 @@
+"""The engine protocol: what the controller asks of whatever executes jobs."""
+
+from collections.abc import Sequence, Set
+from pathlib import Path
+from typing import Protocol
+
+from cifar_sweeps.sweeps.jobs import JobEvent, JobExit, JobSpec
+
+
+class Engine(Protocol):
+    """Places jobs, signals them, and says what they report and how they ended. It decides nothing about a job.
+
+    Guarantees: each job that was started and not adopted elsewhere ends in exactly one `JobExit`, unless the engine is
+    closed first; a job's events come in their order, and none after its exit; no method but `wait` blocks, and all are
+    called from one thread. Events may be lost (they are for the display); exits are not. The journal in the job's
+    folder is the truth about its run.
+    """
+
+    def start(self, job: JobSpec) -> None:
+        """Start a job and return at once. A job that cannot be started comes back as a `JobExit` (``lost``).
+
+        A number may be started again after its exit.
+        """
+
+    def stop(self, job: int, *, now: bool = False) -> None:
+        """Ask a job to end at its next safe point, with its checkpoint written; ``now``: kill it.
+
+        Idempotent; of a job that does not run (any more) nothing is done. A job that has been started and has no
+        process yet is asked as soon as it has one.
+        """
+
+    def wait(self, seconds: float) -> Sequence[JobEvent | JobExit]:
+        """Return what has come since the last call, as soon as there is anything, at latest after ``seconds``."""
+
+    def adopt(self, sweep: Path) -> Set[int]:
+        """Return the jobs of this sweep that already run, started by a controller that is gone; they report to us now.
+
+        sweep: its folder. An engine whose jobs end with their controller returns none.
+        """
+
+    def close(self) -> None:
+        """Kill what still runs and free all resources. May be called twice."""

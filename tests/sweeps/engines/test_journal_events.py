@@ -1,0 +1,52 @@
+"""A job's journal tells the same events as the job itself."""
+
+import pytest
+from running import SMALL
+
+from cifar_sweeps.config.compose import compose
+from cifar_sweeps.runs.run import run
+from cifar_sweeps.sweeps.engines.journal_events import JournalEvents
+from cifar_sweeps.sweeps.jobs import EpochReport, TrainingEnded, TrainingStarted
+
+
+class Told:
+    """A run's reporter that keeps what it is told, as events."""
+
+    def __init__(self, stop_after=None):
+        self.events, self._stop_after = [], stop_after
+
+    def on_start(self, description):
+        self.events.append(TrainingStarted(5, description.epochs))
+
+    def on_step(self, progress):
+        pass
+
+    def on_epoch(self, metrics):
+        self.events.append(EpochReport(5, metrics.epoch, metrics.train_loss, metrics.val_accuracy))
+        if metrics.epoch == self._stop_after:
+            raise KeyboardInterrupt
+
+    def on_message(self, text):
+        pass
+
+    def on_end(self, text):
+        self.events.append(TrainingEnded(5))
+
+
+def test_the_journal_tells_what_the_reporter_was_told_once(tmp_path):
+    told, events = Told(), JournalEvents(5, tmp_path)
+    assert events.poll() == []
+    run(compose(SMALL), folder=tmp_path, watcher=told)
+    assert events.poll() == told.events
+    assert len(told.events) == 6
+    assert events.poll() == []
+
+
+def test_a_run_that_was_stopped_and_resumed_starts_and_ends_twice(tmp_path):
+    told, events = Told(stop_after=2), JournalEvents(5, tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        run(compose(SMALL), folder=tmp_path, watcher=told)
+    assert events.poll() == told.events
+    again = Told()
+    run(compose(SMALL), folder=tmp_path, watcher=again)
+    assert events.poll() == again.events

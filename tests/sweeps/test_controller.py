@@ -1,0 +1,300 @@
+"""Every decision of the controller, on an engine without processes."""
+
+import signal
+from collections import Counter
+
+import pytest
+from fake_engine import FOREVER, World, fails, recorded, trains
+
+from cifar_sweeps.sweeps.jobs import EpochReport, JobExit, TrainingStarted
+from cifar_sweeps.sweeps.resume import PreviousJob
+
+
+def test_jobs_start_in_their_order_and_return_their_values():
+    world = World({number: [trains(number, [0.1 * number])] for number in range(4)}, n_jobs=2)
+    results = world.run()
+    assert world.engine.started() == [0, 1, 2, 3]
+    assert [(result.state, result.value) for result in results] == [("finished", 0.1 * n) for n in range(4)]
+    assert world.record.failures == {}
+    assert world.engine.closed
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2, 3, 7])
+def test_no_more_jobs_train_at_once_than_may(n_jobs):
+    world = World({number: [[TrainingStarted(number, 1), JobExit(number, "returned")]] for number in range(9)})
+    world.controller._n_jobs = n_jobs
+    world.run()
+    assert world.engine.most_at_once == n_jobs
+
+
+def test_a_job_that_wraps_up_does_not_hold_up_the_next_one():
+    world = World({0: [trains(0, wraps_up=50)], 1: [trains(1)]})
+    world.run()
+    assert world.engine.most_at_once == 2
+    assert list(world.display.ends) == [1, 0]
+
+
+def test_a_job_that_failed_is_retried_after_the_others_and_counts_as_finished():
+    world = World({0: [fails(0), trains(0)], 1: [trains(1)], 2: [trains(2)]}, retries=1)
+    results = world.run()
+    assert world.engine.started() == [0, 1, 2, 0]
+    assert [result.state for result in results] == ["finished"] * 3
+    assert world.record.failures == {}
+    assert world.display.lines == ["job 0 failed and is tried again: ValueError: no"]
+    assert world.display.starts[-1] == (0, True)
+
+
+@pytest.mark.parametrize("retries", [0, 1, 3])
+def test_a_job_is_tried_once_more_often_than_it_may_be_retried(retries):
+    world = World({0: [fails(0)] * 9}, retries=retries)
+    [result] = world.run()
+    assert world.engine.started() == [0] * (retries + 1)
+    assert (result.state, result.reason) == ("failed", "ValueError: no")
+    assert world.record.failures[0] == ("FAILED", "ValueError: no", False)
+
+
+def test_a_training_that_diverged_is_not_retried():
+    world = World({0: [fails(0, detail="DivergedError: loss is nan")] * 9}, retries=5)
+    world.run()
+    assert world.engine.started() == [0]
+
+
+OUT_OF_MEMORY = "its process was killed by SIGKILL: out of memory; run fewer jobs at once (hydra.launcher.n_jobs)"
+
+
+@pytest.mark.parametrize(
+    ("how", "state", "reason"),
+    [
+        (JobExit(0, "raised", detail="ValueError: no"), "failed", "ValueError: no"),
+        (JobExit(0, "exited", code=3), "failed", "its process ended with status 3"),
+        (JobExit(0, "signalled", code=signal.SIGSEGV), "failed", "its process was killed by SIGSEGV"),
+        (JobExit(0, "signalled", code=signal.SIGKILL), "killed", "its process was killed by SIGKILL"),
+        (JobExit(0, "signalled", detail="perhaps", code=signal.SIGKILL), "killed", "killed by SIGKILL; perhaps"),
+        (JobExit(0, "signalled", code=signal.SIGTERM), "killed", "its process was killed by SIGTERM"),
+        (JobExit(0, "out_of_memory", code=signal.SIGKILL), "killed", OUT_OF_MEMORY),
+        (JobExit(0, "timed_out"), "failed", "it took longer than sweep.timeout=15 seconds"),
+        (JobExit(0, "stopped"), "killed", "it was stopped (SIGTERM)"),
+        (JobExit(0, "lost"), "failed", "it was lost"),
+        (JobExit(0, "lost", detail="BrokenPipeError"), "failed", "BrokenPipeError"),
+    ],
+    ids=lambda value: value.cause if isinstance(value, JobExit) else "",
+)
+def test_every_end_has_its_state_and_its_reason(how, state, reason):
+    world = World({0: [[how]], 1: [trains(1)]}, timeout=15.0)
+    result, other = world.run()
+    assert result.state == state
+    assert reason in result.reason
+    assert world.display.ends[0] == (state, result.reason)
+    assert world.record.failures[0] == (state.upper(), result.reason, how.cause == "timed_out")
+    assert other.state == "finished"  # it takes no other with it
+
+
+@pytest.mark.parametrize("cause", ["raised", "stopped", "exited", "signalled", "out_of_memory", "timed_out", "lost"])
+def test_a_run_that_was_closed_as_finished_is_finished_however_its_process_ended(cause):
+    run = recorded("FINISHED", **{"final/val_accuracy": 0.7, "best/val_accuracy": 0.8})
+    for select, value in (("last", 0.7), ("best", 0.8)):
+        world = World({0: [[JobExit(0, cause, code=signal.SIGKILL)]]}, recorded={0: run}, select=select)
+        [result] = world.run()
+        assert (result.state, result.value) == ("finished", value)
+        assert world.record.failures == {}
+
+
+def test_a_job_that_had_failed_by_itself_when_it_was_stopped_keeps_its_own_reason():
+    world = World({0: [[JobExit(0, "stopped")]]}, recorded={0: recorded("FAILED", failure="DataError: gone")})
+    [result] = world.run()
+    assert (result.state, result.reason) == ("failed", "DataError: gone")
+
+
+def test_fail_fast_stops_the_others_starts_none_and_says_why_of_each():
+    scripts = {0: [fails(0)], 1: [[TrainingStarted(1, 3), FOREVER]], 2: [trains(2)]}
+    world = World(scripts, n_jobs=2, fail_fast=True, retries=0)
+    results = world.run()
+    assert world.engine.started() == [0, 1]
+    assert [result.state for result in results] == ["failed", "killed", "waiting"]
+    assert results[1].reason == "stopped by sweep.fail_fast when job 0 failed"
+    assert results[2].reason == "it was not started: sweep.fail_fast"
+    assert world.display.lines == ["job 0 failed, the others are stopped: sweep.fail_fast"]
+
+
+def test_a_job_that_waits_for_its_retry_when_the_sweep_stops_is_told_with_its_own_reason():
+    scripts = {0: [fails(0), trains(0)], 1: [[TrainingStarted(1, 3), FOREVER]]}
+    world = World(scripts, retries=1, interrupted_after=1.0)
+    world.run()
+    assert world.engine.started() == [0, 1]
+    assert world.record.failures[0][:2] == ("FAILED", "ValueError: no")
+
+
+def test_an_interrupt_stops_the_running_jobs_once_and_starts_no_other():
+    scripts = {number: [[TrainingStarted(number, 3), FOREVER]] for number in range(4)}
+    world = World(scripts, n_jobs=2, interrupted_after=1.0)
+    results = world.run()
+    assert world.engine.started() == [0, 1]
+    assert world.engine.stopped() == [0, 1]
+    assert [result.state for result in results] == ["killed", "killed", "waiting", "waiting"]
+    assert {number: failure[0] for number, failure in world.record.failures.items()} == {0: "KILLED", 1: "KILLED"}
+    assert world.engine.now < 3
+
+
+def test_jobs_that_do_not_stop_in_time_are_killed_and_say_so():
+    world = World({0: [[TrainingStarted(0, 3), FOREVER]]}, interrupted_after=1.0, stops=False)
+    [result] = world.run()
+    assert 60 < world.engine.now < 63
+    assert result.state == "killed"
+    assert "did not stop within 60 seconds" in result.reason
+    assert world.record.failures[0][0] == "KILLED"
+    assert world.engine.closed
+
+
+def test_the_engine_is_closed_when_something_breaks():
+    world = World({0: [trains(0)]})
+    world.engine.wait = lambda seconds: 1 / 0
+    with pytest.raises(ZeroDivisionError):
+        world.run()
+    assert world.engine.closed
+
+
+def previous(number, state, failure=None):
+    return PreviousJob(number, None, "", recorded(state, failure, **{"final/val_accuracy": 0.9}))
+
+
+def test_what_a_previous_launch_finished_is_reused_and_the_rest_resumes():
+    earlier = {0: previous(0, "FINISHED"), 1: previous(1, "KILLED")}
+    world = World({0: [], 1: [trains(1, [0.4])], 2: [trains(2)]}, previous=earlier)
+    results = world.run()
+    assert world.engine.started() == [1, 2]
+    assert world.display.starts == [(1, True), (2, False)]
+    assert world.record.reused == [0]
+    assert [result.value for result in results] == [0.9, 0.4, 0.5]
+
+
+def test_with_rerun_never_a_failed_job_keeps_its_failure():
+    world = World({0: [], 1: [trains(1)]}, previous={0: previous(0, "FAILED", "ValueError: no")}, rerun="never")
+    failed, finished = world.run()
+    assert world.engine.started() == [1]
+    assert "ValueError: no (a previous launch; sweep.rerun=never)" in failed.reason
+    assert 0 in world.record.failures
+    assert finished.state == "finished"
+
+
+def test_where_nothing_is_left_to_train_nothing_is_started():
+    world = World({0: []}, previous={0: previous(0, "FINISHED")})
+    assert [result.state for result in world.run()] == ["finished"]
+    assert world.engine.log == []
+    assert world.engine.closed
+
+
+def test_jobs_that_run_already_are_adopted_and_not_started_again():
+    world = World({0: [trains(0, [0.3])], 1: [trains(1)]}, adopted=[0])
+    world.scheduler._jobs = iter([1])
+    results = world.run()
+    assert world.engine.started() == [1]
+    assert world.display.starts == [(0, True), (1, False)]
+    assert results[0].value == 0.3
+
+
+# Several GPUs
+
+
+def gpus_of(world):
+    return [spec.gpu for spec in world.engine.specs]
+
+
+def test_each_gpu_trains_one_job_and_the_next_job_gets_the_one_that_is_free():
+    scripts = {0: [trains(0, [0.5] * 9)], 1: [trains(1)], 2: [trains(2, [0.5] * 3)], 3: [trains(3)], 4: [trains(4)]}
+    world = World(scripts, n_jobs=2, gpus=["0", "1"])
+    world.run()
+    assert gpus_of(world) == ["0", "1", "1", "1", "0"]
+
+
+@pytest.mark.parametrize(("gpus", "per_gpu"), [(1, 1), (1, 3), (2, 1), (2, 2), (8, 1), (8, 2)])
+def test_the_jobs_are_spread_evenly(gpus, per_gpu):
+    names = [str(index) for index in range(gpus)]
+    world = World({n: [trains(n, [0.5] * 4)] for n in range(gpus * per_gpu * 3)}, n_jobs=gpus * per_gpu, gpus=names)
+    world.run()
+    first = gpus_of(world)[: gpus * per_gpu]
+    assert first == names * per_gpu  # in turn
+    assert set(Counter(gpus_of(world)).values()) == {per_gpu * 3}
+
+
+def test_a_gpu_on_which_a_job_wraps_up_is_taken_after_one_that_is_idle():
+    world = World({0: [trains(0, wraps_up=99)], 1: [trains(1)]}, n_jobs=1, gpus=["0", "1"])
+    world.run()
+    assert world.engine.most_at_once == 2
+    assert gpus_of(world) == ["0", "1"]
+
+
+def test_gpus_keep_the_names_that_cuda_visible_devices_gave_them():
+    world = World({0: [trains(0)], 1: [trains(1)]}, n_jobs=2, gpus=["GPU-4f", "3"])
+    world.run()
+    assert gpus_of(world) == ["GPU-4f", "3"]
+
+
+def test_a_retry_takes_whichever_gpu_is_free():
+    world = World({0: [fails(0), trains(0)], 1: [trains(1, [0.5] * 9)]}, n_jobs=2, gpus=["0", "1"], retries=1)
+    world.run()
+    assert gpus_of(world) == ["0", "1", "0"]
+
+
+def test_without_gpus_none_is_assigned():
+    world = World({0: [trains(0)]})
+    world.run()
+    assert gpus_of(world) == [None]
+
+
+# Schedulers
+
+
+class PauseOnce:
+    """Pauses job 0 after its first epoch, runs job 1, then promotes job 0; stops job 2 for good."""
+
+    def __init__(self):
+        self.to_ask, self.reports, self.told = [0, 1, 2], [], []
+
+    def ask(self):
+        return self.to_ask.pop(0) if self.to_ask else None
+
+    def report(self, job, epoch, value):
+        self.reports.append((job, epoch, value))
+        if job == 0 and not self.told:
+            return "pause"
+        return "stop" if job == 2 else "continue"
+
+    def tell(self, job, state, value):
+        self.told.append((job, state, value))
+        if state == "paused":
+            self.to_ask.append(job)
+
+
+def test_a_scheduler_pauses_promotes_and_stops_jobs():
+    scheduler = PauseOnce()
+    scripts = {0: [trains(0, [0.3, 0.4]), trains(0, [0.4, 0.6])], 1: [trains(1)], 2: [trains(2, [0.2, 0.3, 0.4])]}
+    world = World(scripts, scheduler=scheduler)
+    results = world.run()
+    assert world.engine.started() == [0, 1, 2, 0]
+    assert world.engine.stopped() == [0, 2]
+    assert scheduler.told == [(0, "paused", 0.3), (1, "finished", 0.5), (2, "finished", 0.2), (0, "finished", 0.6)]
+    assert [(result.state, result.value) for result in results] == [
+        ("finished", 0.6),
+        ("finished", 0.5),
+        ("finished", 0.2),
+    ]
+    assert world.record.failures == {}
+
+
+def test_a_paused_job_that_nobody_promotes_stays_paused_and_is_no_failure():
+    scheduler = PauseOnce()
+    scheduler.tell = lambda *_: None
+    world = World({0: [trains(0, [0.3, 0.4])], 1: [trains(1)], 2: [trains(2)]}, scheduler=scheduler)
+    results = world.run()
+    assert (results[0].state, results[0].value) == ("paused", 0.3)
+    assert world.record.early == [0, 2]
+    assert world.record.failures == {}
+
+
+def test_a_scheduler_hears_of_validated_epochs_alone():
+    scheduler = PauseOnce()
+    scheduler.report = lambda job, epoch, value: scheduler.reports.append((epoch, value)) or "continue"
+    events = [EpochReport(0, 1, 1.0, None), EpochReport(0, 2, 1.0, 0.5), JobExit(0, "returned", value=0.5)]
+    scheduler.to_ask = [0]
+    World({0: [events]}, scheduler=scheduler).run()
+    assert scheduler.reports == [(2, 0.5)]
