@@ -6,10 +6,10 @@ READY := $(VENV)/.ready
 export CIFAR_SWEEPS_MAKE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help sweep test faults check format ui clean
+.PHONY: help sweep test test-hydra-next faults check format ui clean
 
 help:  ## say what there is to make
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
 $(READY): pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or newer is needed: make PYTHON=python3.11")'
@@ -22,6 +22,24 @@ sweep: $(READY)  ## train the quick-start sweep: six runs on drawn images, a min
 
 test: $(READY)  ## run the tests
 	$(BIN)/python -m pytest
+
+# The next release of Hydra, ahead of everything else in .venv, which it shares.
+NEXT := .venv-next
+NEXT_READY := $(NEXT)/.ready
+HYDRA_NEXT := hydra-core==1.4.0rc3 omegaconf==2.4.1rc1
+HYDRA_TESTS := tests/test_hydra_support.py tests/config tests/cli/test_commands.py tests/sweeps/test_refused_sweeps.py \
+	tests/sweeps/test_sweep_record.py tests/sweeps/engines tests/sweeps/test_upgraded_sweeps.py
+PURELIB := -c 'import sysconfig; print(sysconfig.get_path("purelib"))'
+
+$(NEXT_READY): $(READY) Makefile
+	$(BIN)/python -m venv --clear --without-pip $(NEXT)
+	{ pwd; $(BIN)/python $(PURELIB); } > "$$($(NEXT)/bin/python $(PURELIB))/layers.pth"
+	$(BIN)/python -m pip --python $(NEXT)/bin/python install --quiet --no-deps --pre $(HYDRA_NEXT)
+	@touch $@
+
+test-hydra-next: $(NEXT_READY)  ## run the tests of composition, sweeps and refusals with the next release of Hydra
+	$(NEXT)/bin/python -c 'import hydra, omegaconf; print("hydra-core", hydra.__version__, "omegaconf", omegaconf.__version__)'
+	$(NEXT)/bin/python -m pytest $(HYDRA_TESTS)
 
 faults: $(READY)  ## inject faults into runs and sweeps, the slow ones too, then kill sweeps at random: half an hour
 	$(BIN)/python -m pytest tests/faults -m ''
@@ -41,6 +59,6 @@ ui: $(READY)  ## serve the MLflow page of all runs on this machine
 	@$(BIN)/cifar-sweeps ui
 
 clean:  ## remove .venv, caches and outputs, but outputs/reference
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache build dist
+	rm -rf $(VENV) $(NEXT) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 	if [ -d outputs ]; then find outputs -mindepth 1 -maxdepth 1 ! -name reference -exec rm -rf {} +; fi

@@ -49,4 +49,5 @@ def test_a_run_that_was_stopped_and_resumed_starts_and_ends_twice(tmp_path):
     assert events.poll() == told.events
     again = Told()
     run(compose(SMALL), folder=tmp_path, watcher=again)
-    assert events.poll() == again.events
+    assert again.events[1] == told.events[2]  # its checkpoint had not been written; the journal has it once
+    assert events.poll() == [event for event in again.events if event != told.events[2]]

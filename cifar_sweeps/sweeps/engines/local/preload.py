@@ -17,6 +17,7 @@ for _each in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
 
 _FOR_ANY_RUN = (
     "alembic.command",
+    "cifar_sweeps.sweeps.callback",
     "cifar_sweeps.analysis.figures",
     "matplotlib.backends.backend_agg",
     "mlflow.store.artifact.local_artifact_repo",
@@ -37,7 +38,6 @@ def _import(names: Iterable[str]) -> None:
 with imports_without_gc():
     # All of the package that a job will meet, what its pickles name included: an edit of the source while a sweep runs
     # then does not reach its jobs.
-    import cifar_sweeps.sweeps.callback
     import cifar_sweeps.sweeps.engines.local.process  # noqa: F401
     from cifar_sweeps.tracking.provenance import provenance
 

@@ -1,0 +1,29 @@
+"""What the fork server imports ahead of all jobs: every name is there, or each job pays for it without a word."""
+
+import importlib
+import subprocess
+import sys
+
+import pytest
+
+from cifar_sweeps.sweeps.engines.local import fork_server
+
+PRELOADED = (*fork_server.PRELOAD, *fork_server.PRELOAD_FOR_EXPORT)
+
+
+@pytest.mark.parametrize("name", PRELOADED)
+def test_what_the_server_is_told_to_import_exists(name):
+    assert importlib.util.find_spec(name) is not None  # the server passes over one that does not
+
+
+def test_the_server_has_imported_all_that_a_job_unpickles_and_runs():
+    script = (
+        "import importlib, sys\n"
+        f"for name in {fork_server.PRELOAD!r}: importlib.import_module(name)\n"
+        "from cifar_sweeps.sweeps.engines.local import preload\n"
+        "print(*[name for name in preload._FOR_ANY_RUN if name not in sys.modules])\n"
+        "needed = ['torch', 'mlflow', 'cifar_sweeps.sweeps.train_job', 'cifar_sweeps.sweeps.engines.local.process']\n"
+        "print(*[name for name in needed if name not in sys.modules])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
