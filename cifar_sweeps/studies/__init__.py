@@ -1,1 +1,1 @@
-"""What came out of the recorded runs: tables of results, claims put to the test, the report of a study."""
+"""Results of recorded runs: tables, tests of published claims, and reports of studies."""

@@ -1,4 +1,4 @@
-"""The whole configs of a study's arms, from the artifacts of their runs."""
+"""Read the config of each arm of a study from the artifacts of its runs."""
 
 import tempfile
 from collections.abc import Sequence
@@ -13,37 +13,37 @@ from cifar_sweeps.system.files import is_inside, safe_load_yaml
 
 
 def arm_configs(client: MlflowClient, runs: Sequence[StudyRun], outputs: Path) -> dict[str, dict[str, Any]]:
-    """Return one config an arm, of its newest run that has one; an arm whose artifacts cannot be had is left out.
+    """Return one config per arm, of its newest run that has one; arms without a readable config are left out.
 
-    outputs: where runs keep their folders; a record that names another place is not followed there.
+    outputs: the folder of all runs; a run folder recorded outside it is not read.
     """
-    found: dict[str, dict[str, Any]] = {}
+    configs: dict[str, dict[str, Any]] = {}
     for run in sorted(runs, key=lambda run: (run.finished, run.started), reverse=True):
-        if run.arm not in found:
-            config = _beside(run, outputs) or _recorded(client, run.run_id)
+        if run.arm not in configs:
+            config = _read_from_folder(run, outputs) or _read_from_store(client, run.run_id)
             if config is not None:
-                found[run.arm] = config
-    return {arm: found[arm] for arm in dict.fromkeys(run.arm for run in runs) if arm in found}
+                configs[run.arm] = config
+    return {arm: configs[arm] for arm in dict.fromkeys(run.arm for run in runs) if arm in configs}
 
 
-def _beside(run: StudyRun, outputs: Path) -> dict[str, Any] | None:
-    # The run's own folder has the same file, if it still lies on this machine; asking the store takes far longer.
+def _read_from_folder(run: StudyRun, outputs: Path) -> dict[str, Any] | None:
+    # The run's folder has the same file, if it is on this machine; the store takes far longer.
     folder = run.tag("folder")
     path = Path(folder or "", "config.yaml")
     return _read(path) if folder and is_inside(path, outputs) else None
 
 
-def _recorded(client: MlflowClient, run_id: str) -> dict[str, Any] | None:
+def _read_from_store(client: MlflowClient, run_id: str) -> dict[str, Any] | None:
     with tempfile.TemporaryDirectory() as folder:
         try:
             return _read(Path(client.download_artifacts(run_id, "config.yaml", folder)))
-        except (MlflowException, OSError):  # died early, or recorded on another machine
+        except (MlflowException, OSError):  # no such artifact, or it is on another machine
             return None
 
 
 def _read(path: Path) -> dict[str, Any] | None:
     try:
-        plain = safe_load_yaml(path)
+        config = safe_load_yaml(path)
     except (OSError, ValueError):
         return None
-    return plain if isinstance(plain, dict) else None
+    return config if isinstance(config, dict) else None

@@ -1,49 +1,49 @@
-"""The arms of a study: the runs that differ in nothing but their seed."""
+"""Name the arms of a study: an arm is all runs that differ only in their seed."""
 
 import json
 import shlex
 from collections.abc import Mapping
 
-# What can be typed for a single run without making it another arm: where it is recorded, how many cores it gets.
+# Overrides of a single run that do not make it another arm: where it is recorded, how many cores it uses.
 _WITHOUT_EFFECT = ("seed", "study", "study_name", "outputs", "trainer.threads", "trainer.device", "data.root")
 _GROUPS_WITHOUT_EFFECT = ("tracking", "hydra", "sweep", "analysis")
 
 
 def swept_values(tags: Mapping[str, str], prefix: str, name: str) -> dict[str, str]:
-    """Return which keys a run's sweep varied, and this run's values of them; the seed is among them if it was swept.
+    """Return the keys that a run's sweep varied, with this run's values; including the seed if it was swept.
 
-    A run of a sweep from before the tag ``swept`` has them in its name; a single run has what was typed for it.
+    Older runs of a sweep have no tag ``swept``, but have them in their name. For a single run: its overrides.
     """
     recorded = tags.get(f"{prefix}swept")
     if recorded is not None:
         try:
             return {str(key): _text(value) for key, value in json.loads(recorded).items()}
-        except (ValueError, AttributeError):  # cut by MLflow's limit, or not ours
-            return _pairs(name)
+        except (ValueError, AttributeError):  # cut at MLflow's limit, or set by another program
+            return _parse_overrides(name)
     if tags.get("mlflow.parentRunId"):
-        return _pairs(name)
-    typed = _pairs(tags.get(f"{prefix}overrides", ""))
-    return {key: value for key, value in typed.items() if not _is_without_effect(key)}
+        return _parse_overrides(name)
+    overrides = _parse_overrides(tags.get(f"{prefix}overrides", ""))
+    return {key: value for key, value in overrides.items() if not _is_without_effect(key)}
 
 
-def arm_name(swept: Mapping[str, str], otherwise: str) -> str:
-    """Return the short name of an arm: the experiment bare, other values with the last part of their key.
+def arm_name(swept: Mapping[str, str], default: str) -> str:
+    """Return the short name of an arm: the experiment's name, then other values with the last part of their key.
 
-    otherwise: the name of an arm of which nothing but the seed was swept.
+    default: the name of an arm of which only the seed was swept.
     """
-    words = [
+    parts = [
         value if key == "experiment" else f"{key.rsplit('.', 1)[-1]}={value}"
         for key, value in sorted(swept.items(), key=lambda pair: pair[0] != "experiment")
         if key != "seed"
     ]
-    return " ".join(words) or otherwise
+    return " ".join(parts) or default
 
 
-def equal_values(recorded: str | None, wanted: object) -> bool:
-    """Whether a recorded value is the one that a claim names; numbers compare as numbers (1e-4 is 0.0001)."""
+def equal_values(recorded: str | None, claimed: object) -> bool:
+    """Return whether a recorded value equals that of a claim; numbers compare as numbers (1e-4 is 0.0001)."""
     if recorded is None:
         return False
-    text = _text(wanted)
+    text = _text(claimed)
     if recorded.strip().lower() == text.lower():
         return True
     try:
@@ -56,13 +56,13 @@ def _text(value: object) -> str:
     return json.dumps(value) if isinstance(value, bool) or value is None else str(value)
 
 
-def _pairs(line: str) -> dict[str, str]:
+def _parse_overrides(line: str) -> dict[str, str]:
     try:
-        words = shlex.split(line)
-    except ValueError:  # a quote without its partner
-        words = line.split()
-    stated = (word.lstrip("+").partition("=") for word in words if "=" in word)
-    return {key: value for key, _, value in stated}
+        overrides = shlex.split(line)
+    except ValueError:  # an unclosed quote
+        overrides = line.split()
+    pairs = (override.lstrip("+").partition("=") for override in overrides if "=" in override)
+    return {key: value for key, _, value in pairs}
 
 
 def _is_without_effect(key: str) -> bool:

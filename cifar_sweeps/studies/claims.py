@@ -1,4 +1,4 @@
-"""A document's claims about its arms, put to the test: an effect over paired seeds, and a verdict in words."""
+"""Test a document's claims about its arms: an effect over paired seeds, and a verdict."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -9,12 +9,12 @@ from cifar_sweeps.studies.intervals import Estimate, estimate
 from cifar_sweeps.studies.study import StudyRun
 
 Side = Mapping[str, object]
-"""Swept keys and the values that the runs of a claim's side have."""
+"""The arm on one side of a claim: swept keys and their values."""
 
 
 @dataclass(frozen=True)
 class Claim:
-    """That ``metric`` of one arm is higher or lower than, or the same as, that of another arm or a number."""
+    """A claim that ``metric`` of an arm is higher or lower than, or the same as, that of another arm or a number."""
 
     says: str
     where: str
@@ -25,14 +25,14 @@ class Claim:
     expects: str
     at: int | None = None
     against_at: int | None = None
-    """After which epoch each side is taken; None: at the end."""
+    """The epoch at which each side is compared; None: the last."""
     margin: float = 0.01
     needs_full_budget: bool = False
 
 
 @dataclass(frozen=True)
 class ClaimResult:
-    """What the runs say to a claim in one setting. ``effect``: the arm's metric less the other's, over seeds."""
+    """The result of a claim in one setting. ``effect``: the arm's metric minus the other's, mean over seeds."""
 
     claim: Claim
     setting: str
@@ -40,33 +40,33 @@ class ClaimResult:
     verdict: str
 
 
-def read_claims(plain: object) -> list[Claim]:
-    """Return the claims that stand in a run's config; entries that are none are left out."""
-    if not isinstance(plain, Sequence) or isinstance(plain, str):
+def read_claims(entries: object) -> list[Claim]:
+    """Return the claims in a run's config; invalid entries are skipped."""
+    if not isinstance(entries, Sequence) or isinstance(entries, str):
         return []
-    return [_claim(entry) for entry in plain if isinstance(entry, Mapping) and "metric" in entry and "arm" in entry]
+    return [_claim(entry) for entry in entries if isinstance(entry, Mapping) and "metric" in entry and "arm" in entry]
 
 
 def merge_claims(configs: Mapping[str, Mapping[str, object]], runs: Sequence[StudyRun]) -> list[Claim]:
-    """Return the claims of all configs (one an arm), each once.
+    """Return the claims of all configs (one per arm) without duplicates.
 
-    A budget scales the epochs in a claim with its config's own, so the config of the claim's own arm has them right.
+    A budget scales a claim's epochs with those of its config, so the config of the claim's arm takes precedence.
     """
-    found: dict[str, Claim] = {}
+    claims: dict[str, Claim] = {}
     for arm, config in configs.items():
         example = next((run for run in runs if run.arm == arm), None)
         for claim in read_claims(config.get("claims")):
             key = repr(replace(claim, at=None, against_at=None))
-            if key not in found or (example is not None and _is_of(example, claim.arm)):
-                found[key] = claim
-    return list(found.values())
+            if key not in claims or (example is not None and _matches_side(example, claim.arm)):
+                claims[key] = claim
+    return list(claims.values())
 
 
 def evaluate_claims(
     claims: Sequence[Claim], runs: Sequence[StudyRun], histories: Mapping[str, History]
 ) -> list[ClaimResult]:
-    """Return what the runs say: one outcome a claim for each setting of the swept keys that the claim leaves open."""
-    return [outcome for claim in claims for outcome in _outcomes(claim, runs, histories)]
+    """Return one result per claim and setting, which is the values of the swept keys that the claim leaves open."""
+    return [result for claim in claims for result in _evaluate_claim(claim, runs, histories)]
 
 
 def _claim(entry: Mapping[str, object]) -> Claim:
@@ -86,85 +86,86 @@ def _claim(entry: Mapping[str, object]) -> Claim:
     )
 
 
-def _epoch(plain: object) -> int | None:
-    return None if plain is None else int(str(plain))
+def _epoch(value: object) -> int | None:
+    return None if value is None else int(str(value))
 
 
-def _side(plain: object) -> Side:
-    return {str(key): value for key, value in plain.items()} if isinstance(plain, Mapping) else {"experiment": plain}
+def _side(arm: object) -> Side:
+    return {str(key): value for key, value in arm.items()} if isinstance(arm, Mapping) else {"experiment": arm}
 
 
-def _outcomes(claim: Claim, runs: Sequence[StudyRun], histories: Mapping[str, History]) -> list[ClaimResult]:
-    compared = _against_arm if claim.against is not None else _against_number
-    found = list(compared(claim, runs, histories))
-    return found or [ClaimResult(claim, "", None, "not measured")]
+def _evaluate_claim(claim: Claim, runs: Sequence[StudyRun], histories: Mapping[str, History]) -> list[ClaimResult]:
+    compare = _versus_arm if claim.against is not None else _versus_number
+    results = list(compare(claim, runs, histories))
+    return results or [ClaimResult(claim, "", None, "not measured")]
 
 
-def _against_arm(claim: Claim, runs: Sequence[StudyRun], histories: Mapping[str, History]) -> Iterator[ClaimResult]:
+def _versus_arm(claim: Claim, runs: Sequence[StudyRun], histories: Mapping[str, History]) -> Iterator[ClaimResult]:
     against = claim.against or {}
 
-    def value(run: StudyRun, epoch: int | None) -> float | None:
+    def metric(run: StudyRun, epoch: int | None) -> float | None:
         return metric_at_epoch(run.metrics, histories.get(run.run_id, {}), claim.metric, epoch)
 
     if claim.at is not None and claim.at == claim.against_at and claim.arm == against:
-        yield ClaimResult(claim, "", None, f"not measured: this budget leaves epoch {claim.at} for both sides")
+        yield ClaimResult(claim, "", None, f"not measured: this budget scales both sides to epoch {claim.at}")
         return
-    named = {*claim.arm, *against}
-    for rest, ours in _by_rest(runs, claim.arm).items():
-        for other_rest, theirs in _by_rest(runs, against).items():
-            mine, other = dict(rest), dict(other_rest)
-            common = {key: value for key, value in mine.items() if key not in named}
-            if common != {key: value for key, value in other.items() if key not in named}:
+    claimed_keys = {*claim.arm, *against}
+    for setting, by_seed in _group_by_setting(runs, claim.arm).items():
+        for other_setting, others_by_seed in _group_by_setting(runs, against).items():
+            values, other_values = dict(setting), dict(other_setting)
+            common = {key: value for key, value in values.items() if key not in claimed_keys}
+            if common != {key: value for key, value in other_values.items() if key not in claimed_keys}:
                 continue
-            pairs = [(run, theirs[seed]) for seed, run in ours.items() if seed in theirs]
-            differences = [_minus(value(run, claim.at), value(other_run, claim.against_at)) for run, other_run in pairs]
+            pairs = [(run, others_by_seed[seed]) for seed, run in by_seed.items() if seed in others_by_seed]
+            differences = [_difference(metric(run, claim.at), metric(other, claim.against_at)) for run, other in pairs]
             paired = [run for pair in pairs for run in pair]
-            yield _evaluate(claim, _setting_text({**other, **mine}), differences, paired)
+            yield _claim_result(claim, _setting_text({**other_values, **values}), differences, paired)
 
 
-def _against_number(claim: Claim, runs: Sequence[StudyRun], histories: Mapping[str, History]) -> Iterator[ClaimResult]:
-    for rest, ours in _by_rest(runs, claim.arm).items():
+def _versus_number(claim: Claim, runs: Sequence[StudyRun], histories: Mapping[str, History]) -> Iterator[ClaimResult]:
+    for setting, by_seed in _group_by_setting(runs, claim.arm).items():
         values = [
-            metric_at_epoch(run.metrics, histories.get(run.run_id, {}), claim.metric, claim.at) for run in ours.values()
+            metric_at_epoch(run.metrics, histories.get(run.run_id, {}), claim.metric, claim.at)
+            for run in by_seed.values()
         ]
-        differences = [_minus(value, claim.than or 0.0) for value in values]
-        yield _evaluate(claim, _setting_text(dict(rest)), differences, list(ours.values()))
+        differences = [_difference(value, claim.than or 0.0) for value in values]
+        yield _claim_result(claim, _setting_text(dict(setting)), differences, list(by_seed.values()))
 
 
-Rest = tuple[tuple[str, str], ...]
+Setting = tuple[tuple[str, str], ...]
 
 
-def _by_rest(runs: Sequence[StudyRun], side: Side) -> dict[Rest, dict[int | None, StudyRun]]:
-    """Return a side's runs by the swept values that it leaves open, and by seed."""
-    found: dict[Rest, dict[int | None, StudyRun]] = {}
+def _group_by_setting(runs: Sequence[StudyRun], side: Side) -> dict[Setting, dict[int | None, StudyRun]]:
+    """Return the runs of one side of a claim, by the swept values that it leaves open, then by seed."""
+    groups: dict[Setting, dict[int | None, StudyRun]] = {}
     for run in runs:
-        if _is_of(run, side):
-            left = {key: value for key, value in run.swept.items() if key not in side and key != "seed"}
-            rest = tuple(sorted({**left, **({"": run.setting} if run.setting else {})}.items()))
-            found.setdefault(rest, {})[run.seed] = run
-    return found
+        if _matches_side(run, side):
+            open_values = {key: value for key, value in run.swept.items() if key not in side and key != "seed"}
+            setting = tuple(sorted({**open_values, **({"": run.setting} if run.setting else {})}.items()))
+            groups.setdefault(setting, {})[run.seed] = run
+    return groups
 
 
-def _is_of(run: StudyRun, side: Side) -> bool:
-    # A key that this sweep held fixed is in the config.
+def _matches_side(run: StudyRun, side: Side) -> bool:
+    # A key that the sweep did not vary is in the params.
     return all(equal_values(run.swept.get(key, run.params.get(key)), value) for key, value in side.items())
 
 
-def _setting_text(rest: Mapping[str, str]) -> str:
-    setting = rest.get("", "")
-    words = arm_name({key: value for key, value in rest.items() if key}, "")
-    return f"{words} [{setting}]".strip() if setting else words
+def _setting_text(values: Mapping[str, str]) -> str:
+    setting = values.get("", "")
+    name = arm_name({key: value for key, value in values.items() if key}, "")
+    return f"{name} [{setting}]".strip() if setting else name
 
 
-def _minus(value: float | None, other: float | None) -> float | None:
+def _difference(value: float | None, other: float | None) -> float | None:
     return None if value is None or other is None else value - other
 
 
-def _evaluate(claim: Claim, setting: str, differences: list[float | None], runs: Sequence[StudyRun]) -> ClaimResult:
+def _claim_result(claim: Claim, setting: str, differences: list[float | None], runs: Sequence[StudyRun]) -> ClaimResult:
     effect = estimate(differences)
     if effect is None:
-        why = "no seed in common" if not runs else f"{claim.metric} is not on record"
-        return ClaimResult(claim, setting, None, f"not measured: {why}")
+        reason = "no seed in common" if not runs else f"{claim.metric} is not recorded"
+        return ClaimResult(claim, setting, None, f"not measured: {reason}")
     budgets = {(run.tag("budget") or "").split(":")[0] for run in runs}
     if claim.needs_full_budget and budgets != {"full"}:
         return ClaimResult(claim, setting, effect, "not decided: needs the full budget")
@@ -172,9 +173,9 @@ def _evaluate(claim: Claim, setting: str, differences: list[float | None], runs:
 
 
 def judge_effect(effect: Estimate, expects: str, margin: float) -> str:
-    """Return what an effect says to an expectation; it is decided only if the whole interval says so.
+    """Return the verdict on an expected effect; it is decided only if the whole interval agrees or contradicts.
 
-    ``higher`` and ``lower`` than 0; ``same``: within ±margin; ``not_higher``, ``not_lower``: by no more than margin.
+    expects: ``higher`` or ``lower`` than 0, ``same`` within ±margin, ``not_higher`` or ``not_lower`` by over margin.
     """
     low, high = effect.low, effect.high
     if low is None or high is None:
@@ -189,5 +190,5 @@ def judge_effect(effect: Estimate, expects: str, margin: float) -> str:
         above, below = low > 0, high < 0
         agrees, contradicts = (above, below) if expects == "higher" else (below, above)
     else:
-        return f"not decided: expects={expects} is not known; higher, lower, same, not_higher or not_lower is"
+        return f"not decided: expects={expects} is unknown; use higher, lower, same, not_higher or not_lower"
     return "agrees" if agrees else "contradicts" if contradicts else "not decided by this much data"

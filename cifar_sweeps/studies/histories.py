@@ -1,4 +1,4 @@
-"""Figures by epoch, for many runs at once, and the figures that follow from them."""
+"""Read metrics by epoch for many runs at once, and derive metrics from them."""
 
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
@@ -8,57 +8,57 @@ from typing import Any
 from mlflow import MlflowClient
 
 History = Mapping[str, Mapping[int, float]]
-"""One run: a metric's value by epoch."""
+"""The metrics of one run: by name, then by epoch."""
 
 _BY_EPOCH = ("train/", "val/", "test/", "test_augmented/", "lr", "epoch_seconds", "images_per_second")
 _GAPS = (("gap/accuracy", "train/accuracy", "val/accuracy"), ("gap/loss", "val/loss", "train/loss"))
-_RUNS_A_QUERY = 500  # SQLite takes a limited number of values in one query
-_AT_ONCE = 8
+_RUNS_PER_QUERY = 500  # SQLite takes a limited number of values in one query
+_THREADS = 8
 _NO_LIMIT = 2**62
 
 
 def is_by_epoch(metric: str) -> bool:
-    """Whether a metric has a value an epoch, rather than one a run."""
+    """Return whether a metric has one value per epoch, rather than one per run."""
     return metric.startswith(_BY_EPOCH)
 
 
 def read_histories(client: MlflowClient, run_ids: Sequence[str], metrics: Iterable[str]) -> dict[str, History]:
-    """Return the histories of runs by their ids, of these metrics; of a value written twice the last counts.
+    """Return the histories of these metrics by run id; of a value written twice the last counts.
 
-    A database answers for all runs at once; a server is asked run by run, a few at a time.
+    A database is queried for many runs at once, a server run by run in a few threads.
     """
     histories: dict[str, dict[str, dict[int, float]]] = {run_id: {} for run_id in run_ids}
     tracking = getattr(client, "_tracking_client", None)
     bulk = getattr(getattr(tracking, "store", None), "get_metric_history_bulk", None)
     for metric in metrics:
         if bulk is not None:
-            for start in range(0, len(run_ids), _RUNS_A_QUERY):
-                for point in bulk(list(run_ids[start : start + _RUNS_A_QUERY]), metric, _NO_LIMIT):
-                    _keep(histories[point.run_id], metric, point)
+            for start in range(0, len(run_ids), _RUNS_PER_QUERY):
+                for point in bulk(list(run_ids[start : start + _RUNS_PER_QUERY]), metric, _NO_LIMIT):
+                    _add_point(histories[point.run_id], metric, point)
             continue
-        with ThreadPoolExecutor(_AT_ONCE) as pool:
+        with ThreadPoolExecutor(_THREADS) as pool:
             answers = pool.map(lambda run_id, key=metric: client.get_metric_history(run_id, key), run_ids)
             for run_id, points in zip(run_ids, answers, strict=True):
                 for point in sorted(points, key=lambda point: point.timestamp):
-                    _keep(histories[run_id], metric, point)
+                    _add_point(histories[run_id], metric, point)
     return dict(histories)
 
 
 def add_derived_metrics(metrics: Mapping[str, float], history: History, finished: bool) -> dict[str, float]:
-    """Return a run's last figures with those that follow from them: the gaps, and the median seconds an epoch.
+    """Return a run's last metrics with derived ones: the gaps, and the median seconds per epoch.
 
-    A run that did not finish has no gaps: its last validation may be of an earlier epoch than its last training.
+    An unfinished run has no gaps: its last validation may be of an earlier epoch than its last training.
     """
-    found = dict(metrics)
+    derived = dict(metrics)
     for gap, upper, lower in _GAPS:
-        above, below = found.get(upper), found.get(lower)
+        above, below = derived.get(upper), derived.get(lower)
         if finished and above is not None and below is not None:
-            found[gap] = above - below
+            derived[gap] = above - below
     seconds = list(history.get("epoch_seconds", {}).values())
     if seconds:
-        # The median: the first epoch warms up, and another job may disturb one or two.
-        found["seconds_an_epoch"] = statistics.median(seconds)
-    return found
+        # The median: the first epoch includes warm-up, and another job may slow one or two.
+        derived["seconds_an_epoch"] = statistics.median(seconds)
+    return derived
 
 
 def metric_at_end(metrics: Mapping[str, float], name: str) -> float | None:
@@ -68,13 +68,13 @@ def metric_at_end(metrics: Mapping[str, float], name: str) -> float | None:
 
 
 def metric_at(history: History, name: str, epoch: int) -> float | None:
-    """Return the value at an epoch, from 1; the objective of a run without a penalty is its loss."""
+    """Return a metric at an epoch, from 1; the objective of a run without a penalty is its loss."""
     points = history.get(name) or history.get(name.replace("/objective", "/loss"), {})
     return points.get(epoch)
 
 
 def metric_at_epoch(metrics: Mapping[str, float], history: History, name: str, epoch: int | None) -> float | None:
-    """Return a metric or a gap after an epoch, from 1; None is the run's end."""
+    """Return a metric or a gap at an epoch, from 1; None: the last value."""
     if epoch is None:
         return metric_at_end(metrics, name)
     for gap, upper, lower in _GAPS:
@@ -84,5 +84,5 @@ def metric_at_epoch(metrics: Mapping[str, float], history: History, name: str, e
     return metric_at(history, name, epoch)
 
 
-def _keep(history: dict[str, dict[int, float]], metric: str, point: Any) -> None:  # noqa: ANN401 (MLflow's, untyped)
+def _add_point(history: dict[str, dict[int, float]], metric: str, point: Any) -> None:  # noqa: ANN401 (MLflow's, untyped)
     history.setdefault(metric, {})[int(point.step)] = float(point.value)

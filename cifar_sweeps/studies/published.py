@@ -1,4 +1,4 @@
-"""What the documents printed, beside what was measured."""
+"""Compare the metrics that documents published with the measured ones."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,75 +10,74 @@ from cifar_sweeps.studies.study import StudyRun
 
 @dataclass(frozen=True)
 class Published:
-    """A printed figure. ``epoch`` is None for the end of the training; ``of`` is the last epoch that was printed."""
+    """A published metric. ``epoch``: None for the last; ``last_epoch``: of a published curve, its last."""
 
     metric: str
     value: float
     where: str
     epoch: int | None = None
-    of: int | None = None
+    last_epoch: int | None = None
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """A printed figure and the measured one of the same arm at the same epoch."""
+    """A published metric and the measured one of the same arm at the same epoch."""
 
     arm: str
     published: Published
     measured: Estimate | None
     is_on_test: bool
-    """Whether what the run calls validation was the test set, as in the document."""
+    """Whether the run's validation data were the test set, as in the document."""
     budget: str = "full"
-    """How much of the full training the runs were, in words."""
+    """How much of the full training the runs were: see `cifar_sweeps.config.budget.describe_budget`."""
 
     @property
     def difference(self) -> float | None:
-        """Measured less published."""
+        """Measured minus published."""
         return None if self.measured is None else self.measured.mean - self.published.value
 
 
-def published_values(plain: object, epochs: int | None = None) -> list[Published]:
-    """Return the printed figures of a run's config; of a curve the last point that ``epochs`` epochs reach."""
-    return [point for metric, entry in _entries(plain) for point in _points(metric, entry, epochs)]
+def published_values(entries: object, epochs: int | None = None) -> list[Published]:
+    """Return the published metrics in a run's config; of a curve only its last point within ``epochs`` epochs."""
+    return [point for metric, entry in _entries(entries) for point in _points(metric, entry, epochs)]
 
 
-def published_curves(plain: object) -> dict[str, list[float]]:
-    """Return the printed curves of a run's config, by metric; the first value is that of epoch 1."""
+def published_curves(entries: object) -> dict[str, list[float]]:
+    """Return the published curves in a run's config by metric; the first value is of epoch 1."""
     return {
         metric: [float(value) for value in values]
-        for metric, entry in _entries(plain)
+        for metric, entry in _entries(entries)
         if isinstance(values := entry.get("values"), Sequence)
     }
 
 
-def compare(
+def compare_with_published(
     runs: Sequence[StudyRun], histories: Mapping[str, History], configs: Mapping[str, Mapping[str, object]]
 ) -> list[Comparison]:
-    """Return every printed figure of the arms beside the mean of the arm's runs.
+    """Return every published metric of the arms with the mean of the arm's runs.
 
-    configs: one an arm. A run that did not train as long as the figure's epoch has no part in it, nor an arm whose
-    training images were divided otherwise than the document's, or that was trained on drawn images.
+    configs: one per arm. Left out are runs that ended before the metric's epoch, arms that split the training images
+    into other parts than the document did, and arms trained on synthetic images.
     """
-    found: list[Comparison] = []
+    comparisons: list[Comparison] = []
     for arm in dict.fromkeys(run.arm for run in runs):
-        ours = [run for run in runs if run.arm == arm]
+        arm_runs = [run for run in runs if run.arm == arm]
         config = configs.get(arm, {})
-        if not _trained_as_published(config) or any(_is_drawn(run) for run in ours):
+        if not _trained_as_published(config) or any(_is_synthetic(run) for run in arm_runs):
             continue
-        epochs = max((max(histories.get(run.run_id, {}).get("train/loss", {0: 0.0})) for run in ours), default=0)
-        budget = " and ".join(sorted({run.tag("budget") or "full" for run in ours}))
-        on_test = any(run.tag("validated_on") == "test" for run in ours)
-        for figure_printed in published_values(config.get("published"), epochs):
-            measured = estimate(_measured(run, histories.get(run.run_id, {}), figure_printed) for run in ours)
-            is_on_test = on_test and figure_printed.metric.startswith("val/")
-            found.append(Comparison(arm, figure_printed, measured, is_on_test, budget))
-    return found
+        epochs = max((max(histories.get(run.run_id, {}).get("train/loss", {0: 0.0})) for run in arm_runs), default=0)
+        budget = " and ".join(sorted({run.tag("budget") or "full" for run in arm_runs}))
+        on_test = any(run.tag("validated_on") == "test" for run in arm_runs)
+        for published in published_values(config.get("published"), epochs):
+            measured = estimate(_measured(run, histories.get(run.run_id, {}), published) for run in arm_runs)
+            is_on_test = on_test and published.metric.startswith("val/")
+            comparisons.append(Comparison(arm, published, measured, is_on_test, budget))
+    return comparisons
 
 
-def _is_drawn(run: StudyRun) -> bool:
-    return (
-        run.tag("data") == "synthetic"
-    )  # every other data set may be CIFAR-10's images, whatever its folder is called
+def _is_synthetic(run: StudyRun) -> bool:
+    # Any other data set may be CIFAR-10, whatever its folder is called.
+    return run.tag("data") == "synthetic"
 
 
 def _trained_as_published(config: Mapping[str, object]) -> bool:
@@ -87,24 +86,24 @@ def _trained_as_published(config: Mapping[str, object]) -> bool:
     return parts is None or parts == config.get("published_parts", parts)
 
 
-def _measured(run: StudyRun, history: History, wanted: Published) -> float | None:
-    if wanted.epoch is None:
-        return metric_at_end(run.metrics, wanted.metric)
-    return metric_at(history, wanted.metric, wanted.epoch)
+def _measured(run: StudyRun, history: History, published: Published) -> float | None:
+    if published.epoch is None:
+        return metric_at_end(run.metrics, published.metric)
+    return metric_at(history, published.metric, published.epoch)
 
 
-def _entries(plain: object) -> Iterator[tuple[str, Mapping[str, object]]]:
-    if isinstance(plain, Sequence) and not isinstance(plain, str):
-        for entry in plain:
+def _entries(entries: object) -> Iterator[tuple[str, Mapping[str, object]]]:
+    if isinstance(entries, Sequence) and not isinstance(entries, str):
+        for entry in entries:
             if isinstance(entry, Mapping) and "metric" in entry:
                 yield str(entry["metric"]), entry
 
 
 def _points(metric: str, entry: Mapping[str, object], epochs: int | None) -> Iterator[Published]:
     where = str(entry.get("where", ""))
-    values, value, epoch = entry.get("values"), entry.get("value"), entry.get("epoch")
+    values, value, at = entry.get("values"), entry.get("value"), entry.get("epoch")
     if isinstance(values, Sequence) and values and not isinstance(values, str):
-        reached = min(len(values), epochs or len(values))
-        yield Published(metric, float(values[reached - 1]), where, reached, len(values))
+        epoch = min(len(values), epochs or len(values))
+        yield Published(metric, float(values[epoch - 1]), where, epoch, len(values))
     elif isinstance(value, (int, float)):
-        yield Published(metric, float(value), where, int(str(epoch)) if epoch is not None else None)
+        yield Published(metric, float(value), where, int(str(at)) if at is not None else None)

@@ -1,4 +1,4 @@
-"""Finding a study's runs in the store, in a few calls however many they are."""
+"""Find the runs of a study or a sweep in the store, in a few queries."""
 
 import datetime
 from dataclasses import replace
@@ -19,19 +19,23 @@ _PAGE = 1000
 def find_runs(what: str, store: Store) -> Study:
     """Return the runs of a study, by its name, or of one sweep, by its id or its parent's run id.
 
-    Raises TrackingError, naming what there is, if nothing is called so or nothing was recorded in it.
+    Raises TrackingError, with the existing names, if there is none of this name or it has no runs.
     """
     client = store.client()
     experiment = client.get_experiment_by_name(what)
     if experiment is not None and experiment.lifecycle_stage == "active":
-        name, records = what, _search(client, [str(experiment.experiment_id)])
+        name, records = what, _search_runs(client, [str(experiment.experiment_id)])
     else:
-        name, records = _one_sweep(client, what, store.uri)
+        name, records = _find_sweep(client, what, store.uri)
     parents = {record.data.tags.get("mlflow.parentRunId") for record in records}
     sweeps = [record for record in records if _tag(record, "role") == "sweep" or record.info.run_id in parents]
-    inner = {record.info.run_id for record in sweeps}
-    # A run that repeats another gives the same figures again: it is compared when it is made, and is no arm of its own.
-    runs = [_run(record) for record in records if record.info.run_id not in inner and not _tag(record, "reproduces")]
+    sweep_run_ids = {record.info.run_id for record in sweeps}
+    # A run that reproduces another repeats its metrics: it is compared when it ends, and is not an arm.
+    runs = [
+        _to_study_run(record)
+        for record in records
+        if record.info.run_id not in sweep_run_ids and not _tag(record, "reproduces")
+    ]
     if not runs:
         raise TrackingError(f"{what}: no run has been recorded in it yet")
     seconds = read_histories(client, [run.run_id for run in runs], ["epoch_seconds"])
@@ -39,68 +43,68 @@ def find_runs(what: str, store: Store) -> Study:
         replace(run, metrics=add_derived_metrics(run.metrics, seconds.get(run.run_id, {}), run.finished))
         for run in runs
     ]
-    return Study(name, tuple(disambiguate_arms(runs)), tuple(_sweep(record) for record in sweeps))
+    return Study(name, tuple(disambiguate_arms(runs)), tuple(_to_sweep_run(record) for record in sweeps))
 
 
-def _one_sweep(client: MlflowClient, what: str, uri: str) -> tuple[str, list[Run]]:
-    experiments = {str(found.experiment_id): str(found.name) for found in client.search_experiments()}
-    wanted = what.removeprefix("sweep ").strip()
-    parents = _search(client, list(experiments), f"tags.`{PREFIX}role` = 'sweep'")
+def _find_sweep(client: MlflowClient, what: str, uri: str) -> tuple[str, list[Run]]:
+    experiments = {str(experiment.experiment_id): str(experiment.name) for experiment in client.search_experiments()}
+    sweep_name = what.removeprefix("sweep ").strip()
+    parents = _search_runs(client, list(experiments), f"tags.`{PREFIX}role` = 'sweep'")
     for parent in parents:
-        if wanted in (parent.info.run_id, _tag(parent, "sweep_id")):
+        if sweep_name in (parent.info.run_id, _tag(parent, "sweep_id")):
             children = f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'"
-            home = str(parent.info.experiment_id)
-            return experiments[home], [parent, *_search(client, [home], children)]
-    studies = sorted(name for number, name in experiments.items() if number != "0")  # 0 is MLflow's own, Default
+            experiment_id = str(parent.info.experiment_id)
+            return experiments[experiment_id], [parent, *_search_runs(client, [experiment_id], children)]
+    studies = sorted(name for key, name in experiments.items() if key != "0")  # 0: MLflow's Default
     newest = [str(_tag(parent, "sweep_id")) for parent in reversed(parents)]
     if (conf_folder() / "study" / f"{what}.yaml").is_file():
-        raise TrackingError(f"{what}: has not been trained yet into {uri}; train it: cifar-train study={what}")
-    known = f"the studies are {list_names(studies)}; the newest sweeps {list_names(newest)}"
-    raise TrackingError(f"{what}: {uri} has no study and no sweep of this name; {known}")
+        raise TrackingError(f"{what}: {uri} has no runs of this study yet; train it: cifar-train study={what}")
+    existing = f"studies: {list_names(studies)}; newest sweeps: {list_names(newest)}"
+    raise TrackingError(f"{what}: {uri} has no study or sweep of this name; {existing}")
 
 
-def _search(client: MlflowClient, experiments: list[str], condition: str = "") -> list[Run]:
-    found: list[Run] = []
+def _search_runs(client: MlflowClient, experiments: list[str], condition: str = "") -> list[Run]:
+    runs: list[Run] = []
     token = None
     while True:
         page = client.search_runs(
             experiments, condition, ViewType.ACTIVE_ONLY, _PAGE, ["attributes.start_time ASC"], token
         )
-        found += page
+        runs += page
         token = page.token
         if not token:
-            return found
+            return runs
 
 
-def _run(record: Run) -> StudyRun:
+def _to_study_run(record: Run) -> StudyRun:
     info, data = record.info, record.data
     name = str(info.run_name)
     swept = swept_values(data.tags, PREFIX, name)
-    ended = info.end_time
+    end = info.end_time
     return StudyRun(
         str(info.run_id),
         name,
         str(info.status).lower(),
         swept,
         "",
-        arm_name(swept, _lone_arm(record)),
+        arm_name(swept, _default_arm_name(record)),
         dict(data.metrics),
         dict(data.params),
         dict(data.tags),
         _time(info.start_time),
-        None if ended is None else (ended - info.start_time) / 1000,
+        None if end is None else (end - info.start_time) / 1000,
     )
 
 
-def _lone_arm(record: Run) -> str:
-    """Return the name of an arm of which nothing but the seed was swept."""
+def _default_arm_name(record: Run) -> str:
+    """Return the name of an arm of which only the seed was swept."""
     if not record.data.tags.get("mlflow.parentRunId"):
         return str(record.info.run_name)
-    typed = swept_values({f"{PREFIX}overrides": _tag(record, "overrides") or ""}, PREFIX, "")
-    return typed.get("experiment", "one setting")
+    overrides = swept_values({f"{PREFIX}overrides": _tag(record, "overrides") or ""}, PREFIX, "")
+    return overrides.get("experiment", "one setting")
 
 
-def _sweep(record: Run) -> SweepRun:
+def _to_sweep_run(record: Run) -> SweepRun:
     sweep_id, overrides = _tag(record, "sweep_id") or str(record.info.run_name), _tag(record, "overrides") or ""
     return SweepRun(str(record.info.run_id), sweep_id, overrides, _time(record.info.start_time))
 
@@ -110,5 +114,5 @@ def _time(milliseconds: int) -> datetime.datetime:
 
 
 def _tag(record: Run, key: str) -> str | None:
-    found = record.data.tags.get(f"{PREFIX}{key}")
-    return None if found is None else str(found)
+    value = record.data.tags.get(f"{PREFIX}{key}")
+    return None if value is None else str(value)

@@ -1,4 +1,4 @@
-"""The arms of a study beside each other: means over their seeds."""
+"""Rank the arms of a study by final validation accuracy, with means over seeds."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,12 +9,12 @@ from cifar_sweeps.studies.study import StudyRun
 
 @dataclass(frozen=True)
 class ArmMetrics:
-    """One arm. Every figure is of its runs' last epochs but ``best``, the highest validation accuracy on the way."""
+    """Metrics of one arm at its last epoch; ``best`` is the highest validation accuracy of any epoch."""
 
     arm: str
     seeds: int
     is_on_test: bool
-    """Whether what it calls validation was the test set."""
+    """Whether its validation data were the test set."""
     val: Estimate | None
     best: Estimate | None
     test: Estimate | None
@@ -26,34 +26,36 @@ class ArmMetrics:
 
 
 def rank_arms(runs: Sequence[StudyRun]) -> list[ArmMetrics]:
-    """Return the arms by their mean final validation accuracy, the best first; those without validation by test."""
-    arms = [_figures(arm, [run for run in runs if run.arm == arm]) for arm in dict.fromkeys(run.arm for run in runs)]
-    return sorted(arms, key=_rank)
+    """Return the arms by mean final validation accuracy, best first, then those without validation by test accuracy."""
+    arms = [
+        _arm_metrics(arm, [run for run in runs if run.arm == arm]) for arm in dict.fromkeys(run.arm for run in runs)
+    ]
+    return sorted(arms, key=_sort_key)
 
 
-def _rank(arm: ArmMetrics) -> tuple[bool, float]:
-    figure = arm.val or arm.test
-    return arm.val is None, -(figure.mean if figure is not None else -1.0)
+def _sort_key(arm: ArmMetrics) -> tuple[bool, float]:
+    accuracy = arm.val or arm.test
+    return arm.val is None, -(accuracy.mean if accuracy is not None else -1.0)
 
 
-def _figures(arm: str, runs: Sequence[StudyRun]) -> ArmMetrics:
-    def mean(metric: str) -> Estimate | None:
+def _arm_metrics(arm: str, runs: Sequence[StudyRun]) -> ArmMetrics:
+    def interval(metric: str) -> Estimate | None:
         return estimate(run.metrics.get(metric) for run in runs)
 
-    def plain_mean(metric: str) -> float | None:
-        found = mean(metric)
-        return None if found is None else found.mean
+    def mean(metric: str) -> float | None:
+        value = interval(metric)
+        return None if value is None else value.mean
 
     return ArmMetrics(
         arm=arm,
         seeds=len(runs),
         is_on_test=any(run.tag("validated_on") == "test" for run in runs),
-        val=mean("val/accuracy"),
-        best=mean("best/val_accuracy"),
-        test=mean("test/accuracy"),
-        train=mean("train/accuracy"),
-        gap=mean("gap/accuracy"),
-        seconds_an_epoch=plain_mean("seconds_an_epoch"),
-        parameters=plain_mean("model/parameters"),
-        multiply_adds=plain_mean("model/multiply_adds"),
+        val=interval("val/accuracy"),
+        best=interval("best/val_accuracy"),
+        test=interval("test/accuracy"),
+        train=interval("train/accuracy"),
+        gap=interval("gap/accuracy"),
+        seconds_an_epoch=mean("seconds_an_epoch"),
+        parameters=mean("model/parameters"),
+        multiply_adds=mean("model/multiply_adds"),
     )

@@ -1,6 +1,6 @@
-"""Results as data: one row a run, or one row an epoch, as pandas has them.
+"""Results of a study as pandas tables: one row per run, or one row per run and epoch.
 
-In a notebook: ``from cifar_sweeps.studies import results; results.load("regularization")``.
+In a notebook: ``from cifar_sweeps.studies import results; results.load_results("regularization")``.
 """
 
 import json
@@ -13,8 +13,8 @@ from cifar_sweeps.studies.query import find_runs
 from cifar_sweeps.studies.study import Study, StudyRun
 from cifar_sweeps.tracking.store import Store, default_store
 
-_FACTS = ("budget", "data", "data_fingerprint", "validated_on", "failure")
-_FIRST = (
+_TAGS = ("budget", "data", "data_fingerprint", "validated_on", "failure")
+_FIRST_COLUMNS = (
     ("best/val_accuracy", "best/val_accuracy"),
     ("best/epoch", "best/epoch"),
     ("val/accuracy", "val/accuracy"),
@@ -29,38 +29,38 @@ _FIRST = (
     ("model/parameters", "parameters"),
     ("model/multiply_adds", "multiply_adds"),
 )
-_LEFT_OUT = {"epoch_seconds"}  # the last epoch's; the median says more
+_EXCLUDED = {"epoch_seconds"}  # the last epoch's; the median is in seconds_an_epoch
 
 
 def load_results(what: str, store: Store | None = None) -> pd.DataFrame:
-    """Return one row a run of a study (by its name) or a sweep (by its id, or its parent's run id).
+    """Return one row per run of a study (by its name) or a sweep (by its id, or its parent's run id).
 
-    Columns: run_id, name, sweep_id, arm (the swept values other than the seed), state, seed, one a swept key, the last
-    value of every metric by its name, ``gap/accuracy`` (train less val), ``gap/loss`` (val less train),
+    Columns: run_id, name, sweep_id, arm (the swept values but the seed), state, seed, one per swept key, the last
+    value of every metric by its name, ``gap/accuracy`` (train − val), ``gap/loss`` (val − train),
     ``seconds_an_epoch`` (median), parameters, multiply_adds, budget, data, data_fingerprint, validated_on, failure,
-    started (UTC), duration (seconds). What a run does not have is missing there.
-    Raises TrackingError if nothing is called so, or nothing has been recorded.
+    started (UTC), duration (seconds). Values that a run lacks are missing.
+    Raises TrackingError if there is none of this name, or it has no runs.
     """
-    return frame(find_runs(what, store or default_store()))
+    return runs_frame(find_runs(what, store or default_store()))
 
 
-def frame(study: Study) -> pd.DataFrame:
-    """Return one row a run, as `load` does."""
+def runs_frame(study: Study) -> pd.DataFrame:
+    """Return one row per run, as `load_results` does."""
     swept = dict.fromkeys(key for run in study.runs for key in run.swept if key != "seed")
     recorded = dict.fromkeys(metric for run in study.runs for metric in run.metrics)
-    first = [(metric, column) for metric, column in _FIRST if metric in recorded]
-    left_out = _LEFT_OUT | {metric for metric, _ in first}
-    metrics = [*first, *((metric, metric) for metric in recorded if metric not in left_out)]
+    first = [(metric, column) for metric, column in _FIRST_COLUMNS if metric in recorded]
+    excluded = _EXCLUDED | {metric for metric, _ in first}
+    metrics = [*first, *((metric, metric) for metric in recorded if metric not in excluded)]
     table = pd.DataFrame([_row(run, list(swept), metrics) for run in study.runs])
-    table["seed"] = table["seed"].astype("Int64")  # whole numbers, also where one is missing
+    table["seed"] = table["seed"].astype("Int64")  # a nullable integer
     return table
 
 
 def load_history(what: str, store: Store | None = None) -> pd.DataFrame:
-    """Return one row a run and epoch: run_id, arm, seed, epoch (from 1), and a column a metric.
+    """Return one row per run and epoch: run_id, arm, seed, epoch (from 1), and one column per metric.
 
-    ``what`` is as for `load`. A metric that an epoch does not have is missing there.
-    Raises TrackingError as `load` does.
+    ``what`` is as for `load_results`. Metrics that an epoch lacks are missing.
+    Raises TrackingError as `load_results` does.
     """
     store = store or default_store()
     study = find_runs(what, store)
@@ -68,31 +68,31 @@ def load_history(what: str, store: Store | None = None) -> pd.DataFrame:
     histories = read_histories(store.client(), [run.run_id for run in study.runs], metrics)
     rows: list[dict[str, Any]] = []
     for run in study.runs:
-        ours = histories[run.run_id]
-        for epoch in sorted({epoch for points in ours.values() for epoch in points}):
-            figures = {metric: ours.get(metric, {}).get(epoch) for metric in metrics}
-            rows.append({"run_id": run.run_id, "arm": run.arm, "seed": run.seed, "epoch": epoch, **figures})
+        history = histories[run.run_id]
+        for epoch in sorted({epoch for points in history.values() for epoch in points}):
+            values = {metric: history.get(metric, {}).get(epoch) for metric in metrics}
+            rows.append({"run_id": run.run_id, "arm": run.arm, "seed": run.seed, "epoch": epoch, **values})
     table = pd.DataFrame(rows, columns=["run_id", "arm", "seed", "epoch", *metrics])
     return table.astype({"seed": "Int64", "epoch": "int64", **dict.fromkeys(metrics, "float64")})
 
 
 def as_json(table: pd.DataFrame) -> str:
-    """Return a table as a list of objects; what a row does not have is null, and whole numbers are whole."""
+    """Return a table as a JSON list of objects; missing values are null, and whole floats are integers."""
     rows = [
-        {str(key): None if pd.isna(value) else _plain(value) for key, value in row.items()}
+        {str(key): None if pd.isna(value) else _json_value(value) for key, value in row.items()}
         for row in table.to_dict("records")
     ]
     return json.dumps(rows, indent=1, ensure_ascii=False)
 
 
-def _plain(value: Any) -> Any:  # noqa: ANN401 (whatever a frame holds)
+def _json_value(value: Any) -> Any:  # noqa: ANN401 (any value of a frame)
     if isinstance(value, float) and value.is_integer() and abs(value) >= 1:
         return int(value)
     return value if isinstance(value, str | int | float | bool) else str(value)
 
 
 def _row(run: StudyRun, swept: list[str], metrics: list[tuple[str, str]]) -> dict[str, Any]:
-    facts = {key: run.tag(key) for key in _FACTS}
+    tags = {key: run.tag(key) for key in _TAGS}
     return {
         "run_id": run.run_id,
         "name": run.name,
@@ -102,7 +102,7 @@ def _row(run: StudyRun, swept: list[str], metrics: list[tuple[str, str]]) -> dic
         "seed": run.seed,
         **{key: run.swept.get(key) for key in swept},
         **{column: run.metrics.get(metric) for metric, column in metrics},
-        **facts,
+        **tags,
         "started": run.started,
         "duration": run.seconds,
     }

@@ -1,4 +1,4 @@
-"""A small store of a study, written as a sweep writes it: three arms, three seeds, one run that failed."""
+"""Fixture store of a study, as a sweep records it: three arms, three seeds, one failed run."""
 
 import json
 
@@ -39,12 +39,12 @@ PUBLISHED = {
 
 
 @event.listens_for(Engine, "connect")
-def _do_not_wait_for_the_disk(connection, _record):
-    connection.execute("PRAGMA synchronous=OFF")  # a test's store need not outlive a power cut
+def _disable_fsync(connection, _record):
+    connection.execute("PRAGMA synchronous=OFF")  # a test's store need not survive a power failure
 
 
 class ToyStore:
-    """Writes sweeps and runs through MLflow's own client."""
+    """Record sweeps and runs with MLflow's client."""
 
     def __init__(self, outputs):
         self.store = Store(tracking_uri(None, outputs), outputs)
@@ -52,7 +52,7 @@ class ToyStore:
 
     def sweep(self, study, sweep_id, overrides="study=toy"):
         tags = {"role": "sweep", "sweep_id": sweep_id, "study": study, "overrides": overrides}
-        run = self.client.create_run(self.store.prepare(study), run_name=f"sweep {sweep_id}", tags=_named(tags))
+        run = self.client.create_run(self.store.prepare(study), run_name=f"sweep {sweep_id}", tags=_prefixed(tags))
         self.client.set_terminated(run.info.run_id, "FINISHED")
         return run.info.run_id
 
@@ -60,17 +60,22 @@ class ToyStore:
         self, study, val, *, swept, seed=0, parent=None, tags=None, state="FINISHED", config=None, epochs=3, params=None
     ):
         """Record a run: validation accuracy rises by 0.05 an epoch to ``val``; training accuracy is 0.1 above."""
-        own = {"swept": json.dumps({**swept, "seed": str(seed)}), "budget": "full", "data": "cifar10", **(tags or {})}
+        own_tags = {
+            "swept": json.dumps({**swept, "seed": str(seed)}),
+            "budget": "full",
+            "data": "cifar10",
+            **(tags or {}),
+        }
         mlflow_tags = {"mlflow.parentRunId": parent} if parent else {}
         name = " ".join([*swept.values(), f"seed={seed}"])
         client = self.client
         run_id = client.create_run(
-            self.store.prepare(study), run_name=name, tags={**mlflow_tags, **_named(own)}
+            self.store.prepare(study), run_name=name, tags={**mlflow_tags, **_prefixed(own_tags)}
         ).info.run_id
         metrics = [Metric("model/parameters", 1_668_906, 1, 0), Metric("model/multiply_adds", 38_500_000, 1, 0)]
         for epoch in range(1, epochs + 1):
             accuracy = val - 0.05 * (epochs - epoch)
-            figures = {
+            by_epoch = {
                 "train/loss": 1.0 - accuracy,
                 "train/accuracy": accuracy + 0.1,
                 "val/loss": 1.2 - accuracy,
@@ -78,17 +83,22 @@ class ToyStore:
                 "lr": 0.001,
                 "epoch_seconds": 9.0 if epoch == 1 else 2.0,
             }
-            metrics += [Metric(key, value, epoch, epoch) for key, value in figures.items()]
+            metrics += [Metric(key, value, epoch, epoch) for key, value in by_epoch.items()]
         if state == "FINISHED":
-            once = {"best/val_accuracy": val, "best/epoch": epochs, "test/accuracy": val - 0.01, "test/loss": 1.3 - val}
-            metrics += [Metric(key, value, 99, epochs) for key, value in once.items()]
+            final = {
+                "best/val_accuracy": val,
+                "best/epoch": epochs,
+                "test/accuracy": val - 0.01,
+                "test/loss": 1.3 - val,
+            }
+            metrics += [Metric(key, value, 99, epochs) for key, value in final.items()]
         recorded = {"seed": str(seed), "trainer.epochs": str(epochs), **(params or {})}
         client.log_batch(run_id, metrics=metrics, params=[Param(key, value) for key, value in recorded.items()])
         if config is not None:
             client.log_text(run_id, yaml.safe_dump(config), "config.yaml")
         if state != "FINISHED":
             client.log_batch(
-                run_id, tags=[RunTag(key, value) for key, value in _named({"failure": "out | of\nmemory"}).items()]
+                run_id, tags=[RunTag(key, value) for key, value in _prefixed({"failure": "out | of\nmemory"}).items()]
             )
         client.set_terminated(run_id, state)
         return run_id
@@ -121,5 +131,5 @@ def regularization(toy):
     return new
 
 
-def _named(tags):
+def _prefixed(tags):
     return {f"cifar_sweeps.{key}": value for key, value in tags.items()}

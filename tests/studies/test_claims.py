@@ -1,4 +1,4 @@
-"""Intervals, verdicts and comparisons, on runs made by hand."""
+"""Intervals, verdicts and comparisons with published metrics, on constructed runs."""
 
 import datetime
 
@@ -7,7 +7,7 @@ import pytest
 from cifar_sweeps.studies.arms import arm_name, equal_values, swept_values
 from cifar_sweeps.studies.claims import evaluate_claims, judge_effect, merge_claims, read_claims
 from cifar_sweeps.studies.intervals import Estimate, estimate
-from cifar_sweeps.studies.published import compare, published_values
+from cifar_sweeps.studies.published import compare_with_published, published_values
 from cifar_sweeps.studies.reports import markdown
 from cifar_sweeps.studies.study import StudyRun, disambiguate_arms
 
@@ -24,22 +24,22 @@ def a_run(arm, seed, accuracy, budget="full", sweep_id="s", **swept):
 
 def claim(**changes):
     plain = {"says": "A beats B", "metric": "val/accuracy", "arm": "A", "against": "B", "expects": "higher"}
-    (found,) = read_claims([{**plain, **changes}])
-    return found
+    (parsed,) = read_claims([{**plain, **changes}])
+    return parsed
 
 
-def test_the_interval_is_students():
-    found = estimate([0.70, 0.73, 0.71])
+def test_the_interval_is_students_t():
+    interval = estimate([0.70, 0.73, 0.71])
     # Table of t: 4.3027 for two degrees of freedom; the standard deviation is 0.0152753.
-    assert found.mean == pytest.approx(0.7133333)
-    assert found.half == pytest.approx(4.302653 * 0.01527525 / 3**0.5)
-    assert found.n == 3
+    assert interval.mean == pytest.approx(0.7133333)
+    assert interval.half_width == pytest.approx(4.302653 * 0.01527525 / 3**0.5)
+    assert interval.n == 3
     assert estimate([0.5]) == Estimate(0.5, None, 1)
     assert estimate([None, float("nan")]) is None
 
 
 @pytest.mark.parametrize(
-    ("mean", "half", "expects", "said"),
+    ("mean", "half", "expects", "verdict"),
     [
         (0.05, 0.02, "higher", "agrees"),
         (-0.05, 0.02, "higher", "contradicts"),
@@ -56,54 +56,54 @@ def test_the_interval_is_students():
         (0.05, None, "higher", "not decided: one seed"),
     ],
 )
-def test_verdicts(mean, half, expects, said):
-    assert judge_effect(Estimate(mean, half, 3), expects, 0.01) == said
+def test_verdicts(mean, half, expects, verdict):
+    assert judge_effect(Estimate(mean, half, 3), expects, 0.01) == verdict
 
 
 def test_the_effect_is_paired_by_seed():
     runs = [a_run("A", 0, 0.70), a_run("A", 1, 0.83), a_run("A", 2, 0.99), a_run("B", 0, 0.60), a_run("B", 1, 0.70)]
-    (outcome,) = evaluate_claims([claim()], runs, {})
+    (result,) = evaluate_claims([claim()], runs, {})
     # 0.10 and 0.13; seed 2 has no partner. t is 12.7062 for one degree of freedom.
-    assert outcome.effect.mean == pytest.approx(0.115)
-    assert outcome.effect.half == pytest.approx(12.7062 * 0.0212132 / 2**0.5, rel=1e-4)
-    assert outcome.effect.n == 2
-    assert outcome.verdict == "not decided by this much data"
+    assert result.effect.mean == pytest.approx(0.115)
+    assert result.effect.half_width == pytest.approx(12.7062 * 0.0212132 / 2**0.5, rel=1e-4)
+    assert result.effect.n == 2
+    assert result.verdict == "not decided by this much data"
 
 
-def test_a_claim_is_judged_in_each_setting_of_what_it_leaves_open():
+def test_a_claim_has_one_result_per_setting_that_it_leaves_open():
     runs = [
         a_run(arm, seed, {"A": 0.7, "B": 0.6}[arm] + 0.01 * seed * (arm == "A"), trainer__parts=parts)
         for arm in "AB"
         for seed in (0, 1, 2)
         for parts in ("1", "4")
     ]
-    outcomes = evaluate_claims([claim()], runs, {})
-    assert [(outcome.setting, outcome.effect.n) for outcome in outcomes] == [("parts=1", 3), ("parts=4", 3)]
+    results = evaluate_claims([claim()], runs, {})
+    assert [(result.setting, result.effect.n) for result in results] == [("parts=1", 3), ("parts=4", 3)]
 
 
 def test_a_claim_between_settings_of_one_key():
     runs = [a_run("A", seed, 0.7 + 0.1 * (parts == "4"), trainer__parts=parts) for seed in (0, 1) for parts in "14"]
-    (outcome,) = evaluate_claims([claim(arm={"trainer.parts": 4}, against={"trainer.parts": 1})], runs, {})
-    assert outcome.setting == "A"
-    assert outcome.effect.mean == pytest.approx(0.1)
-    assert outcome.verdict == "agrees"
+    (result,) = evaluate_claims([claim(arm={"trainer.parts": 4}, against={"trainer.parts": 1})], runs, {})
+    assert result.setting == "A"
+    assert result.effect.mean == pytest.approx(0.1)
+    assert result.verdict == "agrees"
 
 
 def test_a_claim_against_a_number_and_at_an_epoch():
     runs = [a_run("A", seed, 0.7) for seed in (0, 1)]
-    (outcome,) = evaluate_claims([claim(against=None, than=0.75, expects="lower")], runs, {})
-    assert (outcome.effect.mean, outcome.verdict) == (pytest.approx(-0.05), "agrees")
+    (result,) = evaluate_claims([claim(against=None, than=0.75, expects="lower")], runs, {})
+    assert (result.effect.mean, result.verdict) == (pytest.approx(-0.05), "agrees")
     histories = {run.run_id: {"val/accuracy": {1: 0.5, 2: 0.6 + 0.01 * n}} for n, run in enumerate(runs)}
-    (outcome,) = evaluate_claims([claim(against="A", at=2, against_at=1)], runs, histories)
-    assert outcome.effect.mean == pytest.approx(0.105)
+    (result,) = evaluate_claims([claim(against="A", at=2, against_at=1)], runs, histories)
+    assert result.effect.mean == pytest.approx(0.105)
 
 
 @pytest.mark.parametrize(
-    ("runs", "changes", "said"),
+    ("runs", "changes", "verdict"),
     [
         ([a_run("A", 0, 0.7)], {}, "not measured"),
         ([a_run("A", 0, 0.7), a_run("B", 1, 0.6)], {}, "not measured: no seed in common"),
-        ([a_run("A", 0, 0.7), a_run("B", 0, 0.6)], {"metric": "test/loss"}, "not measured: test/loss is not on record"),
+        ([a_run("A", 0, 0.7), a_run("B", 0, 0.6)], {"metric": "test/loss"}, "not measured: test/loss is not recorded"),
         ([a_run("A", 0, 0.7), a_run("B", 0, 0.6)], {}, "not decided: one seed"),
         (
             [a_run(arm, seed, 0.7, "short: 3 of 9 epochs") for arm in "AB" for seed in (0, 1)],
@@ -113,19 +113,19 @@ def test_a_claim_against_a_number_and_at_an_epoch():
     ],
     ids=["missing arm", "no pair", "no metric", "one seed", "short budget"],
 )
-def test_why_a_claim_is_not_decided(runs, changes, said):
-    (outcome,) = evaluate_claims([claim(**changes)], runs, {})
-    assert outcome.verdict == said
+def test_why_a_claim_is_not_decided(runs, changes, verdict):
+    (result,) = evaluate_claims([claim(**changes)], runs, {})
+    assert result.verdict == verdict
 
 
-def test_a_claim_that_all_configs_hold_counts_once_with_its_own_arms_epochs():
+def test_a_claim_of_several_configs_counts_once_with_the_epochs_of_its_arm():
     plain = {"says": "later is better", "metric": "val/accuracy", "arm": "A", "against": "A", "expects": "higher"}
     configs = {"B": {"claims": [{**plain, "at": 7}]}, "A": {"claims": [{**plain, "at": 9}]}}
     (found,) = merge_claims(configs, [a_run("A", 0, 0.7), a_run("B", 0, 0.7)])
     assert found.at == 9
 
 
-def test_published_figures_meet_the_measured_ones_of_their_epoch():
+def test_published_metrics_are_compared_at_their_epoch():
     runs = [a_run("A", seed, 0.7 + 0.02 * seed) for seed in (0, 1)]
     histories = {run.run_id: {"train/loss": {1: 1.0, 2: 0.9}, "val/loss": {1: 0.9, 2: 0.3}} for run in runs}
     plain = [
@@ -133,16 +133,16 @@ def test_published_figures_meet_the_measured_ones_of_their_epoch():
         {"metric": "val/loss", "value": 0.8, "where": "p. 2", "epoch": 1},
         {"metric": "val/loss", "value": 0.8, "where": "p. 3", "epoch": 9},
     ]
-    final, first, never = compare(runs, histories, {"A": {"published": plain}})
+    final, first, never = compare_with_published(runs, histories, {"A": {"published": plain}})
     assert final.measured.mean == pytest.approx(0.29)  # without a penalty the objective is the loss
     assert final.difference == pytest.approx(-0.21)
     assert first.difference == pytest.approx(0.1)
     assert never.measured is None
     (point,) = published_values([{"metric": "val/accuracy", "values": [0.1, 0.2, 0.3], "where": ""}], epochs=2)
-    assert (point.value, point.epoch, point.of) == (0.2, 2, 3)
+    assert (point.value, point.epoch, point.last_epoch) == (0.2, 2, 3)
 
 
-def test_names_of_arms():
+def test_arm_names():
     swept = {"trainer.parts": "4", "experiment": "lenet_report/dropout", "seed": "1"}
     assert arm_name(swept, "") == "lenet_report/dropout parts=4"
     assert arm_name({"seed": "1"}, "one setting") == "one setting"
@@ -153,7 +153,7 @@ def test_names_of_arms():
     assert swept_values(single, "p.", "a") == {"experiment": "a", "optimizer.lr": "0.1"}
 
 
-def test_budgets_part_the_runs_of_an_arm_between_sweeps_alone():
+def test_budgets_separate_the_runs_of_an_arm_only_between_sweeps():
     full, short = a_run("A", 0, 0.7), a_run("A", 0, 0.5, "short: 3 of 9 epochs", "t")
     assert [run.arm for run in disambiguate_arms([full, short])] == ["A [full]", "A [short]"]
     assert [run.arm for run in disambiguate_arms(disambiguate_arms([full, short])[:1])] == ["A"]
@@ -163,5 +163,5 @@ def test_budgets_part_the_runs_of_an_arm_between_sweeps_alone():
     assert [run.arm for run in disambiguate_arms(different_arms)] == ["A", "B"]
 
 
-def test_markdown_keeps_what_users_wrote_from_being_markup():
+def test_markdown_escapes_user_text():
     assert markdown.escape("a | b\n<script> [x](y) *z*") == r"a \| b &lt;script&gt; \[x\](y) \*z\*"

@@ -1,4 +1,4 @@
-"""Results and report of a recorded study, as a user asks for them."""
+"""Results and reports of a recorded study."""
 
 import io
 import json
@@ -30,13 +30,13 @@ def toy(tmp_path_factory):
 def cli(toy, monkeypatch):
     monkeypatch.setenv("CIFAR_SWEEPS_OUTPUTS", str(toy.store.outputs))
 
-    def run(*words, columns=80):
-        return CliRunner().invoke(app, words, env={"COLUMNS": str(columns)}, catch_exceptions=False)
+    def run(*arguments, columns=80):
+        return CliRunner().invoke(app, arguments, env={"COLUMNS": str(columns)}, catch_exceptions=False)
 
     return run
 
 
-def test_one_row_a_run(toy):
+def test_one_row_per_run(toy):
     table = results.load_results("new", toy.store)
     assert len(table) == 10
     row = table[(table.arm == "lenet_report/dropout") & (table.seed == 1)].iloc[0]
@@ -44,19 +44,19 @@ def test_one_row_a_run(toy):
     assert row["val/accuracy"] == pytest.approx(0.73)
     assert row["gap/accuracy"] == pytest.approx(0.1)
     assert row["gap/loss"] == pytest.approx(0.2)
-    assert row["seconds_an_epoch"] == 2.0  # the median: the first epoch took 9
+    assert row["seconds_an_epoch"] == 2.0  # the median; the first epoch took 9
     assert (row["parameters"], row["budget"], row["state"]) == (1_668_906, "full", "finished")
     (failed,) = table[table.state == "failed"].to_dict("records")
     assert failed["failure"] == "out | of\nmemory"
     assert pd.isna(failed["test/accuracy"])
 
 
-def test_a_study_has_the_runs_of_all_sweeps_and_a_parent_those_of_its_own(toy):
+def test_a_study_has_the_runs_of_all_sweeps_and_a_parent_run_those_of_its_sweep(toy):
     assert len(results.load_results("regularization", toy.store)) == 11
     assert len(results.load_results(toy.parent_run_id, toy.store)) == 10
 
 
-def test_one_row_an_epoch(toy):
+def test_one_row_per_epoch(toy):
     table = results.load_history("new", toy.store)
     assert len(table) == 9 * 3 + 1
     own = table[(table.arm == "lenet_report/l2") & (table.seed == 0)]
@@ -75,7 +75,7 @@ def test_a_server_without_a_bulk_query_gives_the_same_histories(toy):
     assert read_histories(Server(), run_ids, metrics) == read_histories(client, run_ids, metrics)
 
 
-def test_an_unknown_name_is_told_with_the_known_ones(toy):
+def test_an_unknown_name_is_an_error_with_the_existing_names(toy):
     with pytest.raises(TrackingError, match=r"nothing_so.*regularization.*new, old"):
         results.load_results("nothing_so", toy.store)
     toy.sweep("empty", "empty-1")
@@ -95,8 +95,8 @@ def test_csv_and_json_parse_back(cli):
 
 @pytest.mark.parametrize("columns", [80, 120])
 def test_the_table_fits_the_terminal(cli, columns):
-    for words in (("results", "new"), ("results", "new", "--epochs"), ("report", "regularization")):
-        lines = [line for line in cli(*words, columns=columns).stdout.splitlines() if " /" not in line]
+    for arguments in (("results", "new"), ("results", "new", "--epochs"), ("report", "regularization")):
+        lines = [line for line in cli(*arguments, columns=columns).stdout.splitlines() if " /" not in line]
         assert max(map(len, lines)) <= columns
         assert any("lenet_report/dropout" in line for line in lines)
 
@@ -135,7 +135,7 @@ def test_sweeps_merge_and_a_repeated_seed_counts_once(toy, tmp_path):
         write_report("merged", tmp_path / "m.html", toy.store, ["m-3"])
 
 
-def test_what_users_wrote_is_escaped_and_a_short_budget_is_said(toy, tmp_path):
+def test_user_text_is_escaped_and_a_short_budget_is_a_warning(toy, tmp_path):
     arm, parent = "<script>alert(1)</script> | $x^2$", toy.sweep("hostile", "h-1", "'<b>'")
     published = [{"metric": "val/accuracy", "value": 0.7, "where": "<img src=x> | p"}]
     for seed in (0, 1):
@@ -161,10 +161,10 @@ def test_a_single_run_that_failed_has_a_report(toy, tmp_path):
     assert "no run has finished" in page
 
 
-def test_the_report_stays_with_the_sweep(toy, tmp_path):
+def test_the_report_is_an_artifact_of_the_parent_run(toy, tmp_path):
     attach_report(toy.store, toy.parent_run_id, "regularization", "new", tmp_path)
-    kept = {artifact.path for artifact in toy.client.list_artifacts(toy.parent_run_id, "report")}
-    assert kept == {"report/report.html", "report/report.md", "report/report.csv"}
+    artifacts = {artifact.path for artifact in toy.client.list_artifacts(toy.parent_run_id, "report")}
+    assert artifacts == {"report/report.html", "report/report.md", "report/report.csv"}
 
 
 def test_the_command_line_starts_without_the_heavy_packages():

@@ -1,1 +1,1 @@
-"""Reports of a study: tables, plots, Markdown, an HTML page, tables for the terminal."""
+"""Reports of a study: tables, plots, Markdown, an HTML page, and tables for the terminal."""

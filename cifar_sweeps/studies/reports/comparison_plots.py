@@ -1,4 +1,4 @@
-"""Pictures of where the arms ended: against the swept value, beside each other, against their cost."""
+"""Plot the final accuracy of the arms: against the swept value, arm by arm, or against training time."""
 
 from collections.abc import Sequence
 
@@ -6,47 +6,56 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from cifar_sweeps.studies.intervals import Estimate, estimate
-from cifar_sweeps.studies.reports.curves import COLOURS, HEIGHT, WIDTH, Arm, add_legend, add_margin, shortened
+from cifar_sweeps.studies.reports.curves import (
+    COLOURS,
+    HEIGHT,
+    WIDTH,
+    PlottedArm,
+    add_legend,
+    figure_with_legend_space,
+    shorten,
+)
 
 
-def comparison(arms: Sequence[Arm]) -> Figure:
-    """Draw final accuracy against the swept value where one key of numbers was swept, else a row of dots an arm."""
-    key = _swept_number(arms)
-    return _against_value(arms, key) if key is not None else _dots(arms)
+def plot_comparison(arms: Sequence[PlottedArm]) -> Figure:
+    """Plot final accuracy against the swept value if one numeric key was swept, else one row per arm."""
+    key = _swept_numeric_key(arms)
+    return _plot_against_value(arms, key) if key is not None else _plot_rows(arms)
 
 
-def cost(arms: Sequence[Arm]) -> Figure:
-    """Draw final validation accuracy against the seconds that an epoch takes, each arm with its name."""
+def plot_cost(arms: Sequence[PlottedArm]) -> Figure:
+    """Plot final validation accuracy against the seconds per epoch, each arm with its name."""
     figure = Figure(figsize=(WIDTH, HEIGHT), layout="constrained")
     axes = figure.subplots()
-    placed: list[tuple[float, float, Arm]] = []
+    points: list[tuple[float, float, PlottedArm]] = []
     for arm in arms:
         seconds, accuracy = _mean(arm, "seconds_an_epoch"), _mean(arm, "val/accuracy")
         if seconds is not None and accuracy is not None:
-            placed.append((accuracy.mean, seconds.mean, arm))
-            _dot(axes, arm, seconds.mean, accuracy, None)
-    _names_at_the_side(axes, placed)
-    axes.set(xlabel="seconds an epoch (median)", ylabel="validation accuracy, last epoch")
+            points.append((accuracy.mean, seconds.mean, arm))
+            _plot_point(axes, arm, seconds.mean, accuracy, None)
+    _annotate_names(axes, points)
+    axes.set(xlabel="seconds per epoch (median)", ylabel="validation accuracy, last epoch")
     axes.set_xlim(left=0)
     axes.grid(alpha=0.3)
     return figure
 
 
-def _against_value(arms: Sequence[Arm], key: str) -> Figure:
-    figure, axes = add_margin(2)
-    placed = sorted(((float(arm.runs[0].swept[key]), arm) for arm in arms), key=lambda pair: pair[0])
+def _plot_against_value(arms: Sequence[PlottedArm], key: str) -> Figure:
+    figure, axes = figure_with_legend_space(2)
+    by_value = sorted(((float(arm.runs[0].swept[key]), arm) for arm in arms), key=lambda pair: pair[0])
     for metric, name, colour, marker, line in (
         ("val/accuracy", "validation", COLOURS[0], "o", "-"),
         ("train/accuracy", "training", COLOURS[1], "s", "--"),
     ):
-        known = [(value, found) for value, arm in placed if (found := _mean(arm, metric)) is not None]
-        if known:
-            heights, halves = [found.mean for _, found in known], [found.half or 0 for _, found in known]
+        estimates = [(value, mean) for value, arm in by_value if (mean := _mean(arm, metric)) is not None]
+        if estimates:
+            means = [mean.mean for _, mean in estimates]
+            errors = [mean.half_width or 0 for _, mean in estimates]
             axes.errorbar(
-                [value for value, _ in known], heights, yerr=halves, fmt=marker + line, color=colour, capsize=3
+                [value for value, _ in estimates], means, yerr=errors, fmt=marker + line, color=colour, capsize=3
             )
             axes.containers[-1].set_label(name)
-    values = [value for value, _ in placed]
+    values = [value for value, _ in by_value]
     positive = [value for value in values if value > 0]
     if positive and max(positive) / min(positive) > 50:
         axes.set_xscale("log") if len(positive) == len(values) else axes.set_xscale("symlog", linthresh=min(positive))
@@ -56,52 +65,54 @@ def _against_value(arms: Sequence[Arm], key: str) -> Figure:
     return figure
 
 
-def _dots(arms: Sequence[Arm]) -> Figure:
+def _plot_rows(arms: Sequence[PlottedArm]) -> Figure:
     figure = Figure(figsize=(WIDTH, 0.36 * len(arms) + 1.1), layout="constrained")
     axes = figure.subplots()
     for row, arm in enumerate(arms):
         accuracy = _mean(arm, "val/accuracy")
         if accuracy is not None:
-            half = None if accuracy.half is None else [[accuracy.half], [accuracy.half]]
-            axes.errorbar([accuracy.mean], [row], xerr=half, fmt=arm.marker, color=arm.colour, capsize=3, markersize=7)
-            each = [run.metrics.get("val/accuracy", float("nan")) for run in arm.runs]
-            axes.plot(each, [row] * len(each), "|", color="#555555", markersize=9)
-    axes.set_yticks(range(len(arms)), [shortened(arm.name) for arm in arms], fontsize=9)
+            error = None if accuracy.half_width is None else [[accuracy.half_width], [accuracy.half_width]]
+            axes.errorbar([accuracy.mean], [row], xerr=error, fmt=arm.marker, color=arm.colour, capsize=3, markersize=7)
+            by_seed = [run.metrics.get("val/accuracy", float("nan")) for run in arm.runs]
+            axes.plot(by_seed, [row] * len(by_seed), "|", color="#555555", markersize=9)
+    axes.set_yticks(range(len(arms)), [shorten(arm.name) for arm in arms], fontsize=9)
     axes.set_ylim(len(arms) - 0.5, -0.5)
     axes.set_xlabel("validation accuracy, last epoch")
     axes.grid(alpha=0.3)
     return figure
 
 
-def _swept_number(arms: Sequence[Arm]) -> str | None:
-    """Return the key in which alone all arms differ, if its values are numbers and there are several."""
+def _swept_numeric_key(arms: Sequence[PlottedArm]) -> str | None:
+    """Return the only key in which the arms differ, if its values are numbers and distinct, else None."""
     swept = [{key: value for key, value in arm.runs[0].swept.items() if key != "seed"} for arm in arms]
     varied = [
-        key for key in dict.fromkeys(key for own in swept for key in own) if len({own.get(key) for own in swept}) > 1
+        key
+        for key in dict.fromkeys(key for values in swept for key in values)
+        if len({values.get(key) for values in swept}) > 1
     ]
     if len(varied) != 1 or any(arm.runs[0].setting for arm in arms):
         return None
     try:
-        return varied[0] if len({float(own.get(varied[0], "")) for own in swept}) == len(arms) else None
+        return varied[0] if len({float(values.get(varied[0], "")) for values in swept}) == len(arms) else None
     except ValueError:
         return None
 
 
-def _mean(arm: Arm, metric: str) -> Estimate | None:
+def _mean(arm: PlottedArm, metric: str) -> Estimate | None:
     return estimate(run.metrics.get(metric) for run in arm.runs)
 
 
-def _dot(axes: Axes, arm: Arm, x: float, y: Estimate, label: str | None) -> None:
-    half = None if y.half is None else [[y.half], [y.half]]
-    axes.errorbar([x], [y.mean], yerr=half, fmt=arm.marker, color=arm.colour, capsize=3, markersize=7, label=label)
+def _plot_point(axes: Axes, arm: PlottedArm, x: float, y: Estimate, label: str | None) -> None:
+    error = None if y.half_width is None else [[y.half_width], [y.half_width]]
+    axes.errorbar([x], [y.mean], yerr=error, fmt=arm.marker, color=arm.colour, capsize=3, markersize=7, label=label)
 
 
-def _names_at_the_side(axes: Axes, placed: Sequence[tuple[float, float, Arm]]) -> None:
-    """Write the names in a column to the right, one under the other, so that they cannot overlap; lines lead there."""
-    for row, (y, x, arm) in enumerate(sorted(placed, key=lambda point: -point[0])):
-        height = 1 - (row + 0.5) / max(len(placed), 6)
+def _annotate_names(axes: Axes, points: Sequence[tuple[float, float, PlottedArm]]) -> None:
+    """Write the arms' names in a column on the right, where they cannot overlap, with lines to their points."""
+    for row, (y, x, arm) in enumerate(sorted(points, key=lambda point: -point[0])):
+        height = 1 - (row + 0.5) / max(len(points), 6)
         axes.annotate(
-            shortened(arm.name, 30),
+            shorten(arm.name, 30),
             xy=(x, y),
             xytext=(1.06, height),
             textcoords="axes fraction",

@@ -1,4 +1,4 @@
-"""How arms are drawn, and their curves: told apart by marker and line as well as by colour, and without pyplot."""
+"""Plot the training curves of arms, each with its own colour, marker and line style. Without pyplot."""
 
 import statistics
 from collections.abc import Mapping, Sequence
@@ -13,21 +13,21 @@ from cifar_sweeps.analysis.mathtext import escape_mathtext
 from cifar_sweeps.studies.histories import History
 from cifar_sweeps.studies.study import StudyRun
 
-# Okabe and Ito's colours, which stay apart for colour-blind readers, without the yellow that paper swallows.
+# Okabe and Ito's colours, which colour-blind readers can distinguish, without yellow, which prints badly.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#E69F00", "#56B4E9")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*", "p", "h")
 _LINES: tuple[str, ...] = ("-", "--", "-.", ":")
 WIDTH, HEIGHT = 6.4, 4.0
 _LEGEND_ROW = 0.23
-_LONGEST_NAME = 44
+_MAX_NAME_LENGTH = 44
 
-MOST_ARMS = 12
-"""More arms than this cannot be told apart in one picture."""
+MAX_ARMS = 12
+"""More arms than this are not distinguishable in one figure."""
 
 
 @dataclass(frozen=True)
-class Arm:
-    """One arm as it is drawn. ``histories``: one a seed; ``published``: printed curves by metric."""
+class PlottedArm:
+    """An arm and its plot style. ``histories``: one per seed; ``published``: published curves by metric."""
 
     name: str
     runs: Sequence[StudyRun]
@@ -39,56 +39,56 @@ class Arm:
 
     @property
     def parts(self) -> int:
-        """How many epochs one pass over the training images takes."""
+        """Number of epochs in one pass over the training images."""
         return self.runs[0].parts
 
 
-def arms_of(
+def style_arms(
     names: Sequence[str],
     runs: Sequence[StudyRun],
     histories: Mapping[str, History],
     published: Mapping[str, Mapping[str, Sequence[float]]],
-) -> list[Arm]:
-    """Return the first `MOST_ARMS` of the named arms, each with its colour, marker and line in every picture."""
-    shown = names[:MOST_ARMS]
+) -> list[PlottedArm]:
+    """Return the first `MAX_ARMS` of the named arms, each with one colour, marker and line for all figures."""
+    shown = names[:MAX_ARMS]
     styles = zip(shown, cycle(COLOURS), cycle(_MARKERS), cycle(_LINES), strict=False)
     arms = []
     for name, colour, marker, line in styles:
-        ours = [run for run in runs if run.arm == name]
-        histories_of_arm = [histories.get(run.run_id, {}) for run in ours]
-        arms.append(Arm(name, ours, histories_of_arm, published.get(name, {}), colour, marker, line))
+        arm_runs = [run for run in runs if run.arm == name]
+        histories_of_arm = [histories.get(run.run_id, {}) for run in arm_runs]
+        arms.append(PlottedArm(name, arm_runs, histories_of_arm, published.get(name, {}), colour, marker, line))
     return arms
 
 
-def curves(arms: Sequence[Arm], metric: str, label: str) -> Figure:
-    """Draw a metric by epoch, or by pass over the training images where arms differ in their parts.
+def plot_curves(arms: Sequence[PlottedArm], metric: str, label: str) -> Figure:
+    """Plot a metric by epoch, or by pass over the training images if the arms differ in their parts.
 
-    Mean over seeds; the band reaches from the lowest to the highest seed. A published curve is dotted.
+    Mean over seeds; the band is from the lowest to the highest seed. Published curves are dotted.
     """
-    figure, axes = add_margin(len(arms))
+    figure, axes = figure_with_legend_space(len(arms))
     by_pass = len({arm.parts for arm in arms}) > 1
     for arm in arms:
         scale = arm.parts if by_pass else 1
-        points = _by_epoch(arm, metric)
+        points = _values_by_epoch(arm, metric)
         if points:
             epochs = [epoch / scale for epoch in points]
             low, high = [min(values) for values in points.values()], [max(values) for values in points.values()]
             means = [statistics.fmean(values) for values in points.values()]
             axes.fill_between(epochs, low, high, color=arm.colour, alpha=0.15, linewidth=0)
-            _line(axes, arm, epochs, means, shortened(arm.name))
-        printed = arm.published.get(metric)
-        if printed:
-            epochs = [epoch / scale for epoch in range(1, len(printed) + 1)]
-            axes.plot(epochs, printed, color=arm.colour, linestyle=(0, (1, 2)), marker=arm.marker, markersize=3)
-            axes.lines[-1].set(markerfacecolor="white", label=f"{shortened(arm.name)}, as published")
-    _epoch_axis(axes, by_pass)
+            _plot_line(axes, arm, epochs, means, shorten(arm.name))
+        published = arm.published.get(metric)
+        if published:
+            epochs = [epoch / scale for epoch in range(1, len(published) + 1)]
+            axes.plot(epochs, published, color=arm.colour, linestyle=(0, (1, 2)), marker=arm.marker, markersize=3)
+            axes.lines[-1].set(markerfacecolor="white", label=f"{shorten(arm.name)}, as published")
+    _format_epoch_axis(axes, by_pass)
     axes.set_ylabel(label)
     add_legend(figure, axes)
     return figure
 
 
-def gaps(arms: Sequence[Arm]) -> Figure:
-    """Draw training against validation accuracy, a panel an arm: the distance between the lines is the overfitting."""
+def plot_gaps(arms: Sequence[PlottedArm]) -> Figure:
+    """Plot training and validation accuracy, one panel per arm: the distance between the lines is the gap."""
     columns = min(2, len(arms))
     rows = -(-len(arms) // columns)
     figure = Figure(figsize=(WIDTH, 1.9 * rows + 0.9), layout="constrained")
@@ -96,16 +96,16 @@ def gaps(arms: Sequence[Arm]) -> Figure:
     by_pass = len({arm.parts for arm in arms}) > 1
     for axes, arm in zip(panels, arms, strict=False):
         scale = arm.parts if by_pass else 1
-        for metric, name, line, filling in (
+        for metric, name, line, fill in (
             ("train/accuracy", "training", "--", "white"),
             ("val/accuracy", "validation", "-", COLOURS[0]),
         ):
-            points = _by_epoch(arm, metric)
+            points = _values_by_epoch(arm, metric)
             means = [statistics.fmean(values) for values in points.values()]
             every = max(1, len(points) // 8)
             (drawn,) = axes.plot([epoch / scale for epoch in points], means, line, marker="o", markevery=every)
-            drawn.set(color=COLOURS[0], markerfacecolor=filling, markersize=4, label=name)
-        axes.set_title(shortened(arm.name, 32), fontsize=9)
+            drawn.set(color=COLOURS[0], markerfacecolor=fill, markersize=4, label=name)
+        axes.set_title(shorten(arm.name, 32), fontsize=9)
         axes.grid(alpha=0.3)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1, nbins=6))
     for axes in panels[len(arms) :]:
@@ -117,39 +117,39 @@ def gaps(arms: Sequence[Arm]) -> Figure:
     return figure
 
 
-def _by_epoch(arm: Arm, metric: str) -> dict[int, list[float]]:
+def _values_by_epoch(arm: PlottedArm, metric: str) -> dict[int, list[float]]:
     epochs = sorted({epoch for history in arm.histories for epoch in history.get(metric, {})})
-    of_metric = [history.get(metric, {}) for history in arm.histories]
-    return {epoch: [points[epoch] for points in of_metric if epoch in points] for epoch in epochs}
+    histories = [history.get(metric, {}) for history in arm.histories]
+    return {epoch: [points[epoch] for points in histories if epoch in points] for epoch in epochs}
 
 
-def add_margin(names: int) -> tuple[Figure, Axes]:
-    """Return a figure with one set of axes, and room for a legend of so many rows below."""
-    figure = Figure(figsize=(WIDTH, HEIGHT - 0.4 + _LEGEND_ROW * names), layout="constrained")
+def figure_with_legend_space(rows: int) -> tuple[Figure, Axes]:
+    """Return a figure and its axes, with space below for a legend of ``rows`` rows."""
+    figure = Figure(figsize=(WIDTH, HEIGHT - 0.4 + _LEGEND_ROW * rows), layout="constrained")
     return figure, figure.subplots()
 
 
-def _line(axes: Axes, arm: Arm, xs: Sequence[float], ys: Sequence[float], label: str) -> None:
-    every = max(1, len(xs) // 10)  # a marker an epoch would hide a long curve
+def _plot_line(axes: Axes, arm: PlottedArm, xs: Sequence[float], ys: Sequence[float], label: str) -> None:
+    every = max(1, len(xs) // 10)  # a marker at every epoch would hide a long curve
     (drawn,) = axes.plot(xs, ys, linestyle=arm.line, marker=arm.marker, color=arm.colour, markevery=every)
     drawn.set(markersize=4.5, linewidth=1.5, label=label)
 
 
-def _epoch_axis(axes: Axes, by_pass: bool) -> None:
+def _format_epoch_axis(axes: Axes, by_pass: bool) -> None:
     axes.set_xlabel("passes over the training images" if by_pass else "epoch")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.grid(alpha=0.3)
 
 
 def add_legend(figure: Figure, axes: Axes) -> None:
-    """Write the legend below the axes, where it covers nothing."""
+    """Add a legend below the axes, where it covers no data."""
     handles, labels = axes.get_legend_handles_labels()
     columns = 2 if labels and max(map(len, labels)) <= 24 else 1
     figure.legend(handles, labels, loc="outside lower left", ncols=columns, fontsize=9, frameon=False)
 
 
-def shortened(name: str, longest: int = _LONGEST_NAME) -> str:
-    """Return a name that fits; what stands between dollars is no formula."""
-    # The middle goes: names of arms often share their beginning, and differ at their end.
-    half = longest // 2
-    return escape_mathtext(name if len(name) <= longest else f"{name[: half - 1]}…{name[-half:]}")
+def shorten(name: str, max_length: int = _MAX_NAME_LENGTH) -> str:
+    """Return a name that fits the figure, escaped so that matplotlib parses no math."""
+    # Cut in the middle: names of arms often share their beginning and differ at their end.
+    half = max_length // 2
+    return escape_mathtext(name if len(name) <= max_length else f"{name[: half - 1]}…{name[-half:]}")

@@ -1,4 +1,4 @@
-"""One self-contained HTML page: nothing is fetched, nothing runs."""
+"""Render the report as one self-contained HTML page: no external files, no scripts."""
 
 import base64
 import io
@@ -11,22 +11,22 @@ from matplotlib.figure import Figure
 
 @dataclass(frozen=True)
 class ReportFigure:
-    """A figure on the page. ``words`` say what it shows, for those who do not see it."""
+    """A figure on the page. ``description``: its caption and alternative text."""
 
     title: str
-    words: str
+    description: str
     figure: Figure
 
     @property
-    def source(self) -> str:
-        """The figure as an address that holds it whole. SVG, so that it stays sharp on paper and under a lens."""
+    def data_uri(self) -> str:
+        """The figure as a data URI. SVG, which stays sharp when printed or enlarged."""
         file = io.BytesIO()
         self.figure.savefig(file, format="svg", metadata={"Date": None})
         return f"data:image/svg+xml;base64,{base64.b64encode(file.getvalue()).decode()}"
 
 
-def render(values: Mapping[str, object]) -> str:
-    """Return the page; everything in ``values`` is escaped."""
+def render_page(values: Mapping[str, object]) -> str:
+    """Return the HTML of the report; every text in ``values`` is escaped."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("cifar_sweeps.studies.reports", "."),
         autoescape=True,

@@ -1,4 +1,4 @@
-"""Tables and paragraphs in Markdown, with what users wrote kept from being markup."""
+"""Render the report as Markdown, with markup in user text escaped."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,39 +9,39 @@ _MARKUP = re.compile(r"([\\|`*\[\]])")
 
 
 def escape(text: str) -> str:
-    """Return text as it reads in one line of Markdown, in a table's cell too."""
+    """Escape text for one line of Markdown, including table cells."""
     plain = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return _MARKUP.sub(r"\\\1", plain)
 
 
-def table(grid: TextTable) -> str:
-    """Return a heading and a table, or the words that stand in its place."""
-    heading = f"## {escape(grid.title)}\n\n"
-    if not grid.rows:
-        return f"{heading}{escape(grid.empty)}\n"
+def render_table(table: TextTable) -> str:
+    """Return a heading and a table, or its text for an empty table."""
+    heading = f"## {escape(table.title)}\n\n"
+    if not table.rows:
+        return f"{heading}{escape(table.empty)}\n"
     lines = [
-        _row([column.title for column in grid.columns]),
-        "| " + " | ".join("---:" if column.is_number else "---" for column in grid.columns) + " |",
-        *(_row(row) for row in grid.rows),
+        _row([column.title for column in table.columns]),
+        "| " + " | ".join("---:" if column.is_number else "---" for column in table.columns) + " |",
+        *(_row(row) for row in table.rows),
     ]
-    note = f"\n{escape(grid.note)}\n" if grid.note else ""
+    note = f"\n{escape(table.note)}\n" if table.note else ""
     return heading + "\n".join(lines) + "\n" + note
 
 
-def document(values: Mapping[str, object], pictures: str) -> str:
-    """Return the whole report. values: as the page's template takes them; pictures: the file that shows them."""
-    return "\n".join(_sections(values, pictures))
+def render_report(values: Mapping[str, object], figures_file: str) -> str:
+    """Return the report. values: as for the HTML template; figures_file: the file with the figures."""
+    return "\n".join(_sections(values, figures_file))
 
 
-def _sections(values: Mapping[str, object], pictures: str) -> Iterator[str]:
+def _sections(values: Mapping[str, object], figures_file: str) -> Iterator[str]:
     yield f"# {escape(str(values['title']))}\n"
     yield "".join(f"**{escape(warning)}**\n\n" for warning in _texts(values["warnings"])) + escape(
         str(values["summary"])
     )
     yield ""
-    yield from (table(grid) for grid in _grids(values["tables"]))
-    yield f"## Pictures\n\nThey are in {escape(pictures)}.\n"
-    yield from (table(grid) for grid in _grids(values["failures"]))
+    yield from (render_table(table) for table in _tables(values["tables"]))
+    yield f"## Figures\n\nSee {escape(figures_file)}.\n"
+    yield from (render_table(table) for table in _tables(values["failures"]))
     yield "## Assumptions\n"
     assumptions = values["assumptions"]
     assert isinstance(assumptions, list)
@@ -50,7 +50,7 @@ def _sections(values: Mapping[str, object], pictures: str) -> Iterator[str]:
             f"{escape(arm)}:\n\n" + "".join(f"- {escape(text)}\n" for text in texts) + "\n"
             for arm, texts in assumptions
         )
-        or "None is stated.\n"
+        or "None stated.\n"
     )
     yield "## Environment\n"
     environment = values["environment"]
@@ -59,8 +59,8 @@ def _sections(values: Mapping[str, object], pictures: str) -> Iterator[str]:
         f"| {escape(what)} | {escape(value)}{' **(the runs differ)**' if differs else ''} |\n"
         for what, value, differs in environment
     )
-    # Indented: no number of backticks in a command ends this block.
-    yield "## Do it again\n\n" + "".join(f"    {' '.join(line.split())}\n" for line in _texts(values["commands"]))
+    # Indented: backticks in a command cannot end this block.
+    yield "## Reproduce\n\n" + "".join(f"    {' '.join(line.split())}\n" for line in _texts(values["commands"]))
 
 
 def _row(cells: Sequence[str]) -> str:
@@ -72,6 +72,6 @@ def _texts(value: object) -> list[str]:
     return [str(text) for text in value]
 
 
-def _grids(value: object) -> list[TextTable]:
+def _tables(value: object) -> list[TextTable]:
     assert isinstance(value, list)
     return value

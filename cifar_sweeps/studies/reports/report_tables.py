@@ -1,4 +1,4 @@
-"""The report's tables as words, once for HTML, Markdown and the terminal alike."""
+"""Build the report's tables as text, for HTML, Markdown and the terminal."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,12 +10,12 @@ from cifar_sweeps.studies.ranking import ArmMetrics
 from cifar_sweeps.studies.study import StudyRun
 
 ON_TEST = " (validated on the test set)"
-NONE = "–"
+MISSING = "–"
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column's title; numbers stand to the right. ``is_extra``: a narrow terminal leaves it out."""
+    """A column of a table; numbers are right-aligned. ``is_extra``: omitted on a narrow terminal."""
 
     title: str
     is_number: bool = False
@@ -24,7 +24,7 @@ class Column:
 
 @dataclass(frozen=True)
 class TextTable:
-    """A table of words. ``empty`` is said in its place when it has no rows, ``note`` below it."""
+    """A table of formatted cells. ``empty``: shown instead of a table without rows; ``note``: shown below it."""
 
     title: str
     columns: tuple[Column, ...]
@@ -33,34 +33,34 @@ class TextTable:
     note: str = ""
 
 
-def claims_table(outcomes: Sequence[ClaimResult]) -> TextTable:
+def claims_table(results: Sequence[ClaimResult]) -> TextTable:
     """Return the claims with their effects and verdicts."""
-    settings = any(outcome.setting for outcome in outcomes)
+    has_settings = any(result.setting for result in results)
     columns = (
         Column("claim"),
-        *((Column("setting"),) if settings else ()),
+        *((Column("setting"),) if has_settings else ()),
         Column("verdict"),
         Column("effect", is_number=True),
         Column("pairs", is_number=True),
         Column("tested"),
         Column("where", is_extra=True),
     )
-    rows = tuple(_claim_row(outcome, settings) for outcome in outcomes)
+    rows = tuple(_claim_row(result, has_settings) for result in results)
     note = (
-        "Effect: the first arm's figure less the other's (or less the stated number), mean over seeds ± half of the "
-        "95% t interval. A claim agrees or is contradicted only if the whole interval says so. gap/loss is validation "
-        "less training loss, gap/accuracy training less validation accuracy."
+        "Effect: the first arm's metric minus the other's (or minus the stated number), mean over seeds ± half of the "
+        "95% t interval. A claim agrees or is contradicted only if the whole interval does. gap/loss is validation "
+        "minus training loss, gap/accuracy training minus validation accuracy."
     )
     return TextTable("Claims", columns, rows, "This study's files make no claims.", note)
 
 
 def published_table(comparisons: Sequence[Comparison]) -> TextTable:
-    """Return printed figures beside measured ones."""
-    named = sorted({comparison.budget for comparison in comparisons})
-    budgets = len(named) > 1
+    """Return published and measured metrics."""
+    budgets = sorted({comparison.budget for comparison in comparisons})
+    has_budgets = len(budgets) > 1
     columns = (
         Column("arm"),
-        *((Column("budget"),) if budgets else ()),
+        *((Column("budget"),) if has_budgets else ()),
         Column("metric"),
         Column("published", is_number=True),
         Column("measured", is_number=True),
@@ -71,12 +71,12 @@ def published_table(comparisons: Sequence[Comparison]) -> TextTable:
     rows = tuple(
         (
             comparison.arm,
-            *((comparison.budget,) if budgets else ()),
+            *((comparison.budget,) if has_budgets else ()),
             _metric(comparison),
             f"{comparison.published.value:.4f}",
             _estimate(comparison.measured),
             str(comparison.measured.n if comparison.measured else 0),
-            NONE if comparison.difference is None else f"{comparison.difference:+.4f}",
+            MISSING if comparison.difference is None else f"{comparison.difference:+.4f}",
             comparison.published.where,
         )
         for comparison in comparisons
@@ -84,13 +84,13 @@ def published_table(comparisons: Sequence[Comparison]) -> TextTable:
     note = (
         "Measured: mean over seeds ± half of the 95% t interval, at the epoch named. Difference: measured − published."
     )
-    if named not in ([], ["full"]) and not budgets:
-        note += f" Not the full training: budget {named[0]}."
+    if budgets not in ([], ["full"]) and not has_budgets:
+        note += f" Not the full training: budget {budgets[0]}."
     return TextTable(
         "Published and measured",
         columns,
         rows,
-        "Nothing to compare: the document printed no figure of these arms, or they were trained on other images.",
+        "Nothing to compare: the document printed no metric of these arms, or they were trained on other images.",
         note,
     )
 
@@ -109,28 +109,28 @@ def ranking_table(arms: Sequence[ArmMetrics]) -> TextTable:
         Column("parameters", is_number=True, is_extra=True),
         Column("multiply-adds", is_number=True, is_extra=True),
     )
-    every_on_test = all(arm.is_on_test for arm in arms)
+    all_on_test = all(arm.is_on_test for arm in arms)
     rows = tuple(
         (
-            arm.arm + (ON_TEST if arm.is_on_test and not every_on_test else ""),
+            arm.arm + (ON_TEST if arm.is_on_test and not all_on_test else ""),
             str(arm.seeds),
             _estimate(arm.val),
             _mean(arm.best),
             _mean(arm.test),
             _mean(arm.train),
             _mean(arm.gap, sign=True),
-            NONE if arm.seconds_an_epoch is None else f"{arm.seconds_an_epoch:.2f}",
-            count(arm.parameters),
-            count(arm.multiply_adds),
+            MISSING if arm.seconds_an_epoch is None else f"{arm.seconds_an_epoch:.2f}",
+            format_count(arm.parameters),
+            format_count(arm.multiply_adds),
         )
         for arm in arms
     )
     note = (
         "val: accuracy on validation data at the last epoch, mean over seeds ± half of the 95% t interval; best: the "
-        "highest on the way; gap: training less validation accuracy. Training accuracy is the running mean of the last "
-        "epoch, dropout on."
+        "highest of all epochs; gap: training minus validation accuracy. Training accuracy is the running mean of the "
+        "last epoch, with dropout."
     )
-    if arms and every_on_test:
+    if arms and all_on_test:
         note += " Every arm was validated on the test set."
     return TextTable("Arms by final validation accuracy", columns, rows, "No run has finished.", note)
 
@@ -141,10 +141,10 @@ def failures_table(runs: Sequence[StudyRun]) -> TextTable:
     rows = tuple(
         (
             run.arm,
-            NONE if run.seed is None else str(run.seed),
+            MISSING if run.seed is None else str(run.seed),
             run.state,
-            run.tag("failed_epoch") or NONE,
-            run.tag("failure") or "no reason is on record",
+            run.tag("failed_epoch") or MISSING,
+            run.tag("failure") or "no reason recorded",
         )
         for run in runs
         if not run.finished
@@ -152,15 +152,15 @@ def failures_table(runs: Sequence[StudyRun]) -> TextTable:
     return TextTable("Runs that did not finish", columns, rows, "All runs finished.")
 
 
-def count(value: float | None) -> str:
-    """Return a large number as it is read: 1,668,906, or 38.5 M from ten million."""
+def format_count(value: float | None) -> str:
+    """Format a large number: 1,668,906, or 38.5 M from ten million on."""
     if value is None:
-        return NONE
+        return MISSING
     return f"{value / 1e6:,.1f} M" if value >= 1e7 else f"{value:,.0f}"
 
 
-def _claim_row(outcome: ClaimResult, settings: bool) -> tuple[str, ...]:
-    claim, effect = outcome.claim, outcome.effect
+def _claim_row(result: ClaimResult, has_settings: bool) -> tuple[str, ...]:
+    claim, effect = result.claim, result.effect
     expects = {
         "same": f"same ±{claim.margin:g}",
         "not_higher": f"not higher by {claim.margin:g}",
@@ -168,14 +168,14 @@ def _claim_row(outcome: ClaimResult, settings: bool) -> tuple[str, ...]:
     }
     against = f" than {claim.than:g}" if claim.against is None and claim.than is not None else ""
     epochs = [f"epoch {epoch}" if epoch else "the end" for epoch in (claim.at, claim.against_at)]
-    when = "" if claim.at is None and claim.against_at is None else f", {' against '.join(epochs)}"
+    epoch_text = "" if claim.at is None and claim.against_at is None else f", {' against '.join(epochs)}"
     return (
         claim.says,
-        *((outcome.setting or NONE,) if settings else ()),
-        outcome.verdict,
-        NONE if effect is None else effect.text(sign=True),
+        *((result.setting or MISSING,) if has_settings else ()),
+        result.verdict,
+        MISSING if effect is None else effect.text(sign=True),
         str(effect.n if effect else 0),
-        f"{claim.metric} {expects.get(claim.expects, claim.expects)}{against}{when}",
+        f"{claim.metric} {expects.get(claim.expects, claim.expects)}{against}{epoch_text}",
         claim.where,
     )
 
@@ -187,12 +187,12 @@ def _metric(comparison: Comparison) -> str:
 def _epoch(published: Published) -> str:
     if published.epoch is None:
         return ""
-    return f" at epoch {published.epoch}" + (f" of {published.of}" if published.of else "")
+    return f" at epoch {published.epoch}" + (f" of {published.last_epoch}" if published.last_epoch else "")
 
 
 def _estimate(value: Estimate | None) -> str:
-    return NONE if value is None else value.text()
+    return MISSING if value is None else value.text()
 
 
 def _mean(value: Estimate | None, sign: bool = False) -> str:
-    return NONE if value is None else f"{value.mean:{'+' if sign else ''}.4f}"
+    return MISSING if value is None else f"{value.mean:{'+' if sign else ''}.4f}"

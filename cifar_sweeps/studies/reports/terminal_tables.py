@@ -1,4 +1,4 @@
-"""A study's tables on the terminal, as wide as it is."""
+"""Tables of a study for the terminal, fitted to its width."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,10 +10,10 @@ from rich.table import Table
 from rich.text import Text
 
 from cifar_sweeps.studies.catalogue import CatalogueStudy
-from cifar_sweeps.studies.reports.report_tables import NONE, TextTable
+from cifar_sweeps.studies.reports.report_tables import MISSING, TextTable
 
-WIDE = 110
-"""Columns of a terminal from which on the less important columns of a table have room."""
+WIDE_TERMINAL = 110
+"""Width of a terminal, in characters, from which on all columns of a table are shown."""
 
 _RESULTS = (
     ("sweep", "sweep_id", ""),
@@ -41,65 +41,65 @@ _EPOCHS = (
     ("lr", "lr", ".3g"),
     ("seconds", "epoch_seconds", ".2f"),
 )
-_WIDE_EPOCHS = {"lr", "seconds"}
+_WIDE_ONLY_EPOCHS = {"lr", "seconds"}
 
 
-def to_rich_table(grid: TextTable, width: int) -> Table | Text:
-    """Return a table of the report, without its extra columns if the terminal is narrow."""
-    if not grid.rows:
-        return Text(f"{grid.title}: {grid.empty}\n")
-    shown = [n for n, column in enumerate(grid.columns) if width >= WIDE or not column.is_extra]
-    table = _table(grid.title)
-    for n in shown:
-        column = grid.columns[n]
+def to_rich_table(report_table: TextTable, width: int) -> Table | Text:
+    """Return a report table for rich, without its extra columns if the terminal is narrow."""
+    if not report_table.rows:
+        return Text(f"{report_table.title}: {report_table.empty}\n")
+    shown = [i for i, column in enumerate(report_table.columns) if width >= WIDE_TERMINAL or not column.is_extra]
+    table = _table(report_table.title)
+    for i in shown:
+        column = report_table.columns[i]
         table.add_column(
             column.title, justify="right" if column.is_number else "left", no_wrap=column.is_number, overflow="fold"
         )
-    for row in grid.rows:
-        table.add_row(*(Text(row[n]) for n in shown))
-    if grid.note:
-        table.caption = f"{grid.note}\n"
+    for row in report_table.rows:
+        table.add_row(*(Text(row[i]) for i in shown))
+    if report_table.note:
+        table.caption = f"{report_table.note}\n"
         table.caption_justify = "left"
     return table
 
 
 def runs_table(runs: pd.DataFrame, width: int) -> Table:
-    """Return one row a run, the best last validation accuracy first."""
+    """Return one row per run, sorted by final validation accuracy, best first."""
     by = [column for column in ("val/accuracy", "started") if column in runs]
     ordered = runs.sort_values(by, ascending=[column == "started" for column in by], na_position="last")
-    one_sweep = set() if ordered["sweep_id"].nunique() > 1 else {"sweep"}
-    table = _frame_table(ordered, _RESULTS, one_sweep | (set() if width >= WIDE else _WIDE_ONLY))
-    best = "best: the highest on validation, and at which epoch; " if width >= WIDE else ""
+    hidden = set() if ordered["sweep_id"].nunique() > 1 else {"sweep"}
+    table = _frame_table(ordered, _RESULTS, hidden | (set() if width >= WIDE_TERMINAL else _WIDE_ONLY))
+    best = "best: the highest validation accuracy, at which epoch; " if width >= WIDE_TERMINAL else ""
     table.caption = f"Accuracies of the last epoch; {best}gap: train − val.{_budgets(runs)}"
     table.caption_justify = "left"
     return table
 
 
 def epochs_table(epochs: pd.DataFrame, width: int) -> Table:
-    """Return one row a run and epoch."""
-    return _frame_table(epochs, _EPOCHS, set() if width >= WIDE else _WIDE_EPOCHS)
+    """Return one row per run and epoch."""
+    return _frame_table(epochs, _EPOCHS, set() if width >= WIDE_TERMINAL else _WIDE_ONLY_EPOCHS)
 
 
 def _budgets(runs: pd.DataFrame) -> str:
-    """Return how much of the full training the runs were, if any was not."""
-    named = sorted(set(runs["budget"].dropna()) - {"full"}) if "budget" in runs else []
-    return f"\nNot the full training: budget {'; '.join(named)}." if named else ""
+    """Return a note with the budgets of the runs other than full, else an empty string."""
+    budgets = sorted(set(runs["budget"].dropna()) - {"full"}) if "budget" in runs else []
+    return f"\nNot the full training: budget {'; '.join(budgets)}." if budgets else ""
 
 
-def _frame_table(frame: pd.DataFrame, columns: tuple[tuple[str, str, str], ...], left_out: set[str]) -> Table:
+def _frame_table(frame: pd.DataFrame, columns: tuple[tuple[str, str, str], ...], hidden: set[str]) -> Table:
     table = _table("")
-    shown = [column for column in columns if column[1] in frame and column[0] not in left_out]
-    for title, _, form in shown:
-        table.add_column(title, justify="right" if form else "left", no_wrap=bool(form), overflow="fold")
+    shown = [column for column in columns if column[1] in frame and column[0] not in hidden]
+    for title, _, spec in shown:
+        table.add_column(title, justify="right" if spec else "left", no_wrap=bool(spec), overflow="fold")
     for row in frame[[key for _, key, _ in shown]].itertuples(index=False):
-        table.add_row(*(Text(_cell(value, form)) for value, (_, _, form) in zip(row, shown, strict=True)))
+        table.add_row(*(Text(_cell(value, spec)) for value, (_, _, spec) in zip(row, shown, strict=True)))
     return table
 
 
-def _cell(value: Any, form: str) -> str:  # noqa: ANN401 (whatever a frame holds)
+def _cell(value: Any, spec: str) -> str:  # noqa: ANN401 (any value of a frame)
     if pd.isna(value):
-        return NONE
-    return f"{int(value) if form == 'd' else value:{form}}"
+        return MISSING
+    return f"{int(value) if spec == 'd' else value:{spec}}"
 
 
 def _table(title: str) -> Table:
@@ -114,11 +114,11 @@ def _table(title: str) -> Table:
 
 
 def print_catalogue(studies: Sequence[CatalogueStudy], console: Console) -> None:
-    """Print a table a study: its arms with parameters, what the document printed, and whether it runs offline."""
+    """Print one table per study: its arms with parameters, published results, and whether they run offline."""
     for study in studies:
-        console.print(Text(study.name, style="bold"), Text(study.about))
+        console.print(Text(study.name, style="bold"), Text(study.description))
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-        table.add_column("arm", no_wrap=True)  # to be copied
+        table.add_column("arm", no_wrap=True)  # whole, so that it can be copied
         table.add_column("parameters", justify="right")
         table.add_column("published", overflow="fold")
         table.add_column("offline", overflow="fold")
@@ -133,6 +133,6 @@ def print_catalogue(studies: Sequence[CatalogueStudy], console: Console) -> None
         swept = "".join(f", {key}={values}" for key, values in study.swept.items())
         console.print(f"{study.runs} runs{swept}: cifar-train study={study.name}\n", markup=False, soft_wrap=True)
     console.print(
-        "CIFAR-10 itself is downloaded once (data=cifar10), or lies in data.root; data=image_folder and data=synthetic "
+        "CIFAR-10 is downloaded once (data=cifar10), unless it is in data.root; data=image_folder and data=synthetic "
         "download nothing. budget=short and budget=smoke train less."
     )

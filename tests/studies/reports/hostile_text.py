@@ -1,4 +1,4 @@
-"""A sweep whose every word tries to be markup: names, values, reasons, claims, notes, facts of the machine."""
+"""Fixture sweep with markup in every text: names, values, reasons, claims, notes, machine."""
 
 from studies.study_toys import ToyStore
 
@@ -7,7 +7,7 @@ STUDY = f"study {MARKUP}"
 
 
 def hostile_sweep(outputs):
-    """Record it and return its store. Its id is `hostile`."""
+    """Record the sweep `hostile` and return its store."""
     toy = ToyStore(outputs)
     parent = toy.sweep(STUDY, "hostile", f"study={MARKUP}")
     claim = {"says": MARKUP, "where": MARKUP, "metric": "val/accuracy", "arm": f"{MARKUP} 1", "than": 0.5}
@@ -16,10 +16,10 @@ def hostile_sweep(outputs):
         "published": [{"metric": "val/accuracy", "where": MARKUP, "values": [0.1, 0.2, 0.3]}],
         "assumptions": [MARKUP],
     }
-    facts = dict.fromkeys(
+    machine = dict.fromkeys(
         ("cpu", "gpu", "platform", "data", "split_notes", "budget", "git_commit", "version.torch"), MARKUP
     )
-    tags = {"sweep_id": "hostile", "overrides": f"experiment={MARKUP}", **facts}
+    tags = {"sweep_id": "hostile", "overrides": f"experiment={MARKUP}", **machine}
     for number, state in enumerate(("FINISHED", "FINISHED", "FAILED"), start=1):
         toy.run(
             STUDY, 0.6, swept={"experiment": f"{MARKUP} {number}"}, parent=parent, config=config, state=state,

@@ -1,4 +1,4 @@
-"""Nothing that a person wrote becomes markup in a report."""
+"""User text in a report is escaped, never markup."""
 
 import re
 from html.parser import HTMLParser
@@ -10,7 +10,7 @@ from cifar_sweeps.studies.reports.study_report import write_report
 
 
 class Reader(HTMLParser):
-    """Notes which elements and attributes a page has, and its text."""
+    """Collect the elements, attributes and text of a page."""
 
     def __init__(self):
         super().__init__()
@@ -31,17 +31,17 @@ def report(tmp_path_factory):
     return write_report("hostile", tmp_path_factory.mktemp("report") / "report.html", store)
 
 
-def test_the_page_shows_every_word_as_it_is_and_runs_none(report):
+def test_the_page_shows_markup_as_text(report):
     reader = Reader()
     reader.feed(report.page.read_text(encoding="utf-8"))
     assert reader.elements & {"script", "iframe", "object", "embed", "link", "base", "form", "a", "svg"} == set()
     assert [name for name in reader.attributes if name.startswith("on")] == []
     assert reader.sources == {"data"}
-    # Title and heading, two arms, claim and its place, published figure's place, failure, assumption, facts, command.
+    # Title and heading, two arms, a claim and its source, a metric's source, failure, assumption, machine, command.
     assert reader.text.count(MARKUP) > 12
 
 
-def test_the_markdown_holds_no_markup_of_theirs(report):
+def test_the_markdown_has_no_user_markup(report):
     text = report.markdown.read_text(encoding="utf-8")
     prose = "\n".join(line for line in text.splitlines() if not line.startswith("    "))
     assert "<" not in prose
@@ -49,7 +49,7 @@ def test_the_markdown_holds_no_markup_of_theirs(report):
     assert re.search(r"(?<!\\)\]\(", prose) is None
 
 
-def test_by_default_it_lies_in_the_reports_folder_whatever_the_study_is_called(tmp_path):
+def test_the_default_folder_is_reports_whatever_the_study_is_called(tmp_path):
     store = hostile_sweep(tmp_path)
     written = write_report("hostile", None, store)
     assert {path.parent for path in written.paths} == {tmp_path / "reports"}

@@ -1,4 +1,4 @@
-"""The report as a person sees it: in a real browser, wide, narrow and on paper, without the network."""
+"""The report in a real browser: wide, narrow and printed, without network."""
 
 import shutil
 
@@ -30,16 +30,16 @@ def browser():
 
 
 @pytest.mark.parametrize("width", [1200, 400])
-def test_the_page_fits_shows_its_pictures_and_asks_for_nothing(report, browser, width):
+def test_the_page_fits_shows_its_figures_and_requests_nothing(report, browser, width):
     page = browser.new_page(viewport={"width": width, "height": 900})
-    asked = []
-    page.on("request", lambda request: asked.append(request.url))
+    requested = []
+    page.on("request", lambda request: requested.append(request.url))
     page.goto(report.page.as_uri())
     assert page.evaluate("document.documentElement.scrollWidth") <= width
-    assert [url for url in asked if not url.startswith(("file:", "data:"))] == []
-    drawn = page.evaluate("[...document.images].map(image => image.complete && image.naturalWidth > 0)")
-    assert drawn
-    assert all(drawn)
+    assert [url for url in requested if not url.startswith(("file:", "data:"))] == []
+    loaded = page.evaluate("[...document.images].map(image => image.complete && image.naturalWidth > 0)")
+    assert loaded
+    assert all(loaded)
     text = page.inner_text("body")
     assert "agrees" in text
     assert "out | of memory" in text  # why a run failed
@@ -48,7 +48,7 @@ def test_the_page_fits_shows_its_pictures_and_asks_for_nothing(report, browser, 
     page.close()
 
 
-def test_on_paper_nothing_scrolls_out_of_sight(report, browser):
+def test_nothing_is_cut_off_when_printed(report, browser):
     page = browser.new_page(viewport={"width": 1000, "height": 900})
     page.emulate_media(media="print")
     page.goto(report.page.as_uri())
@@ -61,15 +61,15 @@ def test_on_paper_nothing_scrolls_out_of_sight(report, browser):
     page.close()
 
 
-def test_words_that_try_to_be_markup_run_nothing(tmp_path, browser):
+def test_markup_in_user_text_runs_nothing(tmp_path, browser):
     report = write_report("hostile", tmp_path / "report.html", hostile_sweep(tmp_path))
     page = browser.new_page()
-    heard = []
-    page.on("dialog", lambda dialog: (heard.append(dialog.message), dialog.dismiss()))
-    page.on("console", lambda message: heard.append(message.text))
-    page.on("pageerror", lambda error: heard.append(str(error)))
+    events = []
+    page.on("dialog", lambda dialog: (events.append(dialog.message), dialog.dismiss()))
+    page.on("console", lambda message: events.append(message.text))
+    page.on("pageerror", lambda error: events.append(str(error)))
     page.goto(report.page.as_uri())
-    assert heard == []
+    assert events == []
     assert MARKUP in page.inner_text("h1")
     assert page.evaluate("[...document.images].every(image => image.naturalWidth > 0)")
     page.close()
