@@ -1,4 +1,4 @@
-"""One run in this process, without MLflow, and what its journal was told."""
+"""Train one run in this process, without MLflow, and read its journal."""
 
 import torch
 from conftest import TINY
@@ -10,25 +10,25 @@ from cifar_sweeps.tracking import journal
 SMALL = (*TINY, "analysis.pictures=false", "tracking=none", "trainer.epochs=4")
 
 
-class Told:
-    """What a run's journal was told."""
+class JournalContents:
+    """Contents of a run's journal."""
 
     def __init__(self, folder):
-        self.by_metric, self.tagged = {}, {}
+        self.metrics, self.tags = {}, {}
         self.ops = [entry.op for entry in journal.read(folder)]
         for entry in journal.read(folder):
             if entry.op == "metrics":
                 for name, value in entry.fields["values"].items():
-                    self.by_metric.setdefault(name, []).append((entry.fields["step"], value))
+                    self.metrics.setdefault(name, []).append((entry.fields["step"], value))
             elif entry.op == "tags":
-                self.tagged |= entry.fields["values"]
+                self.tags |= entry.fields["values"]
             elif entry.op == "close":
                 self.state, self.reason = entry.fields["state"], entry.fields["reason"]
 
 
-def trained(folder, *overrides):
+def train(folder, *overrides):
     result = run(compose([*SMALL, *overrides]), name="a run", folder=folder)
-    return result, Told(folder)
+    return result, JournalContents(folder)
 
 
 def weights(path):

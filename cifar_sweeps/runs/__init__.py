@@ -1,1 +1,1 @@
-"""One run: set-up, training and testing, artifacts, identity, folder, recording, reproduction."""
+"""One run: setup, training and test, artifacts, training hash, folder, recording, reproduction."""

@@ -1,4 +1,4 @@
-"""What a run leaves for a person to look at: report, pictures, the data it used, the model as MLflow serves it."""
+"""Log a run's artifacts: classification report, figures, data set, and the model that MLflow serves."""
 
 import json
 import os
@@ -20,24 +20,24 @@ def log_artifacts(
     setup: TrainingSetup,
     name: str,
     folder: Path,
-    record: RunLogger,
+    logger: RunLogger,
     history: Sequence[Mapping[str, float]],
-    tested: Evaluation,
+    test: Evaluation,
     tested_epoch: int,
 ) -> None:
-    """Write into the run's folder and its record what the trained net did with the test images.
+    """Write report and figures of the test predictions into the run's folder, and log them, data set and model.
 
-    name: the run's, for the pictures. history: one mapping an epoch, by MLflow's metric names. tested_epoch: whose
-    weights the net now has.
+    name: the run's, for the figures' titles. history: one mapping per epoch, by MLflow's metric names. tested_epoch:
+    the epoch of the net's weights.
     """
-    report = evaluation_report(tested.logits, tested.labels, setup.data.classes)
-    for path in [*_write_report(report, folder), *_write_figures(setup, name, report, history, tested, folder)]:
-        record.log_artifact(path)
+    report = evaluation_report(test.logits, test.labels, setup.data.classes)
+    for path in [*_write_report(report, folder), *_write_figures(setup, name, report, history, test, folder)]:
+        logger.log_artifact(path)
     if setup.config.tracking.backend == "none":
         return
-    _log_input(setup, record)
+    _log_input(setup, logger)
     if setup.config.analysis.log_model:
-        _log_model(setup, record, folder, tested_epoch)
+        _log_model(setup, logger, folder, tested_epoch)
 
 
 def _write_report(report: EvaluationReport, folder: Path) -> list[Path]:
@@ -52,30 +52,30 @@ def _write_figures(
     name: str,
     report: EvaluationReport,
     history: Sequence[Mapping[str, float]],
-    tested: Evaluation,
+    test: Evaluation,
     folder: Path,
 ) -> list[Path]:
     if not setup.config.analysis.pictures:
         return []
-    # matplotlib takes half a second to import, which the first training step need not wait for.
+    # Imported here: matplotlib takes half a second to import, which would delay the first training step.
     from cifar_sweeps.analysis import figures
 
     classes, images = setup.data.classes, setup.data.test.images
     title = textwrap.fill(escape_mathtext(name), 60)
-    drawn = {
+    plots = {
         "learning_curves.png": figures.learning_curves(history, title),
         "confusion_matrix.png": figures.confusion_heatmap(report.confusion, classes, f"{title}\ntest images"),
         "predictions.png": figures.prediction_grid(
-            images, tested.labels, report.predicted, report.probability, classes, title=f"{title}: test images"
+            images, test.labels, report.predicted, report.probability, classes, title=f"{title}: test images"
         ),
     }
-    for name, figure in drawn.items():
+    for name, figure in plots.items():
         figures.save(figure, folder / name)
-    return [folder / name for name in drawn]
+    return [folder / name for name in plots]
 
 
-def _log_input(setup: TrainingSetup, record: RunLogger) -> None:
-    record.log_input(
+def _log_input(setup: TrainingSetup, logger: RunLogger) -> None:
+    logger.log_input(
         name=setup.data.name,
         fingerprint=setup.data.fingerprint,
         source=str(setup.config.data.root or setup.data.name),
@@ -88,11 +88,11 @@ def _log_input(setup: TrainingSetup, record: RunLogger) -> None:
     )
 
 
-def _log_model(setup: TrainingSetup, record: RunLogger, folder: Path, epoch: int) -> None:
+def _log_model(setup: TrainingSetup, logger: RunLogger, folder: Path, epoch: int) -> None:
     servable = mlflow_model.ServableClassifier(setup.net, setup.config.data.mean, setup.config.data.std)
     examples = setup.data.test.images[:2].numpy()
-    # Its own for each attempt: the sender may still be at work on that of an earlier one.
+    # One folder per attempt: the delivery thread may still be sending that of an earlier one.
     path = folder / f"{mlflow_model.MODEL_NAME}-{os.getpid()}"
     shutil.rmtree(path, ignore_errors=True)
     mlflow_model.save_model(servable, setup.data.classes, examples, path)
-    record.log_model(path, mlflow_model.MODEL_NAME, step=epoch)
+    logger.log_model(path, mlflow_model.MODEL_NAME, step=epoch)

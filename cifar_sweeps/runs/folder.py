@@ -1,4 +1,4 @@
-"""The folder of one run: where it lies, whether it can be used, what it begins with."""
+"""The folder of one run: its path, checks before it is used, and its config.yaml."""
 
 from datetime import datetime
 from pathlib import Path
@@ -13,32 +13,32 @@ from cifar_sweeps.training.checkpoint_manager import CheckpointManager
 
 
 def runs_folder(config: RunConfig) -> Path:
-    """Return where single runs lie."""
+    """Return the folder of single runs (runs outside a sweep)."""
     return Path(config.outputs) / "runs"
 
 
 def next_run_folder(config: RunConfig) -> Path:
-    """Return a folder for a run under the config's outputs, named after this moment; it is not made yet."""
+    """Return a new folder for a run under the config's outputs, named after the time; it is not created yet."""
     return runs_folder(config) / datetime.now().strftime("%Y-%m-%d_%H-%M-%S-%f")
 
 
 def check_not_finished(folder: Path) -> None:
     """Raise ConfigError if the folder holds a run that has finished."""
-    earlier = read_run(folder)
-    if earlier is not None and earlier.state == "FINISHED":
-        CheckpointManager(folder / "checkpoints").clear()  # if it was killed when all but this was done
-        raise ConfigError(f"{folder}: holds the run {earlier.name!r}, which has finished; choose another folder")
+    previous = read_run(folder)
+    if previous is not None and previous.state == "FINISHED":
+        CheckpointManager(folder / "checkpoints").clear()  # if it was killed before it did this
+        raise ConfigError(f"{folder}: holds the run {previous.name!r}, which has finished; choose another folder")
 
 
 def create_writable(folder: Path) -> None:
-    """Make the folder and try to write into it. Raises ConfigError if that fails."""
+    """Create the folder and try to write into it. Raises ConfigError if that fails."""
     try:
         (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
         write_text_atomic(folder / ".writable", "")
         (folder / ".writable").unlink()
     except OSError as error:
         raise ConfigError(
-            f"outputs: {folder} cannot be written ({error.strerror}); set outputs=FOLDER to another one"
+            f"outputs: {folder} cannot be written ({error.strerror}); set outputs=FOLDER to another folder"
         ) from error
 
 

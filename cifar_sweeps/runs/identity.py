@@ -1,4 +1,4 @@
-"""What a run is known by: which training it is, and what a reader must know to trust and repeat it."""
+"""Identify a run: the hash of its training, and the tags of its provenance."""
 
 import functools
 from pathlib import Path
@@ -17,25 +17,28 @@ from cifar_sweeps.training.precision import resolve_device, resolve_precision
 
 
 def training_hash(config: RunConfig, fingerprint: str) -> str:
-    """Return what two runs have in common if they are the same training: config and images, whoever does it."""
+    """Return a hash of everything that determines a run's result: its config and its images."""
     device = resolve_device(config.trainer.device)
-    chosen = {"precision": resolve_precision(config.trainer.precision, device).name, "device": device.type}
+    resolved = {"precision": resolve_precision(config.trainer.precision, device).name, "device": device.type}
     model = dict(config.as_dict["model"])
-    for node, key, path in ((chosen, "init_from", config.trainer.init_from), (model, "weights", model.get("weights"))):
-        if path is not None and Path(path).is_file():  # what it holds counts, not what it is called
+    for node, key, path in (
+        (resolved, "init_from", config.trainer.init_from),
+        (model, "weights", model.get("weights")),
+    ):
+        if path is not None and Path(path).is_file():  # identified by its content, not its name
             node[key] = _file_hash(Path(path).resolve(), Path(path).stat().st_mtime_ns)
-    plain = {**config.as_dict, "trainer": {**config.as_dict["trainer"], **chosen}, "model": model}
-    return f"{config_hash(plain)}-{fingerprint}"
+    config_dict = {**config.as_dict, "trainer": {**config.as_dict["trainer"], **resolved}, "model": model}
+    return f"{config_hash(config_dict)}-{fingerprint}"
 
 
-@functools.cache  # all jobs of a sweep ask for the same few files
-def _file_hash(path: Path, _changed: int) -> str:
+@functools.cache  # all jobs of a sweep hash the same few files
+def _file_hash(path: Path, _mtime: int) -> str:
     return sha256(path)
 
 
 def provenance_tags(setup: TrainingSetup) -> dict[str, str]:
-    """Return what a reader needs to trust and repeat the run, under the tags' names in MLflow."""
-    facts = {
+    """Return the tags of what a run was computed with: config, weights, data, machine and versions."""
+    tags = {
         "config_hash": config_hash(_resolved_config(setup)),
         "initial_weights": weights_hash(setup.net),
         "data": setup.data.name,
@@ -47,15 +50,15 @@ def provenance_tags(setup: TrainingSetup) -> dict[str, str]:
         "cpu_features": torch.backends.cpu.get_cpu_capability(),
         **provenance(),
     }
-    facts["budget"] = setup.describe_budget()
-    facts["validated_on"] = "test" if setup.splits.val_on_test else "validation"
+    tags["budget"] = setup.describe_budget()
+    tags["validated_on"] = "test" if setup.splits.val_on_test else "validation"
     if setup.splits.notes:
-        facts["split_notes"] = "; ".join(setup.splits.notes)
-    return {f"{PREFIX}{key}": value for key, value in facts.items()}
+        tags["split_notes"] = "; ".join(setup.splits.notes)
+    return {f"{PREFIX}{key}": value for key, value in tags.items()}
 
 
 def _resolved_config(setup: TrainingSetup) -> dict[str, Any]:
-    """Return the config with what the machine chose where the config left it open."""
-    plain = setup.config.as_dict
-    chosen = {"threads": torch.get_num_threads(), "precision": setup.precision.name, "device": setup.device.type}
-    return {**plain, "trainer": {**plain["trainer"], **chosen}}
+    """Return the config with the threads, precision and device that were used."""
+    config_dict = setup.config.as_dict
+    resolved = {"threads": torch.get_num_threads(), "precision": setup.precision.name, "device": setup.device.type}
+    return {**config_dict, "trainer": {**config_dict["trainer"], **resolved}}

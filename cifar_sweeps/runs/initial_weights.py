@@ -1,8 +1,8 @@
-"""The weights that a training starts from when they are not drawn anew: ``trainer.init_from``.
+"""Find or train the initial weights of a run: ``trainer.init_from``.
 
 A checkpoint file, a recorded run, or an experiment. An experiment is trained first, with the run's own seed, data and
-budget, and without a record; its weights are kept by its config's hash, so that all jobs of a sweep that start from it
-share one training. As a training repeats bit for bit, they are the weights of that experiment's own run.
+budget, and without being recorded; its weights are cached under its config's hash, so that all jobs of a sweep share
+one pretraining. As training is reproducible bit for bit, they equal those of the experiment's own run.
 """
 
 from pathlib import Path
@@ -27,7 +27,7 @@ CHECKPOINT = "checkpoints/last.pt"
 
 
 def check_initial_weights(config: RunConfig) -> None:
-    """Raise ConfigError or TrainingError if there are no weights to start from, or they are another model's."""
+    """Raise ConfigError or TrainingError if the initial weights are missing, or of another model."""
     source = config.trainer.init_from
     if source is None:
         return
@@ -37,47 +37,48 @@ def check_initial_weights(config: RunConfig) -> None:
         load_weights(_find_checkpoint(config, source), build.model(config))
 
 
-def resolve_initial_weights(config: RunConfig, watcher: RunReporter) -> Path | None:
-    """Return the checkpoint to start from, or None to start anew; an experiment that has not been trained is trained.
+def resolve_initial_weights(config: RunConfig, reporter: RunReporter) -> Path | None:
+    """Return the checkpoint to start from, or None for random weights; an experiment is trained if necessary.
 
-    The watcher is told what the run starts from. Raises ConfigError or TrackingError as `check_starting_weights`, and
-    what the first training raises; whether a file fits the model is seen when it is loaded.
+    The source is reported as a message. Raises ConfigError or TrackingError as `check_initial_weights`, and what the
+    pretraining raises; whether a file fits the model is only checked when it is loaded.
     """
     source = config.trainer.init_from
     if source is None:
         return None
     if _is_experiment(source):
-        path = _pretrained_weights(pretraining_config(config), source, watcher)
+        path = _pretrained_weights(pretraining_config(config), source, reporter)
     else:
         path = _find_checkpoint(config, source)
-    watcher.on_message(f"starts from the weights of {source} ({path}), with a fresh optimizer")
+    reporter.on_message(f"starts from the weights of {source} ({path}), with a fresh optimizer")
     return path
 
 
 def pretraining_config(config: RunConfig) -> RunConfig:
     """Return the config of the experiment that ``config`` starts from, on the same images.
 
-    What was typed for the run (``config.overrides``) holds for it, too. Raises ConfigError if it has another model.
+    The run's overrides (``config.overrides``) apply to it as well. Raises ConfigError if it has another model.
     """
     own = config.trainer
     kept = [override for override in config.overrides if not _is_not_shared(override)]
     shared = {
         "seed": config.seed,
         "outputs": quote(config.outputs),
-        "data.image_size": config.data.image_size,  # for the model; the data follow below
+        "data.image_size": config.data.image_size,  # for the model; the data node is replaced below
         "trainer.threads": own.threads,
         "trainer.precision": own.precision,
         "trainer.device": own.device,
     }
-    first = compose([*kept, f"experiment={own.init_from}", *(f"{key}={value}" for key, value in shared.items())])
-    plain = {**first.as_dict, "data": config.as_dict["data"]}
-    plain["budget"] = {**plain["budget"], "full": plain["budget"]["full"] or {}}  # both have been cut
-    config_of_first = from_dict(plain)
-    if config_of_first.model != config.model:
+    composed = compose([*kept, f"experiment={own.init_from}", *(f"{key}={value}" for key, value in shared.items())])
+    config_dict = {**composed.as_dict, "data": config.as_dict["data"]}
+    # The budget is already applied to both.
+    config_dict["budget"] = {**config_dict["budget"], "full": config_dict["budget"]["full"] or {}}
+    pretraining = from_dict(config_dict)
+    if pretraining.model != config.model:
         raise ConfigError(
-            f"trainer.init_from={own.init_from}: has another model than this run; choose its model, or another start"
+            f"trainer.init_from={own.init_from}: has a different model; use the same model, or other initial weights"
         )
-    return config_of_first
+    return pretraining
 
 
 def _is_not_shared(override: str) -> bool:
@@ -95,29 +96,29 @@ def _find_checkpoint(config: RunConfig, source: str) -> Path:
         return path
     if path.suffix == ".pt" or path.is_absolute():
         raise ConfigError(
-            f"trainer.init_from={source}: there is no such file, nor such an experiment; "
-            "give a checkpoint's path, a run's id or name, or a name of conf/experiment"
+            f"trainer.init_from={source}: no such file or experiment; "
+            "give a checkpoint's path, a run's id or name, or an experiment of conf/experiment"
         )
     store = Store(tracking_uri(config.tracking.uri, config.outputs), Path(config.outputs))
     try:
         store.check_exists()
-        known = store.find_run(source)
-        kept = Path(known.tag("folder") or "", CHECKPOINT)
-        if is_inside(kept, Path(config.outputs)):  # the record may be another person's
-            if kept.is_file():
-                return kept
-            best = kept.with_name("best.pt")
+        recorded = store.find_run(source)
+        path = Path(recorded.tag("folder") or "", CHECKPOINT)
+        if is_inside(path, Path(config.outputs)):  # the record may be another user's
+            if path.is_file():
+                return path
+            best = path.with_name("best.pt")
             if best.is_file():
                 raise ConfigError(
-                    f"trainer.init_from={source}: the run kept its best checkpoint alone (tracking.keep=best); "
-                    f"start from that one: trainer.init_from={best}"
+                    f"trainer.init_from={source}: the run kept only its best checkpoint (tracking.keep=best); "
+                    f"start from it: trainer.init_from={best}"
                 )
-        folder = _weights_folder(config) / known.run_id
+        folder = _weights_folder(config) / recorded.run_id
         folder.mkdir(parents=True, exist_ok=True)
-        return Path(store.client().download_artifacts(known.run_id, CHECKPOINT, str(folder)))
+        return Path(store.client().download_artifacts(recorded.run_id, CHECKPOINT, str(folder)))
     except (TrackingError, MlflowException, OSError) as error:
         raise ConfigError(
-            f"trainer.init_from={source}: there is no such file and no such experiment, and as a run it cannot be had: "
+            f"trainer.init_from={source}: no such file or experiment, and it cannot be used as a run: "
             f"{error if isinstance(error, TrackingError) else in_one_line(error)}"
         ) from error
 
@@ -126,16 +127,16 @@ def _weights_folder(config: RunConfig) -> Path:
     return Path(config.outputs) / "data" / "weights"
 
 
-def _pretrained_weights(config: RunConfig, name: str, watcher: RunReporter) -> Path:
-    """Return the weights of a config's training, from the file where they are kept or by training now."""
+def _pretrained_weights(config: RunConfig, name: str, reporter: RunReporter) -> Path:
+    """Return the checkpoint of a config's final weights, from the cache or by training it now."""
     folder = _weights_folder(config)
     folder.mkdir(parents=True, exist_ok=True)
-    made_with = f"{resolve_threads(config)}-{torch.__version__}"  # the same config gives other bits with others
-    path = folder / f"{config_hash(config.as_dict)}-{build.images(config).fingerprint}-{made_with}.pt"
-    with FileLock(path.with_suffix(".lock")):  # the jobs that come while one trains wait for it
+    computed_with = f"{resolve_threads(config)}-{torch.__version__}"  # these change the result's bits
+    path = folder / f"{config_hash(config.as_dict)}-{build.images(config).fingerprint}-{computed_with}.pt"
+    with FileLock(path.with_suffix(".lock")):  # other jobs wait for the one that trains
         if path.is_file():
             return path
-        watcher.on_message(f"trains {name} first, for its weights: {config.total_epochs} epochs")
+        reporter.on_message(f"training {name} first, for its weights: {config.total_epochs} epochs")
         setup = build_setup(config)
         for metrics in fit(
             setup.net,
@@ -144,11 +145,11 @@ def _pretrained_weights(config: RunConfig, name: str, watcher: RunReporter) -> P
             setup.schedule,
             epochs=config.total_epochs,
             parts=config.trainer.parts,
-            # Its figures are nobody's: validated only where the rate follows the validation loss.
+            # Its metrics are not used: validated only if the schedule follows the validation loss.
             val_batches=setup.val if setup.schedule.needs_validation else None,
             seed=config.seed,
             precision=setup.precision,
         ):
-            watcher.on_message(f"{name}, {epoch_line(metrics, config.total_epochs)}")
+            reporter.on_message(f"{name}, {epoch_line(metrics, config.total_epochs)}")
         save(path, setup.net.state_dict())
     return path

@@ -1,4 +1,4 @@
-"""Where a run's record is opened, and under what names."""
+"""Open the logger of a run: its store, its name, its experiment and its tags."""
 
 import shlex
 from collections.abc import Callable, Mapping, Sequence
@@ -21,22 +21,22 @@ def open_run_logger(
     name: str,
     folder: Path,
     identity: str,
-    more_tags: Mapping[str, str] | None = None,
+    extra_tags: Mapping[str, str] | None = None,
     sweep: Path | None = None,
-    say: Callable[[str], None] | None = None,
+    report: Callable[[str], None] | None = None,
 ) -> RunLogger:
-    """Open the record of one run, in its folder and for the store that its config names.
+    """Open the logger of one run, for its folder and the store of its config.
 
-    more_tags: by their short names. sweep: the folder of the sweep that the run belongs to, which has looked at the
-    store already. say: is told if the store does not answer now; the journal waits for it.
+    extra_tags: by their short names. sweep: the folder of the run's sweep, which has checked the store already.
+    report: called with a message if the store does not answer now.
     Raises TrackingError if the store cannot be used.
     """
     if sweep is None:
-        trouble = _availability_error(config)
-        if trouble and say is not None:
-            say(trouble)
+        error = _availability_error(config)
+        if error and report is not None:
+            report(error)
     own = {"overrides": shlex.join(config.overrides), "folder": str(folder.absolute()), "typed_in": str(Path.cwd())}
-    tags = {**own, **(more_tags or {})}
+    tags = {**own, **(extra_tags or {})}
     named = {f"{PREFIX}{key}": value for key, value in {"study": experiment_name(config), **tags}.items()}
     named["mlflow.note.content"] = (
         f"Repeat it: `cifar-train {shlex.join(reproduce_overrides(config, config.overrides))}`"
@@ -57,7 +57,7 @@ def open_run_logger(
 
 
 def reproduce_overrides(config: RunConfig, overrides: Sequence[str]) -> list[str]:
-    """Return what to type after ``cifar-train`` for the same bits: the overrides, and what the machine chose."""
+    """Return the overrides that reproduce the run bit for bit: its own, and the threads and precision in use."""
     precision = resolve_precision(config.trainer.precision, resolve_device(config.trainer.device))
     return [*overrides, f"trainer.threads={resolve_threads(config)}", f"trainer.precision={precision.name}"]
 

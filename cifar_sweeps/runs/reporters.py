@@ -1,4 +1,4 @@
-"""What a person sees of one run while it trains: a bar on a terminal, plain lines elsewhere, a log file always."""
+"""Report the progress of one run: a bar on a terminal, plain lines elsewhere, and always a log file."""
 
 import logging
 from dataclasses import dataclass
@@ -14,62 +14,62 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class RunDescription:
-    """What is known of a run before its first step."""
+    """Description of a run before its first step."""
 
     name: str
     folder: str
     epochs: int
     lines: tuple[str, ...]
-    """What a reader should know: data set and splits, model, device; one fact a line."""
+    """Data set and splits, budget, model, device; one fact a line."""
 
 
 class RunReporter(Protocol):
-    """Is told how a run goes."""
+    """Receives the progress of a run."""
 
-    def on_start(self, facts: RunDescription) -> None:
-        """The first epoch is about to begin."""
+    def on_start(self, description: RunDescription) -> None:
+        """Called before the first epoch."""
 
     def on_step(self, progress: StepProgress) -> None:
-        """Some steps are done; called a few times a second."""
+        """Called a few times a second while an epoch trains."""
 
     def on_epoch(self, metrics: EpochMetrics) -> None:
-        """An epoch is done."""
+        """Called after each epoch."""
 
-    def on_message(self, words: str) -> None:
-        """Something that is worth a line of its own."""
+    def on_message(self, text: str) -> None:
+        """Called with a message for the user."""
 
-    def on_end(self, words: str) -> None:
-        """The run is over; ``words`` say how."""
+    def on_end(self, text: str) -> None:
+        """Called when the run ends; ``text`` is its outcome."""
 
 
 class LogReporter:
-    """Writes plain lines into the run's log file."""
+    """Writes lines to the run's log file."""
 
-    def on_start(self, facts: RunDescription) -> None:
-        """Log what will be trained."""
-        log.info("%s -> %s", facts.name, facts.folder)
-        for line in facts.lines:
+    def on_start(self, description: RunDescription) -> None:
+        """Log the description."""
+        log.info("%s -> %s", description.name, description.folder)
+        for line in description.lines:
             log.info("%s", line)
-        self._epochs = facts.epochs
+        self._epochs = description.epochs
 
     def on_step(self, progress: StepProgress) -> None:
-        """Nothing: a log has a line an epoch."""
+        """Do nothing: the log has one line an epoch."""
 
     def on_epoch(self, metrics: EpochMetrics) -> None:
         """Log the epoch."""
         log.info("%s", epoch_line(metrics, self._epochs))
 
-    def on_message(self, words: str) -> None:
-        """Log it."""
-        log.info("%s", words)
+    def on_message(self, text: str) -> None:
+        """Log the message."""
+        log.info("%s", text)
 
-    def on_end(self, words: str) -> None:
+    def on_end(self, text: str) -> None:
         """Log the outcome."""
-        log.info("%s", words)
+        log.info("%s", text)
 
 
 class TerminalReporter:
-    """Draws a bar on a terminal, or prints a line an epoch where the output is a file or a pipe."""
+    """Shows a progress bar on a terminal, or prints a line an epoch if the output is a file or a pipe."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -77,32 +77,32 @@ class TerminalReporter:
         self._task = TaskID(0)
         self._epochs = 0
 
-    def on_start(self, facts: RunDescription) -> None:
-        """Print what will be trained, and begin the bar."""
-        self._print(f"{facts.name} -> {facts.folder}")
-        for line in facts.lines:
+    def on_start(self, description: RunDescription) -> None:
+        """Print the description, and start the bar."""
+        self._print(f"{description.name} -> {description.folder}")
+        for line in description.lines:
             self._print(f"  {line}")
-        self._epochs = facts.epochs
+        self._epochs = description.epochs
         if self._console.is_terminal:
             self._bar = Progress(
                 TextColumn("epoch"),
                 MofNCompleteColumn(),
                 BarColumn(bar_width=None),
-                TextColumn("{task.fields[figures]}"),
+                TextColumn("{task.fields[metrics]}"),
                 TimeRemainingColumn(compact=True),
                 console=self._console,
                 transient=True,
                 expand=True,
             )
-            self._task = self._bar.add_task("", total=facts.epochs, figures="")
+            self._task = self._bar.add_task("", total=description.epochs, metrics="")
             self._bar.start()
 
     def on_step(self, progress: StepProgress) -> None:
-        """Move the bar."""
+        """Update the bar."""
         if self._bar is not None:
-            figures = f"loss {progress.loss:.3f}  acc {progress.accuracy:.3f}  {progress.images_per_second:,.0f} img/s"
+            text = f"loss {progress.loss:.3f}  acc {progress.accuracy:.3f}  {progress.images_per_second:,.0f} img/s"
             done = progress.epoch - 1 + progress.step / progress.steps
-            self._bar.update(self._task, completed=done, figures=figures)
+            self._bar.update(self._task, completed=done, metrics=text)
 
     def on_epoch(self, metrics: EpochMetrics) -> None:
         """Print the epoch's line above the bar."""
@@ -110,55 +110,55 @@ class TerminalReporter:
         if self._bar is not None:
             self._bar.update(self._task, completed=metrics.epoch)
 
-    def on_message(self, words: str) -> None:
-        """Print it above the bar."""
-        self._print(f"  {words}")
+    def on_message(self, text: str) -> None:
+        """Print the message above the bar."""
+        self._print(f"  {text}")
 
-    def on_end(self, words: str) -> None:
-        """Take the bar away and print the outcome."""
+    def on_end(self, text: str) -> None:
+        """Remove the bar and print the outcome."""
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
-        self._print(words)
+        self._print(text)
 
     def _print(self, line: str) -> None:
         self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 class ReporterGroup:
-    """Tells several watchers the same."""
+    """Forwards every call to several reporters."""
 
-    def __init__(self, *watchers: RunReporter) -> None:
-        self._watchers = watchers
+    def __init__(self, *reporters: RunReporter) -> None:
+        self._reporters = reporters
 
-    def on_start(self, facts: RunDescription) -> None:
-        """Pass it on."""
-        for watcher in self._watchers:
-            watcher.on_start(facts)
+    def on_start(self, description: RunDescription) -> None:
+        """Forward the call."""
+        for reporter in self._reporters:
+            reporter.on_start(description)
 
     def on_step(self, progress: StepProgress) -> None:
-        """Pass it on."""
-        for watcher in self._watchers:
-            watcher.on_step(progress)
+        """Forward the call."""
+        for reporter in self._reporters:
+            reporter.on_step(progress)
 
     def on_epoch(self, metrics: EpochMetrics) -> None:
-        """Pass it on."""
-        for watcher in self._watchers:
-            watcher.on_epoch(metrics)
+        """Forward the call."""
+        for reporter in self._reporters:
+            reporter.on_epoch(metrics)
 
-    def on_message(self, words: str) -> None:
-        """Pass it on."""
-        for watcher in self._watchers:
-            watcher.on_message(words)
+    def on_message(self, text: str) -> None:
+        """Forward the call."""
+        for reporter in self._reporters:
+            reporter.on_message(text)
 
-    def on_end(self, words: str) -> None:
-        """Pass it on."""
-        for watcher in self._watchers:
-            watcher.on_end(words)
+    def on_end(self, text: str) -> None:
+        """Forward the call."""
+        for reporter in self._reporters:
+            reporter.on_end(text)
 
 
 def epoch_line(metrics: EpochMetrics, epochs: int) -> str:
-    """Return one epoch in one line of fewer than 80 columns."""
+    """Return one epoch's metrics in a line of fewer than 80 columns."""
     width = len(str(epochs))
     line = f"epoch {metrics.epoch:{width}}/{epochs}  train {metrics.train_loss:.3f} {metrics.train_accuracy:.3f}"
     if metrics.val_loss is not None and metrics.val_accuracy is not None:

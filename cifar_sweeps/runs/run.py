@@ -1,4 +1,4 @@
-"""ONE run, told as a story: set up, fit, test, record, look back."""
+"""Train, test and record one run."""
 
 import contextlib
 import dataclasses
@@ -29,14 +29,14 @@ from cifar_sweeps.training.metrics import DivergedError, EpochMetrics, Evaluatio
 
 @dataclass(frozen=True)
 class RunResult:
-    """What came out of a run. ``figures`` are all its last metrics by their MLflow names."""
+    """Result of a run. ``metrics`` are its last values by their MLflow names."""
 
     run_id: str | None
     folder: Path
     metrics: dict[str, float]
     history: tuple[EpochMetrics, ...]
     val_accuracy: float | None
-    """Validation accuracy of the weights that were tested; None without validation data."""
+    """Validation accuracy of the weights that were evaluation; None without validation data."""
 
 
 def run(
@@ -49,80 +49,80 @@ def run(
     threads: int | None = None,
     watcher: RunReporter | None = None,
 ) -> RunResult:
-    """Train, test and record one run; its journal, checkpoints and pictures lie in ``folder``.
+    """Train, test and record one run; its journal, checkpoints and figures are written to ``folder``.
 
-    From a notebook: ``run(compose(["model=lenet_3", "trainer.epochs=2"]))``. folder: a new one under
-    ``config.outputs``, unless given; a run that was stopped there is taken up. tags: more of the record's, by their
-    short names. sweep: the folder of the sweep that the run belongs to. threads: what ``trainer.threads=auto`` means;
-    all cores by default, or what the run had that is taken up: with others it would not be the same to the last bit.
-    The record is opened when all that can be wrong before training has been checked, so that a config that cannot run
-    leaves nothing in the store.
+    From a notebook: ``run(compose(["model=lenet_3", "trainer.epochs=2"]))``. folder: by default a new one under
+    ``config.outputs``; a run that was stopped there is resumed. tags: additional ones, by their short names. sweep:
+    the folder of the run's sweep. threads: the value of ``trainer.threads=auto``; by default all cores. A resumed run
+    keeps the threads that it had, as others would change its last bits. watcher: receives the progress.
+    The logger is opened after everything that can be checked before training, so that a config that cannot run leaves
+    nothing in the store.
     Raises ConfigError or DataError before training, DivergedError or another TrainingError from it.
     """
     folder = folder or next_run_folder(config)
-    watcher = watcher or LogReporter()
+    reporter = watcher or LogReporter()
     if sweep is None:
-        recover_abandoned_runs(Path(config.outputs), watcher.on_message)
+        recover_abandoned_runs(Path(config.outputs), reporter.on_message)
     config = _with_threads(config, _previous_threads(folder) or threads)
     check_not_finished(folder)
-    initial = resolve_initial_weights(config, watcher)
+    initial = resolve_initial_weights(config, reporter)
     setup = build_setup(config, initial)
     create_writable(folder)
-    record = open_run_logger(
-        config, name, folder, training_hash(config, setup.data.fingerprint), tags, sweep, watcher.on_message
+    logger = open_run_logger(
+        config, name, folder, training_hash(config, setup.data.fingerprint), tags, sweep, reporter.on_message
     )
     checkpoints = CheckpointManager(folder / "checkpoints", config.as_dict)
     try:
-        record.log_params(flatten(config.as_dict))
-        record.set_tags(provenance_tags(setup))
-        record.log_artifact(write_config(config, folder))
-        result = _train_and_test(setup, name, folder, checkpoints, record, watcher)
-        record.end_run("FINISHED")
+        logger.log_params(flatten(config.as_dict))
+        logger.set_tags(provenance_tags(setup))
+        logger.log_artifact(write_config(config, folder))
+        result = _train_and_test(setup, name, folder, checkpoints, logger, reporter)
+        logger.end_run("FINISHED")
     except BaseException as error:
-        was_over = record.has_ended
-        _end_interrupted(error, name, checkpoints, record, watcher)
-        if isinstance(error, KeyboardInterrupt) and not was_over and folder.parent == runs_folder(config):
-            watcher.on_message(f"go on with it: cifar-sweeps resume {folder.name}")
+        had_ended = logger.has_ended
+        _end_interrupted(error, name, checkpoints, logger, reporter)
+        if isinstance(error, KeyboardInterrupt) and not had_ended and folder.parent == runs_folder(config):
+            reporter.on_message(f"resume it: cifar-sweeps resume {folder.name}")
         raise
     checkpoints.clear()
-    _report_delivery_error(record, watcher)
-    return dataclasses.replace(result, run_id=record.run_id)
+    _report_delivery_error(logger, reporter)
+    return dataclasses.replace(result, run_id=logger.run_id)
 
 
 def _end_interrupted(
-    error: BaseException, name: str, checkpoints: CheckpointManager, record: RunLogger, watcher: RunReporter
+    error: BaseException, name: str, checkpoints: CheckpointManager, logger: RunLogger, reporter: RunReporter
 ) -> None:
-    """Close the record of a run that cannot go on, once what has been offered to the disk is there."""
-    if record.has_ended:  # it has finished: the wait for the store was broken off
-        record.end_run("FINISHED")
+    """End an interrupted or failed run, once its last checkpoint is on disk."""
+    if logger.has_ended:  # it has finished: only the delivery was interrupted
+        logger.end_run("FINISHED")
         checkpoints.clear()
-        watcher.on_message(f"{name} has finished; the next command, or cifar-sweeps sync, sends what the store lacks")
+        reporter.on_message(f"{name} has finished; cifar-sweeps sync, or the next command, sends the rest to the store")
         return
-    with contextlib.suppress(TrainingError):  # the newest state could not be written; the one before it stands
+    with contextlib.suppress(TrainingError):  # the newest checkpoint could not be written; the one before it is kept
         checkpoints.wait()
     stopped = isinstance(error, KeyboardInterrupt)
     reason = "interrupted" if stopped else in_one_line(error)
-    watcher.on_end(f"{name} interrupted" if stopped else f"{name} failed: {reason}")
-    facts = {"last_checkpoint": str(checkpoints.latest() or "none")}
+    reporter.on_end(f"{name} interrupted" if stopped else f"{name} failed: {reason}")
+    tags = {"last_checkpoint": str(checkpoints.latest() or "none")}
     if isinstance(error, DivergedError):
-        facts |= {"failed_epoch": str(error.epoch), "failed_step": str(error.step)}
+        tags |= {"failed_epoch": str(error.epoch), "failed_step": str(error.step)}
     try:
-        record.set_tags({f"{PREFIX}{key}": value for key, value in facts.items()})
-        record.end_run("KILLED" if stopped else "FAILED", reason)
-    except TrackingError as full:  # the disk takes no more: the next command finds the run as it stands
-        watcher.on_message(str(full))
-    _report_delivery_error(record, watcher)
+        logger.set_tags({f"{PREFIX}{key}": value for key, value in tags.items()})
+        logger.end_run("KILLED" if stopped else "FAILED", reason)
+    except TrackingError as full:  # the disk is full: the next command marks the run
+        reporter.on_message(str(full))
+    _report_delivery_error(logger, reporter)
 
 
-def _report_delivery_error(record: RunLogger, watcher: RunReporter) -> None:
-    if record.delivery_error is not None:
-        watcher.on_message(
-            f"{record.delivery_error}; it is whole in {record.folder}: send it later with cifar-sweeps sync"
+def _report_delivery_error(logger: RunLogger, reporter: RunReporter) -> None:
+    if logger.delivery_error is not None:
+        reporter.on_message(
+            f"{logger.delivery_error}; the journal in {logger.folder} is complete: send it later with cifar-sweeps sync"
         )
 
 
 def _with_threads(config: RunConfig, threads: int | None) -> RunConfig:
-    """Return the config with ``trainer.threads=auto`` settled; what is recorded of it stays as it was written."""
+    """Return the config with ``trainer.threads=auto`` replaced; its overrides are recorded as they were given."""
     if threads is None or config.trainer.threads != "auto":
         return config
     return dataclasses.replace(config, trainer=dataclasses.replace(config.trainer, threads=threads))
@@ -139,33 +139,33 @@ def _train_and_test(
     name: str,
     folder: Path,
     checkpoints: CheckpointManager,
-    record: RunLogger,
-    watcher: RunReporter,
+    logger: RunLogger,
+    reporter: RunReporter,
 ) -> RunResult:
     size = {"model/parameters": setup.summary.parameters, "model/multiply_adds": setup.summary.multiply_adds}
-    record.log_metrics(size, step=0)
-    watcher.on_start(setup.describe(name, folder))
-    history = _fit(setup, checkpoints, record, watcher)
+    logger.log_metrics(size, step=0)
+    reporter.on_start(setup.describe(name, folder))
+    history = _fit(setup, checkpoints, logger, reporter)
     checkpoints.finish()
 
-    once, tested_epoch = _choose_weights(setup, checkpoints, history)
-    record.log_metrics(once, step=history[-1].epoch)
-    tested, test_figures = _test(setup)
-    record.log_metrics(test_figures, step=tested_epoch)
+    selection, tested_epoch = _choose_weights(setup, checkpoints, history)
+    logger.log_metrics(selection, step=history[-1].epoch)
+    evaluation, test_metrics = _test(setup)
+    logger.log_metrics(test_metrics, step=tested_epoch)
 
     for checkpoint in _keep_checkpoints(checkpoints, setup.config.tracking.keep):
-        record.log_artifact(checkpoint, "checkpoints")
-    figures = {**history[-1].by_name(), **once, **test_figures}
-    watcher.on_end(_outcome_line(name, figures))  # in a sweep the next job may begin: pictures need little
+        logger.log_artifact(checkpoint, "checkpoints")
+    all_metrics = {**history[-1].by_name(), **selection, **test_metrics}
+    reporter.on_end(_outcome_line(name, all_metrics))  # in a sweep the next job may start: figures need little
     rows = [{"epoch": float(metrics.epoch), **metrics.by_name()} for metrics in history]
-    log_artifacts(setup, name, folder, record, rows, tested, tested_epoch)
+    log_artifacts(setup, name, folder, logger, rows, evaluation, tested_epoch)
 
     val_accuracy = next(metrics.val_accuracy for metrics in history if metrics.epoch == tested_epoch)
-    return RunResult(None, folder, figures, tuple(history), val_accuracy)
+    return RunResult(None, folder, all_metrics, tuple(history), val_accuracy)
 
 
 def _keep_checkpoints(checkpoints: CheckpointManager, keep: str) -> list[Path]:
-    """Return the checkpoints that stay, and remove the other: ``last.pt`` where nothing was selected as best."""
+    """Remove the checkpoints not to keep and return the others: ``last.pt`` if there is no best one."""
     both = [path for path in (checkpoints.last, checkpoints.best) if path.exists()]
     kept = [path for path in both if keep == "all" or path.stem == keep] or both
     for path in {*both} - {*kept}:
@@ -174,17 +174,17 @@ def _keep_checkpoints(checkpoints: CheckpointManager, keep: str) -> list[Path]:
 
 
 def _fit(
-    setup: TrainingSetup, checkpoints: CheckpointManager, record: RunLogger, watcher: RunReporter
+    setup: TrainingSetup, checkpoints: CheckpointManager, logger: RunLogger, reporter: RunReporter
 ) -> list[EpochMetrics]:
     trainer = setup.config.trainer
     stopping = trainer.early_stopping
-    patience = EarlyStopper(stopping.patience, stopping.min_delta, stopping.monitor)
+    stopper = EarlyStopper(stopping.patience, stopping.min_delta, stopping.monitor)
     history: list[EpochMetrics] = []
     if trainer.resume == "auto":
-        history = checkpoints.restore_latest(setup.net, setup.optimizer, setup.schedule, watcher.on_message)
+        history = checkpoints.restore_latest(setup.net, setup.optimizer, setup.schedule, reporter.on_message)
     if history:
-        watcher.on_message(f"goes on after epoch {history[-1].epoch}")
-    if any(patience.should_stop(metrics) for metrics in history):
+        reporter.on_message(f"resumed after epoch {history[-1].epoch}")
+    if any(stopper.should_stop(metrics) for metrics in history):
         return history
     for metrics in fit(
         setup.net,
@@ -198,18 +198,18 @@ def _fit(
         first_epoch=len(history) + 1,
         seed=setup.config.seed,
         precision=setup.precision,
-        on_step=watcher.on_step,
+        on_step=reporter.on_step,
     ):
         history.append(metrics)
-        # The record comes first: what has a checkpoint is on record, and an epoch that has none is trained again.
-        record.log_metrics(metrics.by_name(), step=metrics.epoch)
-        watcher.on_epoch(metrics)
+        # Metrics before the checkpoint: every checkpoint's epoch is then recorded, and one without is trained again.
+        logger.log_metrics(metrics.by_name(), step=metrics.epoch)
+        reporter.on_epoch(metrics)
         if metrics.epoch in trainer.test_at and metrics.epoch < setup.config.total_epochs:
-            figures = _test(setup)[1]
-            record.log_metrics(figures, step=metrics.epoch)
-            watcher.on_message(f"epoch {metrics.epoch}: test accuracy {figures['test/accuracy']:.4f}")
+            test_metrics = _test(setup)[1]
+            logger.log_metrics(test_metrics, step=metrics.epoch)
+            reporter.on_message(f"epoch {metrics.epoch}: test accuracy {test_metrics['test/accuracy']:.4f}")
         checkpoints.save(setup.net, setup.optimizer, setup.schedule, metrics)
-        if patience.should_stop(metrics):
+        if stopper.should_stop(metrics):
             break
     return history
 
@@ -217,36 +217,36 @@ def _fit(
 def _choose_weights(
     setup: TrainingSetup, checkpoints: CheckpointManager, history: list[EpochMetrics]
 ) -> tuple[dict[str, float], int]:
-    """Put the weights that will be tested into the net; return the figures that a run has once, and their epoch."""
+    """Load the weights to be evaluation into the net; return the metrics of their selection, and their epoch."""
     last = history[-1]
     if checkpoints.best_epoch is None or checkpoints.best_accuracy is None or last.val_accuracy is None:
         return {}, last.epoch
-    figures = {
+    metrics = {
         "best/val_accuracy": checkpoints.best_accuracy,
         "best/epoch": float(checkpoints.best_epoch),
         "final/val_accuracy": last.val_accuracy,
     }
     if setup.config.trainer.select == "last":
-        return figures, last.epoch
+        return metrics, last.epoch
     setup.net.load_state_dict(load(checkpoints.best))
-    return figures, checkpoints.best_epoch
+    return metrics, checkpoints.best_epoch
 
 
 def _test(setup: TrainingSetup) -> tuple[Evaluation, dict[str, float]]:
-    """Open the test set for the weights as they are, augmented too where a document did so."""
-    tested = evaluate(setup.net, setup.test_batches(), setup.precision)
-    figures = {"test/loss": tested.loss, "test/accuracy": tested.accuracy}
+    """Evaluate the current weights on the test set, and on the augmented one with ``trainer.test_augmented``."""
+    evaluation = evaluate(setup.net, setup.test_batches(), setup.precision)
+    metrics = {"test/loss": evaluation.loss, "test/accuracy": evaluation.accuracy}
     penalty = setup.optimizer.penalty()
     if penalty is not None:
-        figures["test/objective"] = tested.loss + penalty.item()
+        metrics["test/objective"] = evaluation.loss + penalty.item()
     if setup.config.trainer.test_augmented:
         augmented = evaluate(setup.net, setup.test_batches(augmented=True), setup.precision)
-        figures |= {"test_augmented/loss": augmented.loss, "test_augmented/accuracy": augmented.accuracy}
-    return tested, figures
+        metrics |= {"test_augmented/loss": augmented.loss, "test_augmented/accuracy": augmented.accuracy}
+    return evaluation, metrics
 
 
-def _outcome_line(name: str, figures: Mapping[str, float]) -> str:
-    words = f"{name}: test accuracy {figures['test/accuracy']:.4f}, loss {figures['test/loss']:.4f}"
-    if "best/val_accuracy" in figures:
-        words += f"; best val accuracy {figures['best/val_accuracy']:.4f} at epoch {figures['best/epoch']:.0f}"
-    return words
+def _outcome_line(name: str, metrics: Mapping[str, float]) -> str:
+    line = f"{name}: test accuracy {metrics['test/accuracy']:.4f}, loss {metrics['test/loss']:.4f}"
+    if "best/val_accuracy" in metrics:
+        line += f"; best val accuracy {metrics['best/val_accuracy']:.4f} at epoch {metrics['best/epoch']:.0f}"
+    return line

@@ -1,4 +1,4 @@
-"""The setup of one run: everything that its training needs, built from its config and checked before the first step."""
+"""Build data, model, optimizer and schedule of one run from its config, and check them before the first step."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +30,7 @@ from cifar_sweeps.training.schedules import Schedule
 
 @dataclass(frozen=True)
 class TrainingSetup:
-    """Data, network and optimizer of one run, on the device where it will compute."""
+    """Data, network, optimizer and schedule of one run, on the device that it trains on."""
 
     config: RunConfig
     data: ImageData
@@ -45,14 +45,14 @@ class TrainingSetup:
     schedule: Schedule
 
     def test_batches(self, augmented: bool = False) -> EvalBatches:
-        """Open the test set: when the weights have been chosen, or at an epoch that the config names beforehand."""
+        """Return the test batches. Only for the final weights, and for the epochs in ``trainer.test_at``."""
         augmentation = build.augmentation(self.config) if augmented else None
-        every = torch.arange(len(self.data.test))
-        side = _side(self.config, self.data, "test", every, self.net, self.precision, self.device)
-        return _eval_batches(self.config, side, every, self.device, augmentation)
+        indices = torch.arange(len(self.data.test))
+        inputs = _inputs(self.config, self.data, "test", indices, self.net, self.precision, self.device)
+        return _eval_batches(self.config, inputs, indices, self.device, augmentation)
 
     def describe_budget(self) -> str:
-        """Say how much of the full training this run is."""
+        """Return which part of the full training this run is, in one line."""
         config = self.config
         return describe_budget(
             config.budget.name,
@@ -64,25 +64,25 @@ class TrainingSetup:
         )
 
     def describe(self, name: str, folder: Path) -> RunDescription:
-        """Return what a person should know before the first epoch."""
-        sides = (self.splits.num_train, len(self.splits.val), len(self.data.test))
-        images = "{}: {:,} training, {:,} validation, {:,} test images".format(self.data.name, *sides)
+        """Return a description of the run for its log and the terminal."""
+        counts = (self.splits.num_train, len(self.splits.val), len(self.data.test))
+        images = "{}: {:,} training, {:,} validation, {:,} test images".format(self.data.name, *counts)
         if self.config.trainer.parts > 1:
             images += f"; {self.config.trainer.parts} parts, {self.config.trainer.epochs} epochs on each"
         adds = self.summary.multiply_adds / 1e6
         size = f"{self.summary.parameters:,} parameters, {adds:,.1f} M multiply-adds an image"
         count = torch.get_num_threads()
         machine = f"{self.device.type}, {self.precision.name}, {count} thread{'s' if count > 1 else ''}"
-        words = self.describe_budget()
-        budget = () if words == "full" else (f"budget {words}",)
-        facts = (images, *self.splits.notes, *budget, size, machine)
-        return RunDescription(name, str(folder), self.config.total_epochs, facts)
+        text = self.describe_budget()
+        budget = () if text == "full" else (f"budget {text}",)
+        lines = (images, *self.splits.notes, *budget, size, machine)
+        return RunDescription(name, str(folder), self.config.total_epochs, lines)
 
 
 def build_setup(config: RunConfig, initial: Path | None = None) -> TrainingSetup:
-    """Build the setup. Raises ConfigError or DataError with all that stands against the run.
+    """Build the setup of a run. Raises ConfigError or DataError with everything that is wrong.
 
-    initial: a checkpoint whose weights the net begins with; the optimizer is fresh.
+    initial: a checkpoint with the net's initial weights; the optimizer starts anew.
     """
     set_threads(resolve_threads(config))
     make_deterministic()
@@ -98,10 +98,10 @@ def build_setup(config: RunConfig, initial: Path | None = None) -> TrainingSetup
     if initial is not None:
         load_weights(initial, net)
     net = net.to(device=device, memory_format=layout)  # type: ignore[call-overload]
-    read = splits.train if splits.val_on_test else torch.cat([splits.train, splits.val])
-    train_side = _side(config, data, "train", read, net, precision, device)
+    used = splits.train if splits.val_on_test else torch.cat([splits.train, splits.val])
+    train_inputs = _inputs(config, data, "train", used, net, precision, device)
     train = TrainBatches(
-        train_side,
+        train_inputs,
         splits.parts,
         config.trainer.batch_size,
         seed=config.seed,
@@ -112,22 +112,24 @@ def build_setup(config: RunConfig, initial: Path | None = None) -> TrainingSetup
         device=device,
         channels_last=config.trainer.channels_last,
     )
-    val_side = _side(config, data, "test", splits.val, net, precision, device) if splits.val_on_test else train_side
-    val = _eval_batches(config, val_side, splits.val, device) if len(splits.val) else None
-    stepper, schedule = build.optimizer(config, net), build.schedule(config)
-    return TrainingSetup(config, data, splits, net, summary, device, precision, train, val, stepper, schedule)
+    val_inputs = train_inputs
+    if splits.val_on_test:
+        val_inputs = _inputs(config, data, "test", splits.val, net, precision, device)
+    val = _eval_batches(config, val_inputs, splits.val, device) if len(splits.val) else None
+    optimizer, schedule = build.optimizer(config, net), build.schedule(config)
+    return TrainingSetup(config, data, splits, net, summary, device, precision, train, val, optimizer, schedule)
 
 
 def resolve_threads(config: RunConfig) -> int:
-    """Return how many threads a run of this config uses: as configured, else as many as it may use cores."""
+    """Return the number of threads of a run: ``trainer.threads``, or all available cores if it is auto."""
     configured = config.trainer.threads
     return available_cores() if configured == "auto" else int(configured)
 
 
 def check_data(config: RunConfig, summary: Summary, data: ImageData) -> Splits:
-    """Divide ``data`` as the config says.
+    """Split ``data`` as configured.
 
-    Raises ConfigError if it cannot be divided so, or if model and data differ in classes or image size.
+    Raises ConfigError if that is not possible, or if model and data differ in classes or image size.
     """
     outputs = summary.layers[-1].output_shape[-1]
     if outputs != len(data.classes):
@@ -153,17 +155,17 @@ def check_data(config: RunConfig, summary: Summary, data: ImageData) -> Splits:
     )
 
 
-def _side(
+def _inputs(
     config: RunConfig,
     data: ImageData,
-    side: Literal["train", "test"],
+    split_name: Literal["train", "test"],
     used: Tensor,
     net: nn.Module,
     precision: Precision,
     device: torch.device,
 ) -> LabelledImages | LabelledFeatures:
-    """Return one side of the data: its images, or what a frozen backbone makes of them if they are always the same."""
-    images = data.train if side == "train" else data.test
+    """Return the images of one split, or their features if a frozen backbone always gets the same images."""
+    images = data.train if split_name == "train" else data.test
     if not (isinstance(net, TransferNet) and net.frozen and isinstance(build.augmentation(config), Unchanged)):
         return images
 
@@ -172,17 +174,17 @@ def _side(
             features: Tensor = net.backbone(batch)
         return features
 
-    # Under bf16 the head's first product rounds its input to bf16 in any case, so that nothing is lost by keeping that.
+    # Under bf16 the head's first layer rounds its input to bf16 anyway, so that storing it as such loses nothing.
     backbone = net.backbone
     dtype = precision.dtype or torch.float32
     extractor = Extractor(f"{backbone.name}-{backbone.cut}", backbone.identity(), backbone.width, dtype, apply)
     trainer = config.trainer
-    # What can change the last bits, such as the number of threads, is part of the key: a run repeats bit for bit.
-    made_by = (device.type, torch.get_num_threads(), trainer.eval_batch_size, trainer.channels_last)
+    # Whatever changes the last bits, such as the number of threads, is part of the key: runs repeat bit for bit.
+    computed_with = (device.type, torch.get_num_threads(), trainer.eval_batch_size, trainer.channels_last)
     return cached_features(
         Path(config.outputs) / "data" / "features",
         extractor,
-        key=f"{data.fingerprint} {side} {config.data.mean} {config.data.std} {made_by}",
+        key=f"{data.fingerprint} {split_name} {config.data.mean} {config.data.std} {computed_with}",
         labels=images.labels,
         used=used,
         batches=lambda indices: _eval_batches(config, images, indices, device),

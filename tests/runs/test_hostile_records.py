@@ -1,4 +1,4 @@
-"""A record that another person wrote: it does not choose what runs, is read, is written or is told on this machine."""
+"""A record of another user does not choose what runs, is read, is written or is sent on this machine."""
 
 import os
 import shlex
@@ -21,22 +21,22 @@ from cifar_sweeps.tracking import store as store_module
 from cifar_sweeps.tracking.store import RecordedRun
 
 
-def known(**tags):
+def recorded_run(**tags):
     named = {"overrides": "", "threads": "1", "precision": "fp32", **tags}
     return RecordedRun("abcd", "a run", "FINISHED", {}, {f"cifar_sweeps.{key}": value for key, value in named.items()})
 
 
 @pytest.fixture
-def holding(outputs, tmp_path):
-    """A store whose only run has this text as its config.yaml."""
+def store_with_config(outputs, tmp_path):
+    """A function for a store whose only run has a given text as its config.yaml."""
 
-    def holding(text):
+    def store_with_config(text):
         path = tmp_path / "config.yaml"
         path.write_text(text, encoding="utf-8")
         client = SimpleNamespace(download_artifacts=lambda *_: str(path))
         return SimpleNamespace(uri="sqlite:////mine.db", outputs=outputs, client=lambda: client)
 
-    return holding
+    return store_with_config
 
 
 def changed(plain, **changes):
@@ -49,7 +49,7 @@ def changed(plain, **changes):
     return plain
 
 
-def test_a_record_chooses_no_place_here(holding, outputs):
+def test_a_record_chooses_no_place_on_this_machine(store_with_config, outputs):
     hostile = changed(
         compose(["data=cifar10"]).as_dict,
         outputs="/elsewhere",
@@ -57,31 +57,31 @@ def test_a_record_chooses_no_place_here(holding, outputs):
         data__source__cache="/elsewhere/../etc/cache",
         data__source__root="/root/downloads",
     )
-    store = holding(yaml.safe_dump(hostile))
-    config = from_dict(_localized(recorded_config(known(), store), known(), store))
+    store = store_with_config(yaml.safe_dump(hostile))
+    config = from_dict(_localized(recorded_config(recorded_run(), store), recorded_run(), store))
     assert config.outputs == str(outputs)
     assert config.tracking.uri == store.uri
     assert Path(config.data.source["cache"]).is_relative_to(outputs)
     assert config.data.source["download"] is False
 
 
-def test_a_place_in_the_outputs_moves_with_them(holding, outputs):
+def test_a_place_in_the_outputs_moves_with_them(store_with_config, outputs):
     before = changed(compose(["data=cifar10"]).as_dict, outputs="/then", data__source__root="/then/data/cifar10")
-    store = holding(yaml.safe_dump(changed(before, data__source__cache="/then/data/mine")))
-    config = from_dict(_localized(recorded_config(known(), store), known(), store))
+    store = store_with_config(yaml.safe_dump(changed(before, data__source__cache="/then/data/mine")))
+    config = from_dict(_localized(recorded_config(recorded_run(), store), recorded_run(), store))
     assert config.data.source["cache"] == f"{outputs}/data/mine"
     assert config.data.source["root"] == f"{outputs}/data/cifar10"
     assert config.data.source["download"] is True
 
 
 @pytest.mark.parametrize("part", ["model", "augmentation", "lr_schedule", "optimizer"])
-def test_a_recorded_target_is_built_only_if_it_is_allowed(holding, part):
+def test_a_recorded_target_is_built_only_if_it_is_allowed(store_with_config, part):
     hostile = compose([]).as_dict
     hostile[part]["_target_"] = "torch.hub.load"
-    store = holding(yaml.safe_dump(hostile))
-    plain = recorded_config(known(), store)
+    store = store_with_config(yaml.safe_dump(hostile))
+    plain = recorded_config(recorded_run(), store)
     with pytest.raises(ConfigError, match="not on the list"):
-        build.check_config(from_dict(_localized(plain, known(), store)))
+        build.check_config(from_dict(_localized(plain, recorded_run(), store)))
 
 
 BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
@@ -102,10 +102,10 @@ BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
     ],
     ids=["object", "name", "bomb", "circle", "deep", "text", "torn"],
 )
-def test_a_hostile_file_is_one_clear_fault(holding, text, message, tmp_path, monkeypatch):
+def test_a_hostile_file_is_one_error(store_with_config, text, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(TrackingError, match=message):
-        recorded_config(known(), holding(text))
+        recorded_config(recorded_run(), store_with_config(text))
     assert not Path("was_run").exists()
 
 
@@ -122,18 +122,18 @@ def test_a_hostile_file_is_one_clear_fault(holding, text, message, tmp_path, mon
     ],
 )
 def test_a_recorded_override_that_does_more_than_train_is_not_repeated(override):
-    with pytest.raises(TrackingError, match="stands among its overrides, and is not repeated"):
-        recorded_overrides(known(overrides=shlex.join(["seed=1", override])))
+    with pytest.raises(TrackingError, match="is not repeated from a record"):
+        recorded_overrides(recorded_run(overrides=shlex.join(["seed=1", override])))
 
 
 def test_plain_overrides_are_repeated():
     typed = ["+experiment=case_study/model_3", "~x", "trainer.epochs=${budget.least_epochs}", "outputs='a b: c'"]
-    assert recorded_overrides(known(overrides=shlex.join(typed)))[:-2] == typed
+    assert recorded_overrides(recorded_run(overrides=shlex.join(typed)))[:-2] == typed
 
 
-def test_overrides_that_were_cut_are_told():
-    with pytest.raises(TrackingError, match="not whole on record"):
-        recorded_overrides(known(overrides="seed=1 'data.root=a"))
+def test_overrides_that_were_cut_off_are_an_error():
+    with pytest.raises(TrackingError, match="its recorded overrides are cut off"):
+        recorded_overrides(recorded_run(overrides="seed=1 'data.root=a"))
 
 
 def secret(folder, name):
@@ -149,13 +149,13 @@ def test_a_recorded_folder_is_not_followed_out_of_the_outputs(outputs, tmp_path,
     (outputs / "link").symlink_to(tmp_path / "private")
     upwards = f"{outputs}/{os.path.relpath(tmp_path / 'private', outputs)}"
     folder = {"plain": str(tmp_path / "private"), "upwards": upwards, "link": f"{outputs}/link"}[way]
-    run = known(folder=folder)
+    run = recorded_run(folder=folder)
 
     def download(*_):
         raise MlflowException("nothing there")
 
     client = SimpleNamespace(download_artifacts=download)
-    store = SimpleNamespace(outputs=outputs, find=lambda _: run, client=lambda: client, check_exists=lambda: None)
+    store = SimpleNamespace(outputs=outputs, find_run=lambda _: run, client=lambda: client, check_exists=lambda: None)
     monkeypatch.setattr(store_module, "default_store", lambda: store)
     with pytest.raises(TrackingError, match="is not in"):
         runs.logs("abcd")
@@ -169,7 +169,7 @@ def test_a_recorded_folder_is_not_followed_out_of_the_outputs(outputs, tmp_path,
         initial_weights._find_checkpoint(compose([]), "abcd")
 
 
-def test_a_run_that_is_called_like_a_path_is_refused():
+def test_a_run_id_that_is_a_path_is_refused():
     info = SimpleNamespace(run_id="../../etc", run_name="x", status="FINISHED")
-    with pytest.raises(TrackingError, match="which is no run's id"):
-        store_module._recorded(SimpleNamespace(info=info, data=SimpleNamespace(metrics={}, tags={})))
+    with pytest.raises(TrackingError, match="the store returned an invalid run id"):
+        store_module._recorded_run(SimpleNamespace(info=info, data=SimpleNamespace(metrics={}, tags={})))

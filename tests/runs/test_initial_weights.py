@@ -1,9 +1,9 @@
-"""Weights that a training starts from: a file's, a run's, an experiment's."""
+"""Initial weights from a file, a run or an experiment."""
 
 import pytest
 import torch
 from conftest import TINY
-from running import SMALL, trained, weights
+from running import SMALL, train, weights
 
 from cifar_sweeps.config.compose import compose
 from cifar_sweeps.errors import ConfigError, TrainingError
@@ -15,18 +15,18 @@ from cifar_sweeps.runs.setup import build_setup
 
 @pytest.mark.parametrize("file", ["last.pt", "best.pt"])
 def test_a_run_starts_from_the_weights_of_a_file_with_a_fresh_optimizer(tmp_path, file):
-    trained(tmp_path / "first")
+    train(tmp_path / "first")
     path = tmp_path / "first" / "checkpoints" / file
     setup = build_setup(compose(SMALL), path)
     held = weights(path)
     held = held.get("model", held)
     assert all(torch.equal(value, held[name]) for name, value in setup.net.state_dict().items())
     assert setup.optimizer.optimizer.state == {}
-    result, _ = trained(tmp_path / "second", f"trainer.init_from={path}")
-    assert result.history[0].train_loss < trained(tmp_path / "anew")[0].history[0].train_loss
+    result, _ = train(tmp_path / "second", f"trainer.init_from={path}")
+    assert result.history[0].train_loss < train(tmp_path / "anew")[0].history[0].train_loss
 
 
-def test_starting_from_an_experiment_is_its_own_training_gone_on(tmp_path, outputs):
+def test_the_weights_of_an_experiment_are_those_of_its_own_run(tmp_path, outputs):
     small = ("data=synthetic", *TINY[:2], "trainer.threads=1", "analysis.pictures=false")
     first = run(compose(["experiment=base_cnn/base", *small, "tracking=none"]), folder=tmp_path / "first")
     config = compose(["experiment=base_cnn/longer", *small, "tracking=none"])
@@ -42,21 +42,21 @@ def test_starting_from_an_experiment_is_its_own_training_gone_on(tmp_path, outpu
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        ("/nowhere/last.pt", "there is no such file, nor such an experiment"),
+        ("/nowhere/last.pt", "no such file or experiment"),
         ("a_run_that_is_not", "trainer.init_from=a_run_that_is_not: "),
-        ("case_study/model_3", "has another model than this run"),
+        ("case_study/model_3", "has a different model"),
     ],
     ids=["file", "run", "experiment"],
 )
-def test_a_start_that_is_not_there_is_told_before_anything_is_trained(tmp_path, source, message):
+def test_missing_initial_weights_are_an_error_before_training(tmp_path, source, message):
     with pytest.raises(ConfigError) as caught:
-        trained(tmp_path, f"trainer.init_from={source}")
+        train(tmp_path, f"trainer.init_from={source}")
     assert message in str(caught.value)
 
 
-def test_what_is_typed_holds_for_the_first_training_too():
-    typed = ("data=synthetic", "seed=3", "optimizer.lr=0.002", "data.image_size=16", "regularization.l2=0.001")
-    first = pretraining_config(compose(["experiment=base_cnn/augmented", *typed, "augmentation.degrees=5"]))
+def test_overrides_apply_to_the_pretraining_as_well():
+    overrides = ("data=synthetic", "seed=3", "optimizer.lr=0.002", "data.image_size=16", "regularization.l2=0.001")
+    first = pretraining_config(compose(["experiment=base_cnn/augmented", *overrides, "augmentation.degrees=5"]))
     assert (first.seed, first.optimizer["lr"], first.regularization.l2) == (3, 0.002, 0.001)
     assert (first.data.image_size, first.model["image_size"]) == (16, 16)
     assert first.augmentation["_target_"] == "cifar_sweeps.data.Unchanged"
@@ -64,16 +64,16 @@ def test_what_is_typed_holds_for_the_first_training_too():
 
 
 def test_weights_of_another_model_are_refused(tmp_path):
-    trained(tmp_path / "first")
+    train(tmp_path / "first")
     path = tmp_path / "first" / "checkpoints" / "best.pt"
     with pytest.raises(TrainingError, match="holds the weights of another model"):
-        trained(tmp_path / "second", f"trainer.init_from={path}", "model.dense=[32]")
+        train(tmp_path / "second", f"trainer.init_from={path}", "model.dense=[32]")
 
 
-def test_a_run_that_kept_its_best_checkpoint_alone_says_which_file_to_start_from(outputs):
+def test_a_run_that_kept_only_its_best_checkpoint_names_the_file_to_start_from(outputs):
     overrides = [*(each for each in SMALL if each != "tracking=none"), "trainer.epochs=1", "tracking.keep=best"]
     first = run(compose(overrides), name="kept its best")
     best = first.folder / "checkpoints" / "best.pt"
-    with pytest.raises(ConfigError, match="kept its best checkpoint alone") as caught:
+    with pytest.raises(ConfigError, match="kept only its best checkpoint") as caught:
         run(compose([*overrides, f"trainer.init_from={first.run_id}"]))
     assert f"trainer.init_from={best}" in str(caught.value)

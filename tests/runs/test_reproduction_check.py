@@ -1,4 +1,4 @@
-"""What the last line of a reproduction says, and its exit status."""
+"""The verdict of a reproduction: its text and exit status."""
 
 import pytest
 
@@ -14,24 +14,24 @@ RECORDED = {
 }
 
 
-def judged(changes, tags=THEN):
+def compare(changes, tags=THEN):
     return compare_runs(RECORDED, {**RECORDED, **changes}, THEN, tags, Tolerance(accuracy=0.03, loss=0.1))
 
 
-def test_the_same_figures_are_bit_identical_whatever_the_surroundings():
-    answer = judged({}, {**THEN, "threads": "2"})
-    assert (answer.text, answer.holds) == ("bit-identical", True)
+def test_equal_metrics_are_bit_identical_in_any_environment():
+    verdict = compare({}, {**THEN, "threads": "2"})
+    assert (verdict.text, verdict.holds) == ("bit-identical", True)
 
 
-def test_a_last_bit_is_a_difference_and_within_tolerance():
-    answer = judged({("train/loss", 2): 1.0 + 2**-52}, {**THEN, "version.torch": "2.14.1", "threads": "2"})
-    assert answer.holds
-    assert answer.text.startswith("within tolerance: figures differ from epoch 2, train/loss by at most 0.0000")
-    assert answer.text.endswith("differs: threads 1 then, 2 now; torch 2.6.0 then, 2.14.1 now")
+def test_a_last_bit_is_a_difference_within_tolerance():
+    verdict = compare({("train/loss", 2): 1.0 + 2**-52}, {**THEN, "version.torch": "2.14.1", "threads": "2"})
+    assert verdict.holds
+    assert verdict.text.startswith("within tolerance: metrics differ from epoch 2, train/loss by at most 0.0000")
+    assert verdict.text.endswith("differs: threads 1 then, 2 now; torch 2.6.0 then, 2.14.1 now")
 
 
 @pytest.mark.parametrize(
-    ("change", "words"),
+    ("change", "text"),
     [
         ({("val/accuracy", 1): 0.54}, "different from epoch 1: val/accuracy 0.5 then, 0.54 now"),
         ({("train/loss", 2): 1.2}, "different from epoch 2: train/loss 1 then, 1.2 now"),
@@ -39,26 +39,26 @@ def test_a_last_bit_is_a_difference_and_within_tolerance():
     ],
     ids=["accuracy", "loss", "nan"],
 )
-def test_beyond_the_tolerance_it_is_another_run(change, words):
-    answer = judged(change)
-    assert not answer.holds
-    assert answer.text.startswith(words)
-    assert "nothing that was recorded" in answer.text
+def test_beyond_the_tolerance_the_runs_are_different(change, text):
+    verdict = compare(change)
+    assert not verdict.holds
+    assert verdict.text.startswith(text)
+    assert "nothing in the recorded environment" in verdict.text
 
 
-def test_an_epoch_that_the_repetition_lacks_is_a_difference():
+def test_a_missing_epoch_is_a_difference():
     short = {key: value for key, value in RECORDED.items() if key[1] == 1}
-    answer = compare_runs(RECORDED, short, THEN, THEN, Tolerance())
-    assert not answer.holds
-    assert answer.text.startswith("different from epoch 2")
+    verdict = compare_runs(RECORDED, short, THEN, THEN, Tolerance())
+    assert not verdict.holds
+    assert verdict.text.startswith("different from epoch 2")
 
 
-def test_epochs_after_a_stopped_record_are_not_compared():
-    answer = compare_runs(RECORDED, {**RECORDED, ("train/loss", 3): 0.5}, THEN, THEN, Tolerance())
-    assert answer.text == "bit-identical in the 2 epochs that are on record"
+def test_epochs_after_the_recorded_ones_are_not_compared():
+    verdict = compare_runs(RECORDED, {**RECORDED, ("train/loss", 3): 0.5}, THEN, THEN, Tolerance())
+    assert verdict.text == "bit-identical in the 2 recorded epochs"
 
 
-def test_a_record_from_before_a_key_was_added_is_understood():
+def test_a_config_recorded_before_a_key_was_added_is_valid():
     now = {"trainer": {"epochs": 10, "parts": 1}, "model": {"_target_": "a", "x": 1}, "seed": 0, "claims": []}
     then = {"trainer": {"epochs": 3}, "model": {"_target_": "b"}, "seed": 5}
     assert fill_missing_keys(then, now) == {

@@ -1,8 +1,8 @@
-"""One run in this process, without MLflow: what it trains, tests and leaves."""
+"""One run in this process, without MLflow: training, test and output."""
 
 import pytest
 import torch
-from running import SMALL, Told, trained, weights
+from running import SMALL, JournalContents, train, weights
 
 from cifar_sweeps.config import build
 from cifar_sweeps.config.compose import compose
@@ -14,54 +14,54 @@ from cifar_sweeps.training.loop import evaluate
 from cifar_sweeps.training.metrics import DivergedError
 
 
-def test_the_test_set_is_opened_once_for_the_last_epoch(tmp_path):
-    result, told = trained(tmp_path)
-    assert [step for step, _ in told.by_metric["test/accuracy"]] == [4]
-    assert result.val_accuracy == told.by_metric["val/accuracy"][-1][1]
-    assert told.state == "FINISHED"
+def test_the_test_set_is_evaluated_once_at_the_last_epoch(tmp_path):
+    result, contents = train(tmp_path)
+    assert [step for step, _ in contents.metrics["test/accuracy"]] == [4]
+    assert result.val_accuracy == contents.metrics["val/accuracy"][-1][1]
+    assert contents.state == "FINISHED"
 
 
-def test_the_best_weights_are_tested_where_they_are_selected(tmp_path):
+def test_the_best_weights_are_tested_if_selected(tmp_path):
     # At this rate the net gets worse after its best epoch.
     overrides = ("trainer.select=best", "optimizer.lr=0.05", "seed=1")
-    result, told = trained(tmp_path, *overrides)
-    accuracies = dict(told.by_metric["val/accuracy"])
+    result, contents = train(tmp_path, *overrides)
+    accuracies = dict(contents.metrics["val/accuracy"])
     best = max(accuracies, key=lambda epoch: accuracies[epoch])
-    assert told.by_metric["best/epoch"][0][1] == best
-    assert [step for step, _ in told.by_metric["test/accuracy"]] == [best]
+    assert contents.metrics["best/epoch"][0][1] == best
+    assert [step for step, _ in contents.metrics["test/accuracy"]] == [best]
     assert result.val_accuracy == accuracies[best]
     net = build.model(compose([*SMALL, *overrides]))
     net.load_state_dict(weights(tmp_path / "checkpoints" / "best.pt"))
     setup = build_setup(compose([*SMALL, *overrides]))
     tested = evaluate(net.to(memory_format=torch.channels_last), setup.test_batches(), setup.precision)
-    assert told.by_metric["test/loss"][0][1] == pytest.approx(tested.loss)
-    assert best < 4  # or the last weights would have done as well
+    assert contents.metrics["test/loss"][0][1] == pytest.approx(tested.loss)
+    assert best < 4  # else the last weights would pass as well
 
 
-def test_the_test_set_is_opened_at_the_epochs_that_were_named(tmp_path):
-    plain, _ = trained(tmp_path / "a")
-    result, told = trained(tmp_path / "b", "trainer.test_at=[1,3,4]")
-    assert [step for step, _ in told.by_metric["test/accuracy"]] == [1, 3, 4]
-    assert result.metrics["test/loss"] == plain.metrics["test/loss"]  # opening it has changed nothing
+def test_the_test_set_is_evaluated_at_the_configured_epochs(tmp_path):
+    plain, _ = train(tmp_path / "a")
+    result, contents = train(tmp_path / "b", "trainer.test_at=[1,3,4]")
+    assert [step for step, _ in contents.metrics["test/accuracy"]] == [1, 3, 4]
+    assert result.metrics["test/loss"] == plain.metrics["test/loss"]  # the evaluations have changed nothing
 
 
-def test_augmented_test_images_have_a_figure_of_their_own(tmp_path):
-    plain, _ = trained(tmp_path / "a", "augmentation=rotate_shift_flip")
-    result, told = trained(tmp_path / "b", "augmentation=rotate_shift_flip", "trainer.test_augmented=true")
+def test_augmented_test_images_have_their_own_metrics(tmp_path):
+    plain, _ = train(tmp_path / "a", "augmentation=rotate_shift_flip")
+    result, contents = train(tmp_path / "b", "augmentation=rotate_shift_flip", "trainer.test_augmented=true")
     assert result.metrics["test/loss"] == plain.metrics["test/loss"]
     assert result.metrics["test_augmented/loss"] != result.metrics["test/loss"]
-    assert "test_augmented/accuracy" in told.by_metric
+    assert "test_augmented/accuracy" in contents.metrics
     assert [
         step
-        for step, _ in trained(
+        for step, _ in train(
             tmp_path / "c", "augmentation=flip_crop", "trainer.test_augmented=true", "trainer.test_at=[2]"
-        )[1].by_metric["test_augmented/loss"]
+        )[1].metrics["test_augmented/loss"]
     ] == [2, 4]
     assert "test_augmented/accuracy" not in plain.metrics
 
 
-def test_parts_are_trained_one_after_another_and_the_optimizer_goes_on(tmp_path):
-    result, told = trained(tmp_path, "trainer.parts=3", "trainer.epochs=2")
+def test_parts_are_trained_in_turn_with_one_optimizer_state(tmp_path):
+    result, contents = train(tmp_path, "trainer.parts=3", "trainer.epochs=2")
     assert [metrics.epoch for metrics in result.history] == [1, 2, 3, 4, 5, 6]
     state = weights(tmp_path / "checkpoints" / "last.pt")["optimizer"]["state"]
     steps = {int(entry["step"]) for entry in state.values()}
@@ -69,42 +69,42 @@ def test_parts_are_trained_one_after_another_and_the_optimizer_goes_on(tmp_path)
     setup = build_setup(compose([*SMALL, "trainer.parts=3", "trainer.epochs=2"]))
     seen = [sum(len(labels) for _, labels in setup.train.epoch(epoch)) for epoch in range(1, 7)]
     assert seen == [50] * 6
-    assert "trainer.parts=3" in told.tagged["cifar_sweeps.split_notes"]
+    assert "trainer.parts=3" in contents.tags["cifar_sweeps.split_notes"]
 
 
-def test_validation_on_the_test_set_is_marked_and_selects_nothing(tmp_path):
-    result, told = trained(tmp_path, "data.split=test")
-    assert told.tagged["cifar_sweeps.validated_on"] == "test"
+def test_validation_on_the_test_set_is_tagged_and_selects_nothing(tmp_path):
+    result, contents = train(tmp_path, "data.split=test")
+    assert contents.tags["cifar_sweeps.validated_on"] == "test"
     assert result.metrics["val/accuracy"] == result.metrics["test/accuracy"]
     with pytest.raises(ConfigError) as caught:
         compose([*SMALL, "data.split=test", "trainer.select=best", "trainer.early_stopping.patience=2"])
     assert len(caught.value.errors) == 2
 
 
-def test_epochs_that_are_not_validated_have_no_validation_figures(tmp_path):
-    _, told = trained(tmp_path, "trainer.validate_every=3")
-    assert [step for step, _ in told.by_metric["val/accuracy"]] == [3, 4]
-    assert [step for step, _ in told.by_metric["train/accuracy"]] == [1, 2, 3, 4]
+def test_epochs_without_validation_have_no_validation_metrics(tmp_path):
+    _, contents = train(tmp_path, "trainer.validate_every=3")
+    assert [step for step, _ in contents.metrics["val/accuracy"]] == [3, 4]
+    assert [step for step, _ in contents.metrics["train/accuracy"]] == [1, 2, 3, 4]
 
 
 def test_early_stopping_ends_a_run_that_no_longer_improves(tmp_path):
     overrides = ("trainer.early_stopping.patience=1", "trainer.early_stopping.min_delta=1.0", "trainer.epochs=9")
-    result, told = trained(tmp_path, *overrides)
+    result, contents = train(tmp_path, *overrides)
     assert len(result.history) == 2
-    assert [step for step, _ in told.by_metric["test/accuracy"]] == [2]
+    assert [step for step, _ in contents.metrics["test/accuracy"]] == [2]
 
 
 def test_a_run_without_validation_data(tmp_path):
-    result, told = trained(tmp_path, "data.val_fraction=0")
+    result, contents = train(tmp_path, "data.val_fraction=0")
     assert result.val_accuracy is None
-    assert not {"val/loss", "val/accuracy", "best/val_accuracy"} & set(told.by_metric)
+    assert not {"val/loss", "val/accuracy", "best/val_accuracy"} & set(contents.metrics)
     assert not (tmp_path / "checkpoints" / "best.pt").exists()
 
 
 def test_the_order_of_images_changes_with_the_seed_alone(tmp_path):
     losses = []
     for attempt, seed in enumerate((0, 0, 1)):
-        result, _ = trained(tmp_path / str(attempt), f"seed={seed}", "augmentation=rotate_shift_flip")
+        result, _ = train(tmp_path / str(attempt), f"seed={seed}", "augmentation=rotate_shift_flip")
         losses.append([metrics.train_loss for metrics in result.history])
     assert losses[0] == losses[1] != losses[2]
 
@@ -114,19 +114,19 @@ def test_the_order_of_images_changes_with_the_seed_alone(tmp_path):
 def test_every_optimizer_lowers_the_loss_in_every_precision(tmp_path, optimizer, precision):
     rate = "0.01" if optimizer == "sgd" else "0.003"
     overrides = (f"optimizer={optimizer}", f"optimizer.lr={rate}", f"trainer.precision={precision}", "trainer.epochs=6")
-    result, _ = trained(tmp_path, *overrides, "data.source.label_noise=0")
+    result, _ = train(tmp_path, *overrides, "data.source.label_noise=0")
     assert result.history[-1].train_loss < result.history[0].train_loss
 
 
 def test_a_diverged_run_is_recorded_as_failed_with_epoch_and_step(tmp_path):
     with pytest.raises(DivergedError):
-        trained(tmp_path, "optimizer=sgd", "optimizer.lr=1e30")
-    told = Told(tmp_path)
-    assert told.state == "FAILED"
-    assert "diverged" in told.reason
-    assert told.tagged["cifar_sweeps.failed_epoch"] == "1"
-    assert int(told.tagged["cifar_sweeps.failed_step"]) >= 1
-    assert "test/accuracy" not in told.by_metric
+        train(tmp_path, "optimizer=sgd", "optimizer.lr=1e30")
+    contents = JournalContents(tmp_path)
+    assert contents.state == "FAILED"
+    assert "diverged" in contents.reason
+    assert contents.tags["cifar_sweeps.failed_epoch"] == "1"
+    assert int(contents.tags["cifar_sweeps.failed_step"]) >= 1
+    assert "test/accuracy" not in contents.metrics
 
 
 @pytest.mark.parametrize(
@@ -138,22 +138,22 @@ def test_a_diverged_run_is_recorded_as_failed_with_epoch_and_step(tmp_path):
     ],
     ids=["classes", "train size", "plateau"],
 )
-def test_what_only_the_data_can_tell_is_told_before_a_record_is_opened(tmp_path, overrides, message):
+def test_errors_that_need_the_data_are_raised_before_anything_is_recorded(tmp_path, overrides, message):
     with pytest.raises(ConfigError, match=message):
-        trained(tmp_path, *overrides)
+        train(tmp_path, *overrides)
     assert not (tmp_path / journal.NAME).exists()
 
 
 @pytest.mark.parametrize(("keep", "left"), [("all", {"best", "last"}), ("best", {"best"}), ("last", {"last"})])
-def test_the_checkpoints_stay_that_are_wanted(tmp_path, keep, left):
-    trained(tmp_path, f"tracking.keep={keep}", "trainer.epochs=1")
+def test_the_configured_checkpoints_are_kept(tmp_path, keep, left):
+    train(tmp_path, f"tracking.keep={keep}", "trainer.epochs=1")
     assert {path.stem for path in (tmp_path / "checkpoints").iterdir()} == left
     recorded = [entry.fields["path"] for entry in journal.read(tmp_path) if entry.op == "artifact"]
     assert {path for path in recorded if "checkpoints" in path} == {f"checkpoints/{name}.pt" for name in left}
 
 
-def test_without_validation_data_the_last_checkpoint_stays_for_the_best(tmp_path):
-    trained(tmp_path, "tracking.keep=best", "trainer.epochs=1", "data.val_fraction=0")
+def test_without_validation_data_the_last_checkpoint_is_kept_instead_of_the_best(tmp_path):
+    train(tmp_path, "tracking.keep=best", "trainer.epochs=1", "data.val_fraction=0")
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["last.pt"]
 
 
@@ -174,7 +174,7 @@ def test_without_validation_data_the_last_checkpoint_stays_for_the_best(tmp_path
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_two_runs_are_the_same_training_whatever_cannot_change_the_result(overrides, is_same):
+def test_the_training_hash_ignores_what_cannot_change_the_result(overrides, is_same):
     plain, changed = compose([*SMALL]), compose([*SMALL, *overrides])
     assert (training_hash(plain, "images") == training_hash(changed, "images")) == is_same
     assert training_hash(plain, "images") != training_hash(plain, "other images")
@@ -183,11 +183,11 @@ def test_two_runs_are_the_same_training_whatever_cannot_change_the_result(overri
 @pytest.mark.parametrize(
     ("model", "key"), [("vgg16_block3", "model.weights"), ("plain_3", "trainer.init_from")], ids=["weights", "start"]
 )
-def test_a_file_of_weights_counts_by_what_it_holds(tmp_path, model, key):
-    def identity_with(name, content):
+def test_the_training_hash_uses_the_content_of_weight_files(tmp_path, model, key):
+    def hash_with(name, content):
         (tmp_path / name).write_bytes(content)
         return training_hash(compose([f"model={model}", f"{key}={tmp_path / name}"]), "images")
 
-    first = identity_with("a.pth", b"some weights")
-    assert identity_with("b.pth", b"some weights") == first
-    assert identity_with("a.pth", b"other weights") != first
+    first = hash_with("a.pth", b"some weights")
+    assert hash_with("b.pth", b"some weights") == first
+    assert hash_with("a.pth", b"other weights") != first

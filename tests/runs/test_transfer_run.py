@@ -1,4 +1,4 @@
-"""A run with a frozen backbone, in this process: it trains on features, and tests, keeps and serves the whole net."""
+"""A run with a frozen backbone, in this process: it trains on cached features, and tests and keeps the whole net."""
 
 import logging
 
@@ -41,16 +41,16 @@ def small(weights):
     )
 
 
-def made(folder):
+def feature_files(folder):
     return sorted(path.name for path in (folder / "data" / "features").glob("*.bin"))
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_features_stand_for_the_images(small, outputs, precision):
+def test_features_replace_the_images(small, outputs, precision):
     override = f"trainer.precision={precision}"
     cached = build_setup(compose([*small, override]))
     direct = build_setup(compose([*small, override, "augmentation=flip_crop"]))
-    assert len(made(outputs)) == 1  # an augmented image is another one each time
+    assert len(feature_files(outputs)) == 1  # augmented images differ each time
     (features, labels), *_ = cached.val
     (images, same_labels), *_ = direct.val
     assert torch.equal(labels, same_labels)
@@ -59,35 +59,37 @@ def test_features_stand_for_the_images(small, outputs, precision):
     torch.testing.assert_close(*apart, atol=1e-5, rtol=1e-5)
 
 
-def test_jobs_share_them_and_the_weights_are_tested_that_are_kept(small, outputs, tmp_path, caplog):
+def test_jobs_share_features_and_the_kept_weights_are_tested(small, outputs, tmp_path, caplog):
     caplog.set_level(logging.INFO, "cifar_sweeps.data.frozen_features")
     results = []
     for number, override in enumerate(("optimizer.lr=0.001", "optimizer.lr=0.01")):
         config = compose([*small, override, "trainer.select=best"])
         folder = tmp_path / str(number)
         results.append(run(config, name="a", folder=folder, watcher=LogReporter()))
-    assert sum("pass the frozen layers once" in message for message in caplog.messages) == 2  # training side, test side
-    assert len(made(outputs)) == 2
+    assert (
+        sum("pass through the frozen layers once" in message for message in caplog.messages) == 2
+    )  # training side, test side
+    assert len(feature_files(outputs)) == 2
 
-    # What was tested on features is what the whole net says of the images.
+    # The test on features equals that of the whole net on the images.
     setup = build_setup(compose([*small, "augmentation=flip_crop"]))
     kept = torch.load(tmp_path / "1" / "checkpoints" / "best.pt", weights_only=True)
     assert {name.split(".")[0] for name in kept} == {"head"}
     setup.net.load_state_dict(kept)
     tested = evaluate(setup.net, setup.test_batches(), setup.precision)
-    assert tested.accuracy == results[1].figures["test/accuracy"]
-    assert tested.loss == pytest.approx(results[1].figures["test/loss"], rel=1e-4)
+    assert tested.accuracy == results[1].metrics["test/accuracy"]
+    assert tested.loss == pytest.approx(results[1].metrics["test/loss"], rel=1e-4)
 
 
-def test_a_run_repeats_bit_for_bit_whether_or_not_it_makes_the_features(small, tmp_path):
+def test_a_run_repeats_bit_for_bit_with_new_and_with_cached_features(small, tmp_path):
     histories = []
-    for name in ("makes", "reads"):
+    for name in ("new", "cached"):
         result = run(compose([*small]), name=name, folder=tmp_path / name, watcher=LogReporter())
         histories.append([(epoch.train_loss, epoch.val_loss) for epoch in result.history])
     assert histories[0] == histories[1]
 
 
-def test_it_starts_from_a_run_of_its_own(small, tmp_path):
+def test_it_starts_from_the_weights_of_another_run(small, tmp_path):
     first = run(compose([*small]), name="a", folder=tmp_path / "a", watcher=LogReporter())
     start = f"trainer.init_from={tmp_path / 'a' / 'checkpoints' / 'last.pt'}"
     second = run(compose([*small, start]), name="b", folder=tmp_path / "b", watcher=LogReporter())
