@@ -1,1 +1,1 @@
-"""The command `cifar-sweeps`: one module for each kind of thing that it looks at."""
+"""The command `cifar-sweeps`, one module for each group of subcommands."""

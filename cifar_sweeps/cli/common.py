@@ -1,4 +1,4 @@
-"""What several commands need: their arguments' types, the outputs folder."""
+"""Argument types and the outputs folder, shared by the commands."""
 
 import os
 from pathlib import Path
@@ -7,16 +7,16 @@ from typing import Annotated
 import typer
 
 Overrides = Annotated[list[str] | None, typer.Argument(help="as for cifar-train: model=lenet_3 kernel_size=k5 …")]
-RunName = Annotated[str, typer.Argument(help="a run's id, the beginning of it, or its name")]
+RunName = Annotated[str, typer.Argument(help="a run's id, the beginning of its id, or its name")]
 
 
 def outputs_folder() -> Path:
-    """Return the outputs folder: ``./outputs``, or where CIFAR_SWEEPS_OUTPUTS says."""
+    """Return the outputs folder: ``$CIFAR_SWEEPS_OUTPUTS``, or ``./outputs``."""
     return Path(os.environ.get("CIFAR_SWEEPS_OUTPUTS", "outputs"))
 
 
 def recover_outputs() -> None:
-    """Let the record say of killed processes that they are gone, before somebody looks at it."""
+    """Mark runs whose process died as KILLED before they are shown."""
     from cifar_sweeps.tracking.recovery import recover_abandoned_runs
 
     recover_abandoned_runs(outputs_folder(), lambda line: typer.echo(line, err=True))

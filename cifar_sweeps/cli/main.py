@@ -1,4 +1,4 @@
-"""cifar-sweeps: the tool box around the store of runs. Each command is a few lines, and imports torch only at need."""
+"""Entry point of `cifar-sweeps`. Each command is a few lines, and imports torch only if it needs it."""
 
 import sys
 
@@ -12,8 +12,8 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_
 
 
 @app.callback()
-def tool_box() -> None:
-    """Look at models and runs. Training itself is done by `cifar-train`."""
+def cifar_sweeps() -> None:
+    """Inspect, resume and reproduce recorded runs. `cifar-train` trains them."""
 
 
 for _command in (
@@ -32,16 +32,16 @@ for _command in (
 
 
 def main() -> None:
-    """Run the command; faults are told in one message."""
+    """Run the command, and report an error as one message without a traceback."""
     skip_final_gc()
     try:
         app()
-    except CifarSweepsError as fault:
-        sys.exit(f"{type(fault).__name__}: {fault}")
-    except Exception as fault:
-        if type(fault).__name__ not in ("MlflowException", "RestException"):  # mlflow is not imported for this
+    except CifarSweepsError as error:
+        sys.exit(f"{type(error).__name__}: {error}")
+    except Exception as error:
+        if type(error).__name__ not in ("MlflowException", "RestException"):  # mlflow is not imported for this
             raise
-        sys.exit(f"TrackingError: the store cannot be used: {in_one_line(fault)}; see MLFLOW_TRACKING_URI")
+        sys.exit(f"TrackingError: the store cannot be used: {in_one_line(error)}; see MLFLOW_TRACKING_URI")
 
 
 if __name__ == "__main__":

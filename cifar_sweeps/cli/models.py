@@ -21,7 +21,7 @@ def summary(overrides: Overrides = None) -> None:
 
 
 def summary_table(summary: "Summary") -> "Table":
-    """Return layer, type, output shape, parameters and multiply-adds, with the totals in the last row."""
+    """Return a table of layers with type, output shape, parameters and multiply-adds, and totals in the last row."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -34,10 +34,10 @@ def summary_table(summary: "Summary") -> "Table":
     table.add_column("multiply-adds", footer=f"{summary.multiply_adds:,}", justify="right")
     for layer in summary.layers:
         shape = "×".join(str(side) for side in layer.output_shape)
-        figures = [f"{n:,}" if n else "" for n in (layer.parameters, layer.multiply_adds)]
-        table.add_row(Text(layer.name), Text(layer.type), shape, *figures)
+        counts = [f"{n:,}" if n else "" for n in (layer.parameters, layer.multiply_adds)]
+        table.add_row(Text(layer.name), Text(layer.type), shape, *counts)
     frozen = summary.parameters - summary.trainable
-    trained = f"{frozen:,} parameters are frozen. " if frozen else ""
-    table.caption = f"{trained}Multiply-adds of convolutions and dense layers, for one image."
+    note = f"{frozen:,} parameters are frozen. " if frozen else ""
+    table.caption = f"{note}Multiply-adds of convolutions and dense layers, for one image."
     table.caption_justify = "left"
     return table

@@ -1,4 +1,4 @@
-"""`cifar-sweeps ui`, `sync` and `clean`: the MLflow page, what waits to be sent, the disk."""
+"""`cifar-sweeps ui`, `sync` and `clean`: MLflow's web page, undelivered journals, disk usage."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -15,10 +15,12 @@ if TYPE_CHECKING:
 
 
 def ui(
-    port: Annotated[int, typer.Option(help="where the page is served on this machine")] = 5000,
-    host: Annotated[str, typer.Option(help="another than this machine needs a login: says how")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="port of the page on this machine")] = 5000,
+    host: Annotated[
+        str, typer.Option(help="any host but this machine needs a login; prints how to set one up")
+    ] = "127.0.0.1",
 ) -> None:
-    """Open the MLflow page of the runs in this folder's outputs, on 127.0.0.1 alone. Ctrl-C ends it."""
+    """Serve the MLflow page of the runs in this folder's outputs, on 127.0.0.1 only. Ctrl-C stops it."""
     from cifar_sweeps.system.signals import interrupt_on_signals
     from cifar_sweeps.tracking.ui_server import serve
 
@@ -30,7 +32,7 @@ def ui(
 def sync(
     folder: Annotated[Path | None, typer.Argument(help="an outputs folder, or one of its sweeps or runs")] = None,
 ) -> None:
-    """Send to MLflow what it has not heard of yet: runs that ended while it did not answer."""
+    """Send to MLflow what it lacks, such as runs that ended while it did not answer."""
     from cifar_sweeps.tracking.recovery import sync as send
 
     if not send(folder or outputs_folder()):
@@ -38,29 +40,31 @@ def sync(
 
 
 def clean(
-    checkpoints: Annotated[bool, typer.Option("--checkpoints", help="remove those that the store has too")] = False,
-    caches: Annotated[bool, typer.Option("--caches", help="remove what is made again at need")] = False,
-    leftovers: Annotated[bool, typer.Option("--leftovers", help="remove what killed processes left")] = False,
-    deleted: Annotated[bool, typer.Option("--deleted", help="remove for good what was deleted in MLflow")] = False,
+    checkpoints: Annotated[
+        bool, typer.Option("--checkpoints", help="remove checkpoints that are also in the store")
+    ] = False,
+    caches: Annotated[bool, typer.Option("--caches", help="remove cached data, which is rebuilt when needed")] = False,
+    leftovers: Annotated[bool, typer.Option("--leftovers", help="remove partial files of killed processes")] = False,
+    deleted: Annotated[bool, typer.Option("--deleted", help="purge the runs that were deleted in MLflow")] = False,
 ) -> None:
-    """Show what uses the disk in this folder's outputs, and free what the options name."""
+    """Show the disk usage of this folder's outputs, after removing what the options name."""
     from rich.console import Console
 
     from cifar_sweeps.tracking import disk_usage
 
     console = Console(highlight=False)
-    wanted = {"--checkpoints": checkpoints, "--caches": caches, "--leftovers": leftovers}
-    for use in disk_usage.disk_usage(outputs_folder()):
-        if wanted.get(use.option):
-            disk_usage.remove(use)
-            console.print(f"freed {use.size / 1e6:,.1f} MB: {use.description}", markup=False)
+    selected = {"--checkpoints": checkpoints, "--caches": caches, "--leftovers": leftovers}
+    for usage in disk_usage.disk_usage(outputs_folder()):
+        if selected.get(usage.option):
+            disk_usage.remove(usage)
+            console.print(f"freed {usage.size / 1e6:,.1f} MB: {usage.description}", markup=False)
     if deleted:
         console.print(disk_usage.purge_deleted_runs(outputs_folder()), markup=False)
     print_disk_usage(disk_usage.disk_usage(outputs_folder()), console)
 
 
-def print_disk_usage(found: "Iterable[DiskUsage]", console: "Console") -> None:
-    """Print what uses the disk, and what frees it."""
+def print_disk_usage(usages: "Iterable[DiskUsage]", console: "Console") -> None:
+    """Print a table of disk usage, with the option that frees each kind."""
     from rich import box
     from rich.table import Table
 
@@ -68,6 +72,6 @@ def print_disk_usage(found: "Iterable[DiskUsage]", console: "Console") -> None:
     table.add_column("what", overflow="fold")
     table.add_column("MB", justify="right", no_wrap=True)
     table.add_column("freed by", no_wrap=True)
-    for use in found:
-        table.add_row(use.description, f"{use.size / 1e6:,.1f}", use.option)
+    for usage in usages:
+        table.add_row(usage.description, f"{usage.size / 1e6:,.1f}", usage.option)
     console.print(table)

@@ -1,4 +1,4 @@
-"""`cifar-sweeps studies`, `results` and `report`: the documents' studies and what came out."""
+"""`cifar-sweeps studies`, `results` and `report`: the documents' studies, their results and reports."""
 
 from pathlib import Path
 from typing import Annotated
@@ -21,12 +21,12 @@ def studies(
 
 
 def results(
-    what: Annotated[str, typer.Argument(help="a study's name, a sweep's id, or the id of its parent run")],
+    study: Annotated[str, typer.Argument(help="a study's name, a sweep's id, or the id of its parent run")],
     csv: Annotated[bool, typer.Option("--csv", help="comma-separated values, every column")] = False,
     json: Annotated[bool, typer.Option("--json", help="a list of objects, every column")] = False,
-    epochs: Annotated[bool, typer.Option("--epochs", help="one row a run and epoch, not one a run")] = False,
+    epochs: Annotated[bool, typer.Option("--epochs", help="one row per run and epoch, not per run")] = False,
 ) -> None:
-    """Print the results of a study or a sweep, one row a run."""
+    """Print the results of a study or a sweep, one row per run."""
     from rich.console import Console
 
     recover_outputs()
@@ -35,7 +35,7 @@ def results(
 
     if csv and json:
         raise typer.BadParameter("give --csv or --json, not both")
-    rows = data.load_history(what) if epochs else data.load_results(what)
+    rows = data.load_history(study) if epochs else data.load_results(study)
     if csv:
         typer.echo(rows.to_csv(index=False), nl=False)
     elif json:
@@ -49,13 +49,14 @@ def results(
 def report(
     study: Annotated[str, typer.Argument(help="a study's name, or a sweep's id")],
     sweep: Annotated[
-        list[str] | None, typer.Option(help="a sweep's id; again for sweeps to be merged  [default: the newest]")
+        list[str] | None, typer.Option(help="a sweep's id; repeat to merge several sweeps  [default: the newest]")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="the page; .md and .csv lie beside it  [default: OUTPUTS/reports/STUDY.html]")
+        Path | None,
+        typer.Option(help="the page; .md and .csv are written beside it  [default: OUTPUTS/reports/STUDY.html]"),
     ] = None,
 ) -> None:
-    """Write the report of a study's newest sweep: claims and verdicts, published and measured figures, curves."""
+    """Write the report of a study's newest sweep: claims and verdicts, published and measured values, curves."""
     from rich.console import Console
 
     recover_outputs()
@@ -66,7 +67,7 @@ def report(
     console = Console(highlight=False)
     for warning in written.warnings:
         console.print(warning, markup=False, style="bold")
-    for grid in (written.claims, written.ranking):
-        console.print(to_rich_table(grid, console.width))
-    for word, path in zip(("Page", "Markdown", "Runs"), written.paths, strict=True):
-        console.print(f"{word}: {path}", markup=False, soft_wrap=True)
+    for table in (written.claims, written.ranking):
+        console.print(to_rich_table(table, console.width))
+    for label, path in zip(("Page", "Markdown", "Runs"), written.paths, strict=True):
+        console.print(f"{label}: {path}", markup=False, soft_wrap=True)

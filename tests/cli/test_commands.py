@@ -1,4 +1,4 @@
-"""What a person types, and what the terminal answers."""
+"""The commands `cifar-train` and `cifar-sweeps`: output, errors and exit status."""
 
 import io
 import json
@@ -14,7 +14,7 @@ from hydra.core.global_hydra import GlobalHydra
 from mlflow import MlflowClient
 
 from cifar_sweeps import app
-from cifar_sweeps.cli import main as tool_box
+from cifar_sweeps.cli import main as cli
 from cifar_sweeps.config import build
 from cifar_sweeps.config.compose import compose
 from cifar_sweeps.errors import CifarSweepsError
@@ -22,17 +22,17 @@ from cifar_sweeps.errors import CifarSweepsError
 QUICK = (*TINY, "analysis.log_model=false", "analysis.pictures=false")
 
 
-class Answer(NamedTuple):
+class Completed(NamedTuple):
     status: object
     out: str
     err: str
 
 
 @pytest.fixture
-def typed(monkeypatch):
-    """Run a command's entry in this process, which has imported torch already."""
+def run_command(monkeypatch):
+    """Run a command's entry point in this process, which has imported torch already."""
 
-    def run(main, *arguments: str) -> Answer:
+    def run(main, *arguments: str) -> Completed:
         GlobalHydra.instance().clear()
         monkeypatch.setattr(sys, "argv", ["command", *arguments])
         monkeypatch.setenv("COLUMNS", "100")
@@ -43,8 +43,8 @@ def typed(monkeypatch):
             except SystemExit as end:
                 status = end.code
         if isinstance(status, str):  # sys.exit prints a text and exits with 1
-            return Answer(1, out.getvalue(), err.getvalue() + status)
-        return Answer(status or 0, out.getvalue(), err.getvalue())
+            return Completed(1, out.getvalue(), err.getvalue() + status)
+        return Completed(status or 0, out.getvalue(), err.getvalue())
 
     return run
 
@@ -62,22 +62,22 @@ def test_help_and_cfg_import_neither_torch_nor_mlflow(arguments):
     assert done.stderr.splitlines()[-1] == "[]"
 
 
-def test_a_fault_is_one_message_without_a_traceback(typed, outputs):
-    answer = typed(app.main, "trainer.batch_size=0", "optimizer.lr=nan")
-    assert answer.status == 1
-    assert answer.err.startswith("ConfigError:")
-    assert "trainer.batch_size=0: must be at least 1" in answer.err
-    assert "optimizer.lr=nan: must be a finite number above 0" in answer.err
-    assert "Traceback" not in answer.err
-    assert "Error executing job" not in answer.err
+def test_an_error_is_one_message_without_a_traceback(run_command, outputs):
+    done = run_command(app.main, "trainer.batch_size=0", "optimizer.lr=nan")
+    assert done.status == 1
+    assert done.err.startswith("ConfigError:")
+    assert "trainer.batch_size=0: must be at least 1" in done.err
+    assert "optimizer.lr=nan: must be a finite number above 0" in done.err
+    assert "Traceback" not in done.err
+    assert "Error executing job" not in done.err
     assert not (outputs / "mlflow.db").exists()
 
 
-def test_the_multirun_flag_may_stand_behind_an_override(typed):
-    answer = typed(app.main, "seed=0", "-m", "lr=0.1")
-    assert answer.status == 1
-    assert "lr: unknown key" in answer.err
-    assert "did you mean 'optimizer.lr'?" in answer.err
+def test_the_multirun_flag_may_follow_an_override(run_command):
+    done = run_command(app.main, "seed=0", "-m", "lr=0.1")
+    assert done.status == 1
+    assert "lr: unknown key" in done.err
+    assert "did you mean 'optimizer.lr'?" in done.err
 
 
 @pytest.mark.parametrize(
@@ -88,17 +88,17 @@ def test_the_multirun_flag_may_stand_behind_an_override(typed):
         ("data.split=first", "data.split=first: must be 'stratified' or 'tail' or 'batch_1' or 'test'"),
     ],
 )
-def test_a_slip_is_told_with_what_was_meant(typed, override, message):
-    answer = typed(app.main, override)
-    assert answer.status == 1
-    assert answer.err.strip() == f"ConfigError: {message}{answer.err.strip().partition(message)[2]}"
+def test_a_mistyped_override_gets_a_suggestion(run_command, override, message):
+    done = run_command(app.main, override)
+    assert done.status == 1
+    assert done.err.strip() == f"ConfigError: {message}{done.err.strip().partition(message)[2]}"
 
 
-def test_the_full_error_is_there_for_those_who_ask(typed, monkeypatch):
+def test_hydra_full_error_shows_the_traceback(run_command, monkeypatch):
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
-    answer = typed(app.main, "trainer.batch_size=0")
-    assert answer.status == 1
-    assert "Traceback" in answer.err
+    done = run_command(app.main, "trainer.batch_size=0")
+    assert done.status == 1
+    assert "Traceback" in done.err
 
 
 @pytest.mark.parametrize(
@@ -116,69 +116,69 @@ def test_missing_data_says_what_to_do(overrides, message):
     assert message in str(caught.value)
 
 
-def test_outputs_that_cannot_be_written_are_told(typed, tmp_path, monkeypatch):
+def test_outputs_that_cannot_be_written_are_an_error(run_command, tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     monkeypatch.setenv("CIFAR_SWEEPS_OUTPUTS", str(tmp_path / "file" / "below"))
-    answer = typed(app.main, *QUICK)
-    assert answer.status == 1
-    assert answer.err.startswith("ConfigError: outputs:")
-    assert str(tmp_path / "file") in answer.err
-    assert "Traceback" not in answer.err
+    done = run_command(app.main, *QUICK)
+    assert done.status == 1
+    assert done.err.startswith("ConfigError: outputs:")
+    assert str(tmp_path / "file") in done.err
+    assert "Traceback" not in done.err
 
 
-def test_a_diverging_run_fails_with_epoch_and_step(typed):
-    answer = typed(app.main, *QUICK, "optimizer=sgd", "optimizer.lr=1e30", "tracking=none")
-    assert answer.status == 1
-    assert "the training diverged" in answer.err
-    assert "at epoch 1, step" in answer.err
-    assert "Traceback" not in answer.err
+def test_a_diverging_run_fails_with_epoch_and_step(run_command):
+    done = run_command(app.main, *QUICK, "optimizer=sgd", "optimizer.lr=1e30", "tracking=none")
+    assert done.status == 1
+    assert "the training diverged" in done.err
+    assert "at epoch 1, step" in done.err
+    assert "Traceback" not in done.err
 
 
 @pytest.mark.parametrize("columns", ["80", "120"])
-def test_summary_counts_layers_parameters_and_multiply_adds(typed, monkeypatch, columns):
+def test_summary_counts_layers_parameters_and_multiply_adds(run_command, monkeypatch, columns):
     monkeypatch.setitem(os.environ, "COLUMNS", columns)
-    answer = typed(tool_box.main, "summary", "model=lenet_3", "kernel_size=k3_5")
-    assert answer.status == 0
-    assert "1,668,906" in answer.out
-    assert "73,241,600" in answer.out
+    done = run_command(cli.main, "summary", "model=lenet_3", "kernel_size=k3_5")
+    assert done.status == 0
+    assert "1,668,906" in done.out
+    assert "73,241,600" in done.out
 
 
 @pytest.mark.parametrize("arguments", [("ui",), ("logs", "x"), ("reproduce", "x")], ids=" ".join)
-def test_tools_without_a_store_say_what_to_do(typed, arguments, outputs):
-    answer = typed(tool_box.main, *arguments)
-    assert answer.status == 1
-    assert answer.err.startswith("TrackingError:")
+def test_commands_without_a_store_say_what_to_do(run_command, arguments, outputs):
+    done = run_command(cli.main, *arguments)
+    assert done.status == 1
+    assert done.err.startswith("TrackingError:")
     assert not (outputs / "mlflow.db").exists()
 
 
-def test_a_run_is_found_by_name_logged_and_reproduced(typed):
-    trained = typed(app.main, *QUICK)
+def test_a_run_is_found_by_name_logged_and_reproduced(run_command):
+    trained = run_command(app.main, *QUICK)
     assert trained.status == 0, trained.err
     name = "model=plain_3 regularization=none kernel_size=k3"
-    assert "epoch 2/2" in typed(tool_box.main, "logs", name).out
-    again = typed(tool_box.main, "reproduce", name)
+    assert "epoch 2/2" in run_command(cli.main, "logs", name).out
+    again = run_command(cli.main, "reproduce", name)
     assert again.status == 0, again.err
     assert again.out.splitlines()[-1] == "bit-identical"
-    assert "epoch 2/2" in typed(tool_box.main, "logs", f"{name} again").out
+    assert "epoch 2/2" in run_command(cli.main, "logs", f"{name} again").out
     assert again.err == ""
-    elsewhere = typed(tool_box.main, "reproduce", name, "trainer.precision=bf16")
+    elsewhere = run_command(cli.main, "reproduce", name, "trainer.precision=bf16")
     assert elsewhere.status == 0, elsewhere.err
-    assert elsewhere.out.splitlines()[-1].startswith("within tolerance: figures differ from epoch 1")
+    assert elsewhere.out.splitlines()[-1].startswith("within tolerance: metrics differ from epoch 1")
     assert "precision fp32 then, bf16 now" in elsewhere.out.splitlines()[-1]
-    varied = typed(tool_box.main, "reproduce", name, "trainer.precision=bf16", "regularization=dropout")
+    varied = run_command(cli.main, "reproduce", name, "trainer.precision=bf16", "regularization=dropout")
     assert varied.status == 0, varied.err
     assert "changed trainer.precision: fp32 -> bf16" in varied.out
     assert "changed model.conv_dropout: 0.0 -> 0.25" in varied.out
     assert "train/accuracy: " in varied.out.splitlines()[-5]
-    rows = json.loads(typed(tool_box.main, "results", "cifar_sweeps", "--json").out)
+    rows = json.loads(run_command(cli.main, "results", "cifar_sweeps", "--json").out)
     assert [row["arm"] for row in rows if row["arm"].startswith("train_images=200")] == [row["arm"] for row in rows]
-    assert len(rows) == 1  # what repeats a run is no arm of its own
+    assert len(rows) == 1  # a reproduction is not an arm
 
 
-def test_the_tracking_address_of_the_environment_is_respected(typed, outputs, tmp_path, monkeypatch):
+def test_the_tracking_uri_of_the_environment_is_respected(run_command, outputs, tmp_path, monkeypatch):
     address = f"sqlite:///{tmp_path}/elsewhere.db"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
-    assert typed(app.main, *QUICK, "trainer.epochs=1").status == 0
+    assert run_command(app.main, *QUICK, "trainer.epochs=1").status == 0
     assert not (outputs / "mlflow.db").exists()
     client = MlflowClient(address)
     (run,) = client.search_runs([client.get_experiment_by_name("cifar_sweeps").experiment_id])
