@@ -1,8 +1,8 @@
-"""All that touches Hydra's insides, for hydra-core 1.3.8 to 1.4: nothing else imports from them or replaces a method.
+"""Every use of Hydra's internals, for hydra-core 1.3.8 to 1.4: no other module imports them or replaces a method.
 
-What is done here has no public way in at least one of the two versions; each contact says which and why. The rules
-themselves (what a config may have built, how a sweep's jobs are composed) are handed in as arguments. Elsewhere only
-what Hydra makes public is used: ``HydraConfig``, ``JobReturn``, ``hydra.types`` and the base classes of plugins.
+Each function says why there is no public way, and for which of the two versions. The rules themselves (what a config
+may have Hydra build, how a sweep's jobs are composed) are passed in as arguments. Other modules use what Hydra makes
+public: ``HydraConfig``, ``JobReturn``, ``hydra.types`` and the base classes of plugins.
 """
 
 import re
@@ -41,7 +41,7 @@ Compose = Callable[[ConfigLoader, DictConfig, list[str]], DictConfig]
 _Method = Callable[..., Any]
 
 _whitelist: Callable[[Sequence[str]], Any] | None = getattr(hydra.utils, "execution_whitelist", None)
-"""1.4's list of what Hydra may build; 1.3 has none. Public, but looked up by name, for mypy knows one version only."""
+"""1.4's allow-list of what Hydra may build; 1.3 has none. Public, but looked up by name: mypy knows one version."""
 _overrides_dirname: Callable[..., str] | None = getattr(config_loader_impl, "get_overrides_dirname", None)
 """What 1.3 fills ``hydra.job.override_dirname`` with; in 1.4 that is an interpolation, and the function is gone."""
 # 1.3 takes the behaviour of 1.1 and warns where none is named; 1.4 knows one behaviour and warns where one is named.
@@ -52,7 +52,7 @@ _DOTTED_KEY = re.compile(r"(?!hydra\b)[A-Za-z_]\w*(\.\w+)*")
 
 
 class AbortHydra(BaseException):
-    """Carries an error past Hydra, which would print a trace around an exception, or only warn of a callback's.
+    """Carry an error through Hydra, which would print a trace around an exception, or only warn of a callback's.
 
     error: None if all was printed already. Holds for both versions: neither catches a BaseException for good.
     """
@@ -66,7 +66,10 @@ class AbortHydra(BaseException):
 
 
 def application(task: TaskFunction, config_dir: Path, config_name: str = "config") -> Callable[[], object]:
-    """Return what runs ``task`` as a Hydra application of these config files, by the arguments of the process."""
+    """Return a function that runs ``task`` as a Hydra application: these config files, this process's arguments.
+
+    1.3 needs ``version_base``, 1.4 warns of it.
+    """
     main = hydra.main(config_path=str(config_dir), config_name=config_name, **_VERSION_BASE)
     entry: Callable[[], object] = main(task)
     return entry
@@ -80,11 +83,11 @@ def hooks(
     on_callback: Callable[[Callback], None] | None = None,
     allow_list: Sequence[str] | None = None,
 ) -> Iterator[None]:
-    """Within, Hydra works by these rules. What they raise passes through Hydra.
+    """Make Hydra follow these rules within the block. What they raise passes through Hydra.
 
     check: called with every config that Hydra composes, its own part included, before anything of it is built.
     compose: composes a sweep's job in place of Hydra, whose own way is its first argument.
-    on_callback: called with each callback that Hydra has made, before Hydra tells it anything.
+    on_callback: called with each callback that Hydra has created, before Hydra calls it.
     allow_list: names (``package.Name``, ``package.*``) of all that a config may have Hydra build besides its plugins;
     1.4 then refuses all else at the moment of building. 1.3 has no such list: there ``check`` stands alone.
     """
@@ -157,9 +160,9 @@ def _composed_mode(get_mode: _Method) -> _Method:
 
 @contextmanager
 def _without_error_log() -> Iterator[None]:
-    """Within, a failed job's trace is written into its log file by the job alone, if at all.
+    """Keep Hydra from writing a failed job's traceback into its log file; 1.4 alone does so.
 
-    1.4 alone writes one there too, even of what the job has told in one line.
+    The job has logged its error itself, in one line where that says all.
     """
     if hasattr(hydra.core.utils, "_log_job_error_to_file"):
         with _replaced(hydra.core.utils, "_log_job_error_to_file", lambda own: lambda: None):
@@ -170,9 +173,9 @@ def _without_error_log() -> Iterator[None]:
 
 @contextmanager
 def _replaced(owner: type | ModuleType, name: str, by: Callable[[_Method], _Method]) -> Iterator[None]:
-    """Within, ``owner``'s method or function is what ``by`` makes of it."""
+    """Replace ``owner``'s method or function by ``by`` of it, within the block."""
     before = vars(owner).get(name)
-    if before is None:  # a check that Hydra went past without a word would be no check
+    if before is None:  # a check that Hydra silently bypasses would be no check
         raise RuntimeError(
             f"hydra-core {hydra.__version__} has no {owner.__name__}.{name}; install hydra-core>=1.3.8,<1.5"
         )
@@ -194,7 +197,7 @@ def known_plugins() -> frozenset[str]:
 
 
 def callbacks_of(context: HydraContext) -> Sequence[Callback]:
-    """Return the callbacks that Hydra made for this command: the objects that it tells of the multirun and its jobs.
+    """Return the callback objects that Hydra calls in this process.
 
     Both versions hand the launcher a context with them, in a class of their insides.
     """
@@ -206,9 +209,9 @@ def callbacks_of(context: HydraContext) -> Sequence[Callback]:
 
 @contextmanager
 def composing(config_dir: Path) -> Iterator[None]:
-    """Within, ``hydra.compose`` composes from these config files, also where Hydra already serves a command.
+    """Let ``hydra.compose`` read these config files within the block, also while a Hydra application runs.
 
-    Both versions keep one Hydra a process, and would refuse a second one; the command gets its own back.
+    Both versions keep one Hydra per process, and would refuse a second one; the application gets its own back.
     """
     before = GlobalHydra.instance().hydra
     GlobalHydra.instance().clear()
@@ -232,7 +235,7 @@ def is_composition_error(error: BaseException) -> bool:
 
 
 def parse_overrides(lines: Iterable[str], loader: ConfigLoader | None = None) -> list[Override]:
-    """Return overrides as Hydra reads them. Raises OverrideParseException for a line that is none.
+    """Parse overrides as Hydra does. Raises OverrideParseException for a line that is not one.
 
     loader: where config groups are looked up, for sweeps that name them by patterns. Both versions; the parser is in
     ``hydra.core``, but not documented.
@@ -246,7 +249,7 @@ def is_group(loader: ConfigLoader, key: str) -> bool:
 
 
 def replaces_plain_value(override: Override) -> bool:
-    """Say whether an override only changes what stands at a key of the config, outside of Hydra's own part.
+    """Say whether an override only changes the value of a key, outside of Hydra's own part of the config.
 
     Not one that adds, deletes or, in 1.4, extends a list, and no key in 1.4's other spellings.
     """
@@ -259,7 +262,7 @@ def replaces_plain_value(override: Override) -> bool:
 
 
 def record_overrides(config: DictConfig, overrides: Sequence[Override]) -> None:
-    """Write into Hydra's part of a job's config which overrides it was composed from, as Hydra itself does."""
+    """Record in Hydra's part of a job's config which overrides it was composed from, as Hydra itself does."""
     own = [override for override in overrides if not override.is_hydra_override()]
     config.hydra.overrides.task = [override.input_line for override in own]
     if _overrides_dirname is not None:
@@ -272,9 +275,9 @@ def record_overrides(config: DictConfig, overrides: Sequence[Override]) -> None:
 
 
 def singletons() -> object:
-    """Return what Hydra keeps once a process, for `run_job` in another process.
+    """Return the state that Hydra keeps once per process, for `run_job` in another process; it can be pickled.
 
-    Both versions: what an interpolation such as ``${hydra:...}`` resolves to lies there. Can be pickled.
+    Both versions: what an interpolation such as ``${hydra:...}`` resolves to lies there.
     """
     return Singleton.get_state()
 
@@ -298,28 +301,28 @@ def run_job(context: HydraContext, config: DictConfig, task: TaskFunction, singl
 
 
 class FailedJobReturn(JobReturn):
-    """A failed job's return: whoever asks for its value gets the failure. Hydra's own would also print a line."""
+    """The return of a failed job: its value raises the error. Hydra's own class would also print a line."""
 
     @property  # type: ignore[misc]  # it is never set
     def return_value(self) -> Any:  # noqa: ANN401 (as Hydra has it)
-        """Raise the failure."""
+        """Raise the error."""
         raise self._return_value
 
 
 def completed_return(overrides: Sequence[str], node: DictConfig, value: object) -> JobReturn:
-    """Return what Hydra gets of a job that finished."""
+    """Return a finished job's `JobReturn`."""
     return JobReturn(overrides=list(overrides), cfg=node, status=JobStatus.COMPLETED, _return_value=value)
 
 
-def failed_return(overrides: Sequence[str], node: DictConfig, failure: Exception) -> JobReturn:
-    """Return what Hydra gets of a job that did not finish."""
-    return FailedJobReturn(overrides=list(overrides), cfg=node, status=JobStatus.FAILED, _return_value=failure)
+def failed_return(overrides: Sequence[str], node: DictConfig, error: Exception) -> JobReturn:
+    """Return the `JobReturn` of a job that did not finish."""
+    return FailedJobReturn(overrides=list(overrides), cfg=node, status=JobStatus.FAILED, _return_value=error)
 
 
 def job_error(done: JobReturn) -> Exception | None:
-    """Return what a job raised; None if it finished, or was interrupted rather than failed.
+    """Return the exception that a job raised; None if it finished, or was interrupted.
 
-    1.4 tells callbacks of interrupts too, which break the sweep off by themselves; 1.3 does not.
+    1.4 calls callbacks after interrupts too, which end the sweep by themselves; 1.3 does not.
     """
     error: object = done._return_value
     return error if done.status == JobStatus.FAILED and isinstance(error, Exception) else None
