@@ -1,4 +1,4 @@
-"""Training: the loop, the optimizer's step, schedules, checkpoints, precision. Plain arguments, no framework."""
+"""Training: loop, regularized optimizer, schedules, checkpoints, precision, determinism."""
 
 from cifar_sweeps.training.checkpoint_file import restore
 from cifar_sweeps.training.checkpoint_manager import CheckpointManager

@@ -1,4 +1,4 @@
-"""Adamax in as few passes over the weights as it takes, which is a sixth faster than torch's on a CPU."""
+"""Adamax with fewer passes over the weights than torch's, which is a sixth faster on a CPU."""
 
 from collections.abc import Callable, Iterable
 
@@ -10,7 +10,7 @@ from torch.optim import Optimizer
 class Adamax(Optimizer):
     """w ← w − lr/(1 − β₁ᵗ) · m/u, where m ← β₁·m + (1 − β₁)·g and u ← max(β₂·u, |g| + eps) (torch.optim.Adamax).
 
-    There is no weight decay: that lives in the Stepper.
+    There is no weight decay: `RegularizedOptimizer` applies it.
     """
 
     def __init__(
@@ -26,7 +26,7 @@ class Adamax(Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
-        """Update all parameters that have a gradient. A closure is refused: nothing here needs one."""
+        """Update all parameters that have a gradient. Raises TypeError for a closure, which is not supported."""
         if closure is not None:
             raise TypeError("Adamax.step takes no closure")
         for group in self.param_groups:

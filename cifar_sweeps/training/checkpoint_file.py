@@ -1,4 +1,4 @@
-"""One checkpoint file: whole or not there, and nothing in it but tensors and plain values."""
+"""Save and load a checkpoint file, written atomically, of only tensors and plain values."""
 
 import pickle
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ from cifar_sweeps.training.schedules import Schedule
 def restore(
     path: Path, model: nn.Module, optimizer: RegularizedOptimizer, schedule: Schedule
 ) -> tuple[int, list[dict[str, Any]]]:
-    """Load a ``last.pt`` into model, optimizer and schedule, which are built from the same config.
+    """Load a ``last.pt`` into a model, optimizer and schedule that were built from the same config.
 
     Returns the next epoch to train (from 1), and the metrics of the epochs before it as plain dicts.
     Raises TrainingError if the file is damaged, or belongs to another model or optimizer.
@@ -31,12 +31,12 @@ def restore(
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise TrainingError(
             f"{path}: does not fit this run's model, optimizer or schedule ({error}); "
-            "resume with the config that it was saved with, or delete it to start anew"
+            "resume with the config that it was saved with, or delete it to start again"
         ) from error
 
 
 def load_weights(path: Path, model: nn.Module) -> None:
-    """Put the weights of a ``last.pt`` or of a state dict, such as ``best.pt``, into ``model``.
+    """Load the weights of a ``last.pt`` or of a state dict, such as ``best.pt``, into ``model``.
 
     Raises TrainingError if the file is damaged, or holds the weights of another model.
     """
@@ -45,29 +45,29 @@ def load_weights(path: Path, model: nn.Module) -> None:
     try:
         model.load_state_dict(weights)
     except (TypeError, AttributeError, RuntimeError) as error:
-        faults = [line.strip() for line in str(error).splitlines()[1:4]]
+        details = [line.strip() for line in str(error).splitlines()[1:4]]
         raise TrainingError(
-            f"{path}: holds the weights of another model ({' '.join(faults) or error}); "
+            f"{path}: holds the weights of another model ({' '.join(details) or error}); "
             "choose the model that it was trained with, or another file"
         ) from error
 
 
 def save(path: Path, payload: Mapping[str, Any]) -> None:
-    """Write ``payload`` (tensors and plain values) so that ``path`` is the old file or the new one, never a part.
+    """Write ``payload`` (tensors and plain values) atomically: ``path`` is the old file or the complete new one.
 
-    Raises TrainingError if it cannot be written; the old file then stays as it was.
+    Raises TrainingError if it cannot be written; the old file then stays unchanged.
     """
     try:
         with atomic_write(path) as file:
             torch.save(payload, file)
     except (OSError, RuntimeError) as error:  # torch's zip writer turns a full disk into a RuntimeError
-        if isinstance(error.__context__, KeyboardInterrupt):  # and an interrupt, too
+        if isinstance(error.__context__, KeyboardInterrupt):  # and an interrupt too
             raise error.__context__ from None
-        raise TrainingError(f"{path}: cannot be written ({error}); make room, or set outputs=FOLDER") from error
+        raise TrainingError(f"{path}: cannot be written ({error}); free some space, or set outputs=FOLDER") from error
 
 
 def load(path: Path, map_location: str = "cpu") -> dict[str, Any]:
-    """Read what `save` wrote, without running code from the file.
+    """Load what `save` wrote, without running code from the file.
 
     Raises TrainingError if it is missing, damaged, or holds more than tensors and plain values.
     """

@@ -1,8 +1,8 @@
-"""A run's checkpoints: written while the training goes on, checked by their sums, so that a resume finds a whole one.
+"""Save a run's checkpoints in the background, and restore the latest undamaged one on resume.
 
 While a run trains, its folder holds the states after the last two epochs, ``resume-EPOCH-SUM.pt``, and the best weights
-that they know of, ``best-EPOCH-SUM.pt``; SUM begins the file's SHA-256, so that damage of any kind is seen. At the end
-they become ``last.pt``, all that a further training needs, and ``best.pt``, weights alone.
+to which they refer, ``best-EPOCH-SUM.pt``; SUM is the start of the file's SHA-256, so that any damage is detected. At
+the end they become ``last.pt``, everything needed to continue training, and ``best.pt``, only weights.
 """
 
 import os
@@ -23,16 +23,16 @@ from cifar_sweeps.training.metrics import EpochMetrics
 from cifar_sweeps.training.optimizer import RegularizedOptimizer
 from cifar_sweeps.training.schedules import Schedule
 
-_NAME = re.compile(r"(resume|best)-(\d{6})-([0-9a-f]{16})\.pt")
-_KEPT = 2
+_FILE_NAME = re.compile(r"(resume|best)-(\d{6})-([0-9a-f]{16})\.pt")
+_NUM_KEPT = 2
 
 
 class CheckpointManager:
     """The checkpoint files of one run, in a folder that exists.
 
     ``last.pt`` holds model, optimizer, schedule, epoch, config (plain values, as given) and the metrics of all epochs.
-    ``best.pt`` is a state dict of the epoch with the highest validation accuracy, the earliest of equals. Without
-    validation data nothing is selected: there is no ``best.pt``, and ``best_epoch`` stays None.
+    ``best.pt`` is a state dict of the epoch with the highest validation accuracy, the earliest if several are
+    equal. Without validation data nothing is selected: there is no ``best.pt``, and ``best_epoch`` stays None.
     """
 
     def __init__(self, folder: Path, config: Mapping[str, Any] | None = None) -> None:
@@ -48,17 +48,17 @@ class CheckpointManager:
         self._writing: Future[None] | None = None
 
     def restore_latest(
-        self, model: nn.Module, optimizer: RegularizedOptimizer, schedule: Schedule, say: Callable[[str], None]
+        self, model: nn.Module, optimizer: RegularizedOptimizer, schedule: Schedule, report: Callable[[str], None]
     ) -> list[EpochMetrics]:
-        """Load the newest whole state, if there is one, and return the metrics of its epochs; else an empty list.
+        """Load the latest undamaged state and return the metrics of its epochs; an empty list if there is none.
 
-        say: is told of files that are damaged, which are removed. Raises TrainingError if a state belongs to another
-        model, optimizer or schedule.
+        report: receives a message for each damaged file, which is removed. Raises TrainingError if a state belongs to
+        another model, optimizer or schedule.
         """
-        for leftover in self._folder.glob(".*.tmp"):  # of a process that was killed while it wrote
+        for leftover in self._folder.glob(".*.tmp"):  # of a process that was killed during a write
             leftover.unlink(missing_ok=True)
         for path in sorted(self._folder.glob("resume-*.pt"), reverse=True):
-            state = self._whole_state(path, say)
+            state = self._load_undamaged(path, report)
             if state is None:
                 path.unlink()
                 continue
@@ -66,7 +66,7 @@ class CheckpointManager:
             best = state["best"]
             self._best_file = None if best is None else self._folder / Path(best).name
             for metrics in history:
-                self._note(EpochMetrics(**metrics))
+                self._add_metrics(EpochMetrics(**metrics))
             self._tidy(state["epoch"])
             return [EpochMetrics(**metrics) for metrics in history]
         self._tidy(0)
@@ -75,17 +75,17 @@ class CheckpointManager:
     def save(
         self, model: nn.Module, optimizer: RegularizedOptimizer, schedule: Schedule, metrics: EpochMetrics
     ) -> None:
-        """Take the state at an epoch's end; it is written while the training goes on.
+        """Copy the state at the end of an epoch, and write it in the background.
 
-        Raises TrainingError if the state before it could not be written.
+        Raises TrainingError if the previous state could not be written.
         """
         self.wait()
-        is_best = self._note(metrics)
-        weights = _copied(model.state_dict())
+        is_best = self._add_metrics(metrics)
+        weights = _clone_tensors(model.state_dict())
         payload = {
             "model": weights,
-            "optimizer": _copied(optimizer.state_dict()),
-            "schedule": _copied(schedule.state_dict()),
+            "optimizer": _clone_tensors(optimizer.state_dict()),
+            "schedule": _clone_tensors(schedule.state_dict()),
             "epoch": metrics.epoch,
             "config": self._config,
             "metrics": list(self._history),
@@ -93,32 +93,32 @@ class CheckpointManager:
         self._writing = self._writer.submit(self._write, payload, is_best)
 
     def wait(self) -> None:
-        """Wait until what was offered is on the disk. Raises TrainingError if it could not be written."""
+        """Wait until the last saved state is on disk. Raises TrainingError if it could not be written."""
         if self._writing is not None:
-            wait([self._writing])  # an interrupt in here leaves it to be waited for once more
+            wait([self._writing])  # after an interrupt here, it can be waited for again
             writing, self._writing = self._writing, None
             writing.result()
 
     def finish(self) -> None:
-        """Make ``last.pt`` and ``best.pt`` of the newest states. Raises TrainingError if they cannot be written."""
+        """Create ``last.pt`` and ``best.pt`` from the latest state. Raises TrainingError if they cannot be written."""
         self.wait()
-        newest = self.latest()
+        latest = self.latest()
         try:
-            if newest is not None:
-                _link(newest, self.last)
+            if latest is not None:
+                _link_or_copy(latest, self.last)
             if self._best_file is not None:
-                _link(self._best_file, self.best)
+                _link_or_copy(self._best_file, self.best)
         except OSError as error:
-            raise TrainingError(f"{self._folder}: cannot be written ({error}); make room") from error
+            raise TrainingError(f"{self._folder}: cannot be written ({error}); free some space") from error
 
     def clear(self) -> None:
-        """Remove what a resume would need: the run has finished."""
+        """Remove the files that only a resume needs, once the run has finished."""
         for kind in ("resume", "best"):
             for path in self._folder.glob(f"{kind}-*.pt"):
                 path.unlink(missing_ok=True)
 
     def latest(self) -> Path | None:
-        """Return the state of the last epoch that was written."""
+        """Return the file of the last epoch that was written; None if there is none."""
         return max(self._folder.glob("resume-*.pt"), default=None)
 
     def _write(self, payload: dict[str, Any], is_best: bool) -> None:
@@ -129,27 +129,29 @@ class CheckpointManager:
         _save_with_sum(self._folder, "resume", epoch, {**payload, "best": best})
         self._tidy(epoch)
 
-    def _whole_state(self, path: Path, say: Callable[[str], None]) -> dict[str, Any] | None:
+    def _load_undamaged(self, path: Path, report: Callable[[str], None]) -> dict[str, Any] | None:
         try:
-            _check_sum(path)
+            _verify_checksum(path)
             state = load(path)
             if state["best"] is not None:
-                _check_sum(self._folder / Path(state["best"]).name)
+                _verify_checksum(self._folder / Path(state["best"]).name)
         except (TrainingError, KeyError) as error:
-            say(f"{error}; goes back to the one before it")
+            report(f"{error}; using the checkpoint before it")
             return None
         return state
 
     def _tidy(self, epoch: int) -> None:
-        """Remove the states after ``epoch``, which are to be made again, and those that are no longer needed."""
+        """Remove the files after ``epoch``, which will be trained again, and those that are no longer needed."""
         for kind in ("resume", "best"):
             paths = sorted(self._folder.glob(f"{kind}-*.pt"))
-            known = [path for path in paths if (match := _NAME.fullmatch(path.name)) and int(match[2]) <= epoch]
-            for path in {*paths} - {*known[-_KEPT:]}:
+            candidates = [
+                path for path in paths if (match := _FILE_NAME.fullmatch(path.name)) and int(match[2]) <= epoch
+            ]
+            for path in {*paths} - {*candidates[-_NUM_KEPT:]}:
                 path.unlink(missing_ok=True)
 
-    def _note(self, metrics: EpochMetrics) -> bool:
-        """Take an epoch into the history, and say whether it is the best so far."""
+    def _add_metrics(self, metrics: EpochMetrics) -> bool:
+        """Append an epoch's metrics to the history, and return whether it is the best so far."""
         self._history.append(asdict(metrics))
         accuracy = metrics.val_accuracy
         if accuracy is None or (self.best_accuracy is not None and accuracy <= self.best_accuracy):
@@ -159,34 +161,34 @@ class CheckpointManager:
 
 
 def _save_with_sum(folder: Path, kind: str, epoch: int, payload: Mapping[str, Any]) -> Path:
-    """Write a file whose name holds its sum; it appears whole or not at all."""
+    """Write a file atomically, with its checksum in its name."""
     temporary = folder / f".{kind}-{epoch:06}.{os.getpid()}.tmp"
     try:
         save(temporary, payload)
-        path = folder / f"{kind}-{epoch:06}-{_sum(temporary)}.pt"
+        path = folder / f"{kind}-{epoch:06}-{_checksum(temporary)}.pt"
         temporary.replace(path)
     except OSError as error:
-        raise TrainingError(f"{folder}: cannot be written ({error}); make room, or set outputs=FOLDER") from error
+        raise TrainingError(f"{folder}: cannot be written ({error}); free some space, or set outputs=FOLDER") from error
     finally:
         temporary.unlink(missing_ok=True)
     return path
 
 
-def _check_sum(path: Path) -> None:
-    match = _NAME.fullmatch(path.name)
+def _verify_checksum(path: Path) -> None:
+    match = _FILE_NAME.fullmatch(path.name)
     try:
-        if match is None or _sum(path) != match[3]:
-            raise TrainingError(f"{path}: is damaged: its content is not what was written")
+        if match is None or _checksum(path) != match[3]:
+            raise TrainingError(f"{path}: is damaged: its checksum does not match")
     except OSError as error:
         raise TrainingError(f"{path}: cannot be read ({error.strerror})") from error
 
 
-def _sum(path: Path) -> str:
+def _checksum(path: Path) -> str:
     return sha256(path)[:16]
 
 
-def _link(source: Path, target: Path) -> None:
-    """Give a file a second name, or a copy where the file system knows no second names."""
+def _link_or_copy(source: Path, target: Path) -> None:
+    """Hard-link ``source`` to ``target``, or copy it if the file system has no hard links."""
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     temporary.unlink(missing_ok=True)
     try:
@@ -194,15 +196,15 @@ def _link(source: Path, target: Path) -> None:
     except OSError:
         shutil.copyfile(source, temporary)
     temporary.replace(target)
-    temporary.unlink(missing_ok=True)  # where both already were names of the same file, it has not been moved
+    temporary.unlink(missing_ok=True)  # os.replace does nothing if both are already links to the same file
 
 
-def _copied(state: Any) -> Any:  # noqa: ANN401 (whatever a state dict holds)
-    """Return a state with tensors of its own: the training goes on with the old ones."""
+def _clone_tensors(state: Any) -> Any:  # noqa: ANN401 (whatever a state dict holds)
+    """Return a copy of a state with cloned tensors, as training continues with the originals."""
     if isinstance(state, Tensor):
         return state.detach().clone()
     if isinstance(state, Mapping):
-        return {key: _copied(value) for key, value in state.items()}
+        return {key: _clone_tensors(value) for key, value in state.items()}
     if isinstance(state, (list, tuple)):
-        return type(state)(_copied(value) for value in state)
+        return type(state)(_clone_tensors(value) for value in state)
     return state

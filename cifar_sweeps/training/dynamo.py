@@ -1,6 +1,6 @@
-"""torch's optimizers, kept apart from torch's compiler.
+"""Call torch's optimizers without importing torch._dynamo.
 
-Each of their methods imports the compiler, which takes longer than torch itself, in order to tell it to keep off.
+Each of their methods imports torch._dynamo, which takes longer than torch itself, only to disable compilation.
 Nothing is compiled here, so a run's first step need not wait for that. The arithmetic is the same to the last bit.
 """
 
@@ -13,23 +13,23 @@ from typing import Any
 import torch
 from torch.optim import Optimizer
 
-_TORCH = str(Path(torch.__file__).parent)
+_TORCH_FOLDER = str(Path(torch.__file__).parent)
 
 
 def bypass_dynamo() -> None:
-    """Let the methods of all optimizers be called as they are. May be called again."""
+    """Mark the methods of all optimizers as already excluded from torch._dynamo. Can be called repeatedly."""
     for method in vars(Optimizer).values():
-        itself = getattr(method, "__wrapped__", None)
-        if inspect.isfunction(itself):
-            itself.__dynamo_disable = itself  # type: ignore[attr-defined]  # what torch looks for ahead of its import
+        wrapped = getattr(method, "__wrapped__", None)
+        if inspect.isfunction(wrapped):
+            wrapped.__dynamo_disable = wrapped  # type: ignore[attr-defined]  # what torch checks before it imports torch._dynamo
 
 
 def undecorated_step(optimizer: Optimizer) -> Callable[[], Any]:
-    """Return the optimizer's step without what torch wraps around it; it is to be called without gradients."""
-    step = inspect.unwrap(type(optimizer).step, stop=lambda layer: not _is_torchs(layer))
+    """Return the optimizer's step without torch's wrappers; call it under ``torch.no_grad``."""
+    step = inspect.unwrap(type(optimizer).step, stop=lambda function: not _is_from_torch(function))
     return functools.partial(step, optimizer)
 
 
-def _is_torchs(function: Callable[..., Any]) -> bool:
+def _is_from_torch(function: Callable[..., Any]) -> bool:
     code = getattr(function, "__code__", None)
-    return code is not None and str(code.co_filename).startswith(_TORCH)
+    return code is not None and str(code.co_filename).startswith(_TORCH_FOLDER)

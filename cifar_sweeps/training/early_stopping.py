@@ -1,4 +1,4 @@
-"""When to give up: the caller asks after each epoch, and stops its loop itself."""
+"""Early stopping: decide after each epoch whether the caller should stop training."""
 
 import math
 
@@ -7,10 +7,10 @@ from cifar_sweeps.training.metrics import EpochMetrics
 
 
 class EarlyStopper:
-    """Exhausted after so many epochs in a row without an improvement by more than ``min_delta``.
+    """Stops training after ``epochs`` epochs in a row without an improvement by more than ``min_delta``.
 
     epochs: None means never. monitor: ``val/accuracy`` (must rise) or ``val/loss`` (must fall, in nats).
-    A resume shows it the earlier epochs' metrics first, in order; that is all the state it needs.
+    On resume, pass it the metrics of the earlier epochs first, in order; it keeps no other state.
     """
 
     def __init__(self, epochs: int | None, min_delta: float = 0.0, monitor: str = "val/accuracy") -> None:
@@ -20,12 +20,12 @@ class EarlyStopper:
         self.min_delta = min_delta
         self.monitor = monitor
         self._best = -math.inf
-        self._waited = 0
+        self._epochs_without_improvement = 0
 
     def should_stop(self, metrics: EpochMetrics) -> bool:
-        """Count an epoch and say whether the patience is at its end.
+        """Count an epoch, and return whether to stop.
 
-        Raises ConfigError if the epoch has no validation figures.
+        Raises ConfigError if the epoch has no validation metrics.
         """
         if self.epochs is None:
             return False
@@ -38,7 +38,7 @@ class EarlyStopper:
         if self.monitor == "val/loss":
             score = -score
         if score > self._best + self.min_delta:
-            self._best, self._waited = score, 0
+            self._best, self._epochs_without_improvement = score, 0
         else:
-            self._waited += 1
-        return self._waited >= self.epochs
+            self._epochs_without_improvement += 1
+        return self._epochs_without_improvement >= self.epochs

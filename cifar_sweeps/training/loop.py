@@ -1,4 +1,4 @@
-"""The training loop: `fit` trains an epoch whenever it is asked for the next one's metrics."""
+"""Training loop and evaluation: `fit` is a generator that trains an epoch and yields its metrics."""
 
 import math
 import time
@@ -28,20 +28,20 @@ PROGRESS_SECONDS = 0.2
 
 
 class Batches(Protocol):
-    """The same batches each time: images (B, 3, H, W) float32 and labels (B,) int64, on the model's device."""
+    """Evaluation batches: images (B, 3, H, W) float32 and labels (B,) int64 on the model's device, always the same."""
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]: ...
 
 
 class EpochBatches(Protocol):
-    """Batches that are new each epoch, and derive from its number alone. Shapes as in `Batches`."""
+    """Training batches, new each epoch and derived from its number alone. Shapes as in `Batches`."""
 
     def epoch(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield the batches of one epoch (from 1)."""
         ...
 
     def steps(self, epoch: int) -> int:
-        """Return how many batches that epoch has."""
+        """Return the number of batches of that epoch."""
         ...
 
 
@@ -62,12 +62,12 @@ def fit(
 ) -> Iterator[EpochMetrics]:
     """Train ``model`` (images to logits (B, C)) and yield each epoch's metrics, from ``first_epoch`` to ``epochs``.
 
-    parts: into how many the training images are divided; the schedule counts passes over all of them.
-    validate_every: epochs; the last one is always validated, the others have no validation figures.
-    The caller decides between epochs: record, save, stop. on_step is called every `PROGRESS_SECONDS` at most, and after
+    parts: number of parts of the training images; the schedule counts passes over all of them.
+    validate_every: in epochs; the last one is always validated, and epochs in between have no validation metrics.
+    Between epochs the caller may log, save or stop. on_step is called every `PROGRESS_SECONDS` at most, and after
     an epoch's last step. All randomness of an epoch derives from (seed, epoch), whatever ran before.
-    Raises ConfigError at once if the schedule needs validation data and there is none; DivergedError from the epoch in
-    which a loss is not finite.
+    Raises ConfigError when called if the schedule needs validation data and there is none; DivergedError from the epoch
+    in which a loss is not finite.
     """
     if schedule.needs_validation and val_batches is None:
         raise ConfigError(
@@ -84,27 +84,27 @@ def fit(
             if val_batches is not None and (epoch % validate_every == 0 or epoch == epochs):
                 validation = _validate(model, val_batches, precision, epoch, batches.steps(epoch))
             metrics = _metrics(epoch, first_lr, train, validation, optimizer.penalty())
-            watched = metrics.val_loss if metrics.val_objective is None else metrics.val_objective
-            if watched is not None:
-                schedule.observe(watched)  # with the penalty, as Keras' val_loss has it
+            monitored_loss = metrics.val_loss if metrics.val_objective is None else metrics.val_objective
+            if monitored_loss is not None:
+                schedule.observe(monitored_loss)  # with the penalty, as Keras' val_loss has it
             yield metrics
 
     return train_epochs()
 
 
 def evaluate(model: nn.Module, batches: Batches, precision: Precision) -> Evaluation:
-    """Answer all images of ``batches`` (at least one), dropout off. No parameter, buffer or train mode is changed."""
-    training = {module: module.training for module in model.modules()}
+    """Predict all images of ``batches`` (at least one) in evaluation mode, and leave the model unchanged."""
+    modes = {module: module.training for module in model.modules()}
     model.eval()
     try:
         # One autocast context for all batches, so that its cache casts each weight once.
         with torch.inference_mode(), precision.autocast(_device_of(model)):
-            answered = [(model(images), labels) for images, labels in batches]
+            outputs = [(model(images), labels) for images, labels in batches]
     finally:
-        for module, mode in training.items():
+        for module, mode in modes.items():
             module.training = mode
-    logits = torch.cat([logits for logits, _ in answered]).float().cpu()
-    labels = torch.cat([labels for _, labels in answered]).cpu()
+    logits = torch.cat([logits for logits, _ in outputs]).float().cpu()
+    labels = torch.cat([labels for _, labels in outputs]).cpu()
     accuracy = (logits.argmax(1) == labels).double().mean().item()
     return Evaluation(F.cross_entropy(logits.double(), labels).item(), accuracy, logits, labels)
 
@@ -122,8 +122,8 @@ def _train_epoch(
     model.train()
     device, steps = _device_of(model), batches.steps(epoch)
     autocast = precision.autocast(device)
-    tally = MetricSums(device)
-    reported = tally.started
+    sums = MetricSums(device)
+    last_report = sums.started
     for step, (images, labels) in enumerate(batches.epoch(epoch), start=1):
         optimizer.lr = optimizer.base_lr * schedule.factor((epoch - 1 + (step - 1) / steps) / parts)
         with autocast:
@@ -131,18 +131,18 @@ def _train_epoch(
         loss = F.cross_entropy(logits.float(), labels)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
-        hits = (logits.detach().argmax(1) == labels).sum()
-        tally.add(loss, hits, optimizer.penalty(), len(labels))
+        correct = (logits.detach().argmax(1) == labels).sum()
+        sums.add(loss, correct, optimizer.penalty(), len(labels))
         optimizer.step()
-        if on_step is not None and (step == steps or time.perf_counter() - reported >= PROGRESS_SECONDS):
-            means = tally.read(epoch)
+        if on_step is not None and (step == steps or time.perf_counter() - last_report >= PROGRESS_SECONDS):
+            means = sums.read(epoch)
             on_step(StepProgress(epoch, step, steps, means.loss, means.accuracy, means.images_per_second))
-            reported = time.perf_counter()
-    return tally.read(epoch)
+            last_report = time.perf_counter()
+    return sums.read(epoch)
 
 
 def _validate(model: nn.Module, batches: Batches, precision: Precision, epoch: int, step: int) -> Evaluation:
-    # The epoch's last step can break the weights, which no training loss of this epoch shows.
+    # The epoch's last step can make weights non-finite, which no training loss of this epoch shows.
     validation = evaluate(model, batches, precision)
     if not math.isfinite(validation.loss):
         raise DivergedError(epoch, step, validation.loss)

@@ -1,4 +1,4 @@
-"""What a training says about itself: figures by epoch and by step, and the sums that they come from."""
+"""Training metrics by epoch and by step, and the sums from which they are computed."""
 
 import math
 import time
@@ -12,11 +12,11 @@ from cifar_sweeps.errors import TrainingError
 
 @dataclass(frozen=True)
 class EpochMetrics:
-    """What one epoch gave. Losses are means in nats, accuracies fractions in [0, 1]; all weigh each image alike.
+    """Metrics of one epoch. Losses are means in nats, accuracies fractions in [0, 1]; all weigh each image equally.
 
-    Training figures are running means over the epoch's steps, dropout on, as Keras prints them. An objective is the
+    Training metrics are running means over the epoch's steps, dropout on, as Keras prints them. An objective is the
     loss with the L2/L1 penalty, None where there is no penalty: for training the running mean, for validation the
-    validation loss plus the penalty of the weights at the epoch's end. Validation figures are None without such data.
+    validation loss plus the penalty of the weights at the epoch's end. Validation metrics are None without validation.
     """
 
     epoch: int
@@ -28,13 +28,13 @@ class EpochMetrics:
     train_objective: float | None
     val_objective: float | None
     lr: float
-    """The rate at the epoch's first step; a warm-up or a cosine changes it from step to step."""
+    """Learning rate at the epoch's first step; a warm-up or a cosine changes it at every step."""
     epoch_seconds: float
-    """The training part alone; validation is not in it."""
+    """Of training only, without validation."""
     images_per_second: float
 
     def by_name(self) -> dict[str, float]:
-        """Return the figures by their names in the record, without the epoch and without those that there are not."""
+        """Return the metrics that are not None by their logged names, without the epoch."""
         named = {
             "train/loss": self.train_loss,
             "train/accuracy": self.train_accuracy,
@@ -51,7 +51,7 @@ class EpochMetrics:
 
 @dataclass(frozen=True)
 class StepProgress:
-    """How far an epoch is: figures are means over its steps so far."""
+    """Progress within an epoch; metrics are means over its steps so far."""
 
     epoch: int
     step: int
@@ -63,7 +63,7 @@ class StepProgress:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A model's answer to every image. loss: mean in nats; logits: (N, C) float32, labels: (N,) int64, both on CPU."""
+    """Predictions for all images. loss: mean in nats; logits: (N, C) float32, labels: (N,) int64, both on the CPU."""
 
     loss: float
     accuracy: float
@@ -72,7 +72,7 @@ class Evaluation:
 
 
 class DivergedError(TrainingError):
-    """A loss that is no longer finite, with the epoch and step (both from 1) where it was so first, and its value."""
+    """The loss is no longer finite; has the first epoch and step (both from 1) where it was not, and its value."""
 
     def __init__(self, epoch: int, step: int, value: float) -> None:
         self.epoch, self.step, self.value = epoch, step, value
@@ -86,41 +86,41 @@ class DivergedError(TrainingError):
 
 
 class MetricSums:
-    """Sums over one epoch's images, kept on the device."""
+    """Sums of metrics over one epoch's images, kept on the device."""
 
     def __init__(self, device: torch.device) -> None:
-        real = torch.float32 if device.type == "mps" else torch.float64  # MPS has no float64
+        dtype = torch.float32 if device.type == "mps" else torch.float64  # MPS has no float64
         self.started = time.perf_counter()
         self.images = 0
-        self.loss = torch.zeros((), dtype=real, device=device)
-        self.hits = torch.zeros((), dtype=real, device=device)
+        self.loss = torch.zeros((), dtype=dtype, device=device)
+        self.correct = torch.zeros((), dtype=dtype, device=device)
         self.penalty: Tensor | None = None
-        # The steps that began with a finite sum end with the first bad one, and its loss is the last that was noted.
-        self.finite_steps = torch.zeros((), dtype=real, device=device)
-        self.noted_loss = torch.zeros((), dtype=real, device=device)
+        # Steps up to and including the first with a non-finite loss, and the loss of the last of these.
+        self.steps = torch.zeros((), dtype=dtype, device=device)
+        self.last_loss = torch.zeros((), dtype=dtype, device=device)
 
     @torch.no_grad()
-    def add(self, loss: Tensor, hits: Tensor, penalty: Tensor | None, images: int) -> None:
-        """Add a step: its mean loss, its right answers, the weights' penalty and its number of images."""
+    def add(self, loss: Tensor, correct: Tensor, penalty: Tensor | None, images: int) -> None:
+        """Add a step: its mean loss, number of correct predictions, the weights' penalty and number of images."""
         self.images += images
         finite = self.loss.isfinite()
-        self.finite_steps += finite
-        self.noted_loss = torch.where(finite, loss, self.noted_loss)
+        self.steps += finite
+        self.last_loss = torch.where(finite, loss, self.last_loss)
         self.loss += loss * images
-        self.hits += hits
+        self.correct += correct
         if penalty is not None:
             self.penalty = penalty * images if self.penalty is None else self.penalty + penalty * images
 
     def read(self, epoch: int) -> "RunningMeans":
-        """Wait for the device, and return the means so far. Raises DivergedError."""
+        """Return the means so far, which waits for the device. Raises DivergedError if the loss is not finite."""
         penalty = torch.zeros_like(self.loss) if self.penalty is None else self.penalty
-        sums = torch.stack([self.loss, self.hits, penalty.to(self.loss), self.finite_steps, self.noted_loss])
-        loss, hits, penalty_sum, steps, noted = sums.tolist()  # .tolist() waits for the device: one read for all
+        sums = torch.stack([self.loss, self.correct, penalty.to(self.loss), self.steps, self.last_loss])
+        loss, correct, penalty_sum, steps, last_loss = sums.tolist()  # .tolist() waits for the device: one read for all
         if not math.isfinite(loss):
-            raise DivergedError(epoch, int(steps), noted)
+            raise DivergedError(epoch, int(steps), last_loss)
         seconds = time.perf_counter() - self.started
         objective = None if self.penalty is None else (loss + penalty_sum) / self.images
-        return RunningMeans(loss / self.images, hits / self.images, objective, seconds, self.images / seconds)
+        return RunningMeans(loss / self.images, correct / self.images, objective, seconds, self.images / seconds)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The optimizer's step, with the two decays that work alike under any optimizer."""
+"""Wrap a torch optimizer with L2/L1 penalties and decoupled weight decay, which work the same for all optimizers."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -18,11 +18,11 @@ class RegularizedOptimizer:
     """A torch optimizer together with Keras' penalties and decoupled weight decay.
 
     - ``l2``, ``l1``: Keras' ``kernel_regularizer`` on ``kernels``: the penalty l2·Σw² + l1·Σ|w| belongs to the loss, so
-      2·l2·w + l1·sign(w) is added to the gradient, and the optimizer scales it as it scales the rest of the gradient.
+      2·l2·w + l1·sign(w) is added to the gradient, and the optimizer scales it with the rest of the gradient.
     - ``weight_decay``: decoupled (Loshchilov & Hutter 2019, as in torch.optim.AdamW): w ← w − lr·weight_decay·w on
-      ``decayed``, ahead of the optimizer's step and beside its scaling.
+      ``decayed``, before the optimizer's step and not scaled by it.
 
-    Weights that are frozen when the Stepper is made are left alone by both.
+    Neither changes weights that are frozen when this object is created.
     Raises ConfigError if the optimizer has a weight decay of its own.
     """
 
@@ -36,23 +36,23 @@ class RegularizedOptimizer:
         l1: float = 0.0,
         weight_decay: float = 0.0,
     ) -> None:
-        own = [group["weight_decay"] for group in optimizer.param_groups if group.get("weight_decay")]
-        if own:
+        own_decays = [group["weight_decay"] for group in optimizer.param_groups if group.get("weight_decay")]
+        if own_decays:
             raise ConfigError(
-                f"optimizer.weight_decay={own[0]}: must be 0, or two decays would add up; "
+                f"optimizer.weight_decay={own_decays[0]}: must be 0, or two weight decays would add up; "
                 "set optimizer.weight_decay=0.0 and use regularization.weight_decay (decoupled) or regularization.l2"
             )
         self.optimizer = optimizer
         self._step = undecorated_step(optimizer)
         self.base_lr: float = optimizer.param_groups[0]["lr"]
-        """The rate from the config, which the schedule multiplies."""
+        """Learning rate from the config, which the schedule multiplies."""
         self.l2, self.l1, self.weight_decay = l2, l1, weight_decay
         self._kernels: list[Tensor] = [w for w in kernels if w.requires_grad]
         self._decayed: list[Tensor] = [w for w in decayed if w.requires_grad]
 
     @property
     def lr(self) -> float:
-        """The rate of the next step."""
+        """Learning rate of the next step."""
         rate: float = self.optimizer.param_groups[0]["lr"]
         return rate
 
@@ -62,7 +62,7 @@ class RegularizedOptimizer:
             group["lr"] = rate
 
     def penalty(self) -> Tensor | None:
-        """Return l2·Σw² + l1·Σ|w| of the weights as they are now, a scalar on their device; None where both are off."""
+        """Return l2·Σw² + l1·Σ|w| of the current weights, a scalar on their device; None if both are 0."""
         if not self._kernels or not (self.l2 or self.l1):
             return None
         with torch.no_grad():
@@ -75,7 +75,7 @@ class RegularizedOptimizer:
 
     @torch.no_grad()
     def step(self) -> None:
-        """Add the penalties' gradient, decay the weights, and let the optimizer step."""
+        """Add the penalties' gradient, decay the weights, and run the optimizer's step."""
         if self.l2 or self.l1:
             self._add_penalty_gradient()
         if self.weight_decay and self._decayed:
@@ -93,15 +93,15 @@ class RegularizedOptimizer:
             torch._foreach_add_(gradients, torch._foreach_sign(weights), alpha=self.l1)
 
     def zero_grad(self) -> None:
-        """Drop all gradients; the next backward pass writes new ones rather than adding to zeros."""
+        """Set all gradients to None; the next backward pass writes new ones rather than adding to zeros."""
         self.optimizer.zero_grad(set_to_none=True)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the optimizer's state; the decays are constants of the config and have none."""
+        """Return the optimizer's state; penalties and weight decay are constants of the config and have none."""
         return self.optimizer.state_dict()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over a state that `state_dict` gave. The rate that the schedule starts from stays the config's."""
+        """Load a state from `state_dict`. ``base_lr`` keeps the config's value."""
         self.optimizer.load_state_dict(state)
 
 
@@ -109,7 +109,7 @@ def make_optimizer(factory: Callable[..., Optimizer], parameters: Iterable[Param
     """Build an optimizer over the parameters that are not frozen.
 
     factory: the class with its arguments bound, as Hydra's ``_partial_: true`` gives it.
-    Raises ConfigError where the class refuses its arguments, or where every parameter is frozen.
+    Raises ConfigError if the class rejects its arguments, or if every parameter is frozen.
     """
     trainable = [w for w in parameters if w.requires_grad]
     if not trainable:

@@ -1,4 +1,4 @@
-"""Where a training computes, and in which floating-point format."""
+"""Device and floating-point format of training."""
 
 import contextlib
 from contextlib import AbstractContextManager
@@ -17,14 +17,14 @@ _BF16_INSTRUCTIONS = frozenset({"avx512_bf16", "amx_bf16"})
 
 @dataclass(frozen=True)
 class Precision:
-    """The format of convolutions and matrix products. Weights, losses and optimizer states are float32 in any case."""
+    """Format of convolutions and matrix products. Weights, losses and optimizer states are always float32."""
 
     name: str
     dtype: torch.dtype | None
     """What autocast casts to; None means plain float32."""
 
     def autocast(self, device: torch.device) -> AbstractContextManager[object]:
-        """Return the context of a forward pass. It can be entered many times: making it costs more than entering it."""
+        """Return a context for forward passes. Reuse it, as creating it costs more than entering it."""
         if self.dtype is None:
             return contextlib.nullcontext()
         return torch.autocast(device.type, dtype=self.dtype)
@@ -35,7 +35,7 @@ BF16 = Precision("bf16", torch.bfloat16)
 
 
 def resolve_device(device: str) -> torch.device:
-    """Return the device that a name stands for: ``cpu``, ``cuda``, ``mps``, or ``auto`` (CUDA, else MPS, else CPU).
+    """Return the device with this name: ``cpu``, ``cuda``, ``mps``, or ``auto`` (CUDA, else MPS, else CPU).
 
     Raises ConfigError for another name, and for a device that this machine does not have.
     """
@@ -51,13 +51,13 @@ def resolve_device(device: str) -> torch.device:
 
 
 def resolve_precision(precision: str, device: torch.device) -> Precision:
-    """Return the precision that a name stands for: ``fp32``, ``bf16``, or ``auto`` (bf16 where it is native).
+    """Return the precision with this name: ``fp32``, ``bf16``, or ``auto`` (bf16 where it is native).
 
-    ``bf16`` is granted on any device, fast or not. Raises ConfigError for another name.
+    ``bf16`` is allowed on any device, fast or not. Raises ConfigError for another name.
     """
     if precision == "auto":
         return BF16 if _has_native_bf16(device) else FP32
-    by_name = {known.name: known for known in (FP32, BF16)}
+    by_name = {each.name: each for each in (FP32, BF16)}
     if precision not in by_name:
         raise ConfigError(f"trainer.precision={precision}: unknown; use auto, fp32 or bf16")
     return by_name[precision]
@@ -70,8 +70,8 @@ def _has_native_bf16(device: torch.device) -> bool:
 
 
 def _cpu_flags() -> frozenset[str]:
-    # torch asks the CPU through private functions that differ by version. The kernel's list is public and, beyond what
-    # the CPU can do, says what the kernel lets it do. macOS has no such file, and no CPU with these instructions.
+    # torch asks the CPU through private functions that differ by version. The kernel's list is public, and holds
+    # only what the kernel allows. macOS has no such file, and no CPU with these instructions.
     try:
         lines = CPU_FLAGS.read_text().splitlines()
     except OSError:

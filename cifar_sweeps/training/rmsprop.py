@@ -1,4 +1,4 @@
-"""RMSprop as Keras computes it, which torch's own cannot express."""
+"""RMSprop as Keras computes it, with epsilon inside the square root."""
 
 from collections.abc import Callable, Iterable
 
@@ -11,7 +11,7 @@ class KerasRMSprop(Optimizer):
     """w ← w − lr·g / √(v + eps), where v ← alpha·v + (1 − alpha)·g² (Keras' ``RMSprop``; its ``rho`` is ``alpha``).
 
     torch.optim.RMSprop adds eps outside the root: a gradient near zero is then divided by 1e-7, and here by 3e-4.
-    There is no momentum, as in Keras' default, and no weight decay: that lives in the Stepper.
+    There is no momentum, as in Keras' default, and no weight decay: `RegularizedOptimizer` applies it.
     """
 
     def __init__(self, params: Iterable[Tensor], lr: float = 1e-3, alpha: float = 0.9, eps: float = 1e-7) -> None:
@@ -23,7 +23,7 @@ class KerasRMSprop(Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
-        """Update all parameters that have a gradient. A closure is refused: nothing here needs one."""
+        """Update all parameters that have a gradient. Raises TypeError for a closure, which is not supported."""
         if closure is not None:
             raise TypeError("KerasRMSprop.step takes no closure")
         for group in self.param_groups:

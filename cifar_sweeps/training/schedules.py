@@ -1,7 +1,7 @@
-"""The learning rate over a training, as a factor on the optimizer's own rate.
+"""Learning rate schedules, as factors of the optimizer's learning rate.
 
-A schedule is asked before every step with ``progress``: the epochs done so far, with the fraction of the current one
-(0.0 at the first step; 2.5 in the middle of the third epoch). After each epoch it may see the validation loss.
+A schedule is called before every step with ``progress``: the epochs done so far, with the fraction of the current one
+(0.0 at the first step; 2.5 in the middle of the third epoch). After each epoch it may observe the validation loss.
 """
 
 import itertools
@@ -11,32 +11,32 @@ from typing import Any
 
 from cifar_sweeps.errors import ConfigError
 
-# The rate at which a warm-up starts, as a fraction of the full one: from exactly 0 the first step would be lost.
+# Fraction of the full learning rate at which a warm-up starts: at exactly 0 the first step would have no effect.
 WARMUP_START = 0.01
 
 
 class Schedule:
-    """What all schedules share: they know the progress alone, and remember nothing. `Plateau` differs."""
+    """Base class of schedules. They depend only on the progress and have no state, except `Plateau`."""
 
     needs_validation = False
 
     def factor(self, progress: float) -> float:
-        """Return what to multiply the base rate with. progress: in epochs, at least 0."""
+        """Return the factor of the base learning rate. progress: in epochs, at least 0."""
         raise NotImplementedError
 
     def observe(self, val_loss: float) -> None:
-        """Take note of an epoch's validation loss (mean cross-entropy in nats)."""
+        """Observe an epoch's validation loss (mean cross-entropy in nats); ignored by default."""
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what a resume needs, as plain numbers."""
+        """Return the state that a resume needs, as plain numbers."""
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a state that `state_dict` gave."""
+        """Restore a state from `state_dict`."""
 
 
 class Constant(Schedule):
-    """The same rate throughout."""
+    """Constant learning rate."""
 
     def factor(self, progress: float) -> float:
         """Return 1."""
@@ -44,14 +44,14 @@ class Constant(Schedule):
 
 
 class Step(Schedule):
-    """The rate times ``gamma`` after each milestone: ``milestones=[170]`` lowers it from epoch 171 on.
+    """Learning rate times ``gamma`` after each milestone: ``milestones=[170]`` lowers it from epoch 171 on.
 
-    milestones: rising numbers of whole epochs, each at least 1; one beyond the training's end is never reached.
-    gamma: in (0, 1]. Raises ConfigError with all faults.
+    milestones: increasing integers of at least 1, in epochs; one after the last epoch is never reached.
+    gamma: in (0, 1]. Raises ConfigError with all errors.
     """
 
     def __init__(self, milestones: Sequence[int], gamma: float) -> None:
-        _raise_any(_step_errors(milestones, gamma))
+        _raise_if_any(_step_errors(milestones, gamma))
         self.milestones = tuple(milestones)
         self.gamma = gamma
 
@@ -68,7 +68,7 @@ class Cosine(Schedule):
     """
 
     def __init__(self, epochs: int, warmup_epochs: float = 0.0, final_fraction: float = 0.0) -> None:
-        _raise_any(_cosine_errors(epochs, warmup_epochs, final_fraction))
+        _raise_if_any(_cosine_errors(epochs, warmup_epochs, final_fraction))
         self.epochs = epochs
         self.warmup_epochs = warmup_epochs
         self.final_fraction = final_fraction
@@ -82,11 +82,11 @@ class Cosine(Schedule):
 
 
 class Plateau(Schedule):
-    """The rate times ``factor`` whenever the validation loss has not fallen for ``patience`` epochs.
+    """Learning rate times ``factor`` whenever the validation loss has not fallen for ``patience`` epochs.
 
     As Keras' ReduceLROnPlateau: an epoch counts as better if it lies more than ``min_delta`` (nats) below the best so
-    far, and after a reduction the count starts anew. The product of all reductions stays at least ``min_factor``.
-    Raises ConfigError with all faults.
+    far, and after a reduction the count starts again. The product of all reductions stays at least ``min_factor``.
+    Raises ConfigError with all errors.
     """
 
     needs_validation = True
@@ -94,7 +94,7 @@ class Plateau(Schedule):
     def __init__(
         self, factor: float = 0.1, patience: int = 10, min_delta: float = 1e-4, min_factor: float = 0.0
     ) -> None:
-        _raise_any(_plateau_errors(factor, patience, min_delta, min_factor))
+        _raise_if_any(_plateau_errors(factor, patience, min_delta, min_factor))
         self.reduction = factor
         self.patience = patience
         self.min_delta = min_delta
@@ -104,11 +104,11 @@ class Plateau(Schedule):
         self._waited = 0
 
     def factor(self, progress: float) -> float:
-        """Return the product of the reductions so far, whatever the progress."""
+        """Return the product of the reductions so far, which does not depend on the progress."""
         return self._current
 
     def observe(self, val_loss: float) -> None:
-        """Count an epoch (validation loss in nats), and reduce the rate where the patience is at its end."""
+        """Count an epoch (validation loss in nats); reduce the rate after ``patience`` epochs without improvement."""
         if val_loss < self._best - self.min_delta:
             self._best, self._waited = val_loss, 0
             return
@@ -121,21 +121,21 @@ class Plateau(Schedule):
         return {"current": self._current, "best": self._best, "waited": self._waited}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a state that `state_dict` gave."""
+        """Restore a state from `state_dict`."""
         self._current, self._best, self._waited = state["current"], state["best"], state["waited"]
 
 
-def _raise_any(faults: Iterator[str]) -> None:
-    found = tuple(faults)
-    if found:
-        raise ConfigError(found)
+def _raise_if_any(errors: Iterator[str]) -> None:
+    messages = tuple(errors)
+    if messages:
+        raise ConfigError(messages)
 
 
 def _step_errors(milestones: Sequence[int], gamma: float) -> Iterator[str]:
-    rising = all(earlier < later for earlier, later in itertools.pairwise(milestones))
-    if not milestones or not rising or not all(isinstance(m, int) and m >= 1 for m in milestones):
+    increasing = all(earlier < later for earlier, later in itertools.pairwise(milestones))
+    if not milestones or not increasing or not all(isinstance(m, int) and m >= 1 for m in milestones):
         yield (
-            f"lr_schedule.milestones={list(milestones)}: must be rising whole epochs of at least 1, such as [30, 40]; "
+            f"lr_schedule.milestones={list(milestones)}: must be increasing integers of at least 1, such as [30, 40]; "
             "use lr_schedule=constant for none"
         )
     if not 0 < gamma <= 1:

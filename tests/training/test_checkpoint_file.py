@@ -2,7 +2,7 @@ import os
 
 import pytest
 import torch
-from training_toys import OPTIMIZERS, ToyBatches, copied, identical, stepper, toy_model
+from training_toys import OPTIMIZERS, ToyBatches, clone_state, identical, toy_model, toy_optimizer
 
 from cifar_sweeps.errors import TrainingError
 from cifar_sweeps.training import checkpoint_file
@@ -30,7 +30,7 @@ def train(folder, optimizer="sgd", schedule="constant", until=4, resume=False, p
     """Train to epoch ``until`` of 4, from last.pt if asked to; return the weights and the metrics without times."""
     model, batches, rate = toy_model(seed=1 if resume else 0), ToyBatches(), SCHEDULES[schedule]()
     model = model.to(memory_format=torch.channels_last)
-    step = stepper(model, optimizer, **DECAYS)
+    step = toy_optimizer(model, optimizer, **DECAYS)
     files = CheckpointManager(folder, {"seed": 0})
     first = len(files.restore_latest(model, step, rate, pytest.fail)) + 1 if resume else 1
     run = fit(
@@ -41,7 +41,7 @@ def train(folder, optimizer="sgd", schedule="constant", until=4, resume=False, p
     files.finish()
     saved = checkpoint_file.load(files.last)["metrics"]
     times = ("epoch_seconds", "images_per_second")
-    return copied(model), [{key: epoch[key] for key in epoch if key not in times} for epoch in saved], files
+    return clone_state(model), [{key: epoch[key] for key in epoch if key not in times} for epoch in saved], files
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
@@ -85,7 +85,7 @@ def test_best_is_the_epoch_of_the_highest_validation_accuracy(tmp_path, accuraci
     files, model = CheckpointManager(tmp_path), toy_model()
     for epoch, accuracy in enumerate(accuracies, start=1):
         model[0].weight.data.fill_(epoch)
-        files.save(model, stepper(model), Constant(), epoch_metrics(epoch, accuracy))
+        files.save(model, toy_optimizer(model), Constant(), epoch_metrics(epoch, accuracy))
     files.finish()
     assert (files.best_epoch, files.best_accuracy) == (best_epoch, max(accuracies))
     assert checkpoint_file.load(files.best)["0.weight"].unique().tolist() == [best_epoch]
@@ -93,7 +93,7 @@ def test_best_is_the_epoch_of_the_highest_validation_accuracy(tmp_path, accuraci
 
 def test_without_validation_data_nothing_is_best(tmp_path):
     files, model = CheckpointManager(tmp_path), toy_model()
-    files.save(model, stepper(model), Constant(), epoch_metrics())
+    files.save(model, toy_optimizer(model), Constant(), epoch_metrics())
     files.finish()
     assert files.best_epoch is None
     assert not files.best.exists()
@@ -150,4 +150,4 @@ def test_a_checkpoint_of_something_else_is_refused(tmp_path, change):
     schedule = Plateau() if change == "schedule" else Constant()
     path = files.best if change == "weights_alone" else files.last
     with pytest.raises(TrainingError, match="does not fit this run's model, optimizer or schedule"):
-        restore(path, model, stepper(model), schedule)
+        restore(path, model, toy_optimizer(model), schedule)

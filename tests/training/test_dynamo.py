@@ -1,4 +1,4 @@
-"""Optimizers step as torch has them step, and do not import its compiler to do so."""
+"""Optimizer steps are those of torch, without importing torch._dynamo."""
 
 import subprocess
 import sys
@@ -33,7 +33,7 @@ def test_steps_are_those_of_the_optimizer_to_the_last_bit(name):
     assert torch.equal(*results)
 
 
-def test_a_decorated_step_of_somebody_elses_optimizer_stays_decorated():
+def test_a_decorated_step_of_a_users_optimizer_stays_decorated():
     counted = []
 
     def counting(step):
@@ -44,26 +44,26 @@ def test_a_decorated_step_of_somebody_elses_optimizer_stays_decorated():
         counted_step.__wrapped__ = step
         return counted_step
 
-    class Mine(torch.optim.SGD):
+    class Decorated(torch.optim.SGD):
         @counting
         def step(self, closure=None):
             return super().step(closure)
 
-    stepper = RegularizedOptimizer(Mine([torch.nn.Parameter(torch.ones(1))], lr=0.1))
-    stepper.step()
+    optimizer = RegularizedOptimizer(Decorated([torch.nn.Parameter(torch.ones(1))], lr=0.1))
+    optimizer.step()
     assert counted == [1]
 
 
 def test_training_does_not_import_the_compiler():
     code = """
 import sys, torch
-from cifar_sweeps.training.optim import Stepper
+from cifar_sweeps.training.optimizer import RegularizedOptimizer
 weight = torch.nn.Parameter(torch.ones(3))
-stepper = Stepper(torch.optim.Adam([weight], lr=.1))
+optimizer = RegularizedOptimizer(torch.optim.Adam([weight], lr=.1))
 weight.sum().backward()
-stepper.step()
-stepper.zero_grad()
-stepper.load_state_dict(stepper.state_dict())
+optimizer.step()
+optimizer.zero_grad()
+optimizer.load_state_dict(optimizer.state_dict())
 assert weight[0] < 1
 sys.exit("torch._dynamo" in sys.modules)
 """

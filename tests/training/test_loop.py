@@ -5,7 +5,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
-from training_toys import ToyBatches, copied, identical, stepper, toy_model
+from training_toys import ToyBatches, clone_state, identical, toy_model, toy_optimizer
 
 from cifar_sweeps.errors import ConfigError
 from cifar_sweeps.training.loop import evaluate, fit
@@ -18,7 +18,7 @@ from cifar_sweeps.training.schedules import Constant, Cosine, Plateau, Step
 def test_overfits_one_batch(precision):
     batches = ToyBatches(batch_size=20)
     model = toy_model(dropout=0.0)
-    epochs = list(fit(model, batches, stepper(model, "adam"), Constant(), epochs=60, seed=0, precision=precision))
+    epochs = list(fit(model, batches, toy_optimizer(model, "adam"), Constant(), epochs=60, seed=0, precision=precision))
     assert epochs[0].train_accuracy < 0.7
     assert epochs[-1].train_accuracy == 1.0
     assert epochs[-1].train_loss < 0.1 < epochs[0].train_loss
@@ -26,8 +26,8 @@ def test_overfits_one_batch(precision):
 
 def test_training_changes_every_parameter():
     model = toy_model()
-    before = copied(model)
-    next(fit(model, ToyBatches(), stepper(model), Constant(), epochs=1, seed=0, precision=FP32))
+    before = clone_state(model)
+    next(fit(model, ToyBatches(), toy_optimizer(model), Constant(), epochs=1, seed=0, precision=FP32))
     assert all(not torch.equal(before[name], weight) for name, weight in model.named_parameters())
 
 
@@ -35,9 +35,9 @@ def test_evaluation_changes_no_parameter_buffer_or_mode():
     model = toy_model()
     model.train()
     model[1].eval()  # as a frozen batch norm is
-    before, modes = copied(model), [module.training for module in model.modules()]
+    before, modes = clone_state(model), [module.training for module in model.modules()]
     evaluate(model, ToyBatches(), FP32)
-    assert identical(before, copied(model))
+    assert identical(before, clone_state(model))
     assert modes == [module.training for module in model.modules()]
 
 
@@ -57,12 +57,12 @@ def test_evaluation_weighs_images_and_keeps_their_order():
     assert evaluation.loss == pytest.approx(F.cross_entropy(logits, batches.labels).item(), rel=1e-5)
     assert evaluation.accuracy == (logits.argmax(1) == batches.labels).sum().item() / 20
     assert evaluation.logits.dtype == torch.float32
-    assert not evaluation.logits.is_inference()  # or nobody could explain it with gradients
+    assert not evaluation.logits.is_inference()  # or gradients could not be computed from it
 
 
 def test_training_means_weigh_the_short_last_batch_for_what_it_holds():
     model, batches = toy_model(dropout=0.0)[0:1] + toy_model(dropout=0.0)[4:], ToyBatches()
-    optimizer = stepper(model)
+    optimizer = toy_optimizer(model)
     optimizer.base_lr = 0.0  # then the epoch's running mean is the loss of the whole
     logits = model(batches.images).detach()
     metrics = next(fit(model, batches, optimizer, Constant(), epochs=1, seed=0, precision=FP32))
@@ -75,9 +75,9 @@ def test_same_seed_gives_same_weights_and_metrics_bit_for_bit(optimizer):
     def train(seed):
         model = toy_model()
         metrics = list(
-            fit(model, ToyBatches(), stepper(model, optimizer), Constant(), epochs=3, seed=seed, precision=FP32)
+            fit(model, ToyBatches(), toy_optimizer(model, optimizer), Constant(), epochs=3, seed=seed, precision=FP32)
         )
-        return copied(model), [(epoch.train_loss, epoch.train_accuracy) for epoch in metrics]
+        return clone_state(model), [(epoch.train_loss, epoch.train_accuracy) for epoch in metrics]
 
     (weights, metrics), (again, metrics_again), (other, _) = train(5), train(5), train(6)
     assert identical(weights, again)
@@ -88,23 +88,23 @@ def test_same_seed_gives_same_weights_and_metrics_bit_for_bit(optimizer):
 def test_dropout_of_an_epoch_does_not_depend_on_what_ran_before():
     def second_epoch(noise):
         model = toy_model()
-        optimizer = stepper(model)
+        optimizer = toy_optimizer(model)
         torch.rand(noise)
         next(fit(model, ToyBatches(), optimizer, Constant(), epochs=2, first_epoch=2, seed=0, precision=FP32))
-        return copied(model)
+        return clone_state(model)
 
     assert identical(second_epoch(1), second_epoch(100))
 
 
 def test_epochs_are_numbered_from_first_epoch_to_epochs():
     model = toy_model()
-    run = fit(model, ToyBatches(), stepper(model), Constant(), epochs=4, first_epoch=3, seed=0, precision=FP32)
+    run = fit(model, ToyBatches(), toy_optimizer(model), Constant(), epochs=4, first_epoch=3, seed=0, precision=FP32)
     assert [metrics.epoch for metrics in run] == [3, 4]
 
 
 def test_validation_is_measured_at_the_epochs_end_and_feeds_the_plateau():
     model, batches = toy_model(), ToyBatches()
-    optimizer = stepper(model)
+    optimizer = toy_optimizer(model)
     schedule = Plateau(factor=0.5, patience=1, min_delta=100.0)
     rates = []
     run = fit(model, batches, optimizer, schedule, epochs=4, val_batches=batches, seed=0, precision=FP32)
@@ -115,24 +115,24 @@ def test_validation_is_measured_at_the_epochs_end_and_feeds_the_plateau():
     assert rates == pytest.approx([0.05, 0.05, 0.025, 0.0125])
 
 
-def test_without_validation_data_its_figures_are_none():
+def test_without_validation_data_its_metrics_are_none():
     model = toy_model()
-    metrics = next(fit(model, ToyBatches(), stepper(model), Constant(), epochs=1, seed=0, precision=FP32))
+    metrics = next(fit(model, ToyBatches(), toy_optimizer(model), Constant(), epochs=1, seed=0, precision=FP32))
     assert metrics.val_loss is None
     assert metrics.val_accuracy is None
 
 
 def test_plateau_without_validation_data_is_refused_before_training():
     model = toy_model()
-    before = copied(model)
+    before = clone_state(model)
     with pytest.raises(ConfigError, match="lr_schedule=plateau: follows the validation loss"):
-        fit(model, ToyBatches(), stepper(model), Plateau(), epochs=1, seed=0, precision=FP32)
-    assert identical(before, copied(model))
+        fit(model, ToyBatches(), toy_optimizer(model), Plateau(), epochs=1, seed=0, precision=FP32)
+    assert identical(before, clone_state(model))
 
 
 def test_a_schedule_sets_the_rate_of_each_step_and_the_epochs_metric_is_the_first():
     model = toy_model()
-    optimizer = stepper(model)
+    optimizer = toy_optimizer(model)
     rates = []
     take_step = optimizer.step
     optimizer.step = lambda: (rates.append(optimizer.lr), take_step())
@@ -145,7 +145,7 @@ def test_a_schedule_sets_the_rate_of_each_step_and_the_epochs_metric_is_the_firs
 
 def test_objectives_are_losses_with_the_penalty():
     model, batches = toy_model(), ToyBatches()
-    optimizer = stepper(model, l2=0.1, l1=0.01)
+    optimizer = toy_optimizer(model, l2=0.1, l1=0.01)
     optimizer.base_lr = 0.0
     kernel = model[0].weight.detach().clone()
     metrics = next(fit(model, batches, optimizer, Constant(), epochs=1, val_batches=batches, seed=0, precision=FP32))
@@ -156,7 +156,7 @@ def test_objectives_are_losses_with_the_penalty():
 
 def test_the_training_objective_is_a_running_mean_and_the_validation_objective_is_of_the_epochs_end():
     model, batches = toy_model(), ToyBatches()
-    optimizer = stepper(model, l2=0.1)
+    optimizer = toy_optimizer(model, l2=0.1)
     penalties = []
     take_step = optimizer.step
     optimizer.step = lambda: (penalties.append(0.1 * model[0].weight.detach().square().sum().item()), take_step())
@@ -170,7 +170,7 @@ def test_the_training_objective_is_a_running_mean_and_the_validation_objective_i
 def test_without_a_penalty_there_is_no_objective():
     model, batches = toy_model(), ToyBatches()
     metrics = next(
-        fit(model, batches, stepper(model), Constant(), epochs=1, val_batches=batches, seed=0, precision=FP32)
+        fit(model, batches, toy_optimizer(model), Constant(), epochs=1, val_batches=batches, seed=0, precision=FP32)
     )
     assert (metrics.train_objective, metrics.val_objective) == (None, None)
 
@@ -182,7 +182,7 @@ def test_a_loss_that_is_not_finite_names_epoch_and_step():
                 yield (images * math.nan if (epoch, step) == (2, 2) else images), labels
 
     model = toy_model()
-    run = fit(model, BrokenAt(), stepper(model), Constant(), epochs=3, seed=0, precision=FP32)
+    run = fit(model, BrokenAt(), toy_optimizer(model), Constant(), epochs=3, seed=0, precision=FP32)
     next(run)
     with pytest.raises(DivergedError, match=r"the loss is nan at epoch 2, step 2: .*optimizer\.lr") as caught:
         next(run)
@@ -194,19 +194,19 @@ def test_a_loss_that_is_not_finite_names_epoch_and_step():
     [([1.0, math.inf, math.nan], 2, math.inf), ([math.nan, 1.0], 1, math.nan), ([2.0, 1.0, math.inf], 3, math.inf)],
     ids=["inf_then_nan", "at_once", "last_step"],
 )
-def test_the_tally_finds_the_first_bad_step_without_a_read_between(losses, step, value):
-    tally = MetricSums(torch.device("cpu"))
+def test_the_sums_find_the_first_bad_step_without_a_read_in_between(losses, step, value):
+    sums = MetricSums(torch.device("cpu"))
     for loss in losses:
-        tally.add(torch.tensor(loss), torch.tensor(1), None, 4)
+        sums.add(torch.tensor(loss), torch.tensor(1), None, 4)
     with pytest.raises(DivergedError) as caught:
-        tally.read(epoch=7)
+        sums.read(epoch=7)
     assert (caught.value.epoch, caught.value.step) == (7, step)
     assert caught.value.value == pytest.approx(value, nan_ok=True)
 
 
 def test_weights_that_break_at_the_last_step_are_found_by_validation():
     model, batches = toy_model(dropout=0.0), ToyBatches(batch_size=20)
-    optimizer = stepper(model)
+    optimizer = toy_optimizer(model)
     take_step = optimizer.step
 
     def break_weights():
@@ -218,16 +218,18 @@ def test_weights_that_break_at_the_last_step_are_found_by_validation():
         next(fit(model, batches, optimizer, Constant(), epochs=1, val_batches=batches, seed=0, precision=FP32))
 
 
-def test_a_divergence_survives_the_way_between_processes():
+def test_a_diverged_error_can_be_pickled():
     error = pickle.loads(pickle.dumps(DivergedError(3, 17, math.inf)))
     assert (error.epoch, error.step, error.value, str(error)) == (3, 17, math.inf, str(DivergedError(3, 17, math.inf)))
 
 
 @pytest.mark.parametrize(("interval", "steps"), [(0.0, [1, 2, 3]), (3600.0, [3])], ids=["every_step", "the_last_only"])
-def test_progress_is_reported_at_most_so_often_and_after_the_last_step(monkeypatch, interval, steps):
+def test_progress_is_reported_at_the_interval_and_after_the_last_step(monkeypatch, interval, steps):
     monkeypatch.setattr("cifar_sweeps.training.loop.PROGRESS_SECONDS", interval)
     model, seen = toy_model(), []
-    run = fit(model, ToyBatches(), stepper(model), Constant(), epochs=1, seed=0, precision=FP32, on_step=seen.append)
+    run = fit(
+        model, ToyBatches(), toy_optimizer(model), Constant(), epochs=1, seed=0, precision=FP32, on_step=seen.append
+    )
     metrics = next(run)
     assert [(progress.epoch, progress.step, progress.steps) for progress in seen] == [(1, s, 3) for s in steps]
     assert (seen[-1].loss, seen[-1].accuracy) == (metrics.train_loss, metrics.train_accuracy)
@@ -238,12 +240,12 @@ def test_seconds_are_those_of_training_alone(monkeypatch):
     monkeypatch.setattr("cifar_sweeps.training.metrics.time.perf_counter", lambda: next(clock))
     model, batches = toy_model(), ToyBatches()
     metrics = next(
-        fit(model, batches, stepper(model), Constant(), epochs=1, val_batches=batches, seed=0, precision=FP32)
+        fit(model, batches, toy_optimizer(model), Constant(), epochs=1, val_batches=batches, seed=0, precision=FP32)
     )
     assert (metrics.epoch_seconds, metrics.images_per_second) == (4.0, 5.0)
 
 
 def test_the_rate_is_lowered_at_the_milestone_in_training():
     model = nn.Sequential(nn.Flatten(), nn.Linear(192, 4))
-    run = fit(model, ToyBatches(), stepper(model), Step([1], 0.1), epochs=2, seed=0, precision=FP32)
+    run = fit(model, ToyBatches(), toy_optimizer(model), Step([1], 0.1), epochs=2, seed=0, precision=FP32)
     assert [metrics.lr for metrics in run] == pytest.approx([0.05, 0.005])

@@ -5,7 +5,7 @@ from functools import partial
 import pytest
 import torch
 from torch import nn
-from training_toys import OPTIMIZERS, ToyBatches, copied, identical, stepper, toy_model
+from training_toys import OPTIMIZERS, ToyBatches, clone_state, identical, toy_model, toy_optimizer
 
 from cifar_sweeps.errors import ConfigError
 from cifar_sweeps.training.adamax import Adamax
@@ -17,7 +17,7 @@ def trained(optimizer, in_loss=None, steps=5, **decays):
     """Weights after a few steps; ``in_loss`` adds a penalty that autograd differentiates."""
     # Doubles, as Adam turns the rounding noise of a zero gradient (a bias ahead of batch norm) into whole steps.
     model = toy_model(dropout=0.0).double()
-    step = stepper(model, optimizer, **decays)
+    step = toy_optimizer(model, optimizer, **decays)
     batches = ToyBatches()
     for _ in range(steps):
         loss = nn.functional.cross_entropy(model(batches.images.double()), batches.labels)
@@ -26,7 +26,7 @@ def trained(optimizer, in_loss=None, steps=5, **decays):
         step.zero_grad()
         loss.backward()
         step.step()
-    return copied(model)
+    return clone_state(model)
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
@@ -48,7 +48,7 @@ def test_a_penalty_steps_as_if_it_stood_in_the_loss(optimizer, decays, in_loss):
 
 def test_l2_is_torchs_coupled_weight_decay_of_twice_its_size():
     model, other = toy_model(), toy_model()
-    ours = stepper(model, l2=0.02)
+    ours = toy_optimizer(model, l2=0.02)
     kernel = other[0].weight
     rest = [w for w in other.parameters() if w is not kernel]
     groups = [{"params": [kernel], "weight_decay": 0.04}, {"params": rest}]
@@ -63,7 +63,7 @@ def test_l2_is_torchs_coupled_weight_decay_of_twice_its_size():
 
 def test_decoupled_decay_is_adamws_own():
     model, other = toy_model(), toy_model()
-    ours = stepper(model, "adam", weight_decay=0.1)
+    ours = toy_optimizer(model, "adam", weight_decay=0.1)
     weights = [layer.weight for layer in other if isinstance(layer, nn.Conv2d | nn.Linear)]
     rest = [w for w in other.parameters() if not any(w is v for v in weights)]
     groups = [{"params": weights, "weight_decay": 0.1}, {"params": rest, "weight_decay": 0.0}]
@@ -82,7 +82,7 @@ def test_decoupled_decay_is_adamws_own():
 def test_decoupled_decay_shrinks_by_lr_times_decay_under_any_optimizer(optimizer):
     model = toy_model()
     before = {name: weight.detach().clone() for name, weight in model.named_parameters()}
-    step = stepper(model, optimizer, weight_decay=0.5)
+    step = toy_optimizer(model, optimizer, weight_decay=0.5)
     step.lr = 0.1
     for w in model.parameters():
         w.grad = torch.zeros_like(w)
@@ -105,7 +105,7 @@ def test_the_penalty_is_the_sum_over_kernels(l2, l1, expected):
 
 def test_without_decays_the_step_is_the_optimizers_own():
     model = toy_model()
-    step = stepper(model)
+    step = toy_optimizer(model)
     assert step.penalty() is None
     other = toy_model()
     theirs = torch.optim.SGD(other.parameters(), lr=0.05, momentum=0.9, fused=True)
@@ -113,14 +113,14 @@ def test_without_decays_the_step_is_the_optimizers_own():
         for w in net.parameters():
             w.grad = torch.ones_like(w)
         optimizer.step()
-    assert identical(copied(model), copied(other))
+    assert identical(clone_state(model), clone_state(other))
 
 
 def test_frozen_weights_are_neither_penalised_nor_decayed():
     model = toy_model()
     model[0].weight.requires_grad_(False)
-    step = stepper(model, l2=0.1, weight_decay=0.1)
-    before = copied(model)
+    step = toy_optimizer(model, l2=0.1, weight_decay=0.1)
+    before = clone_state(model)
     for w in model.parameters():
         w.grad = None if not w.requires_grad else torch.zeros_like(w)
     step.step()
@@ -130,7 +130,7 @@ def test_frozen_weights_are_neither_penalised_nor_decayed():
 
 def test_the_rate_is_set_in_every_group_and_the_base_rate_stays():
     model = toy_model()
-    step = stepper(model)
+    step = toy_optimizer(model)
     step.lr = 0.01
     assert [group["lr"] for group in step.optimizer.param_groups] == [0.01]
     assert (step.lr, step.base_lr) == (0.01, 0.05)
@@ -193,12 +193,12 @@ def test_adamax_is_torchs():
     ours, theirs = toy_model(), toy_model()
     descend(Adamax(ours.parameters(), betas=(0.8, 0.99), eps=1e-7), ours, 30)
     descend(torch.optim.Adamax(theirs.parameters(), betas=(0.8, 0.99), eps=1e-7), theirs, 30)
-    assert not identical(copied(ours), copied(toy_model()))
+    assert not identical(clone_state(ours), clone_state(toy_model()))
     for w, v in zip(ours.parameters(), theirs.parameters(), strict=True):
         torch.testing.assert_close(w, v, rtol=0, atol=1e-6)
 
 
-def test_adamax_goes_on_from_its_state_bit_for_bit():
+def test_adamax_resumes_from_its_state_bit_for_bit():
     whole, parted = toy_model(), toy_model()
     descend(Adamax(whole.parameters()), whole, 6)
     first = Adamax(parted.parameters())
@@ -209,7 +209,7 @@ def test_adamax_goes_on_from_its_state_bit_for_bit():
     second = Adamax(parted.parameters())
     second.load_state_dict(torch.load(file, weights_only=True))
     descend(second, parted, 3, first=3)
-    assert identical(copied(parted), copied(whole))
+    assert identical(clone_state(parted), clone_state(whole))
 
 
 def test_adamax_leaves_a_weight_without_a_gradient_alone():

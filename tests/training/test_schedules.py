@@ -48,7 +48,7 @@ def test_plateau_follows_the_validation_loss(losses, factors):
     assert seen == pytest.approx(factors)
 
 
-def test_plateau_goes_on_where_its_state_ended():
+def test_plateau_resumes_from_its_state():
     losses = [1.0, 1.0, 1.2, 1.1, 1.0, 1.0]
     whole, first = Plateau(0.5, 2), Plateau(0.5, 2)
     for loss in losses:
@@ -63,7 +63,7 @@ def test_plateau_goes_on_where_its_state_ended():
 
 
 @pytest.mark.parametrize(
-    ("make", "words"),
+    ("make", "message"),
     [
         (lambda: Step([], 0.1), "lr_schedule.milestones=[]"),
         (lambda: Step([0, 3], 0.1), "lr_schedule.milestones=[0, 3]"),
@@ -82,13 +82,13 @@ def test_plateau_goes_on_where_its_state_ended():
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_an_impossible_value_names_its_key(make, words):
+def test_an_impossible_value_names_its_key(make, message):
     with pytest.raises(ConfigError) as caught:
         make()
-    assert words in str(caught.value)
+    assert message in str(caught.value)
 
 
-def test_all_faults_come_in_one_error():
+def test_all_errors_come_in_one_error():
     with pytest.raises(ConfigError) as caught:
         Step([], 2.0)
     assert len(caught.value.errors) == 2
@@ -108,7 +108,7 @@ def test_every_optimizers_file_names_a_class_and_its_arguments(name):
     arguments = OmegaConf.to_container(OmegaConf.load(CONF / "optimizer" / f"{name}.yaml"))
     module, _, class_name = arguments.pop("_target_").rpartition(".")
     assert arguments.pop("_partial_") is True
-    home = {known.__name__: known for known in (torch.optim, adamax, rmsprop)}[module]
+    home = {module.__name__: module for module in (torch.optim, adamax, rmsprop)}[module]
     weight = torch.nn.Parameter(torch.ones(3))
     step = RegularizedOptimizer(
         make_optimizer(lambda w: getattr(home, class_name)(w, **arguments), [weight]), decayed=[weight]

@@ -1,4 +1,4 @@
-"""Precision, device, determinism and patience: what is decided around a training."""
+"""Precision, device, determinism and early stopping."""
 
 import random
 
@@ -120,7 +120,7 @@ def metrics(loss=None, accuracy=None):
 
 
 @pytest.mark.parametrize(
-    ("patience", "accuracies", "exhausted_at"),
+    ("stopper", "accuracies", "stops_at"),
     [
         (EarlyStopper(None), [0.5, 0.1, 0.1, 0.1], None),
         (EarlyStopper(2), [0.1, 0.2, 0.3, 0.4], None),
@@ -131,17 +131,17 @@ def metrics(loss=None, accuracy=None):
     ],
     ids=["never", "rising", "not_better", "starts_anew", "from_zero", "min_delta"],
 )
-def test_patience_by_accuracy(patience, accuracies, exhausted_at):
-    stops = [epoch for epoch, value in enumerate(accuracies, 1) if patience.exhausted(metrics(accuracy=value))]
-    assert (stops[0] if stops else None) == exhausted_at
+def test_early_stopping_by_accuracy(stopper, accuracies, stops_at):
+    stops = [epoch for epoch, value in enumerate(accuracies, 1) if stopper.should_stop(metrics(accuracy=value))]
+    assert (stops[0] if stops else None) == stops_at
 
 
-def test_patience_by_loss_wants_it_to_fall():
-    patience = EarlyStopper(2, monitor="val/loss")
-    assert [patience.should_stop(metrics(loss=loss)) for loss in (1.0, 0.9, 1.0, 0.95)] == [False, False, False, True]
+def test_early_stopping_by_loss():
+    stopper = EarlyStopper(2, monitor="val/loss")
+    assert [stopper.should_stop(metrics(loss=loss)) for loss in (1.0, 0.9, 1.0, 0.95)] == [False, False, False, True]
 
 
-def test_patience_needs_validation_data_only_where_it_can_end():
+def test_early_stopping_needs_validation_data_only_if_enabled():
     assert not EarlyStopper(None).should_stop(metrics())
     with pytest.raises(ConfigError, match="there is no validation data"):
         EarlyStopper(3).should_stop(metrics())

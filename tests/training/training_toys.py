@@ -53,14 +53,14 @@ def toy_model(seed: int = 0, dropout: float = 0.25) -> nn.Sequential:
     )
 
 
-def stepper(model: nn.Module, optimizer: str = "sgd", **decays: float) -> RegularizedOptimizer:
+def toy_optimizer(model: nn.Module, optimizer: str = "sgd", **decays: float) -> RegularizedOptimizer:
     kernels = [layer.weight for layer in model.modules() if isinstance(layer, nn.Conv2d)]
     decayed = [layer.weight for layer in model.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
     made = make_optimizer(OPTIMIZERS[optimizer], model.parameters())
     return RegularizedOptimizer(made, kernels=kernels, decayed=decayed, **decays)
 
 
-def copied(model: nn.Module) -> dict[str, Tensor]:
+def clone_state(model: nn.Module) -> dict[str, Tensor]:
     return {name: tensor.clone() for name, tensor in model.state_dict().items()}
 
 
