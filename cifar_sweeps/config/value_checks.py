@@ -58,7 +58,9 @@ def _name_errors(plain: Mapping[str, Any]) -> Iterator[str]:
     name, outputs = plain["study_name"], plain["outputs"]
     if name is not None and not (name.strip() and name.isprintable() and len(name) <= _LONGEST_STUDY_NAME):
         shown = name if len(name) <= _LONGEST_STUDY_NAME else f"{name[:20]}…"
-        yield (f"study_name={shown!r}: must be one line of 1 to {_LONGEST_STUDY_NAME} printable characters, or null")
+        yield (
+            f"study_name={shown!r}: must be one line of 1 to {_LONGEST_STUDY_NAME} characters, all printable, or null"
+        )
     if not outputs or "\0" in outputs:
         yield f"outputs={outputs!r}: must be a folder; use e.g. outputs"
 
