@@ -28,7 +28,7 @@ def conf_folder() -> Path:
 def parse_config(cfg: DictConfig) -> RunConfig:
     """Check a composed config against the schema and return it typed, with all interpolations resolved.
 
-    Raises ConfigError with every fault that was found.
+    Raises ConfigError with every error that was found.
     """
     try:
         plain = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
@@ -38,53 +38,52 @@ def parse_config(cfg: DictConfig) -> RunConfig:
     return from_dict({str(key): value for key, value in plain.items()})
 
 
-def from_dict(named: Mapping[str, Any]) -> RunConfig:
-    """Check nested plain values, as a run's ``config.yaml`` holds them, and return them typed and cut to their budget.
+def from_dict(values: Mapping[str, Any]) -> RunConfig:
+    """Check a config of nested plain values, such as a run's ``config.yaml``, and return it typed, with its budget applied.
 
-    Raises ConfigError with every fault that was found.
+    Raises ConfigError with every error that was found.
     """
-    faults = [*schema_errors(named, RunConfig)]
-    if not faults:
-        faults = [*value_errors(named)]
-    if faults:
-        raise ConfigError(faults)
-    named = apply_budget(named)
-    config = to_dataclass(named, RunConfig)
+    errors = [*schema_errors(values, RunConfig)]
+    if not errors:
+        errors = [*value_errors(values)]
+    if errors:
+        raise ConfigError(errors)
+    values = apply_budget(values)
+    config = to_dataclass(values, RunConfig)
     assert isinstance(config, RunConfig)
-    return dataclasses.replace(config, as_dict=named)
+    return dataclasses.replace(config, as_dict=values)
 
 
-# What cannot change a run's result: where things lie and what they are called, what is drawn afterwards.
+# What cannot change a run's result: names and places, documentation, what is made after the training.
 _WITHOUT_EFFECT = frozenset(
     {"outputs", "study_name", "tracking", "analysis", "sweep", "published", "published_epochs", "published_parts"}
     | {"assumptions", "claims"}
-    | {"budget"}  # what it changed stands in the epochs and images themselves
+    | {"budget"}  # its effect is in the epochs and images themselves
 )
+_PATHS = frozenset({"root", "cache"})
+_TRAINER_KEYS_WITHOUT_EFFECT = frozenset({"resume"})  # a resumed training has the same bits
 
 
-_PLACES = frozenset({"root", "cache"})
+def config_hash(values: Mapping[str, Any]) -> str:
+    """Return 16 hex digits that are equal for two configs if, on the same images, they ask for the same training.
 
-
-_MANNERS = frozenset({"resume"})  # of the trainer: how it goes on after a stop, with the same bits
-
-
-def config_hash(plain: Mapping[str, Any]) -> str:
-    """Sixteen hex digits that are equal for two configs if, on the same images, they ask for the same training."""
+    They outlive an upgrade; `config.upgrades` says how to add a key so that they do.
+    """
 
     def relevant(value: object) -> object:
         if isinstance(value, Mapping):
-            return {key: relevant(entry) for key, entry in value.items() if key not in _PLACES}
+            return {key: relevant(entry) for key, entry in value.items() if key not in _PATHS}
         return value
 
-    kept: dict[str, Any] = {key: relevant(value) for key, value in plain.items() if key not in _WITHOUT_EFFECT}
-    kept["trainer"] = {key: value for key, value in plain["trainer"].items() if key not in _MANNERS}
+    kept: dict[str, Any] = {key: relevant(value) for key, value in values.items() if key not in _WITHOUT_EFFECT}
+    kept["trainer"] = {k: value for k, value in values["trainer"].items() if k not in _TRAINER_KEYS_WITHOUT_EFFECT}
     return hashlib.sha256(json.dumps(as_in_version_1(kept), sort_keys=True).encode()).hexdigest()[:16]
 
 
-def flatten(plain: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    """Nested values as ``{"optimizer.lr": "0.001"}``: the parameters of an MLflow run. Lists stay whole."""
+def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Return nested values as ``{"optimizer.lr": "0.001"}``, the parameters of an MLflow run. Lists stay whole."""
     pairs: dict[str, str] = {}
-    for key, value in plain.items():
+    for key, value in values.items():
         if isinstance(value, Mapping):
             pairs.update(flatten(value, f"{prefix}{key}."))
         else:

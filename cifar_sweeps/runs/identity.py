@@ -11,6 +11,7 @@ from cifar_sweeps.config.schema import RunConfig
 from cifar_sweeps.models.parameter_groups import weights_hash
 from cifar_sweeps.runs.setup import TrainingSetup
 from cifar_sweeps.system.files import sha256
+from cifar_sweeps.system.gpus import visible_gpus
 from cifar_sweeps.tracking.provenance import provenance
 from cifar_sweeps.tracking.store import PREFIX
 from cifar_sweeps.training.precision import resolve_device, resolve_precision
@@ -45,6 +46,7 @@ def provenance_tags(setup: TrainingSetup) -> dict[str, str]:
         "data_fingerprint": setup.data.fingerprint,
         "device": setup.device.type,
         "gpu": torch.cuda.get_device_name(setup.device) if setup.device.type == "cuda" else "none",
+        "gpu_index": _gpu_index(setup.device),
         "precision": setup.precision.name,
         "threads": str(torch.get_num_threads()),
         "cpu_features": torch.backends.cpu.get_cpu_capability(),
@@ -55,6 +57,13 @@ def provenance_tags(setup: TrainingSetup) -> dict[str, str]:
     if setup.splits.notes:
         tags["split_notes"] = "; ".join(setup.splits.notes)
     return {f"{PREFIX}{key}": value for key, value in tags.items()}
+
+
+def _gpu_index(device: torch.device) -> str:
+    """Return which of the machine's GPUs a run trains on, as CUDA_VISIBLE_DEVICES names it; ``none`` without CUDA."""
+    if device.type != "cuda":
+        return "none"
+    return visible_gpus()[device.index or 0]
 
 
 def _resolved_config(setup: TrainingSetup) -> dict[str, Any]:

@@ -211,7 +211,7 @@ def _train_again(config: RunConfig, original: RecordedRun, name: str, console: C
             name=name,
             folder=folder,
             tags={"reproduces": original.run_id},
-            watcher=ReporterGroup(LogReporter(), TerminalReporter(console)),
+            reporter=ReporterGroup(LogReporter(), TerminalReporter(console)),
         )
 
 

@@ -36,7 +36,7 @@ class RunResult:
     metrics: dict[str, float]
     history: tuple[EpochMetrics, ...]
     val_accuracy: float | None
-    """Validation accuracy of the weights that were evaluation; None without validation data."""
+    """Validation accuracy of the weights that were tested; None without validation data."""
 
 
 def run(
@@ -47,20 +47,20 @@ def run(
     tags: Mapping[str, str] | None = None,
     sweep: Path | None = None,
     threads: int | None = None,
-    watcher: RunReporter | None = None,
+    reporter: RunReporter | None = None,
 ) -> RunResult:
     """Train, test and record one run; its journal, checkpoints and figures are written to ``folder``.
 
     From a notebook: ``run(compose(["model=lenet_3", "trainer.epochs=2"]))``. folder: by default a new one under
     ``config.outputs``; a run that was stopped there is resumed. tags: additional ones, by their short names. sweep:
     the folder of the run's sweep. threads: the value of ``trainer.threads=auto``; by default all cores. A resumed run
-    keeps the threads that it had, as others would change its last bits. watcher: receives the progress.
+    keeps the threads that it had, as others would change its last bits. reporter: receives the progress.
     The logger is opened after everything that can be checked before training, so that a config that cannot run leaves
     nothing in the store.
     Raises ConfigError or DataError before training, DivergedError or another TrainingError from it.
     """
     folder = folder or next_run_folder(config)
-    reporter = watcher or LogReporter()
+    reporter = reporter or LogReporter()
     if sweep is None:
         recover_abandoned_runs(Path(config.outputs), reporter.on_message)
     config = _with_threads(config, _previous_threads(folder) or threads)

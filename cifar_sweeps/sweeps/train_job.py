@@ -61,7 +61,7 @@ def _train(cfg: DictConfig, hydra: HydraConf, reporter: RunReporter, threads: in
         tags=tags,
         sweep=sweep_folder,
         threads=threads,
-        watcher=ReporterGroup(LogReporter(), reporter),
+        reporter=ReporterGroup(LogReporter(), reporter),
     )
     return result.val_accuracy
 

@@ -88,6 +88,18 @@ class Store:
     uri: str
     outputs: Path
 
+    @classmethod
+    def open(cls, outputs: str | Path | None = None) -> "Store":
+        """Return the store of an outputs folder: at ``MLFLOW_TRACKING_URI``, else the SQLite file in that folder.
+
+        outputs: ``$CIFAR_SWEEPS_OUTPUTS`` by default, else ``./outputs``. Raises TrackingError if nothing has been
+        recorded there yet.
+        """
+        folder = Path(outputs or os.environ.get("CIFAR_SWEEPS_OUTPUTS", "outputs"))
+        store = cls(tracking_uri(None, folder), folder)
+        store.check_exists()
+        return store
+
     def client(self) -> MlflowClient:
         """Return an MLflow client of this store."""
         return MlflowClient(self.uri)
@@ -234,10 +246,7 @@ def default_store() -> Store:
 
     Raises TrackingError if nothing has been recorded there yet.
     """
-    outputs = Path(os.environ.get("CIFAR_SWEEPS_OUTPUTS", "outputs"))
-    store = Store(tracking_uri(None, outputs), outputs)
-    store.check_exists()
-    return store
+    return Store.open()
 
 
 def _user() -> str:

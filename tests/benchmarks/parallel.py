@@ -43,10 +43,10 @@ def _span(arm: list[str], at_once: int) -> Callable[[], float]:
 
 _BARE = """
 import sys, time, torch
-from cifar_sweeps.training.memory import keep_freed_memory
+from cifar_sweeps.system.malloc import retain_freed_memory
 from tests.benchmarks.steps import product_steps
 torch.set_num_threads(1)
-keep_freed_memory()
+retain_freed_memory()
 images = torch.rand(2, 64, 3, 32, 32)
 steps = product_steps("case_study/model_3", images, torch.randint(10, (2, 64)))
 steps.run(20)

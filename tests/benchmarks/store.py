@@ -27,7 +27,7 @@ _SWEEP = "benchmark-sweep"
 
 
 class Clock:
-    """Seconds that the recording took: the training's in its calls, and the processor's in the sender's thread."""
+    """Seconds that the recording took: the training's in its calls, and the processor's in the delivery thread."""
 
     def __init__(self) -> None:
         self.waited = 0.0
@@ -102,7 +102,10 @@ def _recording(outcome: Outcome, quick: bool) -> None:
                 exports.append(exported)
                 lengths.append(whole)
     outcome.add(
-        "store/recording_percent", "recording (waiting, and the sender's processor time), of the whole run", shares, "%"
+        "store/recording_percent",
+        "recording (waiting, and the delivery thread's processor time), of the whole run",
+        shares,
+        "%",
     )
     outcome.add("store/run_seconds", "the whole run", lengths, "s")
     outcome.add("store/model_seconds", "beside it: saving the servable model", exports, "s")

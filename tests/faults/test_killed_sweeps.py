@@ -45,7 +45,7 @@ def test_a_job_that_was_killed_is_marked_and_the_same_command_finishes_it(begin,
     assert again.wait() == 0, again.said
     assert Stored(outputs).differences(undisturbed) == Differences()
     assert Stored(outputs).child("seed=0").info.run_id == left.child("seed=0").info.run_id
-    assert "1 job was finished by an earlier start" in again.said
+    assert "1 job was finished by a previous launch" in again.said
     assert "reused" in again.said
 
 
@@ -65,7 +65,7 @@ def test_a_command_that_was_killed_leaves_no_process_and_is_gone_on_with_by_its_
         check=False,
     )
     assert again.returncode == 0, again.stdout + again.stderr
-    assert "was left running by a process that is gone" in again.stderr
+    assert "its process is gone; marked as KILLED" in again.stderr
     assert Stored(outputs).differences(undisturbed) == Differences()
 
 

@@ -30,7 +30,7 @@ def test_a_resumed_run_is_bit_identical_and_records_nothing_twice(tmp_path, stop
     more = ("regularization=l2_dropout", "augmentation=flip_crop", "optimizer=adamax", *more)
     whole, contents = train(tmp_path / "whole", *more)
     with pytest.raises(KeyboardInterrupt):
-        run(compose([*SMALL, *more]), name="a run", folder=tmp_path / "stopped", watcher=StopAfterEpoch(stopped_at))
+        run(compose([*SMALL, *more]), name="a run", folder=tmp_path / "stopped", reporter=StopAfterEpoch(stopped_at))
     first = JournalContents(tmp_path / "stopped")
     assert (first.state, first.reason) == ("KILLED", "interrupted")
 
@@ -52,7 +52,7 @@ def test_a_resumed_run_is_bit_identical_and_records_nothing_twice(tmp_path, stop
 def test_early_stopping_holds_in_a_resumed_run(tmp_path):
     stopping = ("trainer.early_stopping.patience=1", "trainer.early_stopping.min_delta=1.0", "trainer.epochs=9")
     with pytest.raises(KeyboardInterrupt):
-        run(compose([*SMALL, *stopping]), name="a run", folder=tmp_path, watcher=StopAfterEpoch(2))
+        run(compose([*SMALL, *stopping]), name="a run", folder=tmp_path, reporter=StopAfterEpoch(2))
     resumed, contents = train(tmp_path, *stopping)
     assert [metrics.epoch for metrics in resumed.history] == [1, 2]
     assert contents.state == "FINISHED"
@@ -60,14 +60,14 @@ def test_early_stopping_holds_in_a_resumed_run(tmp_path):
 
 def test_a_run_can_restart_in_its_folder(tmp_path):
     with pytest.raises(KeyboardInterrupt):
-        run(compose([*SMALL]), name="a run", folder=tmp_path, watcher=StopAfterEpoch(3))
+        run(compose([*SMALL]), name="a run", folder=tmp_path, reporter=StopAfterEpoch(3))
     _, contents = train(tmp_path, "trainer.resume=never")
     assert [step for step, _ in contents.metrics["train/loss"]] == [1, 2, 3, 4]
 
 
 def test_the_folder_of_another_run_is_refused(tmp_path):
     with pytest.raises(KeyboardInterrupt):
-        run(compose([*SMALL]), name="a run", folder=tmp_path, watcher=StopAfterEpoch(1))
+        run(compose([*SMALL]), name="a run", folder=tmp_path, reporter=StopAfterEpoch(1))
     with pytest.raises(ConfigError, match="another config or of other images; choose another folder"):
         train(tmp_path, "trainer.epochs=2")
     train(tmp_path)
@@ -78,6 +78,6 @@ def test_the_folder_of_another_run_is_refused(tmp_path):
 def test_a_resumed_run_keeps_its_threads(tmp_path):
     free = [*SMALL, "trainer.threads=auto"]
     with pytest.raises(KeyboardInterrupt):
-        run(compose(free), name="a run", folder=tmp_path, threads=2, watcher=StopAfterEpoch(2))
+        run(compose(free), name="a run", folder=tmp_path, threads=2, reporter=StopAfterEpoch(2))
     run(compose(free), name="a run", folder=tmp_path, threads=1)
     assert JournalContents(tmp_path).tags["cifar_sweeps.threads"] == "2"

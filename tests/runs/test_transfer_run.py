@@ -65,7 +65,7 @@ def test_jobs_share_features_and_the_kept_weights_are_tested(small, outputs, tmp
     for number, override in enumerate(("optimizer.lr=0.001", "optimizer.lr=0.01")):
         config = compose([*small, override, "trainer.select=best"])
         folder = tmp_path / str(number)
-        results.append(run(config, name="a", folder=folder, watcher=LogReporter()))
+        results.append(run(config, name="a", folder=folder, reporter=LogReporter()))
     assert (
         sum("pass through the frozen layers once" in message for message in caplog.messages) == 2
     )  # training side, test side
@@ -84,13 +84,13 @@ def test_jobs_share_features_and_the_kept_weights_are_tested(small, outputs, tmp
 def test_a_run_repeats_bit_for_bit_with_new_and_with_cached_features(small, tmp_path):
     histories = []
     for name in ("new", "cached"):
-        result = run(compose([*small]), name=name, folder=tmp_path / name, watcher=LogReporter())
+        result = run(compose([*small]), name=name, folder=tmp_path / name, reporter=LogReporter())
         histories.append([(epoch.train_loss, epoch.val_loss) for epoch in result.history])
     assert histories[0] == histories[1]
 
 
 def test_it_starts_from_the_weights_of_another_run(small, tmp_path):
-    first = run(compose([*small]), name="a", folder=tmp_path / "a", watcher=LogReporter())
+    first = run(compose([*small]), name="a", folder=tmp_path / "a", reporter=LogReporter())
     start = f"trainer.init_from={tmp_path / 'a' / 'checkpoints' / 'last.pt'}"
-    second = run(compose([*small, start]), name="b", folder=tmp_path / "b", watcher=LogReporter())
+    second = run(compose([*small, start]), name="b", folder=tmp_path / "b", reporter=LogReporter())
     assert second.history[0].train_loss < first.history[0].train_loss

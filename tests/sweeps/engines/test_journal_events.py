@@ -36,7 +36,7 @@ class Told:
 def test_the_journal_tells_what_the_reporter_was_told_once(tmp_path):
     told, events = Told(), JournalEvents(5, tmp_path)
     assert events.poll() == []
-    run(compose(SMALL), folder=tmp_path, watcher=told)
+    run(compose(SMALL), folder=tmp_path, reporter=told)
     assert events.poll() == told.events
     assert len(told.events) == 6
     assert events.poll() == []
@@ -45,9 +45,9 @@ def test_the_journal_tells_what_the_reporter_was_told_once(tmp_path):
 def test_a_run_that_was_stopped_and_resumed_starts_and_ends_twice(tmp_path):
     told, events = Told(stop_after=2), JournalEvents(5, tmp_path)
     with pytest.raises(KeyboardInterrupt):
-        run(compose(SMALL), folder=tmp_path, watcher=told)
+        run(compose(SMALL), folder=tmp_path, reporter=told)
     assert events.poll() == told.events
     again = Told()
-    run(compose(SMALL), folder=tmp_path, watcher=again)
+    run(compose(SMALL), folder=tmp_path, reporter=again)
     assert again.events[1] == told.events[2]  # its checkpoint had not been written; the journal has it once
     assert events.poll() == [event for event in again.events if event != told.events[2]]
