@@ -60,7 +60,7 @@ def test_a_store_that_is_not_there_is_a_clear_error(in_folder):
 
 
 def test_a_faulty_config_is_a_clear_error():
-    with pytest.raises(cifar_sweeps.ConfigError, match="did you mean 'optimizer.lr'"):
+    with pytest.raises(cifar_sweeps.ConfigError, match=r"did you mean 'optimizer\.lr'"):
         cifar_sweeps.compose(["lr=0.1"])
 
 

@@ -12,7 +12,7 @@ _AROUND_PARSING = ("Error when parsing index", "Error parsing override", "See ht
 
 
 def explain_composition_error(error: BaseException) -> str:
-    """Return a composition error as one clear message. Hydra's advice to add ``+`` is left out: it would hide a typo."""
+    """Return a composition error as one clear message, without Hydra's advice to add ``+``, which would hide a typo."""
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         group, _, option = str(error.missing_cfg_file).rpartition("/")
         options = [str(name) for name in error.options or []]

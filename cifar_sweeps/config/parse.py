@@ -39,7 +39,7 @@ def parse_config(cfg: DictConfig) -> RunConfig:
 
 
 def from_dict(values: Mapping[str, Any]) -> RunConfig:
-    """Check a config of nested plain values, such as a run's ``config.yaml``, and return it typed, with its budget applied.
+    """Check a config of nested plain values, such as a run's ``config.yaml``; return it typed and with its budget.
 
     Raises ConfigError with every error that was found.
     """
