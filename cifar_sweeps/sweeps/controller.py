@@ -188,12 +188,11 @@ class Controller:
 
     def _start(self, job: PlannedJob) -> None:
         gpu = self._free_gpu()
-        is_first = self._attempts[job.number] == 0
         self._states[job.number] = "training"
         self._attempts[job.number] += 1
         if gpu is not None:
             self._gpu_of[job.number] = gpu
-        self._display.started(job.number, resumed=not is_first or job.previous is not None)
+        self._display.started(job.number, resumed=job.previous is not None)
         self._engine.start(self._make_spec(job, gpu))
 
     def _free_gpu(self) -> str | None:

@@ -103,7 +103,7 @@ class SweepProgress:
                 job.best = max(event.val_accuracy, job.best or 0.0)
 
     def started(self, number: int, resumed: bool = False) -> None:
-        """Show that a job runs. resumed: an earlier attempt, or a previous launch, had started it."""
+        """Show that a job runs. resumed: a previous launch of the sweep had started it."""
         job = self.job(number)
         job.phase, job.began = "running", time.monotonic()
         if self._live is None:
