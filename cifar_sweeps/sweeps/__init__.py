@@ -1,1 +1,1 @@
-"""Many runs: what Hydra launches, the parent run of a sweep, and how its faults are told."""
+"""Run a sweep: plan its jobs, control them, execute them on an engine, record and summarize it."""

@@ -59,7 +59,7 @@ class Display(Protocol):
 
 
 class SweepRecord(Protocol):
-    """The record of the sweep, which is told of the jobs that did not finish; see `sweeps.parent_run`."""
+    """The record of the sweep, for jobs that did not train to their end in this launch; see `sweeps.parent_run`."""
 
     def record_failure(
         self, job: int, name: str, reason: str, log_file: Path, state: State = "FAILED", overrule: bool = False

@@ -18,7 +18,7 @@ class Scheduler(Protocol):
         """
 
     def report(self, job: int, epoch: int, value: float) -> Decision:
-        """Take in a job's validation accuracy after an epoch, and say whether it goes on.
+        """Take in a job's validation accuracy after an epoch, and decide whether the job continues.
 
         ``pause`` and ``stop`` both end it at a safe point, with a checkpoint; a paused job may be asked for again.
         """

@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 def train_job(cfg: DictConfig, reporter: RunReporter | None = None, threads: int | None = None) -> float | None:
     """Train what ``cfg`` says and return the validation accuracy of the weights that were tested.
 
-    reporter: is told how the run proceeds, besides the log file; None: the terminal. threads: what
+    reporter: receives the run's progress, as the log file does; None: the terminal. threads: what
     ``trainer.threads=auto`` means; None: all cores. Returns None without validation data: then there is nothing that a
     sweeper may select by.
     """

@@ -11,7 +11,7 @@ from cifar_sweeps.tracking.journal import Entry
 class JournalEvents:
     """The events of one job, from the journal in its folder; steps within an epoch are not in it.
 
-    They are those that the job's own `RunReporter` is given, in the same order, except that an epoch that is trained
+    They are those that the job's own `RunReporter` gets, in the same order, except that an epoch that is trained
     again after a resume is in the journal once.
     """
 

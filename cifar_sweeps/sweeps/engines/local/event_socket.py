@@ -51,7 +51,7 @@ class EventListener:
 
 
 class EventReporter:
-    """The reporter of a run that is a job of a sweep: sends what it is told to the engine's listener."""
+    """A `RunReporter` for a job of a sweep: sends the run's progress to the engine's listener."""
 
     def __init__(self, address: str, job: int) -> None:
         self._address, self._job = address, job
