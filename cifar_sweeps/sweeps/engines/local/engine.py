@@ -41,14 +41,14 @@ class LocalEngine:
 
     def start(self, job: JobSpec) -> None:
         """Start a job in a process of its own."""
-        # In a file, for two payloads fill the pipe to the workers: a pool that is stopped then would wait for ever.
-        payload = self._listener.folder / f"job-{job.number}"
-        payload.write_bytes(job.payload)
         self._process_ids.pop(job.number, None)  # of a previous attempt
         self._asked_to_stop.discard(job.number)
         self._oom_kills.job_starts(job.number)
-        arguments = (str(payload), str(job.log_file), self._listener.address, job.number, job.threads, job.gpu)
-        future = self._pool.schedule(process.run_job_process, args=arguments, timeout=job.timeout)
+        try:
+            future = self._schedule(job)
+        except (OSError, RuntimeError) as error:  # a full disk; a pool that has broken down
+            future = concurrent.futures.Future()
+            future.set_exception(error)
         self._futures[job.number] = future
         future.add_done_callback(lambda _: self._arrived.put(job.number))
 
@@ -86,6 +86,13 @@ class LocalEngine:
         self._pool.join()
         self._listener.close()
 
+    def _schedule(self, job: JobSpec) -> "concurrent.futures.Future[process.Outcome]":
+        # In a file, for two payloads fill the pipe to the workers: a pool that is stopped then would wait for ever.
+        payload = self._listener.folder / f"job-{job.number}"
+        payload.write_bytes(job.payload)
+        arguments = (str(payload), str(job.log_file), self._listener.address, job.number, job.threads, job.gpu)
+        return self._pool.schedule(process.run_job_process, args=arguments, timeout=job.timeout)
+
     def _event(self, message: Message) -> JobEvent | None:
         job = int(message["job"])
         if job not in self._futures:  # it was on its way when the process ended
@@ -99,6 +106,8 @@ class LocalEngine:
 
     def _exit(self, job: int) -> JobExit:
         future = self._futures.pop(job)
+        if future.cancelled():
+            return JobExit(job, "signalled", code=signal.SIGKILL)
         error = future.exception()  # not raised: an interrupt of the job must not pass for one of the sweep
         if error is None:
             return _outcome(job, *future.result())
