@@ -94,6 +94,7 @@ class FakeRecord:
         self.failures, self.reused, self.early = {}, [], []
 
     def record_failure(self, job, name, reason, log_file, state="FAILED", overrule=False):
+        assert job not in self.failures, "told twice"
         self.failures[job] = (state, reason, overrule)
 
     def record_reused(self, job):

@@ -135,6 +135,23 @@ def test_an_interrupt_stops_the_running_jobs_once_and_starts_no_other():
     assert world.engine.now < 3
 
 
+def test_a_job_that_is_stopped_with_the_sweep_is_not_retried():
+    world = World({0: [[TrainingStarted(0, 3), FOREVER]] * 2}, retries=1, interrupted_after=1.0)
+    [result] = world.run()
+    assert world.engine.started() == [0]
+    assert result.state == "killed"
+
+
+def test_an_interrupt_while_fail_fast_stops_the_jobs_tells_each_failure_once():
+    diverges = fails(2, detail="DivergedError: loss is nan")
+    scripts = {0: [fails(0)], 1: [[TrainingStarted(1, 3), FOREVER]], 2: [diverges]}
+    world = World(scripts, n_jobs=2, retries=1, fail_fast=True, interrupted_after=1.5, stops=False)
+    world.run()
+    assert world.engine.started() == [0, 1, 2]  # job 0 waited for its retry when job 2 ended the sweep
+    assert sorted(world.record.failures) == [0, 1, 2]
+    assert [line.split(":")[0] for line in world.display.lines][-1].startswith("Stopping at a safe point")
+
+
 def test_jobs_that_do_not_stop_in_time_are_killed_and_say_so():
     world = World({0: [[TrainingStarted(0, 3), FOREVER]]}, interrupted_after=1.0, stops=False)
     [result] = world.run()

@@ -89,6 +89,23 @@ def test_a_job_that_is_asked_to_stop_stops_whether_its_process_is_known_or_not(e
     engine.stop(0)  # nothing runs any more
 
 
+def test_a_job_is_signalled_once_however_often_it_is_asked_to_stop(engine, monkeypatch):
+    sent = []
+    monkeypatch.setattr(engine, "_signal", lambda job, number: sent.append((job, number)))
+    engine.start(spec(0, "return"))
+    for _ in range(3):
+        engine.stop(0)
+    assert sent == [(0, process.STOP)]
+
+
+def test_a_job_that_was_stopped_and_is_started_again_is_not_stopped_again(engine):
+    engine.start(spec(0, "sleep"))
+    engine.stop(0)
+    assert exits(engine)[0].cause == "stopped"
+    engine.start(spec(0, "return"))
+    assert exits(engine)[0].cause == "returned"
+
+
 def test_a_job_can_be_killed_at_once(engine):
     engine.start(spec(0, "sleep"))
     while not engine._process_ids:
