@@ -51,3 +51,11 @@ def test_a_run_that_was_stopped_and_resumed_starts_and_ends_twice(tmp_path):
     run(compose(SMALL), folder=tmp_path, reporter=again)
     assert again.events[1] == told.events[2]  # its checkpoint had not been written; the journal has it once
     assert events.poll() == [event for event in again.events if event != told.events[2]]
+    assert events.poll() == []
+
+
+def test_epochs_are_counted_over_all_parts(tmp_path):
+    told = Told()
+    run(compose([*SMALL, "trainer.epochs=1", "trainer.parts=2"]), folder=tmp_path, reporter=told)
+    assert told.events[0] == TrainingStarted(5, 2)
+    assert JournalEvents(5, tmp_path).poll() == told.events

@@ -3,47 +3,22 @@
 import multiprocessing
 import os
 import signal
-import sys
 import time
 from pathlib import Path
 
 import pytest
+from played_jobs import STOP, play
 
 from cifar_sweeps.sweeps.engines.local import process
 from cifar_sweeps.sweeps.engines.local.engine import LocalEngine
-from cifar_sweeps.sweeps.engines.local.event_socket import EventReporter
 from cifar_sweeps.sweeps.jobs import JobExit, JobSpec, TrainingEnded
-
-
-def play(payload, log_file, address, job, threads, gpu):
-    """Do what the payload says, with the signals of a real job."""
-    deed = Path(payload).read_text()
-    try:
-        for each in (signal.SIGTERM, process.STOP):
-            signal.signal(each, process._stop)
-        EventReporter(address, job).on_process(os.getpid())
-        if deed == "sleep":
-            time.sleep(60)
-        if deed == "late":  # it is asked to stop before it says which process it is
-            time.sleep(0.5)
-            EventReporter(address, job).on_process(os.getpid())
-            time.sleep(60)
-        if deed == "kill":
-            os.kill(os.getpid(), signal.SIGKILL)
-        if deed == "exit":
-            os._exit(3)
-        if deed == "raise":
-            raise ValueError("no")
-        EventReporter(address, job).on_end("")
-        return "returned", float(threads), gpu or ""
-    except KeyboardInterrupt:
-        return "stopped", None, ""
 
 
 @pytest.fixture
 def engine(monkeypatch):
+    assert process.STOP == STOP
     monkeypatch.setattr(process, "run_job_process", play)
-    made = LocalEngine(multiprocessing.get_context("fork"), 2)
+    made = LocalEngine(multiprocessing.get_context("forkserver"), 2)
     yield made
     made.close()
 
@@ -95,7 +70,7 @@ def test_a_job_is_signalled_once_however_often_it_is_asked_to_stop(engine, monke
     engine.start(spec(0, "return"))
     for _ in range(3):
         engine.stop(0)
-    assert sent == [(0, process.STOP)]
+    assert sent == [(0, STOP)]
 
 
 def test_a_job_that_was_stopped_and_is_started_again_is_not_stopped_again(engine):
@@ -141,7 +116,3 @@ def test_a_job_that_cannot_be_started_comes_back_as_lost(engine):
     engine._pool.stop()
     engine.start(spec(1, "return"))
     assert exits(engine)[1].cause == "lost"
-
-
-if sys.platform == "darwin":
-    pytest.skip("fork is not safe there", allow_module_level=True)

@@ -1,0 +1,90 @@
+"""From the launcher's config and the jobs' devices to how many jobs run at once, and on which GPUs."""
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+import torch
+from fake_engine import planned
+
+from cifar_sweeps.errors import ConfigError, JobFailedError
+from cifar_sweeps.sweeps import launch as module
+from cifar_sweeps.sweeps.jobs import JobResult
+from cifar_sweeps.system.cores import Parallelism
+
+
+def jobs(*devices, threads="auto"):
+    return [
+        SimpleNamespace(config=SimpleNamespace(trainer=SimpleNamespace(device=d, threads=threads))) for d in devices
+    ]
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    """A machine of so many cores and GPUs."""
+
+    def make(cores, gpus):
+        monkeypatch.setattr(module, "available_cores", lambda: cores)
+        monkeypatch.setattr(module, "visible_gpus", lambda: [str(index) for index in range(gpus)])
+        monkeypatch.setattr(module, "resolve_device", torch.device)
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("cores", "gpus", "devices", "n_jobs", "per_gpu", "expected"),
+    [
+        (2, 0, ["cpu"] * 9, None, 1, Parallelism(2, 1)),
+        (64, 0, ["cpu"] * 9, None, 3, Parallelism(9, 7)),
+        (16, 1, ["cuda"] * 9, None, 1, Parallelism(1, 16)),
+        (16, 2, ["cuda"] * 9, None, 1, Parallelism(2, 8)),
+        (16, 8, ["cuda"] * 9, None, 1, Parallelism(8, 2)),
+        (64, 8, ["cuda"] * 99, None, 4, Parallelism(32, 2)),
+        (64, 8, ["cuda"] * 99, 3, 4, Parallelism(3, 21)),
+        (16, 8, ["cuda"] * 2, None, 1, Parallelism(2, 8)),
+        (8, 0, ["mps"] * 9, None, 1, Parallelism(1, 8)),
+        (8, 2, ["cuda", "cpu"], None, 1, Parallelism(1, 8)),  # they are not spread: one GPU at a time
+    ],
+)
+def test_how_many_jobs_run_at_once(machine, cores, gpus, devices, n_jobs, per_gpu, expected):
+    machine(cores, gpus)
+    planned_jobs = jobs(*devices)
+    assert module._parallelism(planned_jobs, n_jobs, module._gpus(planned_jobs), per_gpu) == expected
+
+
+def test_jobs_are_spread_over_gpus_where_all_of_them_train_on_cuda(machine):
+    machine(8, 2)
+    assert module._gpus(jobs("cuda", "cuda")) == ["0", "1"]
+    assert module._gpus(jobs("cuda", "cpu")) == []
+    assert module._gpus(jobs("cpu", "cpu")) == []
+
+
+def test_threads_that_a_config_names_win(machine):
+    machine(16, 0)
+    assert module._parallelism(jobs("cpu", "cpu", threads=5), None, [], 1) == Parallelism(2, 5)
+
+
+@pytest.mark.parametrize("value", [0, -1, 1.5, "2", True, None])
+def test_a_wrong_number_is_refused(value):
+    with pytest.raises(ConfigError, match=r"hydra\.launcher\.n_jobs=.*: must be auto, or at least 1"):
+        module._n_jobs(value)
+    with pytest.raises(ConfigError, match=r"hydra\.launcher\.jobs_per_gpu=.*: must be an integer of at least 1"):
+        module._jobs_per_gpu(value)
+
+
+def test_auto_and_whole_numbers_are_taken():
+    assert (module._n_jobs("auto"), module._n_jobs(3), module._jobs_per_gpu(2)) == (None, 3, 2)
+
+
+@pytest.mark.parametrize("state", ["finished", "paused"])
+def test_hydra_gets_the_value_of_a_job(state):
+    job = replace(planned(0), node=None)
+    assert module._job_return(job, JobResult(state, 0.5)).return_value == 0.5
+
+
+@pytest.mark.parametrize("state", ["failed", "killed", "waiting"])
+def test_hydra_gets_the_reason_of_a_job_that_did_not_finish(state):
+    job = replace(planned(0), node=None)
+    done = module._job_return(job, JobResult(state, reason="no"))
+    with pytest.raises(JobFailedError, match="no"):
+        _ = done.return_value
