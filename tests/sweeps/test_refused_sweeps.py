@@ -52,3 +52,17 @@ def test_what_another_launcher_does_not_do_is_refused(outputs):
     assert done.returncode == 1
     assert done.stderr.startswith("ConfigError: sweep.timeout=5, sweep.retries=1: only hydra/launcher=local does this")
     assert not list(outputs.glob("sweeps/*"))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ("hydra.launcher.jobs_per_gpu=0", "hydra.launcher.jobs_per_gpu=0: must be an integer of at least 1"),
+        ("hydra.launcher.n_jobs=0", "hydra.launcher.n_jobs=0: must be auto, or at least 1"),
+    ],
+)
+def test_a_wrong_launcher_is_refused_before_anything_is_trained(outputs, wrong, message):
+    done = cifar_train("-m", "seed=0,1", wrong, *SMALL)
+    assert done.returncode == 1
+    assert done.stderr.strip() == f"ConfigError: {message}"
+    assert not list(outputs.glob("sweeps/*"))
