@@ -33,6 +33,12 @@ def test_schedules_are_scaled_too(overrides, expected):
     assert {key: schedule[key] for key in expected} == expected
 
 
+def test_a_schedule_is_as_long_as_the_scaled_training():
+    config = compose(["budget=short", "trainer.epochs=6", "lr_schedule=cosine", "lr_schedule.warmup_epochs=3"])
+    assert config.trainer.epochs == 2  # this budget's minimum: a third, not the tenth of its factor
+    assert (config.lr_schedule["epochs"], config.lr_schedule["warmup_epochs"]) == (2, 1.0)
+
+
 def test_early_stopping_and_published_epochs_are_scaled_too():
     config = compose(["budget=short", "study=training_length", "experiment=lab_episode/epochs_200"])
     assert [entry.epoch for entry in config.published] == [10, 10, 15, 15, 20, 20]

@@ -47,6 +47,14 @@ def test_orders_differ_by_epoch_and_seed():
     assert EVERY.tolist() not in orders
 
 
+def test_parts_are_used_one_after_another_each_for_its_epochs():
+    parts = [EVERY[:40], EVERY[40:70], EVERY[70:]]
+    batches = TrainBatches(DATA, parts, 16, seed=0, epochs_a_part=2)
+    epochs = range(1, 7)
+    assert [sorted(order(batches, epoch)) for epoch in epochs] == [parts[part].tolist() for part in (0, 0, 1, 1, 2, 2)]
+    assert [batches.steps(epoch) for epoch in epochs] == [3, 3, 2, 2, 2, 2]
+
+
 @pytest.mark.parametrize("augmentation", [None, FlipCrop(padding=1)], ids=["plain", "augmented"])
 def test_an_epoch_is_the_same_whatever_ran_before(augmentation):
     def batches():
@@ -65,6 +73,18 @@ def test_augmentation_differs_by_epoch():
     batches = TrainBatches(labelled(1), [torch.tensor([0])], 1, seed=0, augmentation=FlipCrop())
     drawn = {next(batches.epoch(epoch))[0].numpy().tobytes() for epoch in range(1, 9)}
     assert len(drawn) > 4
+
+
+def test_augmentation_and_order_use_different_random_numbers():
+    drawn = []
+
+    def draw(images, generator):
+        drawn.extend(torch.randperm(100, generator=generator).tolist())
+        return images
+
+    shown = order(TrainBatches(DATA, [EVERY], 100, seed=0, augmentation=draw), 1)
+    assert sorted(drawn) == sorted(shown)
+    assert drawn != shown
 
 
 def test_augmentation_leaves_the_data_alone():
@@ -117,6 +137,14 @@ def test_evaluation_is_in_order_each_time():
     assert [labels.tolist() for _, labels in batches] == [[5, 3], [9, 0], [2]]
     assert len(batches) == 3
     assert batches.num_images == 5
+
+
+def test_augmented_evaluation_is_the_same_each_time_whatever_else_was_drawn():
+    batches = EvalBatches(DATA, EVERY, 32, augmentation=FlipCrop())
+    first = torch.cat([images for images, _ in batches])
+    torch.rand(5)
+    assert torch.equal(torch.cat([images for images, _ in batches]), first)
+    assert not torch.equal(first, torch.cat([images for images, _ in EvalBatches(DATA, EVERY, 32)]))
 
 
 def test_no_images_are_no_batches():

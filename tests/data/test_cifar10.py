@@ -150,6 +150,19 @@ def test_changed_batches_make_a_new_cache(load, batches):
     assert np.array_equal(load().train.images[:COUNT].numpy(), pixels(1))
 
 
+@pytest.mark.usefixtures("no_network")
+def test_a_changed_test_batch_makes_a_new_cache(load, batches):
+    load()
+    shutil.copy(batches / "data_batch_2", batches / "test_batch")
+    assert np.array_equal(load().test.images.numpy(), pixels(1))
+
+
+@pytest.mark.usefixtures("batches", "no_network")
+def test_classes_are_in_the_order_of_the_published_labels(load):
+    published = "airplane automobile bird cat deer dog frog horse ship truck"  # label_names of batches.meta
+    assert " ".join(load().classes) == published
+
+
 def test_download(load, server, tmp_path):
     assert is_whole(load())
     once = server.fetched

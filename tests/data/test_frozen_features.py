@@ -79,8 +79,9 @@ def test_another_identity_key_or_dtype_is_another_file(folder, passes):
 
 
 def test_another_split_of_most_images_shares_the_file(folder, passes):
-    load(folder, passes, used=torch.arange(20))
-    load(folder, passes, used=torch.arange(15, 40))
+    for used in (torch.arange(20), torch.arange(15, 40)):
+        features = torch.cat([features for features, _ in EvalBatches(load(folder, passes, used=used), used, 16)])
+        assert torch.equal(features, PIXELS[used])
     assert passes.counts == [40]
 
 
@@ -94,6 +95,12 @@ def test_a_run_that_reads_few_images_computes_only_their_features(folder, passes
     assert more == []
     with pytest.raises(IndexError):
         list(EvalBatches(held, torch.tensor([0]), 16))
+
+
+def test_runs_that_read_equally_many_images_get_the_features_of_their_own_images(folder, passes):
+    for used in (torch.tensor([30, 7, 11]), torch.tensor([1, 2, 3])):
+        (features, _), *_ = EvalBatches(load(folder, passes, used=used), used, 16)
+        assert torch.equal(features, PIXELS[used])
 
 
 def test_batches_are_shuffled_as_those_of_images(folder, passes):

@@ -141,6 +141,28 @@ def test_a_changed_image_is_seen(root, load):
     assert after.fingerprint != before.fingerprint
 
 
+def test_a_replaced_file_with_the_same_time_is_seen(root, load):
+    path = root / "train" / "ant" / "1.png"
+    load()
+    before = path.stat()
+    noise = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(path)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))  # as a copy that keeps times
+    assert np.array_equal(load().train.images[0].permute(1, 2, 0).numpy(), noise)
+
+
+def test_a_change_within_a_second_is_seen(root, load):
+    path = root / "train" / "ant" / "1.png"
+    start = path.stat().st_mtime_ns // 10**9 * 10**9
+    os.utime(path, ns=(start, start))
+    load()
+    size = path.stat().st_size
+    write(path, (41, 51, 61))
+    assert path.stat().st_size == size  # else that would show the change
+    os.utime(path, ns=(start, start + 1000))
+    assert load().train.images[0, :, 0, 0].tolist() == [41, 51, 61]
+
+
 def remove(folder):
     for path in sorted(folder.rglob("*"), reverse=True):
         path.rmdir() if path.is_dir() else path.unlink()
@@ -269,3 +291,9 @@ def test_files_that_another_process_verified_are_not_checked_again(root, load, t
         file.unlink()
     with pytest.raises(DataError, match="has no folder 'test'"):  # without the cache the files count
         load()
+
+
+def test_files_that_another_process_verified_count_only_for_its_image_size(load, monkeypatch):
+    load(image_size=16)
+    monkeypatch.setattr(cache, "_imported", cache.export_verified())
+    assert load(image_size=8).train.images.shape[-1] == 8

@@ -1,10 +1,11 @@
 """Validation images are held out as asked, and train_size takes a nested part of the rest."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
-from data_toys import image_data
+from data_toys import image_data, labelled
 
 from cifar_sweeps.data.splits import split
 from cifar_sweeps.errors import ConfigError
@@ -144,3 +145,25 @@ def test_fewer_validation_images_are_a_part_of_them_and_trained_on_by_none():
     assert torch.equal(few.train, whole.train)
     with pytest.raises(ConfigError, match=r"data\.val_size=201"):
         split(image_data(UNEVEN), 0.2, "stratified", None, 0, val_size=201)
+
+
+def test_fewer_validation_images_keep_the_class_proportions():
+    few = split(image_data(UNEVEN), 0.2, "stratified", None, 0, val_size=50)
+    assert shares(UNEVEN[few.val]) == [30, 15, 5]
+    data = replace(image_data(UNEVEN), test=labelled(90, classes=3))
+    on_test = split(data, 0.2, "test", None, 0, val_size=30)
+    assert shares(data.test.labels[on_test.val]) == [10, 10, 10]
+
+
+def test_the_fraction_is_taken_of_train_size():
+    splits = split(image_data(UNEVEN), 0.2, "stratified", 100, 0, train_fraction=0.5)
+    assert (len(splits.train), splits.available) == (50, 800)
+    assert shares(UNEVEN[splits.train]) == [30, 15, 5]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_no_class_is_off_by_a_whole_image_however_few_are_drawn(seed):
+    data = image_data(UNEVEN)
+    for size in range(1, 40):
+        counts = torch.bincount(UNEVEN[split(data, 0.2, "stratified", size, seed).train], minlength=3)
+        assert (counts - size * torch.tensor([0.6, 0.3, 0.1])).abs().max() < 1

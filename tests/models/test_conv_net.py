@@ -88,6 +88,11 @@ def test_dropout_after_each_convolution_and_so_before_the_pool():
     ]
 
 
+def test_each_block_and_each_dense_layer_has_its_own_dropout_rate():
+    net = small(conv_dropout=[0.1, 0.2], dense=[8, 4], dense_dropout=[0.3, 0.4])
+    assert [dropout.p for dropout in modules_of(net, nn.Dropout)] == [0.1, 0.2, 0.3, 0.4]
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 @pytest.mark.parametrize("activation", MONOTONE)
 def test_pooling_before_a_monotone_activation_changes_nothing(activation, dtype):

@@ -1,8 +1,11 @@
-"""Which weights each decay acts on."""
+"""Which weights each decay acts on, and what the hash of all weights depends on."""
 
+import pytest
+import torch
 from torch import nn
 
 from cifar_sweeps.models import ConvNet, SmallResNet, conv_kernels, weight_decay_parameters
+from cifar_sweeps.models.parameter_groups import weights_hash
 
 
 def names(model, parameters):
@@ -44,3 +47,23 @@ def test_a_shared_weight_comes_once_and_a_frozen_one_never():
     net = nn.Sequential(first, second, frozen)
     assert names(net, conv_kernels(net)) == ["0.weight"]
     assert names(net, weight_decay_parameters(net)) == ["0.weight"]
+
+
+def a_net():
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Conv2d(4, 4, 3))
+    net[2].requires_grad_(False)
+    return net
+
+
+@pytest.mark.parametrize("name", ["0.weight", "1.bias", "1.running_mean", "2.weight"])
+def test_the_hash_of_a_net_depends_on_every_weight_statistic_and_frozen_weight(name):
+    net = a_net()
+    assert weights_hash(net) == weights_hash(a_net())
+    with torch.no_grad():
+        net.state_dict()[name].flatten()[0] += 1e-3
+    assert weights_hash(net) != weights_hash(a_net())
+
+
+def test_the_hash_of_a_net_does_not_depend_on_its_memory_format():
+    assert weights_hash(a_net().to(memory_format=torch.channels_last)) == weights_hash(a_net())

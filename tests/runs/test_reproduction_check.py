@@ -46,6 +46,25 @@ def test_beyond_the_tolerance_the_runs_are_different(change, text):
     assert "nothing in the recorded environment" in verdict.text
 
 
+def test_of_several_metrics_beyond_the_tolerance_the_text_names_that_of_the_earliest_epoch():
+    verdict = compare({("train/loss", 2): 1.5, ("val/accuracy", 1): 0.6, ("val/accuracy", 2): 0.7})
+    assert verdict.text.startswith("different from epoch 1: val/accuracy 0.5 then, 0.6 now")
+
+
+def test_within_tolerance_the_text_names_the_first_differing_epoch_and_the_accuracy_that_differs_most():
+    verdict = compare({("val/accuracy", 1): 0.51, ("val/accuracy", 2): 0.62, ("train/loss", 2): 1.05})
+    assert verdict.holds
+    assert verdict.text.startswith("within tolerance: metrics differ from epoch 1, val/accuracy by at most 0.0200")
+
+
+def test_the_tolerance_is_relative_for_losses_and_absolute_for_accuracies():
+    tolerance = Tolerance(accuracy=0.03, loss=0.1)
+    assert tolerance.holds("val/loss", 0.02, 0.0215)
+    assert not tolerance.holds("val/loss", 0.02, 0.03)
+    assert tolerance.holds("val/accuracy", 0.02, 0.045)
+    assert not tolerance.holds("val/accuracy", 0.9, 0.86)
+
+
 def test_a_missing_epoch_is_a_difference():
     short = {key: value for key, value in RECORDED.items() if key[1] == 1}
     verdict = compare_runs(RECORDED, short, THEN, THEN, Tolerance())

@@ -171,6 +171,11 @@ def test_without_validation_data_the_last_checkpoint_is_kept_instead_of_the_best
         (["trainer.eval_batch_size=100"], False),
         (["optimizer.lr=0.002"], False),
         (["data.val_fraction=0.2"], False),
+        (["lr_schedule=cosine"], False),
+        (["augmentation=flip_crop"], False),
+        (["regularization=l2"], False),
+        (["kernel_size=k5"], False),
+        (["trainer.select=best"], False),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -178,6 +183,24 @@ def test_the_training_hash_ignores_what_cannot_change_the_result(overrides, is_s
     plain, changed = compose([*SMALL]), compose([*SMALL, *overrides])
     assert (training_hash(plain, "images") == training_hash(changed, "images")) == is_same
     assert training_hash(plain, "images") != training_hash(plain, "other images")
+
+
+def test_a_precision_chosen_automatically_has_the_training_hash_of_the_configured_one(tmp_path, monkeypatch):
+    def hash_with(precision):
+        return training_hash(compose([*SMALL, "trainer.device=cpu", f"trainer.precision={precision}"]), "images")
+
+    for flags, chosen, other in (("avx512_bf16", "bf16", "fp32"), ("avx2", "fp32", "bf16")):
+        (tmp_path / "cpuinfo").write_text(f"flags\t: {flags}\n")
+        monkeypatch.setattr("cifar_sweeps.training.precision.CPU_FLAGS", tmp_path / "cpuinfo")
+        assert hash_with("auto") == hash_with(chosen) != hash_with(other)
+
+
+def test_a_device_chosen_automatically_is_part_of_the_training_hash(monkeypatch):
+    hashes = set()
+    for has_cuda in (False, True):
+        monkeypatch.setattr("torch.cuda.is_available", lambda has_cuda=has_cuda: has_cuda)
+        hashes.add(training_hash(compose([*SMALL, "trainer.device=auto"]), "images"))
+    assert len(hashes) == 2
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,13 @@
 """Intervals, verdicts and comparisons with published metrics, on constructed runs."""
 
+import dataclasses
 import datetime
 
 import pytest
 
 from cifar_sweeps.studies.arms import arm_name, equal_values, swept_values
 from cifar_sweeps.studies.claims import evaluate_claims, judge_effect, merge_claims, read_claims
+from cifar_sweeps.studies.histories import add_derived_metrics
 from cifar_sweeps.studies.intervals import Estimate, estimate
 from cifar_sweeps.studies.published import compare_with_published, published_values
 from cifar_sweeps.studies.reports import markdown
@@ -53,6 +55,11 @@ def test_the_interval_is_students_t():
         (-0.05, 0.02, "not_higher", "agrees"),
         (0.05, 0.02, "not_higher", "contradicts"),
         (0.0, 0.02, "not_higher", "not decided by this much data"),
+        (0.005, 0.002, "not_higher", "agrees"),
+        (0.05, 0.02, "not_lower", "agrees"),
+        (-0.05, 0.02, "not_lower", "contradicts"),
+        (0.0, 0.02, "not_lower", "not decided by this much data"),
+        (-0.005, 0.002, "not_lower", "agrees"),
         (0.05, None, "higher", "not decided: one seed"),
     ],
 )
@@ -98,6 +105,41 @@ def test_a_claim_against_a_number_and_at_an_epoch():
     assert result.effect.mean == pytest.approx(0.105)
 
 
+def test_a_claim_against_a_number_uses_the_metric_of_its_epoch():
+    runs = [a_run("A", seed, 0.9) for seed in (0, 1)]
+    histories = {run.run_id: {"val/accuracy": {1: 0.5, 2: 0.6, 3: 0.9}} for run in runs}
+    (result,) = evaluate_claims([claim(against=None, than=0.55, at=2)], runs, histories)
+    assert result.effect.mean == pytest.approx(0.05)
+
+
+def test_a_gap_at_an_epoch_has_the_sign_of_the_gap_at_the_end():
+    runs = [a_run("A", seed, 0.7) for seed in (0, 1)]
+    metrics = {"train/accuracy": 0.9, "val/accuracy": 0.7, "train/loss": 0.2, "val/loss": 0.5}
+    histories = {run.run_id: {name: {1: value} for name, value in metrics.items()} for run in runs}
+    at_the_end = add_derived_metrics(metrics, {}, finished=True)
+    for gap, expected in (("gap/accuracy", 0.2), ("gap/loss", 0.3)):
+        (result,) = evaluate_claims([claim(metric=gap, against=None, than=0, at=1)], runs, histories)
+        assert result.effect.mean == pytest.approx(expected)
+        assert at_the_end[gap] == pytest.approx(expected)
+
+
+def test_a_run_that_did_not_finish_has_no_gap():
+    assert add_derived_metrics({"train/accuracy": 0.9, "val/accuracy": 0.7}, {}, finished=False).keys() == {
+        "train/accuracy",
+        "val/accuracy",
+    }
+
+
+def test_an_arm_can_be_selected_by_a_key_that_its_sweep_does_not_vary():
+    runs = [
+        dataclasses.replace(run, params={**run.params, "optimizer.lr": rate})
+        for rate, accuracy in (("0.1", 0.7), ("0.01", 0.6))
+        for run in [a_run("A", seed, accuracy) for seed in (0, 1)]
+    ]
+    (result,) = evaluate_claims([claim(arm={"optimizer.lr": 1e-1}, against={"optimizer.lr": 0.01})], runs, {})
+    assert result.effect.mean == pytest.approx(0.1)
+
+
 @pytest.mark.parametrize(
     ("runs", "changes", "verdict"),
     [
@@ -110,8 +152,17 @@ def test_a_claim_against_a_number_and_at_an_epoch():
             {"needs_full_budget": True},
             "not decided: needs the full budget",
         ),
+        (
+            [
+                a_run(arm, seed, 0.7, "full" if arm == "A" else "short: 3 of 9 epochs")
+                for arm in "AB"
+                for seed in (0, 1)
+            ],
+            {"needs_full_budget": True},
+            "not decided: needs the full budget",
+        ),
     ],
-    ids=["missing arm", "no pair", "no metric", "one seed", "short budget"],
+    ids=["missing arm", "no pair", "no metric", "one seed", "short budget", "short budget of the other side"],
 )
 def test_why_a_claim_is_not_decided(runs, changes, verdict):
     (result,) = evaluate_claims([claim(**changes)], runs, {})
@@ -151,6 +202,14 @@ def test_arm_names():
     assert not equal_values(None, 1)
     single = {"p.overrides": "experiment=a seed=3 trainer.threads=1 'optimizer.lr=0.1'"}
     assert swept_values(single, "p.", "a") == {"experiment": "a", "optimizer.lr": "0.1"}
+
+
+@pytest.mark.parametrize(
+    ("recorded", "wanted", "is_equal"),
+    [("1e-4", 0.0001, True), ("0.10", 0.1, True), ("4", 4.0, True), ("0.1", 0.01, False), ("k3", "k5", False)],
+)
+def test_values_are_equal_if_their_numbers_are_however_they_are_written(recorded, wanted, is_equal):
+    assert equal_values(recorded, wanted) == is_equal
 
 
 def test_budgets_separate_the_runs_of_an_arm_only_between_sweeps():

@@ -93,6 +93,13 @@ def test_csv_and_json_parse_back(cli):
     assert cli("results", "new", "--csv", "--json").exit_code == 2
 
 
+def test_json_has_whole_floats_as_integers_other_floats_unchanged_and_null_for_missing_values():
+    row = {"name": "a", "parameters": 276_138.0, "duration": 12.5, "val/accuracy": 0.71, "test/accuracy": float("nan")}
+    (read,) = json.loads(results.as_json(pd.DataFrame([row])))
+    assert read == {**row, "test/accuracy": None}
+    assert isinstance(read["parameters"], int)
+
+
 @pytest.mark.parametrize("columns", [80, 120])
 def test_the_table_fits_the_terminal(cli, columns):
     for arguments in (("results", "new"), ("results", "new", "--epochs"), ("report", "regularization")):

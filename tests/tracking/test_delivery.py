@@ -152,6 +152,26 @@ def test_a_second_attempt_resumes_the_same_run_without_duplicate_epochs(outputs)
     assert Stored(outputs).points("train/loss") == [(1, 1.0), (2, 0.5), (3, 1 / 3)]
 
 
+def test_a_resumed_run_is_running_in_the_journal_and_the_store(outputs):
+    RunLogger(header(outputs)).end_run("KILLED", "interrupted")
+    second = RunLogger(header(outputs))
+    deliver(outputs / "run")
+    assert Stored(outputs).runs[0].info.status == read_run(outputs / "run").state == "RUNNING"
+    second.end_run("FINISHED")
+    assert Stored(outputs).runs[0].info.status == read_run(outputs / "run").state == "FINISHED"
+
+
+def test_of_a_tags_values_that_are_delivered_together_the_last_counts(outputs):
+    logger = RunLogger(header(outputs, backend="none"))  # delivers nothing by itself
+    for value in ("2", "3", "4"):
+        logger.set_tags({"t": value})
+    logger.end_run("FINISHED")
+    path = outputs / "run" / journal.NAME
+    path.write_text(path.read_text().replace('"backend": "none"', '"backend": "mlflow"'))
+    deliver(outputs / "run")
+    assert Stored(outputs).runs[0].data.tags["t"] == read_run(outputs / "run").tags["t"] == "4"
+
+
 def test_a_resumed_run_loses_the_tags_of_its_failure(outputs):
     first = RunLogger(header(outputs))
     first.set_tags({"cifar_sweeps.last_checkpoint": "resume-000001.pt"})

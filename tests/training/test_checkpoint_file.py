@@ -65,6 +65,13 @@ def test_a_resume_in_bf16_is_bit_identical_too(tmp_path):
     assert identical(whole, resumed)
 
 
+def test_restore_returns_the_next_epoch_and_the_metrics_of_those_before_it(tmp_path):
+    _, _, files = train(tmp_path, until=2)
+    model = toy_model()
+    epoch, history = restore(files.last, model, toy_optimizer(model), Constant())
+    assert (epoch, [metrics["epoch"] for metrics in history]) == (3, [1, 2])
+
+
 def test_last_holds_what_a_resume_needs_and_best_holds_weights_alone(tmp_path):
     weights, _, files = train(tmp_path)
     last = torch.load(files.last, weights_only=True)

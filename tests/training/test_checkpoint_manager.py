@@ -1,6 +1,8 @@
 """A resume finds an undamaged state, whatever happened to the files."""
 
+import copy
 import os
+import threading
 
 import pytest
 import torch
@@ -108,6 +110,36 @@ def test_what_was_finished_before_a_kill_is_finished_again(trained):
     files.finish()
     files.clear()
     assert sorted(path.name for path in trained.iterdir()) == ["best.pt", "last.pt"]
+
+
+def test_a_state_that_is_written_late_is_that_of_the_end_of_its_epoch(tmp_path, monkeypatch):
+    """Training continues while the file is written, and changes weights and momentum in place."""
+    continued = threading.Event()
+
+    def save_late(path, payload):
+        assert continued.wait(30)
+        checkpoint_file.save(path, payload)
+
+    monkeypatch.setattr("cifar_sweeps.training.checkpoint_manager.save", save_late)
+    files, model = CheckpointManager(tmp_path), toy_model()
+    optimizer = toy_optimizer(model)
+
+    def take_step():
+        for weight in model.parameters():
+            weight.grad = torch.ones_like(weight)
+        optimizer.step()
+
+    take_step()
+    weights, momentum = clone_state(model), copy.deepcopy(optimizer.state_dict())["state"]
+    files.save(model, optimizer, Constant(), epoch_metrics(1, 0.5))
+    take_step()
+    continued.set()
+    files.wait()
+    state = checkpoint_file.load(files.latest())
+    assert identical(dict(state["model"]), weights)
+    assert all(identical(state["optimizer"]["state"][number], momentum[number]) for number in momentum)
+    files.finish()
+    assert identical(checkpoint_file.load(files.best), weights)
 
 
 def test_a_full_disk_is_reported_at_the_next_epoch(tmp_path, monkeypatch):

@@ -31,6 +31,24 @@ def test_training_changes_every_parameter():
     assert all(not torch.equal(before[name], weight) for name, weight in model.named_parameters())
 
 
+def test_a_net_left_in_evaluation_mode_is_trained_in_training_mode():
+    model, left = toy_model(), toy_model().eval()
+    for net in (model, left):
+        next(fit(net, ToyBatches(), toy_optimizer(net), Constant(), epochs=1, seed=0, precision=FP32))
+    assert identical(clone_state(left), clone_state(model))
+    assert not torch.equal(left[1].running_mean, toy_model()[1].running_mean)
+
+
+@pytest.mark.parametrize(("precision", "dtype"), [(FP32, torch.float32), (BF16, torch.bfloat16)], ids=["fp32", "bf16"])
+def test_training_and_validation_use_the_configured_precision(precision, dtype):
+    model, seen = toy_model(), set()
+    model[6].register_forward_hook(lambda layer, _, logits: seen.add((layer.training, logits.dtype)))
+    batches = ToyBatches()
+    optimizer = toy_optimizer(model)
+    next(fit(model, batches, optimizer, Constant(), epochs=1, val_batches=batches, seed=0, precision=precision))
+    assert seen == {(True, dtype), (False, dtype)}
+
+
 def test_evaluation_changes_no_parameter_buffer_or_mode():
     model = toy_model()
     model.train()
@@ -96,6 +114,25 @@ def test_dropout_of_an_epoch_does_not_depend_on_what_ran_before():
     assert identical(second_epoch(1), second_epoch(100))
 
 
+def dropout_masks(first_epoch=1):
+    """Which elements were dropped, by epoch, of three epochs."""
+    model = nn.Sequential(nn.Flatten(), nn.Dropout(0.5), nn.Linear(192, 4))
+    dropped, masks = [], {}
+    model[1].register_forward_hook(lambda _, __, kept: dropped.append(kept == 0))
+    ones = ToyBatches(images=torch.ones(20, 3, 8, 8))
+    run = fit(model, ones, toy_optimizer(model), Constant(), epochs=3, first_epoch=first_epoch, seed=0, precision=FP32)
+    for metrics in run:
+        masks[metrics.epoch] = torch.cat(dropped)
+        dropped.clear()
+    return masks
+
+
+def test_every_epoch_has_its_own_dropout_masks_which_a_resume_draws_again():
+    whole, resumed = dropout_masks(), dropout_masks(first_epoch=2)
+    assert not any(torch.equal(whole[one], whole[other]) for one, other in ((1, 2), (1, 3), (2, 3)))
+    assert all(torch.equal(resumed[epoch], whole[epoch]) for epoch in (2, 3))
+
+
 def test_epochs_are_numbered_from_first_epoch_to_epochs():
     model = toy_model()
     run = fit(model, ToyBatches(), toy_optimizer(model), Constant(), epochs=4, first_epoch=3, seed=0, precision=FP32)
@@ -141,6 +178,64 @@ def test_a_schedule_sets_the_rate_of_each_step_and_the_epochs_metric_is_the_firs
     expected = [0.05 * 0.5 * (1 + math.cos(math.pi * step / 6)) for step in range(6)]
     assert rates == pytest.approx(expected)
     assert [epoch.lr for epoch in metrics] == pytest.approx([expected[0], expected[3]])
+
+
+def rates_of(batches, schedule, **options):
+    """The learning rate of every step, and those in the epochs' metrics."""
+    model = toy_model()
+    optimizer = toy_optimizer(model)
+    rates, take_step = [], optimizer.step
+    optimizer.step = lambda: (rates.append(optimizer.lr), take_step())
+    metrics = list(fit(model, batches, optimizer, schedule, seed=0, precision=FP32, **options))
+    return rates, [epoch.lr for epoch in metrics]
+
+
+def test_a_schedule_counts_passes_over_all_parts():
+    rates, recorded = rates_of(ToyBatches(), Cosine(epochs=2), epochs=4, parts=2)
+    expected = [0.05 * 0.5 * (1 + math.cos(math.pi * step / 12)) for step in range(12)]
+    assert rates == pytest.approx(expected)
+    assert recorded == pytest.approx(expected[::3])
+
+
+class Shrinking(ToyBatches):
+    """Three batches in the first epoch, two in the second: parts need not be equal."""
+
+    def epoch(self, epoch):
+        yield from list(super().epoch(epoch))[: self.steps(epoch)]
+
+    def steps(self, epoch):
+        return 4 - epoch
+
+
+def test_schedule_and_progress_cover_the_whole_of_an_epoch_with_fewer_steps_than_the_first():
+    seen = []
+    rates, _ = rates_of(Shrinking(), Cosine(epochs=2), epochs=2, on_step=seen.append)
+    done = (0, 1 / 3, 2 / 3, 1, 3 / 2)
+    assert rates == pytest.approx([0.05 * 0.5 * (1 + math.cos(math.pi * epochs / 2)) for epochs in done])
+    ends = [(progress.epoch, progress.step) for progress in seen if progress.step == progress.steps]
+    assert ends == [(1, 3), (2, 2)]
+
+
+class Observing(Constant):
+    """A schedule that keeps the losses that it observes."""
+
+    def __init__(self):
+        self.losses = []
+
+    def observe(self, val_loss):
+        self.losses.append(val_loss)
+
+
+def test_a_schedule_observes_each_validation_loss_with_the_penalty():
+    for decays, name in (({}, "val_loss"), ({"l2": 0.1}, "val_objective")):
+        model, batches, schedule = toy_model(), ToyBatches(), Observing()
+        run = fit(
+            model, batches, toy_optimizer(model, **decays), schedule,
+            epochs=5, val_batches=batches, validate_every=2, seed=0, precision=FP32,
+        )  # fmt: skip
+        metrics = list(run)
+        assert [epoch.epoch for epoch in metrics if epoch.val_loss is not None] == [2, 4, 5]
+        assert schedule.losses == [getattr(metrics[number - 1], name) for number in (2, 4, 5)]
 
 
 def test_objectives_are_losses_with_the_penalty():

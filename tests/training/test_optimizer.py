@@ -136,6 +136,16 @@ def test_the_rate_is_set_in_every_group_and_the_base_rate_stays():
     assert (step.lr, step.base_lr) == (0.01, 0.05)
 
 
+def test_a_new_rate_moves_the_weights_of_every_group():
+    first, second = (nn.Parameter(torch.ones(3)) for _ in range(2))
+    step = RegularizedOptimizer(torch.optim.SGD([{"params": [first]}, {"params": [second]}], lr=0.5))
+    step.lr = 0.1
+    first.grad, second.grad = torch.ones(3), torch.ones(3)
+    step.step()
+    for weight in (first, second):
+        torch.testing.assert_close(weight.detach(), torch.full((3,), 0.9))
+
+
 def test_an_optimizers_own_weight_decay_is_refused():
     model = toy_model()
     with pytest.raises(ConfigError, match=r"optimizer\.weight_decay=0\.01: must be 0.*regularization\.weight_decay"):
@@ -189,10 +199,11 @@ def descend(optimizer, model, steps, first=0):
         optimizer.step()
 
 
-def test_adamax_is_torchs():
+@pytest.mark.parametrize("eps", [1e-7, 0.1], ids=["default", "large"])
+def test_adamax_is_torchs(eps):
     ours, theirs = toy_model(), toy_model()
-    descend(Adamax(ours.parameters(), betas=(0.8, 0.99), eps=1e-7), ours, 30)
-    descend(torch.optim.Adamax(theirs.parameters(), betas=(0.8, 0.99), eps=1e-7), theirs, 30)
+    descend(Adamax(ours.parameters(), betas=(0.8, 0.99), eps=eps), ours, 30)
+    descend(torch.optim.Adamax(theirs.parameters(), betas=(0.8, 0.99), eps=eps), theirs, 30)
     assert not identical(clone_state(ours), clone_state(toy_model()))
     for w, v in zip(ours.parameters(), theirs.parameters(), strict=True):
         torch.testing.assert_close(w, v, rtol=0, atol=1e-6)

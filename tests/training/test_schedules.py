@@ -36,8 +36,18 @@ def test_the_factor_follows_its_table(schedule, table):
         ([1.0, 1.1, 0.9, 1.0, 1.0], [1, 1, 1, 1, 0.5]),
         ([1.0, 0.99, 0.98, 0.97], [1, 1, 0.5, 0.5]),
         ([1.0] * 9, [1, 1, 0.5, 0.5, 0.25, 0.25, 0.2, 0.2, 0.2]),
+        ([1.0, 0.97, 0.94, 0.94, 0.94], [1, 1, 1, 1, 0.5]),
+        ([1.0, 1.1, 1.1, 1.0, 1.0], [1, 1, 0.5, 0.5, 0.25]),
     ],
-    ids=["falling", "flat", "starts_anew_after_a_better_epoch", "less_than_min_delta", "not_below_min_factor"],
+    ids=[
+        "falling",
+        "flat",
+        "starts_anew_after_a_better_epoch",
+        "less_than_min_delta",
+        "not_below_min_factor",
+        "a_slow_fall_is_measured_from_the_best",
+        "the_best_stays_after_a_reduction",
+    ],
 )
 def test_plateau_follows_the_validation_loss(losses, factors):
     schedule = Plateau(factor=0.5, patience=2, min_delta=0.05, min_factor=0.2)
@@ -46,6 +56,13 @@ def test_plateau_follows_the_validation_loss(losses, factors):
         schedule.observe(loss)
         seen.append(schedule.factor(0.0))
     assert seen == pytest.approx(factors)
+
+
+def test_plateau_without_min_delta_treats_an_equal_loss_as_no_improvement():
+    schedule = Plateau(factor=0.5, patience=1, min_delta=0.0)
+    for loss in (1.0, 1.0):
+        schedule.observe(loss)
+    assert schedule.factor(2.0) == 0.5
 
 
 def test_plateau_resumes_from_its_state():

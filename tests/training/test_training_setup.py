@@ -115,6 +115,24 @@ def test_threads_are_set():
         set_threads(before)
 
 
+def test_metrics_have_their_own_names_and_missing_ones_are_left_out():
+    whole = EpochMetrics(
+        epoch=7,
+        train_loss=1.0,
+        train_accuracy=0.2,
+        val_loss=3.0,
+        val_accuracy=0.4,
+        train_objective=5.0,
+        val_objective=6.0,
+        lr=0.7,
+        epoch_seconds=8.0,
+        images_per_second=9.0,
+    )
+    named = {name.replace("/", "_"): value for name, value in whole.by_name().items()}
+    assert named == {key: value for key, value in vars(whole).items() if key != "epoch"}
+    assert not {"val/loss", "val/accuracy", "train/objective", "val/objective"} & metrics().by_name().keys()
+
+
 def metrics(loss=None, accuracy=None):
     return EpochMetrics(1, 1.0, 0.5, loss, accuracy, None, None, 0.1, 2.0, 10.0)
 
@@ -128,8 +146,9 @@ def metrics(loss=None, accuracy=None):
         (EarlyStopper(2), [0.3, 0.2, 0.4, 0.4, 0.4], 5),
         (EarlyStopper(1), [0.0, 0.0], 2),
         (EarlyStopper(2, min_delta=0.05), [0.30, 0.34, 0.35, 0.9], 3),
+        (EarlyStopper(2, min_delta=0.05), [0.30, 0.34, 0.36, 0.36, 0.36], 5),
     ],
-    ids=["never", "rising", "not_better", "starts_anew", "from_zero", "min_delta"],
+    ids=["never", "rising", "not_better", "starts_anew", "from_zero", "min_delta", "a_slow_rise_from_the_best"],
 )
 def test_early_stopping_by_accuracy(stopper, accuracies, stops_at):
     stops = [epoch for epoch, value in enumerate(accuracies, 1) if stopper.should_stop(metrics(accuracy=value))]

@@ -1,0 +1,87 @@
+"""Which previous launch a sweep resumes, and which of its jobs that launch started."""
+
+from pathlib import Path
+
+import pytest
+
+from cifar_sweeps.sweeps.manifest import SweepManifest
+from cifar_sweeps.sweeps.resume import JobNumbering, PreviousJob, find_resumable_sweep, sweep_hash
+from cifar_sweeps.tracking.journal import Journal
+from cifar_sweeps.tracking.store import RecordedRun
+
+
+def previous_job(number, identity):
+    return PreviousJob(number, Path(f"sweep/{number}"), identity, RecordedRun("", "run", "KILLED", {}, {}))
+
+
+def test_jobs_of_a_previous_launch_keep_their_numbers_and_new_jobs_get_the_next_free_ones():
+    second, fourth = previous_job(1, "b"), previous_job(3, "d")
+    numbering = JobNumbering([second, fourth])
+    assigned = [numbering.assign(identity) for identity in ("new", "d", "newer", "b", "newest", "last")]
+    assert assigned == [(0, None), (3, fourth), (2, None), (1, second), (4, None), (5, None)]
+
+
+def test_two_jobs_with_the_same_training_get_different_previous_jobs():
+    first, second = previous_job(0, "same"), previous_job(1, "same")
+    numbering = JobNumbering([first, second])
+    assert [numbering.assign("same") for _ in range(3)] == [(0, first), (1, second), (2, None)]
+
+
+def hash_of(*overrides, study="toys", store="sqlite:///a.db", swept=("seed",)):
+    return sweep_hash(study, store, overrides, swept)
+
+
+FIRST = hash_of("seed=0", "optimizer.lr=0.1", "trainer.epochs=3")
+
+
+@pytest.mark.parametrize(
+    "again",
+    [
+        hash_of("seed=1", "optimizer.lr=0.1", "trainer.epochs=3"),
+        hash_of("trainer.epochs=3", "+seed=0", "optimizer.lr=0.1"),
+        hash_of("seed=0", "optimizer.lr=0.1", "trainer.epochs=3", "hydra.launcher.n_jobs=4", "sweep.retries=3"),
+        hash_of("seed=0", "optimizer.lr=0.1", "trainer.epochs=3", "tracking=none", "hydra/launcher=cifar_sweeps"),
+        hash_of("seed=0", "optimizer.lr=0.1", "trainer.epochs=3", "trainer.resume=never", "outputs=/elsewhere"),
+    ],
+    ids=["more values", "another order", "how it is launched", "how it is recorded", "how it is resumed"],
+)
+def test_launches_with_the_same_fixed_overrides_belong_to_the_same_sweep(again):
+    assert again == FIRST
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        hash_of("seed=0", "optimizer.lr=0.2", "trainer.epochs=3"),
+        hash_of("seed=0", "optimizer.lr=0.1"),
+        hash_of("seed=0", "optimizer.lr=0.1", "trainer.epochs=3", study="others"),
+        hash_of("seed=0", "optimizer.lr=0.1", "trainer.epochs=3", store="sqlite:///b.db"),
+        hash_of("seed=0", "optimizer.lr=0.1", "trainer.epochs=3", "trainer.resume_what=x"),
+        hash_of("seed=0", "optimizer.lr=0.1", "trainer.epochs=3", "sweeper_of_my_own=x"),
+    ],
+    ids=["value", "missing", "study", "store", "a longer key", "a longer group"],
+)
+def test_launches_with_other_fixed_overrides_are_other_sweeps(other):
+    assert other != FIRST
+
+
+def test_launches_that_vary_other_keys_are_other_sweeps():
+    assert hash_of("seed=0", "optimizer.lr=0.1", swept=("seed", "optimizer.lr")) != hash_of("seed=0", swept=("seed",))
+
+
+def launched(folder, identity):
+    SweepManifest(folder.name, "toys", ("seed",), identity, (), "/").write(folder)
+    journal = Journal(folder)
+    journal.append("open")
+    return journal
+
+
+def test_a_sweep_resumes_its_newest_launch_that_no_process_works_on(tmp_path):
+    launches = {"2026-01-01": "mine", "2026-01-02": "mine", "2026-01-03": "mine", "2026-01-04": "another"}
+    journals = {name: launched(tmp_path / name, identity) for name, identity in launches.items()}
+    for name in ("2026-01-01", "2026-01-02", "2026-01-04"):
+        journals[name].close()
+    assert find_resumable_sweep(tmp_path / "2026-01-05", "mine") == tmp_path / "2026-01-02"
+    journals["2026-01-03"].close()
+    assert find_resumable_sweep(tmp_path / "2026-01-05", "mine") == tmp_path / "2026-01-03"
+    assert find_resumable_sweep(tmp_path / "2026-01-05", "unknown") is None
