@@ -4,7 +4,7 @@ import pytest
 from hydra import compose
 from hydra._internal.callbacks import Callbacks
 
-from cifar_sweeps.config.hydra_targets import check_hydra_targets
+from cifar_sweeps.config.hydra_targets import check_hydra_targets, hydra_allow_list
 from cifar_sweeps.config.parse import conf_folder
 from cifar_sweeps.errors import ConfigError
 from cifar_sweeps.hydra_support import composing, hooks
@@ -44,7 +44,8 @@ def test_a_study_cannot_have_hydra_run_code(tmp_path, study):
 
 def test_what_is_allowed_is_built(tmp_path):
     config = composed(tmp_path, "defaults: [{override /hydra/launcher: basic}]\nhydra: {launcher: {}}")
-    assert [type(callback).__name__ for callback in Callbacks(config).callbacks] == ["SweepCallback"]
+    with hooks(check=check_hydra_targets, allow_list=hydra_allow_list()):
+        assert [type(callback).__name__ for callback in Callbacks(config).callbacks] == ["SweepCallback"]
 
 
 def test_the_user_can_allow_more(tmp_path, monkeypatch):
