@@ -16,11 +16,11 @@ from typing import Protocol
 from cifar_sweeps.sweeps.engines.base import Engine
 from cifar_sweeps.sweeps.jobs import EpochReport, JobEvent, JobExit, JobResult, JobSpec, JobState, TrainingEnded
 from cifar_sweeps.sweeps.plan import PlannedJob
+from cifar_sweeps.sweeps.retry_policy import should_retry
 from cifar_sweeps.sweeps.scheduler import Scheduler
 from cifar_sweeps.tracking.journal import State
 from cifar_sweeps.tracking.journal_reader import read_run
 from cifar_sweeps.tracking.store import RecordedRun
-from cifar_sweeps.training.metrics import DivergedError
 
 _POLL_SECONDS = 0.2
 """Seconds after which a signal that came in the meantime is seen."""
@@ -241,9 +241,8 @@ class Controller:
             self._fail(job, how)
 
     def _should_retry(self, job: PlannedJob, how: JobExit) -> bool:
-        # A training that diverged does so again: it is the same one.
-        diverged = how.cause == "raised" and how.detail.startswith(DivergedError.__name__)
-        return self._attempts[job.number] <= job.config.sweep.retries and not diverged and self._stopping_since is None
+        may_retry = should_retry(how, self._attempts[job.number], job.config.sweep.retries)
+        return may_retry and self._stopping_since is None
 
     def _finish(self, job: PlannedJob, value: float | None) -> None:
         self._set_result(job, JobResult("finished", value))

@@ -45,7 +45,7 @@ class LocalEngine:
         self._asked_to_stop.discard(job.number)
         self._oom_kills.job_starts(job.number)
         try:
-            future = self._schedule(job)
+            future = process.start_process(self._pool, job, self._listener.folder, self._listener.address)
         except (OSError, RuntimeError) as error:  # a full disk; a pool that has broken down
             future = concurrent.futures.Future()
             future.set_exception(error)
@@ -85,13 +85,6 @@ class LocalEngine:
         self._pool.stop()  # type: ignore[no-untyped-call]
         self._pool.join()
         self._listener.close()
-
-    def _schedule(self, job: JobSpec) -> "concurrent.futures.Future[process.Outcome]":
-        # In a file, for two payloads fill the pipe to the workers: a pool that is stopped then would wait for ever.
-        payload = self._listener.folder / f"job-{job.number}"
-        payload.write_bytes(job.payload)
-        arguments = (str(payload), str(job.log_file), self._listener.address, job.number, job.threads, job.gpu)
-        return self._pool.schedule(process.run_job_process, args=arguments, timeout=job.timeout)
 
     def _event(self, message: Message) -> JobEvent | None:
         job = int(message["job"])

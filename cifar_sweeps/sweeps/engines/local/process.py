@@ -1,5 +1,6 @@
-"""The process of one job of the local engine: signals, the watch on the parent process, and the worker's outcome."""
+"""Start the process of a job, and what runs in it: signals, the watch on the parent process, the worker's outcome."""
 
+import concurrent.futures
 import multiprocessing
 import os
 import signal
@@ -7,15 +8,30 @@ import threading
 from pathlib import Path
 from types import FrameType
 
+from pebble import ProcessPool
+
 from cifar_sweeps.sweeps.engines import worker
 from cifar_sweeps.sweeps.engines.local.event_socket import EventReporter
-from cifar_sweeps.sweeps.jobs import ExitCause
+from cifar_sweeps.sweeps.jobs import ExitCause, JobSpec
 
 Outcome = tuple[ExitCause, float | None, str]
 """Cause, value and detail of a `JobExit`, as plain values: they are unpickled where other classes may be loaded."""
 
 STOP = signal.SIGUSR1
 """The signal that asks a job to stop at a safe point."""
+
+
+def start_process(pool: ProcessPool, job: JobSpec, folder: Path, address: str) -> "concurrent.futures.Future[Outcome]":
+    """Start a job's process from the pool, and return the future of its outcome.
+
+    folder: the engine's private one. address: the engine's socket. Raises OSError or RuntimeError if it cannot start.
+    """
+    # In a file, for two payloads fill the pipe to the workers: a pool that is stopped then would wait for ever.
+    payload = folder / f"job-{job.number}"
+    payload.write_bytes(job.payload)
+    arguments = (str(payload), str(job.log_file), address, job.number, job.threads, job.gpu)
+    future: concurrent.futures.Future[Outcome] = pool.schedule(run_job_process, args=arguments, timeout=job.timeout)
+    return future
 
 
 def run_job_process(payload: str, log_file: str, address: str, job: int, threads: int, gpu: str | None) -> Outcome:
