@@ -7,8 +7,8 @@ from omegaconf import DictConfig
 
 from cifar_sweeps.config.hydra_targets import check_hydra_targets, hydra_allow_list
 from cifar_sweeps.config.parse import conf_folder
-from cifar_sweeps.config.sweep_composer import SweepComposers
-from cifar_sweeps.hydra_support import application, hooks
+from cifar_sweeps.config.sweep_composer import SweepComposerCache
+from cifar_sweeps.hydra_support import hooks, hydra_application
 from cifar_sweeps.sweeps.callback import SweepCallback
 from cifar_sweeps.sweeps.command import Command
 from cifar_sweeps.system.gc_control import imports_without_gc, skip_final_gc
@@ -38,9 +38,9 @@ def main() -> None:
             callback.command = command
 
     with hooks(
-        check=check_hydra_targets, compose=SweepComposers(), on_callback=introduce, allow_list=hydra_allow_list()
+        check=check_hydra_targets, compose=SweepComposerCache(), on_callback=introduce, allow_list=hydra_allow_list()
     ):
-        sys.exit(command.run(application(train, conf_folder())))
+        sys.exit(command.run(hydra_application(train, conf_folder())))
 
 
 def _flags_first(arguments: list[str]) -> list[str]:

@@ -65,7 +65,7 @@ class AbortHydra(BaseException):
 # The command
 
 
-def application(task: TaskFunction, config_dir: Path, config_name: str = "config") -> Callable[[], object]:
+def hydra_application(task: TaskFunction, config_dir: Path, config_name: str = "config") -> Callable[[], object]:
     """Return a function that runs ``task`` as a Hydra application: these config files, this process's arguments.
 
     1.3 needs ``version_base``, 1.4 warns of it.
@@ -124,13 +124,13 @@ def hooks(
     with ExitStack() as stack:
         stack.enter_context(_without_error_log())
         # Both versions. Not load_configuration, the public one: 1.4's run and multirun go past it.
-        stack.enter_context(_replaced(loader, "_load_configuration_impl", checked))
+        stack.enter_context(_patched(loader, "_load_configuration_impl", checked))
         if compose is not None:  # both versions
-            stack.enter_context(_replaced(loader, "load_sweep_config", composed))
+            stack.enter_context(_patched(loader, "load_sweep_config", composed))
         if on_callback is not None:  # both versions
-            stack.enter_context(_replaced(Callbacks, "__init__", introduced))
+            stack.enter_context(_patched(Callbacks, "__init__", introduced))
         if "get_mode" in vars(loader):  # 1.4 alone
-            stack.enter_context(_replaced(loader, "get_mode", _composed_mode))
+            stack.enter_context(_patched(loader, "get_mode", _composed_mode))
         if allow_list is not None and _whitelist is not None:  # 1.4 alone
             stack.enter_context(_whitelist(allow_list))
         yield
@@ -165,14 +165,14 @@ def _without_error_log() -> Iterator[None]:
     The job has logged its error itself, in one line where that says all.
     """
     if hasattr(hydra.core.utils, "_log_job_error_to_file"):
-        with _replaced(hydra.core.utils, "_log_job_error_to_file", lambda own: lambda: None):
+        with _patched(hydra.core.utils, "_log_job_error_to_file", lambda own: lambda: None):
             yield
     else:
         yield
 
 
 @contextmanager
-def _replaced(owner: type | ModuleType, name: str, by: Callable[[_Method], _Method]) -> Iterator[None]:
+def _patched(owner: type | ModuleType, name: str, by: Callable[[_Method], _Method]) -> Iterator[None]:
     """Replace ``owner``'s method or function by ``by`` of it, within the block."""
     before = vars(owner).get(name)
     if before is None:  # a check that Hydra silently bypasses would be no check
@@ -186,7 +186,7 @@ def _replaced(owner: type | ModuleType, name: str, by: Callable[[_Method], _Meth
         setattr(owner, name, before)
 
 
-def known_plugins() -> frozenset[str]:
+def installed_plugins() -> frozenset[str]:
     """Return the names of the launchers and sweepers that are installed.
 
     Both versions: ``Plugins`` alone knows them. It has found them anyhow when the first config is composed.
@@ -196,7 +196,7 @@ def known_plugins() -> frozenset[str]:
     return frozenset(f"{plugin.__module__}.{plugin.__qualname__}" for plugin in found)
 
 
-def callbacks_of(context: HydraContext) -> Sequence[Callback]:
+def get_callbacks(context: HydraContext) -> Sequence[Callback]:
     """Return the callback objects that Hydra calls in this process.
 
     Both versions hand the launcher a context with them, in a class of their insides.
@@ -208,7 +208,7 @@ def callbacks_of(context: HydraContext) -> Sequence[Callback]:
 
 
 @contextmanager
-def composing(config_dir: Path) -> Iterator[None]:
+def initialized_compose(config_dir: Path) -> Iterator[None]:
     """Let ``hydra.compose`` read these config files within the block, also while a Hydra application runs.
 
     Both versions keep one Hydra per process, and would refuse a second one; the application gets its own back.
@@ -248,7 +248,7 @@ def is_group(loader: ConfigLoader, key: str) -> bool:
     return bool(loader.get_group_options(key, results_filter=None))
 
 
-def replaces_plain_value(override: Override) -> bool:
+def is_plain_value_override(override: Override) -> bool:
     """Say whether an override only changes the value of a key, outside of Hydra's own part of the config.
 
     Not one that adds, deletes or, in 1.4, extends a list, and no key in 1.4's other spellings.
@@ -274,7 +274,7 @@ def record_overrides(config: DictConfig, overrides: Sequence[Override]) -> None:
 # Jobs
 
 
-def singletons() -> object:
+def get_singleton_state() -> object:
     """Return the state that Hydra keeps once per process, for `run_job` in another process; it can be pickled.
 
     Both versions: what an interpolation such as ``${hydra:...}`` resolves to lies there.

@@ -7,7 +7,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import OmegaConf
 
 from cifar_sweeps import hydra_support
-from cifar_sweeps.hydra_support import AbortHydra, application, composing, hooks, parse_overrides
+from cifar_sweeps.hydra_support import AbortHydra, hooks, hydra_application, initialized_compose, parse_overrides
 
 CONFIG = """
 defaults: [_self_, {study: null}, {override hydra/job_logging: none}, {override hydra/hydra_logging: none}]
@@ -55,7 +55,7 @@ def app(tmp_path, monkeypatch):
             callback.told = told
 
         with hooks(**{"on_callback": introduce, **rules}):
-            application(task, conf)()
+            hydra_application(task, conf)()
         return seeds, told
 
     return run
@@ -108,7 +108,7 @@ def test_a_job_is_composed_by_the_rule(app):
 
 
 def test_a_method_that_hydra_no_longer_has_is_told():
-    gone = hydra_support._replaced(Told, "gone", lambda own: own)
+    gone = hydra_support._patched(Told, "gone", lambda own: own)
     with pytest.raises(RuntimeError, match=r"has no Told\.gone"), gone:
         pass
 
@@ -121,7 +121,7 @@ def test_a_method_that_hydra_no_longer_has_is_told():
     ],
 )
 def test_what_replaces_plain_value(line, is_one):
-    assert hydra_support.replaces_plain_value(parse_overrides([line])[0]) is is_one
+    assert hydra_support.is_plain_value_override(parse_overrides([line])[0]) is is_one
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ def test_no_other_spelling_passes_for_a_change_of_a_value(line):
         [override] = parse_overrides([line])
     except hydra_support.HydraException:  # 1.3 reads none of them, 1.4 most
         return
-    assert not hydra_support.replaces_plain_value(override)
+    assert not hydra_support.is_plain_value_override(override)
 
 
 def test_composing_within_a_command_leaves_it_its_own_hydra(tmp_path):
@@ -140,9 +140,9 @@ def test_composing_within_a_command_leaves_it_its_own_hydra(tmp_path):
     from hydra.core.global_hydra import GlobalHydra
 
     (tmp_path / "config.yaml").write_text("seed: 0", encoding="utf-8")
-    with composing(tmp_path):
+    with initialized_compose(tmp_path):
         outer = GlobalHydra.instance().hydra
-        with composing(tmp_path):
+        with initialized_compose(tmp_path):
             assert OmegaConf.to_container(compose("config", overrides=["seed=3"])) == {"seed": 3}
         assert GlobalHydra.instance().hydra is outer
     assert not GlobalHydra.instance().is_initialized()

@@ -15,7 +15,7 @@ def outputs_folder() -> Path:
     return Path(os.environ.get("CIFAR_SWEEPS_OUTPUTS", "outputs"))
 
 
-def recover_outputs() -> None:
+def mark_abandoned_runs() -> None:
     """Mark runs whose process died as KILLED before they are shown."""
     from cifar_sweeps.tracking.recovery import recover_abandoned_runs
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cifar_sweeps.cli.common import outputs_folder, recover_outputs
+from cifar_sweeps.cli.common import mark_abandoned_runs, outputs_folder
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -24,7 +24,7 @@ def ui(
     from cifar_sweeps.system.signals import interrupt_on_signals
     from cifar_sweeps.tracking.ui_server import serve
 
-    recover_outputs()
+    mark_abandoned_runs()
     with interrupt_on_signals():
         serve(outputs_folder(), port, host)
 

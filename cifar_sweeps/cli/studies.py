@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from cifar_sweeps.cli.common import recover_outputs
+from cifar_sweeps.cli.common import mark_abandoned_runs
 
 
 def studies(
@@ -29,7 +29,7 @@ def results(
     """Print the results of a study or a sweep, one row per run."""
     from rich.console import Console
 
-    recover_outputs()
+    mark_abandoned_runs()
     from cifar_sweeps.studies import results as data
     from cifar_sweeps.studies.reports import terminal_tables
 
@@ -59,7 +59,7 @@ def report(
     """Write the report of a study's newest sweep: claims and verdicts, published and measured values, curves."""
     from rich.console import Console
 
-    recover_outputs()
+    mark_abandoned_runs()
     from cifar_sweeps.studies.reports.study_report import write_report
     from cifar_sweeps.studies.reports.terminal_tables import to_rich_table
 

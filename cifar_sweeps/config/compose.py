@@ -11,7 +11,7 @@ from cifar_sweeps.config.hydra_messages import explain_composition_error
 from cifar_sweeps.config.parse import conf_folder, parse_config
 from cifar_sweeps.config.schema import RunConfig
 from cifar_sweeps.errors import ConfigError
-from cifar_sweeps.hydra_support import composing, is_composition_error
+from cifar_sweeps.hydra_support import initialized_compose, is_composition_error
 
 
 def compose(overrides: Sequence[str]) -> RunConfig:
@@ -41,7 +41,7 @@ def quote(text: str) -> str:
 
 def _composed(many: Sequence[Sequence[str]]) -> list[DictConfig]:
     try:
-        with composing(conf_folder()):
+        with initialized_compose(conf_folder()):
             return [hydra_compose("config", overrides=list(overrides)) for overrides in many]
     except Exception as error:
         if not is_composition_error(error):

@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from cifar_sweeps.config.allow_list import ALLOW_VARIABLE, allowed_modules, is_in_package
 from cifar_sweeps.errors import ConfigError
-from cifar_sweeps.hydra_support import known_plugins
+from cifar_sweeps.hydra_support import installed_plugins
 
 _CALLBACKS = frozenset(
     {"cifar_sweeps.sweeps.callback.SweepCallback"}
@@ -51,7 +51,7 @@ def _errors(config: DictConfig) -> Iterator[str]:
         name = key.rpartition(".")[2]
         in_logging = key.startswith(("hydra.job_logging.", "hydra.hydra_logging."))
         if name == "_target_":
-            is_allowed = str(value) in _CALLBACKS | known_plugins() or is_in_package(str(value), allowed_modules())
+            is_allowed = str(value) in _CALLBACKS | installed_plugins() or is_in_package(str(value), allowed_modules())
         elif in_logging and name in ("()", "class"):
             is_allowed = str(value) in _LOGGING
         elif in_logging and isinstance(value, str) and "ext://" in value:

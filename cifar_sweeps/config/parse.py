@@ -13,7 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 from cifar_sweeps.config.budget import apply_budget
 from cifar_sweeps.config.schema import RunConfig
 from cifar_sweeps.config.type_checks import schema_errors, to_dataclass
-from cifar_sweeps.config.upgrades import as_in_version_1
+from cifar_sweeps.config.upgrades import without_added_keys
 from cifar_sweeps.config.value_checks import value_errors
 from cifar_sweeps.errors import ConfigError
 
@@ -77,7 +77,7 @@ def config_hash(values: Mapping[str, Any]) -> str:
 
     kept: dict[str, Any] = {key: relevant(value) for key, value in values.items() if key not in _WITHOUT_EFFECT}
     kept["trainer"] = {k: value for k, value in values["trainer"].items() if k not in _TRAINER_KEYS_WITHOUT_EFFECT}
-    return hashlib.sha256(json.dumps(as_in_version_1(kept), sort_keys=True).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps(without_added_keys(kept), sort_keys=True).encode()).hexdigest()[:16]
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:

@@ -17,13 +17,13 @@ from cifar_sweeps.hydra_support import (
     Compose,
     Override,
     is_group,
+    is_plain_value_override,
     parse_overrides,
     record_overrides,
-    replaces_plain_value,
 )
 
 
-class SweepComposers:
+class SweepComposerCache:
     """Composes the jobs of every sweep of this command, each by its `SweepComposer`; see `hydra_support.hooks`."""
 
     def __init__(self) -> None:
@@ -67,7 +67,7 @@ class SweepComposer:
         is_value = value is None or isinstance(value, int | float) or (isinstance(value, str) and "${" not in value)
         return (
             is_value
-            and replaces_plain_value(override)
+            and is_plain_value_override(override)
             and not self._is_group(key)
             and all(other is override or not _overlap(key, other.key_or_group) for other in others)
         )

@@ -24,7 +24,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 
-class Added(NamedTuple):
+class AddedKey(NamedTuple):
     """A key that was added. before: its value that means what was done until then.
 
     target: for an argument of a node that is built, the node's ``_target_``; other targets' arguments of the same name
@@ -32,11 +32,11 @@ class Added(NamedTuple):
     """
 
     key: str
-    before: object
+    former_default: object
     target: str | None = None
 
 
-ADDED: dict[int, tuple[Added, ...]] = {}
+ADDED_KEYS: dict[int, tuple[AddedKey, ...]] = {}
 """Keys by the version of the identity that came with them; version 1 is without."""
 
 RENAMED_TARGETS: dict[str, str] = {}
@@ -48,11 +48,11 @@ def current_target(name: str) -> str:
     return RENAMED_TARGETS.get(name, name)
 
 
-def as_in_version_1(plain: Mapping[str, Any]) -> dict[str, Any]:
+def without_added_keys(plain: Mapping[str, Any]) -> dict[str, Any]:
     """Return a config without the keys added since version 1 that have their former meaning; others stay."""
     found = dict(plain)
-    for version in sorted(ADDED, reverse=True):  # what was added to an added group goes before the group itself
-        for added in ADDED[version]:
+    for version in sorted(ADDED_KEYS, reverse=True):  # what was added to an added group goes before the group itself
+        for added in ADDED_KEYS[version]:
             found = _without(found, added.key.split("."), added)
     first_names = {now: former for former, now in reversed(RENAMED_TARGETS.items())}
     return {key: _with_first_names(value, first_names) for key, value in found.items()}
@@ -61,13 +61,13 @@ def as_in_version_1(plain: Mapping[str, Any]) -> dict[str, Any]:
 def with_added_keys(recorded: Mapping[str, Any]) -> dict[str, Any]:
     """Return a config that an earlier version recorded with the keys added since, at their former meaning."""
     found = dict(recorded)
-    for version in sorted(ADDED):
-        for added in ADDED[version]:
+    for version in sorted(ADDED_KEYS):
+        for added in ADDED_KEYS[version]:
             found = _with(found, added.key.split("."), added)
     return found
 
 
-def _without(node: Mapping[str, Any], path: Sequence[str], added: Added) -> dict[str, Any]:
+def _without(node: Mapping[str, Any], path: Sequence[str], added: AddedKey) -> dict[str, Any]:
     key, *deeper = path
     rest = dict(node)
     if key not in node:
@@ -76,15 +76,15 @@ def _without(node: Mapping[str, Any], path: Sequence[str], added: Added) -> dict
         rest[key] = _without(node[key], deeper, added)
         if not rest[key] and node[key]:  # a group that is new as a whole
             del rest[key]
-    elif not deeper and node[key] == added.before and _applies(node, added):
+    elif not deeper and node[key] == added.former_default and _applies(node, added):
         del rest[key]
     return rest
 
 
-def _with(node: Mapping[str, Any], path: Sequence[str], added: Added) -> dict[str, Any]:
+def _with(node: Mapping[str, Any], path: Sequence[str], added: AddedKey) -> dict[str, Any]:
     key, *deeper = path
     if not deeper:
-        return {key: added.before, **node} if _applies(node, added) else dict(node)
+        return {key: added.former_default, **node} if _applies(node, added) else dict(node)
     inner = node.get(key, {})
     if not isinstance(inner, Mapping):
         return dict(node)
@@ -92,7 +92,7 @@ def _with(node: Mapping[str, Any], path: Sequence[str], added: Added) -> dict[st
     return {**node, key: inner} if inner else dict(node)
 
 
-def _applies(node: Mapping[str, Any], added: Added) -> bool:
+def _applies(node: Mapping[str, Any], added: AddedKey) -> bool:
     return added.target is None or current_target(str(node.get("_target_"))) == current_target(added.target)
 
 

@@ -63,7 +63,8 @@ def _gpu_index(device: torch.device) -> str:
     """Return which of the machine's GPUs a run trains on, as CUDA_VISIBLE_DEVICES names it; ``none`` without CUDA."""
     if device.type != "cuda":
         return "none"
-    return visible_gpus()[device.index or 0]
+    gpus, index = visible_gpus(), device.index or 0
+    return gpus[index] if index < len(gpus) else str(index)
 
 
 def _resolved_config(setup: TrainingSetup) -> dict[str, Any]:

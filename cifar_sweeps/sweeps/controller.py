@@ -14,7 +14,17 @@ from types import TracebackType
 from typing import Protocol
 
 from cifar_sweeps.sweeps.engines.base import Engine
-from cifar_sweeps.sweeps.jobs import EpochReport, JobEvent, JobExit, JobResult, JobSpec, JobState, TrainingEnded
+from cifar_sweeps.sweeps.jobs import (
+    MAYBE_OUT_OF_MEMORY,
+    EpochReport,
+    JobEvent,
+    JobExit,
+    JobResult,
+    JobSpec,
+    JobState,
+    ProcessStarted,
+    TrainingEnded,
+)
 from cifar_sweeps.sweeps.plan import PlannedJob
 from cifar_sweeps.sweeps.retry_policy import should_retry
 from cifar_sweeps.sweeps.scheduler import Scheduler
@@ -26,9 +36,10 @@ _POLL_SECONDS = 0.2
 """Seconds after which a signal that came in the meantime is seen."""
 STOP_SECONDS = 60.0
 """Seconds that jobs have to reach a safe point; then they are killed."""
+_KILL_SECONDS = 5.0
+"""Seconds that the engine has to report the end of jobs that were killed."""
 
-NOT_STARTED = "it was not started: sweep.fail_fast"
-STOPPED = "it was stopped (SIGTERM)"
+STOPPED = "it was stopped"
 _KILLING = frozenset({signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
 """Signals after which a job counts as killed rather than failed: somebody meant it to end."""
 _RUNNING: frozenset[JobState] = frozenset({"training", "wrapping_up"})
@@ -54,7 +65,7 @@ class Display(Protocol):
     def ended(self, number: int, state: JobState, reason: str = "") -> None:
         """Show how a job ended."""
 
-    def say(self, line: str) -> None:
+    def print_line(self, line: str) -> None:
         """Print a line."""
 
 
@@ -73,7 +84,7 @@ class SweepRecord(Protocol):
         """Keep that the scheduler ended a job early, which is no failure."""
 
 
-class Interrupts(Protocol):
+class StopRequest(Protocol):
     """Whether a signal asks the sweep to stop; see `system.signals.DeferredSignals`."""
 
     @property
@@ -110,17 +121,21 @@ class Controller:
         self._read_run, self._clock = read_run, clock
         self._states: dict[int, JobState] = dict.fromkeys(self._jobs, "waiting")
         self._results: dict[int, JobResult] = {}
-        self._attempts: Counter[int] = Counter()
+        self._failures: Counter[int] = Counter()
         self._to_retry: dict[int, JobExit] = {}
         """Jobs that failed and are tried again, with how they failed; in the order in which they did."""
         self._early_end: dict[int, JobState] = {}
         """Jobs that the scheduler has paused or stopped, until they have ended, with what they become then."""
+        self._adopted: set[int] = set()
+        self._overdue: set[int] = set()
+        """Jobs that were killed because they did not stop in time."""
         self._last_value: dict[int, float] = {}
         self._gpu_of: dict[int, str] = {}
         self._stopping_since: float | None = None
         self._stop_reason = STOPPED
+        self._not_started_reason = "it was not started: the sweep was stopped"
 
-    def run(self, interrupts: Interrupts, sweep: Path) -> list[JobResult]:
+    def run(self, interrupts: StopRequest, sweep: Path) -> list[JobResult]:
         """Run the jobs and return what came of each, in their order. The engine is closed then.
 
         interrupts: when a signal arrives, the jobs are stopped at a safe point. sweep: its folder.
@@ -133,14 +148,12 @@ class Controller:
                 self._run(interrupts, sweep)
         finally:
             self._engine.close()
-        return [self._results.get(number, JobResult("waiting", reason=NOT_STARTED)) for number in self._jobs]
+        not_started = JobResult("waiting", reason=self._not_started_reason)
+        return [self._results.get(number, not_started) for number in self._jobs]
 
-    def _run(self, interrupts: Interrupts, sweep: Path) -> None:
+    def _run(self, interrupts: StopRequest, sweep: Path) -> None:
         with self._display:
-            for number in self._engine.adopt(sweep):
-                self._states[number] = "training"
-                self._attempts[number] += 1
-                self._display.started(number, resumed=True)
+            self._adopt(sweep)
             is_interrupted = False
             while True:
                 if interrupts.arrived and not is_interrupted:
@@ -152,11 +165,19 @@ class Controller:
                 if self._stopping_since is not None and self._clock() - self._stopping_since > STOP_SECONDS:
                     self._kill_all()
                     return
-                for item in self._engine.wait(_POLL_SECONDS):
-                    if isinstance(item, JobExit):
-                        self._handle_exit(item)
-                    else:
-                        self._handle_event(item)
+                self._handle(self._engine.wait(_POLL_SECONDS))
+
+    def _adopt(self, sweep: Path) -> None:
+        """Take over the jobs that a controller which is gone has left running."""
+        for number, gpu in self._engine.adopt(sweep).items():
+            if self._states.get(number) != "waiting":  # not one of this launch, or finished as it is recorded
+                self._engine.stop(number)
+                continue
+            self._adopted.add(number)
+            self._states[number] = "training"
+            if gpu is not None:
+                self._gpu_of[number] = gpu
+            self._display.started(number, resumed=True)
 
     def state(self, job: int) -> JobState:
         """Return where a job stands."""
@@ -165,9 +186,9 @@ class Controller:
     def stop_all(self, message: str) -> None:
         """Start no more jobs, and ask the running ones to stop at a safe point."""
         self._stopping_since = self._clock()
-        self._display.say(message)
-        for number, how in self._to_retry.items():
-            self._fail(self._jobs[number], how)
+        self._display.print_line(message)
+        for number, job_exit in self._to_retry.items():
+            self._fail(self._jobs[number], job_exit)
         self._to_retry = {}
         for number in self._running():
             self._engine.stop(number)
@@ -178,7 +199,7 @@ class Controller:
     def _start_jobs(self) -> None:
         """Start jobs until as many train as may. A job that only wraps up does not hold up the next one."""
         while self._stopping_since is None and list(self._states.values()).count("training") < self._n_jobs:
-            number = self._scheduler.ask()
+            number = self._ask()
             if number is None and self._to_retry:  # after all others: what stood in its way may have passed by then
                 number = next(iter(self._to_retry))
                 del self._to_retry[number]
@@ -186,10 +207,19 @@ class Controller:
                 return
             self._start(self._jobs[number])
 
+    def _ask(self) -> int | None:
+        """Return the job that the scheduler wants to be started or resumed; those that were adopted run already."""
+        number = self._scheduler.ask()
+        while number in self._adopted:
+            self._adopted.discard(number)
+            number = self._scheduler.ask()
+        if number is not None and self._states.get(number) not in ("waiting", "paused"):
+            raise RuntimeError(f"the scheduler asks for job {number}, which is {self._states.get(number, 'unknown')}")
+        return number
+
     def _start(self, job: PlannedJob) -> None:
         gpu = self._free_gpu()
         self._states[job.number] = "training"
-        self._attempts[job.number] += 1
         if gpu is not None:
             self._gpu_of[job.number] = gpu
         self._display.started(job.number, resumed=job.previous is not None)
@@ -203,8 +233,17 @@ class Controller:
         wrapping_up = Counter(gpu for job, gpu in self._gpu_of.items() if self._states[job] == "wrapping_up")
         return min(self._gpus, key=lambda gpu: (training[gpu], wrapping_up[gpu]))
 
+    def _handle(self, items: Sequence[JobEvent | JobExit]) -> None:
+        for item in items:
+            if isinstance(item, JobExit):
+                self._handle_exit(item)
+            else:
+                self._handle_event(item)
+
     def _handle_event(self, event: JobEvent) -> None:
-        if self._states[event.job] not in _RUNNING:
+        if self._states.get(event.job) not in _RUNNING:
+            return
+        if isinstance(event, ProcessStarted):
             return
         if isinstance(event, TrainingEnded):
             self._states[event.job] = "wrapping_up"
@@ -217,31 +256,35 @@ class Controller:
                 self._early_end[event.job] = "paused" if decision == "pause" else "finished"
                 self._engine.stop(event.job)
 
-    def _handle_exit(self, how: JobExit) -> None:
-        job = self._jobs[how.job]
+    def _handle_exit(self, job_exit: JobExit) -> None:
+        job = self._jobs.get(job_exit.job)
+        if job is None or self._states[job.number] not in _RUNNING:  # adopted and not wanted
+            return
         run = self._read_run(job.folder)
         early_end = self._early_end.pop(job.number, None)
         # The journal is the truth: a run that was closed as FINISHED is finished, however its process ended afterwards.
-        if how.cause == "returned":
-            self._finish(job, how.value)
+        if job_exit.cause == "returned":
+            self._finish(job, job_exit.value)
             return
         if run is not None and run.state == "FINISHED":
-            self._finish(job, job.value_of(run))
+            self._finish(job, job.recorded_value(run))
             return
-        if how.cause == "stopped" and early_end is not None:
+        if job_exit.cause == "stopped" and run is not None and run.state == "FAILED":  # it failed before it was stopped
+            job_exit = JobExit(job.number, "raised", detail=str(run.tag("failure")))
+        if early_end is not None and job_exit.cause != "raised":
             self._end_early(job, early_end)
             return
-        if how.cause == "stopped" and run is not None and run.state == "FAILED":  # it failed before it was stopped
-            how = JobExit(job.number, "raised", detail=str(run.tag("failure")))
-        if self._should_retry(job, how):
-            self._display.say(f"job {job.number} failed and is tried again: {self._reason(job, how)}")
+        self._failures[job.number] += 1
+        if self._should_retry(job, job_exit):
+            reason = self._failure_reason(job, job_exit)
+            self._display.print_line(f"job {job.number} failed and is tried again: {reason}")
             self._states[job.number] = "waiting"
-            self._to_retry[job.number] = how
+            self._to_retry[job.number] = job_exit
         else:
-            self._fail(job, how)
+            self._fail(job, job_exit)
 
-    def _should_retry(self, job: PlannedJob, how: JobExit) -> bool:
-        may_retry = should_retry(how, self._attempts[job.number], job.config.sweep.retries)
+    def _should_retry(self, job: PlannedJob, job_exit: JobExit) -> bool:
+        may_retry = should_retry(job_exit, self._failures[job.number], job.config.sweep.retries)
         return may_retry and self._stopping_since is None
 
     def _finish(self, job: PlannedJob, value: float | None) -> None:
@@ -253,27 +296,31 @@ class Controller:
         self._record.record_early_end(job.number)
         self._display.ended(job.number, state)
 
-    def _fail(self, job: PlannedJob, how: JobExit) -> None:
-        reason = self._stop_reason if how.cause == "stopped" else self._reason(job, how)
-        is_killed = how.cause in ("stopped", "out_of_memory") or (how.cause == "signalled" and how.code in _KILLING)
+    def _fail(self, job: PlannedJob, job_exit: JobExit) -> None:
+        reason = self._stop_reason if job_exit.cause == "stopped" else self._failure_reason(job, job_exit)
+        is_killed = job_exit.cause in ("stopped", "out_of_memory") or (
+            job_exit.cause == "signalled" and job_exit.code in _KILLING
+        )
         self._display.ended(job.number, "killed" if is_killed else "failed", reason)
         state: State = "KILLED" if is_killed else "FAILED"
-        overrule = how.cause == "timed_out"  # the job itself has recorded that it was stopped
+        overrule = job_exit.cause == "timed_out"  # the job itself has recorded that it was stopped
         self._record.record_failure(job.number, job.name, reason, job.log_file, state, overrule)
         self._set_result(job, JobResult("killed" if is_killed else "failed", reason=reason))
         if job.config.sweep.fail_fast and self._stopping_since is None:
             self._stop_reason = f"stopped by sweep.fail_fast when job {job.number} failed"
+            self._not_started_reason = "it was not started: sweep.fail_fast"
             self.stop_all(f"job {job.number} failed, the others are stopped: sweep.fail_fast")
 
     def _kill_all(self) -> None:
-        """Kill the jobs that have not reached a safe point in time, and say so of each."""
-        self._engine.close()
+        """Kill the jobs that have not reached a safe point in time. Each ends as its journal and its exit say."""
+        self._overdue.update(self._running())
         for number in self._running():
-            job = self._jobs[number]
-            reason = f"it was killed: it did not stop within {STOP_SECONDS:.0f} seconds"
-            self._display.ended(number, "killed", reason)
-            self._record.record_failure(number, job.name, reason, job.log_file, "KILLED", False)
-            self._set_result(job, JobResult("killed", reason=reason))
+            self._engine.stop(number, now=True)
+        end = self._clock() + _KILL_SECONDS
+        while self._running() and self._clock() < end:
+            self._handle(self._engine.wait(_POLL_SECONDS))
+        for number in self._running():  # the engine does not say how they ended
+            self._handle_exit(JobExit(number, "signalled", code=signal.SIGKILL))
 
     def _reuse(self, job: PlannedJob) -> None:
         """Take over what a previous launch of the sweep left of a job."""
@@ -281,7 +328,7 @@ class Controller:
         run = job.previous.run
         if job.previous.is_finished:
             self._record.record_reused(job.number)
-            self._set_result(job, JobResult("finished", job.value_of(run)))
+            self._set_result(job, JobResult("finished", job.recorded_value(run)))
             return
         reason = f"{run.tag('failure') or run.state.lower()} (a previous launch; sweep.rerun=never)"
         self._record.record_failure(job.number, job.name, reason, job.log_file)
@@ -292,18 +339,30 @@ class Controller:
         self._results[job.number] = result
         self._scheduler.tell(job.number, result.state, result.value)
 
-    def _reason(self, job: PlannedJob, how: JobExit) -> str:
+    def _failure_reason(self, job: PlannedJob, job_exit: JobExit) -> str:
         """Return why a job did not finish, in one line for a person."""
-        if how.cause == "stopped":
+        cause, code = job_exit.cause, job_exit.code
+        if job.number in self._overdue:
+            return f"it was killed: it did not stop within {STOP_SECONDS:.0f} seconds"
+        if cause == "stopped":
             return STOPPED
-        if how.cause == "timed_out":
-            return f"it took longer than sweep.timeout={job.config.sweep.timeout:g} seconds"
-        if how.cause == "exited":
-            return f"its process ended with status {how.code}"
-        if how.cause == "out_of_memory":
+        if cause == "timed_out":
+            timeout = job.config.sweep.timeout
+            limit = "its time limit" if timeout is None else f"sweep.timeout={timeout:g} seconds"
+            return f"it took longer than {limit}"
+        if cause == "exited":
+            return f"its process ended with status {code}"
+        if cause == "out_of_memory":
             advice = "run fewer jobs at once (hydra.launcher.n_jobs), or use smaller batches (trainer.batch_size)"
             return f"its process was killed by SIGKILL: out of memory; {advice}"
-        if how.cause == "signalled" and how.code is not None:
-            detail = f"; {how.detail}" if how.detail else ""
-            return f"its process was killed by {signal.Signals(how.code).name}{detail}"
-        return how.detail or "it was lost"
+        if cause == "signalled":
+            perhaps = "; the system does so when memory runs out" if job_exit.detail == MAYBE_OUT_OF_MEMORY else ""
+            return f"its process was killed by {_signal_name(code)}{perhaps}"
+        return job_exit.detail or "the engine lost it"
+
+
+def _signal_name(number: int | None) -> str:
+    try:
+        return signal.Signals(number or 0).name
+    except ValueError:  # a real-time signal
+        return f"signal {number}"

@@ -1,4 +1,4 @@
-"""Jobs of a sweep as controller and engines speak of them: what to start, what it reports, how it ended."""
+"""Types that controller and engines exchange: what to start, what a job reports, how it ended."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -69,8 +69,19 @@ class TrainingEnded:
     job: int
 
 
-JobEvent = TrainingStarted | StepReport | EpochReport | TrainingEnded
+@dataclass(frozen=True)
+class ProcessStarted:
+    """A job's process runs; for the local engine, which signals it by its id."""
+
+    job: int
+    process_id: int
+
+
+JobEvent = ProcessStarted | TrainingStarted | StepReport | EpochReport | TrainingEnded
 """What a job reports while it runs."""
+
+MAYBE_OUT_OF_MEMORY = "maybe out of memory"
+"""Detail of a `JobExit` by SIGKILL where the system does not say whether it was for want of memory."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +101,7 @@ class JobExit:
 
 @dataclass(frozen=True)
 class JobResult:
-    """What came of a job. value: what its task function returned; reason: why it did not finish."""
+    """The final state of a job, what its task function returned, or the reason why it did not finish."""
 
     state: JobState
     value: float | None = None

@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from cifar_sweeps.errors import CifarSweepsError, ConfigError, JobFailedError
-from cifar_sweeps.hydra_support import AbortHydra, callbacks_of, completed_return, failed_return
+from cifar_sweeps.hydra_support import AbortHydra, completed_return, failed_return, get_callbacks
 from cifar_sweeps.sweeps.callback import SweepCallback
 from cifar_sweeps.sweeps.controller import Controller
 from cifar_sweeps.sweeps.engines.local.engine import LocalEngine
@@ -40,7 +40,7 @@ def launch(
     the sweep is only to be shown. Raises AbortHydra, before any job has started, with the errors of all of them, or
     with none when the sweep was shown.
     """
-    callback = next((each for each in callbacks_of(context) if isinstance(each, SweepCallback)), None)
+    callback = next((each for each in get_callbacks(context) if isinstance(each, SweepCallback)), None)
     if callback is None or callback.command is None or callback.parent_run is None:
         raise RuntimeError("the launcher 'local' runs inside a multirun of cifar-train only")
     parent_run = callback.parent_run
@@ -58,10 +58,12 @@ def launch(
     except CifarSweepsError as error:
         raise AbortHydra(error) from error
     to_train = [job for job in jobs if job.needs_training]
+    engine = LocalEngine(processes, parallelism.jobs)
+    callback.command.on_exit(engine.remove_files)  # at a second Ctrl-C nothing else removes them
     with defer_signals(callback.command.clean_up) as signals:
         controller = Controller(
             jobs,
-            LocalEngine(processes, parallelism.jobs),
+            engine,
             GridScheduler(job.number for job in to_train),
             make_spec=partial(_make_spec, context, parallelism.threads),
             n_jobs=parallelism.jobs,

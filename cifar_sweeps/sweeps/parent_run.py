@@ -92,7 +92,7 @@ class ParentRun:
             name = " ".join(job_return.overrides or ())
             self.record_failure(int(hydra.job.num), name, in_one_line(error), log_file)
 
-    def numbering(self) -> JobNumbering:
+    def job_numbering(self) -> JobNumbering:
         """Return what assigns the numbers of this launch's jobs.
 
         Raises ConfigError if the folder of a new sweep holds jobs of another one.

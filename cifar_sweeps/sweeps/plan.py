@@ -60,7 +60,7 @@ class PlannedJob:
         """The file of its output."""
         return self.folder / LOG_NAME
 
-    def value_of(self, run: RecordedRun) -> float | None:
+    def recorded_value(self, run: RecordedRun) -> float | None:
         """Return what its task function returned, read from its recorded run."""
         return run.metrics.get("best/val_accuracy" if self.config.trainer.select == "best" else "final/val_accuracy")
 
@@ -74,7 +74,7 @@ def plan_jobs(
     """
     jobs: list[PlannedJob] = []
     errors: dict[str, list[str]] = {}
-    parent_run.numbering()  # if previous jobs are in the way, that is the first thing to say
+    parent_run.job_numbering()  # if previous jobs are in the way, that is the first thing to say
     cache = PlanCache()
     for place, overrides in enumerate(job_overrides):
         try:
@@ -105,7 +105,7 @@ def _plan_job(
     images = cache.images(config)
     check_data(config, summary, images)
     check_initial_weights(config)
-    number, previous = parent_run.numbering().assign(training_hash(config, images.fingerprint))
+    number, previous = parent_run.job_numbering().assign(training_hash(config, images.fingerprint))
     with open_dict(node):
         node.hydra.job.id, node.hydra.job.num = str(number), number
         node.hydra.sweep.dir = str(parent_run.folder)

@@ -45,7 +45,7 @@ def _train(cfg: DictConfig, hydra: HydraConf, reporter: RunReporter, threads: in
     overrides = [str(override) for override in hydra.overrides.task]
     config = dataclasses.replace(parse_config(cfg), overrides=tuple(overrides))
     folder = Path(hydra.runtime.output_dir)
-    name, tags, sweep_folder = _single_name(hydra), {}, None
+    name, tags, sweep_folder = _default_run_name(hydra), {}, None
     if config.sweep.dry_run:
         raise ConfigError("sweep.dry_run=true: shows the jobs of a sweep; add -m or study=NAME, or leave it out")
     if hydra.mode == RunMode.MULTIRUN:
@@ -66,7 +66,7 @@ def _train(cfg: DictConfig, hydra: HydraConf, reporter: RunReporter, threads: in
     return result.val_accuracy
 
 
-def _single_name(hydra: HydraConf) -> str:
+def _default_run_name(hydra: HydraConf) -> str:
     choices = hydra.runtime.choices
     if choices.get("experiment"):
         return str(choices["experiment"])

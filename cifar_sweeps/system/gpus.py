@@ -1,8 +1,10 @@
 """The GPUs of this machine that a process may use, by the names that CUDA_VISIBLE_DEVICES takes."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-VARIABLE = "CUDA_VISIBLE_DEVICES"
+CUDA_VISIBLE_DEVICES = "CUDA_VISIBLE_DEVICES"
 
 
 def visible_gpus() -> list[str]:
@@ -14,5 +16,22 @@ def visible_gpus() -> list[str]:
     import torch  # the package `system` does without it otherwise
 
     count = torch.cuda.device_count()
-    named = [name.strip() for name in os.environ.get(VARIABLE, "").split(",") if name.strip()]
+    named = [name.strip() for name in os.environ.get(CUDA_VISIBLE_DEVICES, "").split(",") if name.strip()]
     return named[:count] if len(named) >= count else [str(index) for index in range(count)]
+
+
+@contextmanager
+def without_cuda() -> Iterator[None]:
+    """Let torch see no CUDA within the block, so that it does not initialize the driver.
+
+    A process that has done so can fork no process that uses CUDA. torch.export asks for CUDA even for a model on the
+    CPU (``FakeTensorMode``), and where NVML is missing the question alone initializes the driver.
+    """
+    import torch
+
+    is_available = torch.cuda.is_available
+    torch.cuda.is_available = lambda: False
+    try:
+        yield
+    finally:
+        torch.cuda.is_available = is_available

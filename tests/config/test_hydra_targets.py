@@ -7,7 +7,7 @@ from hydra._internal.callbacks import Callbacks
 from cifar_sweeps.config.hydra_targets import check_hydra_targets, hydra_allow_list
 from cifar_sweeps.config.parse import conf_folder
 from cifar_sweeps.errors import ConfigError
-from cifar_sweeps.hydra_support import composing, hooks
+from cifar_sweeps.hydra_support import hooks, initialized_compose
 
 
 def composed(folder, study: str):
@@ -15,7 +15,7 @@ def composed(folder, study: str):
     (folder / "study").mkdir()
     (folder / "study" / "hostile.yaml").write_text(f"# @package _global_\n{study}", encoding="utf-8")
     search = f"hydra.searchpath=[file://{folder}]"
-    with hooks(check=check_hydra_targets), composing(conf_folder()):
+    with hooks(check=check_hydra_targets), initialized_compose(conf_folder()):
         return compose("config", overrides=[search, "study=hostile"], return_hydra_config=True)
 
 

@@ -8,13 +8,13 @@ from hydra.types import RunMode
 from omegaconf import OmegaConf
 
 from cifar_sweeps.config.parse import conf_folder
-from cifar_sweeps.config.sweep_composer import SweepComposer, SweepComposers
-from cifar_sweeps.hydra_support import composing, hooks
+from cifar_sweeps.config.sweep_composer import SweepComposer, SweepComposerCache
+from cifar_sweeps.hydra_support import hooks, initialized_compose
 
 
 @pytest.fixture
 def loader():
-    with composing(conf_folder()):
+    with initialized_compose(conf_folder()):
         yield GlobalHydra.instance().config_loader()
 
 
@@ -94,7 +94,7 @@ def test_a_line_that_is_no_override_is_refused_as_hydra_refuses_it(composer):
 
 def test_hydra_composes_by_way_of_it_within_and_as_before_afterwards(loader, master):
     before = ConfigLoaderImpl.load_sweep_config
-    with hooks(check=lambda config: None, compose=SweepComposers()):
+    with hooks(check=lambda config: None, compose=SweepComposerCache()):
         assert ConfigLoaderImpl.load_sweep_config is not before
         assert loader.load_sweep_config(master, ["seed=3"]).seed == 3
     assert ConfigLoaderImpl.load_sweep_config is before

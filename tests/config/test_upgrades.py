@@ -14,7 +14,7 @@ from hydra.utils import get_object
 from cifar_sweeps.config import build, upgrades
 from cifar_sweeps.config.compose import compose
 from cifar_sweeps.config.parse import config_hash
-from cifar_sweeps.config.upgrades import ADDED, RENAMED_TARGETS, Added, with_added_keys
+from cifar_sweeps.config.upgrades import ADDED_KEYS, RENAMED_TARGETS, AddedKey, with_added_keys
 from cifar_sweeps.data import Unchanged
 from cifar_sweeps.runs.identity import training_hash
 from cifar_sweeps.training.schedules import Schedule
@@ -125,8 +125,8 @@ def test_hydra_finds_what_a_config_of_version_1_names_for_it():
 
 CONV_NET = "cifar_sweeps.models.ConvNet"
 LATER = {
-    1002: (Added("trainer.ema", None), Added("mixup", {"alpha": 0.0}), Added("model.depth", 1, CONV_NET)),
-    1003: (Added("mixup.side", "both"), Added("data.pad.top", 0), Added("data.pad.left", 0)),
+    1002: (AddedKey("trainer.ema", None), AddedKey("mixup", {"alpha": 0.0}), AddedKey("model.depth", 1, CONV_NET)),
+    1003: (AddedKey("mixup.side", "both"), AddedKey("data.pad.top", 0), AddedKey("data.pad.left", 0)),
 }
 DEFAULTS = {
     "trainer.ema": None,
@@ -147,7 +147,7 @@ def with_later_keys(plain, **values):
 
 def test_keys_that_a_later_version_adds_leave_the_hash_while_they_have_their_defaults(plain, monkeypatch):
     assert config_hash(with_later_keys(plain)) != config_hash(plain)  # a key that nobody has entered is seen
-    monkeypatch.setattr(upgrades, "ADDED", {**ADDED, **LATER})
+    monkeypatch.setattr(upgrades, "ADDED_KEYS", {**ADDED_KEYS, **LATER})
     assert config_hash(plain) == "59a1ed68d90230d2"
     assert config_hash(with_later_keys(plain)) == config_hash(plain)
 
@@ -163,28 +163,28 @@ def test_keys_that_a_later_version_adds_leave_the_hash_while_they_have_their_def
     ],
 )
 def test_another_value_of_an_added_key_is_another_training(plain, monkeypatch, key, value):
-    monkeypatch.setattr(upgrades, "ADDED", {**ADDED, **LATER})
+    monkeypatch.setattr(upgrades, "ADDED_KEYS", {**ADDED_KEYS, **LATER})
     assert config_hash(with_later_keys(plain, **{key: value})) != config_hash(plain)
 
 
 def test_what_a_version_could_say_keeps_the_hash_that_this_version_gave_it(plain, monkeypatch):
-    monkeypatch.setattr(upgrades, "ADDED", {**ADDED, 1002: LATER[1002]})
+    monkeypatch.setattr(upgrades, "ADDED_KEYS", {**ADDED_KEYS, 1002: LATER[1002]})
     second = with_later_keys(plain, mixup={"alpha": 0.2})
     del second["data"]["pad"]
     digits = config_hash(second)
-    monkeypatch.setattr(upgrades, "ADDED", {**ADDED, **LATER})
+    monkeypatch.setattr(upgrades, "ADDED_KEYS", {**ADDED_KEYS, **LATER})
     assert config_hash(with_later_keys(plain, mixup={"alpha": 0.2, "side": "both"})) == digits
 
 
 def test_an_argument_is_added_to_its_own_target_alone(monkeypatch):
-    monkeypatch.setattr(upgrades, "ADDED", {**ADDED, **LATER})
+    monkeypatch.setattr(upgrades, "ADDED_KEYS", {**ADDED_KEYS, **LATER})
     other = compose(["model=small_resnet", *HERE]).as_dict
     assert config_hash({**other, "model": {**other["model"], "depth": 1}}) != config_hash(other)
     assert "depth" not in with_added_keys(other)["model"]
 
 
 def test_a_recorded_config_gets_the_keys_that_were_added_since(plain, monkeypatch):
-    monkeypatch.setattr(upgrades, "ADDED", {**ADDED, **LATER})
+    monkeypatch.setattr(upgrades, "ADDED_KEYS", {**ADDED_KEYS, **LATER})
     assert with_added_keys(plain) == with_later_keys(plain)
     held = with_later_keys(plain, **{"trainer.ema": 0.5, "mixup": {"alpha": 0.1, "side": "left"}})
     assert with_added_keys(held) == held

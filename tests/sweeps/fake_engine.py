@@ -17,9 +17,9 @@ FOREVER = "forever"
 class FakeEngine:
     """Plays scripts: of each job a list of attempts, an attempt a list of events and an exit, one item a `wait`."""
 
-    def __init__(self, scripts, adopted=(), stops=True):
+    def __init__(self, scripts, adopted=None, stops=True, kills=True):
         self.scripts = {job: deque(attempts) for job, attempts in scripts.items()}
-        self.adopted, self.stops = frozenset(adopted), stops
+        self.adopted, self.stops, self.kills = dict(adopted or {}), stops, kills
         self.running: dict[int, deque] = {}
         self.most_at_once = 0
         self.log: list[tuple] = []
@@ -35,8 +35,10 @@ class FakeEngine:
         self.most_at_once = max(self.most_at_once, len(self.running))
 
     def stop(self, job, *, now=False):
-        self.log.append(("stop", job))
-        if self.stops and job in self.running:
+        self.log.append(("kill" if now else "stop", job))
+        if now and job in self.running and self.kills:
+            self.running[job] = deque([JobExit(job, "signalled", code=9)])
+        elif self.stops and job in self.running and not now:
             self.running[job] = deque([JobExit(job, "stopped")])
 
     def wait(self, seconds):
@@ -85,7 +87,7 @@ class FakeDisplay:
     def ended(self, number, state, reason=""):
         self.ends[number] = (state, reason)
 
-    def say(self, line):
+    def print_line(self, line):
         self.lines.append(line)
 
 
@@ -119,7 +121,7 @@ class World:
     """A controller with everything around it faked; `run` returns what came of each job."""
 
     def __init__(self, scripts, *, n_jobs=1, gpus=(), scheduler=None, recorded=None, previous=None, **options):
-        engine_options = {key: options.pop(key) for key in ("adopted", "stops") if key in options}
+        engine_options = {key: options.pop(key) for key in ("adopted", "stops", "kills") if key in options}
         self.engine = FakeEngine(scripts, **engine_options)
         self.display, self.record = FakeDisplay(), FakeRecord()
         self.interrupts = Interrupts(self.engine, options.pop("interrupted_after", None))

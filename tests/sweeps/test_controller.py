@@ -1,12 +1,12 @@
 """Every decision of the controller, on an engine without processes."""
 
 import signal
-from collections import Counter
+from collections import Counter, deque
 
 import pytest
 from fake_engine import FOREVER, World, fails, recorded, trains
 
-from cifar_sweeps.sweeps.jobs import EpochReport, JobExit, TrainingStarted
+from cifar_sweeps.sweeps.jobs import MAYBE_OUT_OF_MEMORY, EpochReport, JobExit, ProcessStarted, TrainingStarted
 from cifar_sweeps.sweeps.resume import PreviousJob
 
 
@@ -69,12 +69,17 @@ OUT_OF_MEMORY = "its process was killed by SIGKILL: out of memory; run fewer job
         (JobExit(0, "exited", code=3), "failed", "its process ended with status 3"),
         (JobExit(0, "signalled", code=signal.SIGSEGV), "failed", "its process was killed by SIGSEGV"),
         (JobExit(0, "signalled", code=signal.SIGKILL), "killed", "its process was killed by SIGKILL"),
-        (JobExit(0, "signalled", detail="perhaps", code=signal.SIGKILL), "killed", "killed by SIGKILL; perhaps"),
+        (
+            JobExit(0, "signalled", detail=MAYBE_OUT_OF_MEMORY, code=signal.SIGKILL),
+            "killed",
+            "SIGKILL; the system does so",
+        ),
         (JobExit(0, "signalled", code=signal.SIGTERM), "killed", "its process was killed by SIGTERM"),
         (JobExit(0, "out_of_memory", code=signal.SIGKILL), "killed", OUT_OF_MEMORY),
         (JobExit(0, "timed_out"), "failed", "it took longer than sweep.timeout=15 seconds"),
-        (JobExit(0, "stopped"), "killed", "it was stopped (SIGTERM)"),
-        (JobExit(0, "lost"), "failed", "it was lost"),
+        (JobExit(0, "stopped"), "killed", "it was stopped"),
+        (JobExit(0, "signalled", code=40), "failed", "its process was killed by signal 40"),
+        (JobExit(0, "lost"), "failed", "the engine lost it"),
         (JobExit(0, "lost", detail="BrokenPipeError"), "failed", "BrokenPipeError"),
     ],
     ids=lambda value: value.cause if isinstance(value, JobExit) else "",
@@ -162,6 +167,24 @@ def test_jobs_that_do_not_stop_in_time_are_killed_and_say_so():
     assert world.engine.closed
 
 
+@pytest.mark.parametrize("kills", [True, False], ids=["the engine says so", "the engine says nothing"])
+def test_a_run_that_was_closed_as_finished_is_finished_also_at_the_deadline(kills):
+    run = recorded("FINISHED", **{"final/val_accuracy": 0.7})
+    scripts = {0: [[TrainingStarted(0, 3), FOREVER]], 1: [[TrainingStarted(1, 3), FOREVER]]}
+    world = World(scripts, n_jobs=2, interrupted_after=1.0, stops=False, kills=kills, recorded={0: run})
+    finished, killed = world.run()
+    assert (finished.state, finished.value) == ("finished", 0.7)
+    assert killed.state == "killed"
+    assert list(world.record.failures) == [1]
+    assert [what for what, _ in world.engine.log if what == "kill"] == ["kill", "kill"]
+
+
+def test_a_cluster_s_own_time_limit_has_a_reason_too():
+    world = World({0: [[JobExit(0, "timed_out")]]}, timeout=None)
+    [result] = world.run()
+    assert (result.state, result.reason) == ("failed", "it took longer than its time limit")
+
+
 def test_the_engine_is_closed_when_something_breaks():
     world = World({0: [trains(0)]})
     world.engine.wait = lambda seconds: 1 / 0
@@ -201,12 +224,26 @@ def test_where_nothing_is_left_to_train_nothing_is_started():
 
 
 def test_jobs_that_run_already_are_adopted_and_not_started_again():
-    world = World({0: [trains(0, [0.3])], 1: [trains(1)]}, adopted=[0])
-    world.scheduler._jobs = iter([1])
+    world = World({0: [trains(0, [0.3])], 1: [trains(1)]}, adopted={0: None})
     results = world.run()
     assert world.engine.started() == [1]
     assert world.display.starts == [(0, True), (1, False)]
     assert results[0].value == 0.3
+
+
+def test_an_adopted_job_keeps_its_gpu_and_the_next_job_gets_another():
+    world = World({0: [trains(0, [0.3] * 5)], 1: [trains(1)]}, n_jobs=2, gpus=["0", "1"], adopted={0: "0"})
+    world.run()
+    assert gpus_of(world) == ["1"]
+
+
+def test_what_runs_and_is_not_wanted_is_stopped_and_not_waited_for():
+    world = World({0: [], 1: [trains(1)]}, adopted={0: None, 7: None}, previous={0: previous(0, "FINISHED")})
+    world.engine.scripts |= {0: deque([[FOREVER]]), 7: deque([[FOREVER]])}
+    results = world.run()
+    assert world.engine.stopped() == [0, 7]
+    assert [result.state for result in results] == ["finished", "finished"]
+    assert world.record.failures == {}
 
 
 # Several GPUs
@@ -315,3 +352,49 @@ def test_a_scheduler_hears_of_validated_epochs_alone():
     scheduler.to_ask = [0]
     World({0: [events]}, scheduler=scheduler).run()
     assert scheduler.reports == [(2, 0.5)]
+
+
+@pytest.mark.parametrize("cause", ["stopped", "signalled", "timed_out", "exited", "lost"])
+def test_a_job_that_the_scheduler_stops_is_no_failure_however_its_process_ends(cause):
+    scheduler = PauseOnce()
+    scheduler.to_ask = [2]
+    events = [TrainingStarted(2, 3), EpochReport(2, 1, 1.0, 0.2), JobExit(2, cause, code=9)]
+    world = World({2: [events]}, scheduler=scheduler, stops=False, retries=1, fail_fast=True)
+    [result] = world.run()
+    assert (result.state, result.value) == ("finished", 0.2)
+    assert world.engine.started() == [2]
+    assert world.record.failures == {}
+
+
+def test_a_job_that_raises_while_the_scheduler_stops_it_has_failed():
+    scheduler = PauseOnce()
+    scheduler.to_ask = [2]
+    events = [EpochReport(2, 1, 1.0, 0.2), JobExit(2, "raised", detail="ValueError: no")]
+    [result] = World({2: [events]}, scheduler=scheduler, stops=False).run()
+    assert (result.state, result.reason) == ("failed", "ValueError: no")
+
+
+def test_a_pause_is_no_failure_and_uses_up_no_retry():
+    scheduler = PauseOnce()
+    scheduler.to_ask = [0, 1]
+    scripts = {0: [trains(0, [0.3, 0.4]), fails(0), trains(0, [0.5])], 1: [trains(1)]}
+    world = World(scripts, scheduler=scheduler, retries=1)
+    results = world.run()
+    assert world.engine.started() == [0, 1, 0, 0]
+    assert (results[0].state, results[0].value) == ("finished", 0.5)
+
+
+@pytest.mark.parametrize("asked", [0, 5])
+def test_a_scheduler_that_asks_for_a_job_that_runs_or_is_unknown_is_a_clear_error(asked):
+    scheduler = PauseOnce()
+    scheduler.to_ask = [0, asked]
+    world = World({0: [trains(0)]}, scheduler=scheduler, n_jobs=2)
+    with pytest.raises(RuntimeError, match=f"asks for job {asked}, which is"):
+        world.run()
+    assert world.engine.closed
+
+
+def test_the_start_of_a_process_is_the_engine_s_own_matter():
+    world = World({0: [[ProcessStarted(0, 4711), *trains(0)]]})
+    world.run()
+    assert [type(event).__name__ for event in world.display.events] == ["TrainingStarted", "EpochReport"]

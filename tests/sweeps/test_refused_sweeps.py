@@ -5,7 +5,7 @@ import sys
 
 import pytest
 from conftest import cifar_train
-from test_launcher import SMALL, alive_in_session, wait_until
+from test_launched_sweeps import SMALL, alive_in_session, wait_until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from cifar_sweeps.runs import identity
-from cifar_sweeps.system.gpus import VARIABLE, visible_gpus
+from cifar_sweeps.system.gpus import CUDA_VISIBLE_DEVICES, visible_gpus
 
 
 @pytest.mark.parametrize(
@@ -25,17 +25,17 @@ from cifar_sweeps.system.gpus import VARIABLE, visible_gpus
 )
 def test_visible_gpus(count, variable, expected, monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
-    monkeypatch.delenv(VARIABLE, raising=False)
+    monkeypatch.delenv(CUDA_VISIBLE_DEVICES, raising=False)
     if variable is not None:
-        monkeypatch.setenv(VARIABLE, variable)
+        monkeypatch.setenv(CUDA_VISIBLE_DEVICES, variable)
     assert visible_gpus() == expected
 
 
 def test_a_run_records_the_gpu_that_its_job_was_given(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)  # what a job sees of its machine
-    monkeypatch.setenv(VARIABLE, "5")
+    monkeypatch.setenv(CUDA_VISIBLE_DEVICES, "5")
     assert identity._gpu_index(torch.device("cuda")) == "5"
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
-    monkeypatch.delenv(VARIABLE)
+    monkeypatch.delenv(CUDA_VISIBLE_DEVICES)
     assert identity._gpu_index(torch.device("cuda", 2)) == "2"
     assert identity._gpu_index(torch.device("cpu")) == "none"

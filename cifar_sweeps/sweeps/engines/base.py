@@ -1,6 +1,6 @@
 """The engine protocol: what the controller asks of whatever executes jobs."""
 
-from collections.abc import Sequence, Set
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -10,10 +10,10 @@ from cifar_sweeps.sweeps.jobs import JobEvent, JobExit, JobSpec
 class Engine(Protocol):
     """Places jobs, signals them, and says what they report and how they ended. It decides nothing about a job.
 
-    Guarantees: each job that was started and not adopted elsewhere ends in exactly one `JobExit`, unless the engine is
-    closed first; a job's events come in their order, and none after its exit; no method but `wait` blocks, and all are
-    called from one thread. Events may be lost (they are for the display); exits are not. The journal in the job's
-    folder is the truth about its run.
+    Guarantees: each job that was started or adopted ends in exactly one `JobExit`, unless the engine is closed first; a
+    job's events come in their order, and none after its exit; no method but `wait` blocks for long, and all are called
+    from one thread. Events may be lost (they are for the display and the scheduler); exits are not. The journal in the
+    job's folder is the truth about its run.
     """
 
     def start(self, job: JobSpec) -> None:
@@ -32,10 +32,11 @@ class Engine(Protocol):
     def wait(self, seconds: float) -> Sequence[JobEvent | JobExit]:
         """Return what has come since the last call, as soon as there is anything, at latest after ``seconds``."""
 
-    def adopt(self, sweep: Path) -> Set[int]:
-        """Return the jobs of this sweep that already run, started by a controller that is gone; they report to us now.
+    def adopt(self, sweep: Path) -> Mapping[int, str | None]:
+        """Return the jobs of this sweep that already run, each with its GPU; a controller that is gone started them.
 
-        sweep: its folder. An engine whose jobs end with their controller returns none.
+        sweep: its folder. Their events and exits come out of `wait` from now on. An engine whose jobs end with their
+        controller returns none.
         """
 
     def close(self) -> None:

@@ -1,14 +1,15 @@
-"""Read a job's events from its journal: for engines whose jobs cannot reach the controller in any other way."""
+"""Read a job's events from its journal, for engines on other machines: into the same channel as the local engine's."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
+from cifar_sweeps.sweeps.engines.channel import EventChannel
 from cifar_sweeps.sweeps.jobs import EpochReport, JobEvent, TrainingEnded, TrainingStarted
 from cifar_sweeps.tracking import journal
 from cifar_sweeps.tracking.journal import Entry
 
 
-class JournalEvents:
+class JournalEventReader:
     """The events of one job, from the journal in its folder; steps within an epoch are not in it.
 
     They are those that the job's own `RunReporter` gets, in the same order, except that an epoch that is trained
@@ -20,6 +21,11 @@ class JournalEvents:
         self._lines = 0
         self._epochs = 0
         self._is_training = False
+
+    def feed(self, channel: EventChannel) -> None:
+        """Put what the journal has gained since the last call into the channel."""
+        for event in self.poll():
+            channel.put(event)
 
     def poll(self) -> list[JobEvent]:
         """Return what the journal has gained since the last call."""

@@ -13,16 +13,16 @@ from omegaconf import DictConfig
 
 from cifar_sweeps.data import cache
 from cifar_sweeps.errors import in_one_line
-from cifar_sweeps.hydra_support import run_job, singletons
+from cifar_sweeps.hydra_support import get_singleton_state, run_job
 from cifar_sweeps.runs.reporters import RunReporter
 from cifar_sweeps.sweeps.jobs import ExitCause
 from cifar_sweeps.sweeps.train_job import train_job
-from cifar_sweeps.system.gpus import VARIABLE
+from cifar_sweeps.system.gpus import CUDA_VISIBLE_DEVICES
 
 
 def make_payload(context: HydraContext, node: DictConfig) -> bytes:
     """Return what `run_payload` runs: Hydra's context, the job's whole config, and which image files were verified."""
-    payload: bytes = cloudpickle.dumps((context, node, singletons(), cache.export_verified()))
+    payload: bytes = cloudpickle.dumps((context, node, get_singleton_state(), cache.export_verified()))
     return payload
 
 
@@ -34,7 +34,7 @@ def run_payload(
     threads: what ``trainer.threads=auto`` means. gpu: see `JobSpec`. Raises KeyboardInterrupt where the job is stopped.
     """
     if gpu is not None:
-        os.environ[VARIABLE] = gpu  # before CUDA is asked for anything in this process
+        os.environ[CUDA_VISIBLE_DEVICES] = gpu  # before CUDA is asked for anything in this process
     context, config, state, verified = cloudpickle.loads(payload)
     cache.import_verified(verified)
     try:

@@ -107,7 +107,7 @@ class SweepProgress:
         job = self.job(number)
         job.phase, job.began = "running", time.monotonic()
         if self._live is None:
-            self.say(f"job {number} {'resumed' if resumed else 'started'}: {job.name}")
+            self.print_line(f"job {number} {'resumed' if resumed else 'started'}: {job.name}")
 
     def ended(self, number: int, state: JobState, reason: str = "") -> None:
         """Show how a job ended. A failure is printed at once, on a terminal too."""
@@ -115,10 +115,10 @@ class SweepProgress:
         job.phase, job.ended = _PHASES[state], time.monotonic()
         count = f"{len(self._over())} of {len(self.jobs)}"
         if job.phase in ("failed", "killed"):
-            self.say(f"job {number} {job.phase} ({count}): {job.name}: {reason}")
+            self.print_line(f"job {number} {job.phase} ({count}): {job.name}: {reason}")
         elif self._live is None:
             best = f", best val accuracy {job.best:.4f}" if job.best is not None else ""
-            self.say(f"job {number} {job.phase} in {job.ended - job.began:.0f} s ({count}): {job.name}{best}")
+            self.print_line(f"job {number} {job.phase} in {job.ended - job.began:.0f} s ({count}): {job.name}{best}")
 
     def table(self) -> RenderableType:
         """Draw the table: running jobs first, as many rows as fit, the best run so far marked."""
@@ -168,7 +168,7 @@ class SweepProgress:
         epochs = sum(job.epochs - job.done for job in self.jobs if job.phase in ("waiting", "running"))
         return f"{line}, about {_clock(epochs * sum(paces) / len(paces) / self.at_once)} left"
 
-    def say(self, line: str) -> None:
+    def print_line(self, line: str) -> None:
         """Print a line above the table."""
         self.console.print(line, markup=False, highlight=False, soft_wrap=True)
 

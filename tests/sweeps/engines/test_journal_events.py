@@ -5,7 +5,8 @@ from running import SMALL
 
 from cifar_sweeps.config.compose import compose
 from cifar_sweeps.runs.run import run
-from cifar_sweeps.sweeps.engines.journal_events import JournalEvents
+from cifar_sweeps.sweeps.engines.channel import EventChannel
+from cifar_sweeps.sweeps.engines.journal_events import JournalEventReader
 from cifar_sweeps.sweeps.jobs import EpochReport, TrainingEnded, TrainingStarted
 
 
@@ -34,16 +35,18 @@ class Told:
 
 
 def test_the_journal_tells_what_the_reporter_was_told_once(tmp_path):
-    told, events = Told(), JournalEvents(5, tmp_path)
+    told, events = Told(), JournalEventReader(5, tmp_path)
     assert events.poll() == []
     run(compose(SMALL), folder=tmp_path, reporter=told)
-    assert events.poll() == told.events
+    channel = EventChannel()
+    events.feed(channel)
+    assert channel.drain(0) == told.events
     assert len(told.events) == 6
     assert events.poll() == []
 
 
 def test_a_run_that_was_stopped_and_resumed_starts_and_ends_twice(tmp_path):
-    told, events = Told(stop_after=2), JournalEvents(5, tmp_path)
+    told, events = Told(stop_after=2), JournalEventReader(5, tmp_path)
     with pytest.raises(KeyboardInterrupt):
         run(compose(SMALL), folder=tmp_path, reporter=told)
     assert events.poll() == told.events
@@ -58,4 +61,4 @@ def test_epochs_are_counted_over_all_parts(tmp_path):
     told = Told()
     run(compose([*SMALL, "trainer.epochs=1", "trainer.parts=2"]), folder=tmp_path, reporter=told)
     assert told.events[0] == TrainingStarted(5, 2)
-    assert JournalEvents(5, tmp_path).poll() == told.events
+    assert JournalEventReader(5, tmp_path).poll() == told.events

@@ -3,22 +3,21 @@
 import concurrent.futures
 import contextlib
 import os
-import queue
 import signal
-from collections.abc import Sequence, Set
+from collections.abc import Mapping, Sequence
 from multiprocessing.context import BaseContext
 from pathlib import Path
-from typing import Any
 
 from pebble import ProcessExpired, ProcessPool
 
 from cifar_sweeps.errors import in_one_line
+from cifar_sweeps.sweeps.engines.channel import EventChannel
 from cifar_sweeps.sweeps.engines.local import process
-from cifar_sweeps.sweeps.engines.local.event_socket import EventListener, Message, parse_event
+from cifar_sweeps.sweeps.engines.local.event_socket import EventListener
 from cifar_sweeps.sweeps.engines.local.oom_kills import OomKillCounter
-from cifar_sweeps.sweeps.jobs import JobEvent, JobExit, JobSpec
+from cifar_sweeps.sweeps.jobs import MAYBE_OUT_OF_MEMORY, JobEvent, JobExit, JobSpec, ProcessStarted
 
-_MAYBE_OUT_OF_MEMORY = "the system does so when memory runs out"
+_Future = concurrent.futures.Future[process.Outcome]
 
 
 class LocalEngine:
@@ -28,54 +27,57 @@ class LocalEngine:
     """
 
     def __init__(self, context: BaseContext, n_jobs: int) -> None:
-        self._arrived: queue.SimpleQueue[Message | int] = queue.SimpleQueue()
-        """What other threads hand to `wait`: a job's message, or the number of a job whose process is over."""
-        self._listener = EventListener(self._arrived.put)
+        self._channel = EventChannel()
+        self._listener = EventListener(self._channel)
         # Twice as many processes as jobs that train: one that still writes its artifacts does not hold up the next job.
         self._pool = ProcessPool(max_workers=2 * n_jobs, max_tasks=1, context=context)
-        self._futures: dict[int, concurrent.futures.Future[process.Outcome]] = {}
+        self._running: set[int] = set()
         self._process_ids: dict[int, int] = {}
-        self._asked_to_stop: set[int] = set()
+        self._signals: dict[int, signal.Signals] = {}
+        """The signal that each job was sent, or is sent as soon as its process is known."""
         self._oom_kills = OomKillCounter()
         self._is_closed = False
 
     def start(self, job: JobSpec) -> None:
         """Start a job in a process of its own."""
-        self._process_ids.pop(job.number, None)  # of a previous attempt
-        self._asked_to_stop.discard(job.number)
-        self._oom_kills.job_starts(job.number)
+        number = job.number
+        self._process_ids.pop(number, None)  # of a previous attempt
+        self._signals.pop(number, None)
+        self._oom_kills.job_starts(number)
+        self._running.add(number)
         try:
             future = process.start_process(self._pool, job, self._listener.folder, self._listener.address)
         except (OSError, RuntimeError) as error:  # a full disk; a pool that has broken down
-            future = concurrent.futures.Future()
-            future.set_exception(error)
-        self._futures[job.number] = future
-        future.add_done_callback(lambda _: self._arrived.put(job.number))
+            self._channel.put(JobExit(number, "lost", detail=in_one_line(error)))
+            return
+        future.add_done_callback(lambda done: self._channel.put(self._exit(number, done)))
 
     def stop(self, job: int, *, now: bool = False) -> None:
         """Signal a job's process to stop at a safe point; once, for at a second signal it would end at once."""
-        if now:
-            self._kill(job)
-        elif job in self._futures and job not in self._asked_to_stop:
-            self._asked_to_stop.add(job)
-            self._signal(job, process.STOP)
+        number = signal.SIGKILL if now else process.STOP
+        if job in self._running and (now or job not in self._signals):
+            self._signals[job] = number
+            self._signal(job, number)
 
     def wait(self, seconds: float) -> Sequence[JobEvent | JobExit]:
         """Return what has come in, waiting up to ``seconds`` for the first of it."""
         items: list[JobEvent | JobExit] = []
-        try:
-            arrived: Message | int = self._arrived.get(timeout=seconds)
-            while True:
-                item = self._exit(arrived) if isinstance(arrived, int) else self._event(arrived)
-                if item is not None:
-                    items.append(item)
-                arrived = self._arrived.get_nowait()
-        except queue.Empty:
-            return items
+        for item in self._channel.drain(seconds):
+            if item.job not in self._running:  # it was on its way when the process ended
+                continue
+            if isinstance(item, ProcessStarted):
+                self._process_ids[item.job] = item.process_id
+                if item.job in self._signals:  # it was on its way when the job was asked to stop
+                    self._signal(item.job, self._signals[item.job])
+                continue
+            if isinstance(item, JobExit):
+                self._running.discard(item.job)
+            items.append(item)
+        return items
 
-    def adopt(self, sweep: Path) -> Set[int]:
+    def adopt(self, sweep: Path) -> Mapping[int, str | None]:
         """Return no jobs: those of a local engine end with their controller."""
-        return frozenset()
+        return {}
 
     def close(self) -> None:
         """Kill the processes that still run, and stop listening."""
@@ -86,33 +88,26 @@ class LocalEngine:
         self._pool.join()
         self._listener.close()
 
-    def _event(self, message: Message) -> JobEvent | None:
-        job = int(message["job"])
-        if job not in self._futures:  # it was on its way when the process ended
-            return None
-        if message["kind"] == "process":
-            self._process_ids[job] = int(message["id"])
-            if job in self._asked_to_stop:  # it was on its way when the job was asked to stop
-                self._signal(job, process.STOP)
-            return None
-        return parse_event(message)
+    def remove_files(self) -> None:
+        """Remove the engine's temporary files, where the command ends at once and closes nothing."""
+        self._listener.remove_folder()
 
-    def _exit(self, job: int) -> JobExit:
-        future = self._futures.pop(job)
+    def _exit(self, job: int, future: _Future) -> JobExit:
         if future.cancelled():
             return JobExit(job, "signalled", code=signal.SIGKILL)
         error = future.exception()  # not raised: an interrupt of the job must not pass for one of the sweep
         if error is None:
-            return _outcome(job, *future.result())
+            cause, value, detail = future.result()
+            return JobExit(job, cause, value=value, detail=detail)
         if isinstance(error, ProcessExpired):
-            return self._death(job, error.exitcode)
+            return self._exit_of_dead_process(job, error.exitcode)
         if isinstance(error, concurrent.futures.TimeoutError):
             return JobExit(job, "timed_out")
         if isinstance(error, KeyboardInterrupt):
             return JobExit(job, "stopped")
         return JobExit(job, "lost", detail=in_one_line(error))
 
-    def _death(self, job: int, exit_code: int | None) -> JobExit:
+    def _exit_of_dead_process(self, job: int, exit_code: int | None) -> JobExit:
         if exit_code is None or exit_code >= 0:
             return JobExit(job, "exited", code=exit_code)
         if -exit_code != signal.SIGKILL:
@@ -120,19 +115,10 @@ class LocalEngine:
         was_oom = self._oom_kills.was_oom_killed(job)
         if was_oom:
             return JobExit(job, "out_of_memory", code=signal.SIGKILL)
-        return JobExit(job, "signalled", detail="" if was_oom is False else _MAYBE_OUT_OF_MEMORY, code=signal.SIGKILL)
+        return JobExit(job, "signalled", detail=MAYBE_OUT_OF_MEMORY if was_oom is None else "", code=signal.SIGKILL)
 
-    def _kill(self, job: int) -> None:
-        if job in self._futures:
-            self._futures[job].cancel()  # pebble kills the process of a task that runs
-            self._signal(job, signal.SIGKILL)
-
-    def _signal(self, job: int, number: int) -> None:
+    def _signal(self, job: int, number: signal.Signals) -> None:
         process_id = self._process_ids.get(job)
         if process_id is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(process_id, number)
-
-
-def _outcome(job: int, cause: Any, value: float | None, detail: str) -> JobExit:  # noqa: ANN401 (from another process)
-    return JobExit(job, cause, value=value, detail=detail)

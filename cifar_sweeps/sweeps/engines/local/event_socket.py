@@ -10,12 +10,20 @@ import shutil
 import socket
 import tempfile
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from cifar_sweeps.runs.reporters import RunDescription
-from cifar_sweeps.sweeps.jobs import EpochReport, JobEvent, StepReport, TrainingEnded, TrainingStarted
+from cifar_sweeps.sweeps.engines.channel import EventChannel
+from cifar_sweeps.sweeps.jobs import (
+    EpochReport,
+    JobEvent,
+    ProcessStarted,
+    StepReport,
+    TrainingEnded,
+    TrainingStarted,
+)
 from cifar_sweeps.training.metrics import EpochMetrics, StepProgress
 
 Message = Mapping[str, Any]
@@ -23,31 +31,37 @@ Message = Mapping[str, Any]
 
 
 class EventListener:
-    """Receives the jobs' messages in a thread of its own and hands each to ``receive``.
+    """Receives the jobs' messages in a thread of its own and puts each into the channel, as an event.
 
-    folder: a private one, which goes when the listener is closed, with whatever else lies in it.
+    folder: a private one, which is removed when the listener is closed, with whatever else lies in it.
     """
 
-    def __init__(self, receive: Callable[[Message], None]) -> None:
+    def __init__(self, channel: EventChannel) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="cs-"))  # short: a socket's path has at most 100 bytes
         self.address = str(self.folder / "events")
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(self.address)
-        self._receive = receive
+        self._channel = channel
         self._thread = threading.Thread(target=self._listen, daemon=True)
         self._thread.start()
 
     def close(self) -> None:
         """Hand over what has arrived, then stop listening."""
+        if not self.folder.exists():  # `remove_folder` has been called: the command ends
+            return
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
             sender.sendto(b"", self.address)  # after all that has arrived
         self._thread.join()
         self._socket.close()
+        self.remove_folder()
+
+    def remove_folder(self) -> None:
+        """Remove the private folder; also where the command ends at once, without `close`."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _listen(self) -> None:
         while item := self._socket.recv(65536):
-            self._receive(json.loads(item))
+            self._channel.put(parse_event(json.loads(item)))
 
 
 class EventReporter:
@@ -58,7 +72,7 @@ class EventReporter:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.setblocking(False)
 
-    def on_process(self, process_id: int) -> None:
+    def send_process_id(self, process_id: int) -> None:
         """Send which process works on the job."""
         self._send({"kind": "process", "id": process_id})
 
@@ -91,6 +105,8 @@ class EventReporter:
 def parse_event(message: Message) -> JobEvent:
     """Return the event that a message stands for."""
     job, kind = int(message["job"]), message["kind"]
+    if kind == "process":
+        return ProcessStarted(job, int(message["id"]))
     if kind == "start":
         return TrainingStarted(job, int(message["epochs"]))
     if kind == "step":

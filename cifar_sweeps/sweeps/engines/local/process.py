@@ -45,7 +45,7 @@ def run_job_process(payload: str, log_file: str, address: str, job: int, threads
     try:
         for each in (signal.SIGTERM, STOP):
             signal.signal(each, _stop)
-        reporter.on_process(os.getpid())
+        reporter.send_process_id(os.getpid())
         worker.redirect_output(Path(log_file))
         outcome = worker.run_payload(Path(payload).read_bytes(), reporter, threads, gpu)
         for each in (signal.SIGTERM, STOP):  # what is left to do is to hand over the outcome

@@ -8,11 +8,20 @@ import time
 import pytest
 from pebble import ProcessExpired
 
+from cifar_sweeps.sweeps.engines.channel import EventChannel
 from cifar_sweeps.sweeps.engines.local import oom_kills
 from cifar_sweeps.sweeps.engines.local.engine import LocalEngine
-from cifar_sweeps.sweeps.engines.local.event_socket import EventListener, EventReporter, parse_event
+from cifar_sweeps.sweeps.engines.local.event_socket import EventListener, EventReporter
 from cifar_sweeps.sweeps.engines.local.oom_kills import OomKillCounter
-from cifar_sweeps.sweeps.jobs import EpochReport, JobExit, StepReport, TrainingEnded, TrainingStarted
+from cifar_sweeps.sweeps.jobs import (
+    MAYBE_OUT_OF_MEMORY,
+    EpochReport,
+    JobExit,
+    ProcessStarted,
+    StepReport,
+    TrainingEnded,
+    TrainingStarted,
+)
 from cifar_sweeps.training.metrics import EpochMetrics, StepProgress
 
 
@@ -30,10 +39,7 @@ def exit_of(engine, error=None, result=None):
         future.set_result(result)
     else:
         future.set_exception(error)
-    engine._futures[0] = future
-    engine._arrived.put(0)
-    [item] = engine.wait(1)
-    return item
+    return engine._exit(0, future)
 
 
 def died(exit_code):
@@ -88,7 +94,7 @@ def test_a_kill_before_the_job_started_explains_nothing(counters):
 
 def test_where_the_kernel_does_not_count_memory_is_a_guess(counters, engine):
     assert OomKillCounter().was_oom_killed(0) is None
-    assert "memory" in exit_of(engine, died(-signal.SIGKILL)).detail
+    assert exit_of(engine, died(-signal.SIGKILL)).detail == MAYBE_OUT_OF_MEMORY
 
 
 def test_a_job_that_the_kernel_killed_is_out_of_memory(counters):
@@ -102,17 +108,17 @@ def test_a_job_that_the_kernel_killed_is_out_of_memory(counters):
 
 
 def test_what_a_run_reports_arrives_as_events_in_order():
-    arrived = []
-    listener = EventListener(arrived.append)
+    channel = EventChannel()
+    listener = EventListener(channel)
     reporter = EventReporter(listener.address, 7)
-    reporter.on_process(4711)
+    reporter.send_process_id(4711)
     reporter.on_start(type("Description", (), {"epochs": 3}))
     reporter.on_step(StepProgress(2, 5, 10, 1.5, 0.4, 100.0))
     reporter.on_epoch(EpochMetrics(2, 1.25, 0.5, 1.5, 0.625, None, None, 0.1, 1.0, 100.0))
     reporter.on_end("over")
     listener.close()
-    assert arrived[0] == {"job": 7, "kind": "process", "id": 4711}
-    assert [parse_event(message) for message in arrived[1:]] == [
+    assert channel.drain(0) == [
+        ProcessStarted(7, 4711),
         TrainingStarted(7, 3),
         StepReport(7, 1.5, 1.5),
         EpochReport(7, 2, 1.25, 0.625),
@@ -125,7 +131,7 @@ def test_waiting_ends_in_time_and_at_the_first_event(engine):
     began = time.monotonic()
     assert engine.wait(0.05) == []
     assert time.monotonic() - began >= 0.05
-    engine._futures[0] = concurrent.futures.Future()
+    engine._running.add(0)
     EventReporter(engine._listener.address, 0).on_end("")
     assert engine.wait(30) == [TrainingEnded(0)]
 
@@ -133,3 +139,15 @@ def test_waiting_ends_in_time_and_at_the_first_event(engine):
 def test_events_of_a_job_that_has_ended_are_dropped(engine):
     EventReporter(engine._listener.address, 0).on_end("")
     assert engine.wait(0.5) == []
+
+
+def test_a_cancelled_job_counts_as_killed(engine):
+    future = concurrent.futures.Future()
+    future.cancel()
+    assert engine._exit(0, future) == JobExit(0, "signalled", code=signal.SIGKILL)
+
+
+def test_the_temporary_files_go_also_where_nothing_is_closed(engine):
+    assert engine._listener.folder.is_dir()
+    engine.remove_files()
+    assert not engine._listener.folder.exists()

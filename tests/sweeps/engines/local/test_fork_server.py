@@ -27,3 +27,16 @@ def test_the_server_has_imported_all_that_a_job_unpickles_and_runs():
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []
+
+
+def test_the_server_leaves_cuda_alone_so_that_its_jobs_can_use_it():
+    # A process that has initialized the driver can fork none that uses CUDA: torch then says so of each fork.
+    script = (
+        "import importlib, os, torch\n"
+        f"for name in {PRELOADED!r}: importlib.import_module(name)\n"
+        "child = os.fork()\n"
+        "if child == 0: os._exit(torch.cuda._is_in_bad_fork())\n"
+        "print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "0"

@@ -1,7 +1,7 @@
 """A job that fails is tried again, after the others; a sweep that stops at a failure says what became of all."""
 
 from conftest import cifar_train
-from test_launcher import ALLOWED, MISBEHAVING, runs_of
+from test_launched_sweeps import ALLOWED, MISBEHAVING, runs_of
 
 
 def test_a_job_that_waits_for_its_next_try_when_the_sweep_stops_is_told_with_its_own_reason(outputs):
