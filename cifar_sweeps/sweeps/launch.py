@@ -18,7 +18,7 @@ from cifar_sweeps.sweeps.engines.worker import make_payload
 from cifar_sweeps.sweeps.jobs import JobResult, JobSpec
 from cifar_sweeps.sweeps.plan import PlannedJob, plan_jobs
 from cifar_sweeps.sweeps.scheduler import GridScheduler
-from cifar_sweeps.sweeps.terminal.dry_run import print_plan
+from cifar_sweeps.sweeps.dry_run import print_plan
 from cifar_sweeps.sweeps.terminal.progress import JobProgress, SweepProgress
 from cifar_sweeps.system.cores import Parallelism, available_cores, plan_parallelism
 from cifar_sweeps.system.gpus import visible_gpus

@@ -1,1 +1,1 @@
-"""What the terminal shows of a sweep: its jobs before, during and after."""
+"""Terminal output of a sweep: its progress and its summary."""
