@@ -17,7 +17,7 @@ $(READY): pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	@touch $@
 
-sweep: $(READY)  ## train the quick-start sweep: six runs on drawn images, a minute or two
+sweep: $(READY)  ## train the quick-start sweep: six runs on synthetic images, a minute or two
 	@$(BIN)/cifar-train study=quickstart
 
 test: $(READY)  ## run the tests

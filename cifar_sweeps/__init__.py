@@ -11,9 +11,9 @@ Compose a config from the overrides that ``cifar-train`` takes, and train and re
     >>> result = cifar_sweeps.run(config, name="first try")
     >>> result.metrics["test/accuracy"], result.history[-1].val_accuracy, result.run_id, result.folder
 
-A fault of the config raises `ConfigError`, before anything is trained. Sweeps, which train in processes of their own,
+An invalid config raises `ConfigError`, before anything is trained. Sweeps, which train in processes of their own,
 are started from the command line: ``cifar-train -m ...``. Their results, and those of runs like the one above, are
-pandas tables: one row per run, and one row per run and epoch. They are asked for by the name of a study (the MLflow
+pandas tables: one row per run, and one row per run and epoch. Select them by the name of a study (the MLflow
 experiment; ``cifar_sweeps`` where the config names none) or by the id of a sweep:
 
     >>> table = cifar_sweeps.load_results("cifar_sweeps")

@@ -123,11 +123,11 @@ def hooks(
 
     with ExitStack() as stack:
         stack.enter_context(_without_error_log())
-        # Both versions. Not load_configuration, the public one: 1.4's run and multirun go past it.
+        # Both versions: Hydra builds plugins before any public hook. Not load_configuration: 1.4's run bypasses it.
         stack.enter_context(_patched(loader, "_load_configuration_impl", checked))
-        if compose is not None:  # both versions
+        if compose is not None:  # both versions: sweeper and launcher call it, and neither takes another way to compose
             stack.enter_context(_patched(loader, "load_sweep_config", composed))
-        if on_callback is not None:  # both versions
+        if on_callback is not None:  # both versions: Hydra makes its callbacks from the config and hands them nothing
             stack.enter_context(_patched(Callbacks, "__init__", introduced))
         if "get_mode" in vars(loader):  # 1.4 alone
             stack.enter_context(_patched(loader, "get_mode", _composed_mode))

@@ -1,4 +1,4 @@
-"""Launch a sweep on this machine: from Hydra's call to plan, engine and controller, and back to Hydra's returns."""
+"""Run a multirun on this machine: plan, engine, controller, and Hydra's JobReturns."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -13,12 +13,12 @@ from cifar_sweeps.errors import CifarSweepsError, ConfigError, JobFailedError
 from cifar_sweeps.hydra_support import AbortHydra, completed_return, failed_return, get_callbacks
 from cifar_sweeps.sweeps.callback import SweepCallback
 from cifar_sweeps.sweeps.controller import Controller
+from cifar_sweeps.sweeps.dry_run import print_plan
 from cifar_sweeps.sweeps.engines.local.engine import LocalEngine
 from cifar_sweeps.sweeps.engines.worker import make_payload
 from cifar_sweeps.sweeps.jobs import JobResult, JobSpec
 from cifar_sweeps.sweeps.plan import PlannedJob, plan_jobs
 from cifar_sweeps.sweeps.scheduler import GridScheduler
-from cifar_sweeps.sweeps.dry_run import print_plan
 from cifar_sweeps.sweeps.terminal.progress import JobProgress, SweepProgress
 from cifar_sweeps.system.cores import Parallelism, available_cores, plan_parallelism
 from cifar_sweeps.system.gpus import visible_gpus

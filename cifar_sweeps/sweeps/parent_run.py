@@ -93,7 +93,7 @@ class ParentRun:
             self.record_failure(int(hydra.job.num), name, in_one_line(error), log_file)
 
     def job_numbering(self) -> JobNumbering:
-        """Return what assigns the numbers of this launch's jobs.
+        """Return the `JobNumbering` of this launch.
 
         Raises ConfigError if the folder of a new sweep holds jobs of another one.
         """
@@ -141,7 +141,7 @@ class ParentRun:
 
         overrule: even if the process ended it, as one that was stopped does.
         """
-        self._failures.append(JobFailure(job, name, reason, str(log_file)))
+        self._failures.append(JobFailure(job, name, reason, str(log_file), state))
         run = read_run(log_file.parent)
         if run is not None and (run.state == "RUNNING" or overrule):  # a finished one stays finished
             try:
@@ -211,7 +211,7 @@ class ParentRun:
         previous = read_previous_jobs(self.folder)
         if previous and self._config.sweep.rerun == "all":
             raise ConfigError(
-                f"sweep.rerun=all: is a new sweep, and {self.folder} holds an earlier one; leave hydra.sweep.dir out"
+                f"sweep.rerun=all: starts a new sweep, but {self.folder} holds another one; leave hydra.sweep.dir out"
             )
         return previous
 

@@ -120,7 +120,7 @@ def resume(name: str, outputs: Path) -> NoReturn:
         names = ", ".join(run.names[0] for run in (matches or candidates)[-3:]) or "there is none at all"
         raise TrackingError(
             f"{name}: {'no sweep or single run' if not matches else f'{len(matches)} sweeps or runs'} in {outputs} "
-            f"{'has' if not matches else 'have'} an id that begins so; the newest: {names}"
+            f"{'has' if not matches else 'have'} an id that starts with it; the newest: {names}"
         )
     run = matches[0]
     if not run.can_resume:

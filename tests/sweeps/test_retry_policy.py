@@ -21,7 +21,7 @@ def test_a_job_that_waits_for_its_next_try_when_the_sweep_stops_is_told_with_its
     assert parent.info.status == "FAILED"
     assert {name: run.info.status for name, run in children.items()} == {"deed=kill": "KILLED", "deed=throw": "FAILED"}
     assert "killed by SIGKILL" in children["deed=kill"].data.tags["cifar_sweeps.failure"]
-    assert "Job 0 failed (deed=kill): its process was killed by SIGKILL" in done.stdout
+    assert "Job 0 killed (deed=kill): its process was killed by SIGKILL" in done.stdout
     assert "Job 1 failed (deed=throw): ValueError: a bad day" in done.stdout
     assert done.stderr == ""  # all has been told
 

@@ -24,6 +24,7 @@ class JobFailure:
     name: str
     reason: str
     log_file: str
+    state: State = "FAILED"
 
 
 @dataclass(frozen=True)
@@ -56,12 +57,12 @@ def print_summary(summary: SweepSummary, console: Console) -> None:
     if summary.runs:
         console.print(results_table(summary.runs, summary.reused))
     for failure in sorted(summary.failures, key=lambda failure: failure.job):
-        say(f"Job {failure.job} failed ({failure.name}): {failure.reason}")
+        say(f"Job {failure.job} {failure.state.lower()} ({failure.name}): {failure.reason}")
         say(f"  its log: {failure.log_file}")
     if summary.not_started:
         say(f"Not started: {'; '.join(summary.not_started)}")
     if summary.state != "FINISHED" and summary.can_resume:
-        say("Resume what is not finished by the same command again, or from anywhere by:")
+        say("To resume, repeat the command, or run anywhere:")
         say(f"  cifar-sweeps resume {summary.manifest.sweep_id}")
     if not summary.recorded:
         say(f"The runs lie in {summary.folder}; they were not recorded (tracking=none).")
@@ -121,13 +122,13 @@ def _captions(runs: Sequence[RecordedRun]) -> Iterator[str]:
     if budgets:
         yield f"Not the full training: budget {'; '.join(budgets)}."
     if any(run.tag("validated_on") == "test" for run in runs):
-        yield "Validated on the test set: no validation figure of those runs is independent of it."
+        yield "Validated on the test set: the validation metrics of those runs are not independent of it."
 
 
 def _reused_line(count: int) -> Iterator[str]:
     if count:
         jobs = "1 job was" if count == 1 else f"{count} jobs were"
-        yield f"{jobs} finished by a previous launch of this sweep and reused; sweep.rerun=all trains all anew."
+        yield f"{jobs} finished by a previous launch of this sweep and reused; sweep.rerun=all trains all of them again."
 
 
 def _cell(title: str, value: float | None) -> str:

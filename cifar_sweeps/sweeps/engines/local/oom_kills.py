@@ -1,4 +1,4 @@
-"""Tell whether the Linux kernel killed a job for want of memory, by its count of such kills."""
+"""Tell whether the Linux kernel killed a job because memory ran out, by its count of such kills."""
 
 from pathlib import Path
 

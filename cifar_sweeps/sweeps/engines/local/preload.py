@@ -1,7 +1,7 @@
 """Import what every job needs, once, in the fork server: torch, MLflow, and all that a run uses.
 
-Imported by the server alone. Nothing here may start a thread, for a fork would not take it along. A module that is not
-there (any more) costs each job the time to import it, and nothing else.
+Imported by the server alone. Nothing here may start a thread, for a fork would not take it along. A missing
+module only makes each job import it by itself, which takes seconds.
 """
 
 import contextlib
