@@ -81,7 +81,11 @@ def run(
     except BaseException as error:
         had_ended = logger.has_ended
         _end_interrupted(error, name, checkpoints, logger, reporter)
-        if isinstance(error, KeyboardInterrupt) and not had_ended and folder.parent == runs_folder(config):
+        if (
+            isinstance(error, KeyboardInterrupt)
+            and not had_ended
+            and folder.absolute().parent == runs_folder(config).absolute()
+        ):
             reporter.on_message(f"resume it: cifar-sweeps resume {folder.name}")
         raise
     checkpoints.clear()

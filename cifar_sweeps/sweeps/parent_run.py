@@ -192,6 +192,7 @@ class ParentRun:
         return SweepSummary(
             manifest=self.manifest,
             folder=self.folder,
+            outputs=Path(self._config.outputs),
             state=outcome,
             runs=runs,
             reused=frozenset(self._reused),

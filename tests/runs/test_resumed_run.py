@@ -81,3 +81,16 @@ def test_a_resumed_run_keeps_its_threads(tmp_path):
         run(compose(free), name="a run", folder=tmp_path, threads=2, reporter=StopAfterEpoch(2))
     run(compose(free), name="a run", folder=tmp_path, threads=1)
     assert JournalContents(tmp_path).tags["cifar_sweeps.threads"] == "2"
+
+
+@pytest.mark.parametrize("outputs", ["outputs", "./outputs", "absolute"])
+def test_a_single_run_that_is_interrupted_says_how_to_resume_it_wherever_its_outputs_are(
+    outputs, tmp_path, monkeypatch, caplog
+):
+    monkeypatch.chdir(tmp_path)
+    outputs = str(tmp_path / "outputs") if outputs == "absolute" else outputs
+    folder = tmp_path / "outputs" / "runs" / "mine"  # Hydra gives an absolute one
+    caplog.set_level("INFO")
+    with pytest.raises(KeyboardInterrupt):
+        run(compose([*SMALL, f"outputs={outputs}"]), name="a run", folder=folder, reporter=StopAfterEpoch(1))
+    assert "resume it: cifar-sweeps resume mine" in caplog.text

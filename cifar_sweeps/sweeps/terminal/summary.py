@@ -1,6 +1,7 @@
 """Print the summary of a sweep: its table, what failed and why, how to resume it, where to look."""
 
 import os
+import shlex
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +38,7 @@ class SweepSummary:
 
     manifest: SweepManifest
     folder: Path
+    outputs: Path
     state: State
     runs: Sequence[RecordedRun]
     reused: frozenset[int]
@@ -63,7 +65,8 @@ def print_summary(summary: SweepSummary, console: Console) -> None:
         say(f"Not started: {'; '.join(summary.not_started)}")
     if summary.state != "FINISHED" and summary.can_resume:
         say("To resume, repeat the command, or run anywhere:")
-        say(f"  cifar-sweeps resume {summary.manifest.sweep_id}")
+        outputs = shlex.quote(str(summary.outputs.absolute()))
+        say(f"  CIFAR_SWEEPS_OUTPUTS={outputs} cifar-sweeps resume {summary.manifest.sweep_id}")
     if not summary.recorded:
         say(f"The runs lie in {summary.folder}; they were not recorded (tracking=none).")
         return
@@ -128,7 +131,7 @@ def _captions(runs: Sequence[RecordedRun]) -> Iterator[str]:
 def _reused_line(count: int) -> Iterator[str]:
     if count:
         jobs = "1 job was" if count == 1 else f"{count} jobs were"
-        yield f"{jobs} finished by a previous launch of this sweep and reused; sweep.rerun=all trains all of them again."
+        yield f"{jobs} finished by a previous launch of this sweep and reused; sweep.rerun=all trains them again."
 
 
 def _cell(title: str, value: float | None) -> str:
