@@ -15,7 +15,6 @@ from typing import Protocol
 
 from cifar_sweeps.sweeps.engines.base import Engine
 from cifar_sweeps.sweeps.jobs import (
-    MAYBE_OUT_OF_MEMORY,
     EpochReport,
     JobEvent,
     JobExit,
@@ -28,6 +27,7 @@ from cifar_sweeps.sweeps.jobs import (
 from cifar_sweeps.sweeps.plan import PlannedJob
 from cifar_sweeps.sweeps.retry_policy import should_retry
 from cifar_sweeps.sweeps.scheduler import Scheduler
+from cifar_sweeps.sweeps.terminal.exit_reason import STOPPED, explain_exit
 from cifar_sweeps.tracking.journal import State
 from cifar_sweeps.tracking.journal_reader import read_run
 from cifar_sweeps.tracking.store import RecordedRun
@@ -39,7 +39,6 @@ STOP_SECONDS = 60.0
 _KILL_SECONDS = 5.0
 """Seconds that the engine has to report the end of jobs that were killed."""
 
-STOPPED = "it was stopped"
 _KILLING = frozenset({signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
 """Signals after which a job counts as killed rather than failed: somebody meant it to end."""
 _RUNNING: frozenset[JobState] = frozenset({"training", "wrapping_up"})
@@ -202,7 +201,6 @@ class Controller:
             number = self._ask()
             if number is None and self._to_retry:  # after all others: what stood in its way may have passed by then
                 number = next(iter(self._to_retry))
-                del self._to_retry[number]
             if number is None:
                 return
             self._start(self._jobs[number])
@@ -219,6 +217,7 @@ class Controller:
 
     def _start(self, job: PlannedJob) -> None:
         gpu = self._free_gpu()
+        self._to_retry.pop(job.number, None)
         self._states[job.number] = "training"
         if gpu is not None:
             self._gpu_of[job.number] = gpu
@@ -340,29 +339,6 @@ class Controller:
         self._scheduler.tell(job.number, result.state, result.value)
 
     def _failure_reason(self, job: PlannedJob, job_exit: JobExit) -> str:
-        """Return why a job did not finish, in one line for a person."""
-        cause, code = job_exit.cause, job_exit.code
         if job.number in self._overdue:
             return f"it was killed: it did not stop within {STOP_SECONDS:.0f} seconds"
-        if cause == "stopped":
-            return STOPPED
-        if cause == "timed_out":
-            timeout = job.config.sweep.timeout
-            limit = "its time limit" if timeout is None else f"sweep.timeout={timeout:g} seconds"
-            return f"it took longer than {limit}"
-        if cause == "exited":
-            return f"its process ended with status {code}"
-        if cause == "out_of_memory":
-            advice = "run fewer jobs at once (hydra.launcher.n_jobs), or use smaller batches (trainer.batch_size)"
-            return f"its process was killed by SIGKILL: out of memory; {advice}"
-        if cause == "signalled":
-            perhaps = "; the system does so when memory runs out" if job_exit.detail == MAYBE_OUT_OF_MEMORY else ""
-            return f"its process was killed by {_signal_name(code)}{perhaps}"
-        return job_exit.detail or "the engine lost it"
-
-
-def _signal_name(number: int | None) -> str:
-    try:
-        return signal.Signals(number or 0).name
-    except ValueError:  # a real-time signal
-        return f"signal {number}"
+        return explain_exit(job_exit, job.config.sweep.timeout)

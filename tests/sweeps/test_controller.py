@@ -398,3 +398,12 @@ def test_the_start_of_a_process_is_the_engine_s_own_matter():
     world = World({0: [[ProcessStarted(0, 4711), *trains(0)]]})
     world.run()
     assert [type(event).__name__ for event in world.display.events] == ["TrainingStarted", "EpochReport"]
+
+
+def test_a_job_that_waits_for_its_retry_is_started_once_though_the_scheduler_asks_for_it_too():
+    scheduler = PauseOnce()
+    scheduler.to_ask = [1, 3, 1]
+    world = World({1: [fails(1), trains(1)], 3: [trains(3, [0.5] * 4)]}, scheduler=scheduler, n_jobs=2, retries=1)
+    results = world.run()
+    assert world.engine.started() == [1, 3, 1]
+    assert [result.state for result in results] == ["finished", "finished"]
