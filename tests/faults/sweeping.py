@@ -73,6 +73,10 @@ class Command:
         }
         return [number for number, parent in processes if parent in servers]
 
+    def processes(self) -> list[int]:
+        """Return all of its processes, itself the first."""
+        return sorted((number for number, _ in _processes(self.process.pid)), key=lambda n: n != self.process.pid)
+
     def wait_until_all_are_gone(self) -> None:
         """Wait for the command and for all of its processes, which end by themselves when it is gone."""
         self.wait()

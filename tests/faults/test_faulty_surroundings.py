@@ -74,13 +74,13 @@ class Server:
 
 @contextlib.contextmanager
 def paused(command):
-    """Hold the jobs of a command where they are."""
-    jobs = command.jobs()
-    for job in jobs:
-        kill(job, signal.SIGSTOP)
+    """Hold a command and its jobs where they are: a job that has just ended is not given up by its command, either."""
+    processes = command.processes()
+    for process in processes:
+        kill(process, signal.SIGSTOP)
     yield
-    for job in jobs:
-        kill(job, signal.SIGCONT)
+    for process in processes:
+        kill(process, signal.SIGCONT)
 
 
 @pytest.fixture
