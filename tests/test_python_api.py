@@ -40,7 +40,7 @@ def test_the_examples_run_in_their_order(text, in_folder, monkeypatch):
         values.append(eval(code, names))
     assert (in_folder / "outputs" / "mlflow.db").exists()
     assert list(names["table"]["name"]) == ["first try"]
-    assert list(names["table"]["state"]) == ["finished"] or list(names["table"]["state"]) == ["FINISHED"]
+    assert list(names["table"]["state"]) == ["finished"]
     assert names["result"].metrics["test/accuracy"] == names["table"]["test/accuracy"].item()
 
 

@@ -16,6 +16,7 @@ from cifar_sweeps.runs.initial_weights import resolve_initial_weights
 from cifar_sweeps.runs.recording import open_run_logger
 from cifar_sweeps.runs.reporters import LogReporter, RunReporter
 from cifar_sweeps.runs.setup import TrainingSetup, build_setup
+from cifar_sweeps.system.scripts import typed
 from cifar_sweeps.tracking.journal_reader import read_run
 from cifar_sweeps.tracking.recovery import recover_abandoned_runs
 from cifar_sweeps.tracking.run_logger import RunLogger
@@ -86,7 +87,7 @@ def run(
             and not had_ended
             and folder.absolute().parent == runs_folder(config).absolute()
         ):
-            reporter.on_message(f"resume it: cifar-sweeps resume {folder.name}")
+            reporter.on_message(f"resume it: {typed('cifar-sweeps')} resume {folder.name}")
         raise
     checkpoints.clear()
     _report_delivery_error(logger, reporter)

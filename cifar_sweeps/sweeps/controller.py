@@ -178,10 +178,6 @@ class Controller:
                 self._gpu_of[number] = gpu
             self._display.started(number, resumed=True)
 
-    def state(self, job: int) -> JobState:
-        """Return where a job stands."""
-        return self._states[job]
-
     def stop_all(self, message: str) -> None:
         """Start no more jobs, and ask the running ones to stop at a safe point."""
         self._stopping_since = self._clock()

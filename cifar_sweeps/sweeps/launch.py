@@ -23,6 +23,7 @@ from cifar_sweeps.sweeps.terminal.progress import JobProgress, SweepProgress
 from cifar_sweeps.system.cores import Parallelism, available_cores, plan_parallelism
 from cifar_sweeps.system.gpus import visible_gpus
 from cifar_sweeps.system.signals import defer_signals
+from cifar_sweeps.tracking.journal_reader import read_best
 from cifar_sweeps.training.precision import resolve_device
 
 
@@ -115,8 +116,13 @@ def _make_spec(context: HydraContext, threads: int, job: PlannedJob, gpu: str | 
 
 
 def _progress(jobs: Sequence[PlannedJob], parallelism: Parallelism) -> SweepProgress:
-    rows = [JobProgress(job.number, job.name, job.config.trainer.epochs) for job in jobs]
+    rows = [JobProgress(job.number, job.name, job.config.total_epochs, best=_best_so_far(job)) for job in jobs]
     return SweepProgress(rows, Console(highlight=False), parallelism.jobs)
+
+
+def _best_so_far(job: PlannedJob) -> float | None:
+    """Return the best validation accuracy that a previous launch recorded; a resumed job does not report it again."""
+    return None if job.previous is None else read_best(job.previous.folder, "val/accuracy")
 
 
 def _job_return(job: PlannedJob, result: JobResult) -> JobReturn:

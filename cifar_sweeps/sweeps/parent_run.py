@@ -22,6 +22,7 @@ from cifar_sweeps.sweeps.resume import (
     sweep_hash,
 )
 from cifar_sweeps.sweeps.terminal.summary import JobFailure, SweepSummary, print_summary
+from cifar_sweeps.system.scripts import typed
 from cifar_sweeps.tracking import journal
 from cifar_sweeps.tracking.delivery import deliver, read_delivery_state, undelivered_folders
 from cifar_sweeps.tracking.journal import State
@@ -259,7 +260,7 @@ class ParentRun:
         except Exception as error:  # noqa: BLE001 (whatever it is, the runs are safe, and can be reported later)
             _print_error(
                 f"The report could not be written: {in_one_line(error)}; "
-                f"try again: cifar-sweeps report {study} --sweep {sweep_id}"
+                f"try again: {typed('cifar-sweeps')} report {study} --sweep {sweep_id}"
             )
             return
         Console(highlight=False).print(f"Report: {report.page}", markup=False, soft_wrap=True)

@@ -34,3 +34,13 @@ def read_training_hash(folder: Path) -> str | None:
     """Return the training hash in a folder's journal (`runs.identity.training_hash`); None if there is no journal."""
     entries = journal.read(folder)
     return str(entries[0].fields["identity"]) if entries else None
+
+
+def read_best(folder: Path, metric: str) -> float | None:
+    """Return the highest value that a run has recorded of a metric, or None."""
+    values = [
+        entry.fields["values"][metric]
+        for entry in journal.read(folder)
+        if entry.op == "metrics" and metric in entry.fields["values"]
+    ]
+    return max(values, default=None)

@@ -8,6 +8,7 @@ from cifar_sweeps.config.compose import compose
 from cifar_sweeps.errors import ConfigError
 from cifar_sweeps.runs.reporters import LogReporter
 from cifar_sweeps.runs.run import run
+from cifar_sweeps.system.scripts import typed
 
 
 class StopAfterEpoch(LogReporter):
@@ -93,4 +94,4 @@ def test_a_single_run_that_is_interrupted_says_how_to_resume_it_wherever_its_out
     caplog.set_level("INFO")
     with pytest.raises(KeyboardInterrupt):
         run(compose([*SMALL, f"outputs={outputs}"]), name="a run", folder=folder, reporter=StopAfterEpoch(1))
-    assert "resume it: cifar-sweeps resume mine" in caplog.text
+    assert f"resume it: {typed('cifar-sweeps')} resume mine" in caplog.text

@@ -6,11 +6,16 @@ from types import SimpleNamespace
 import pytest
 import torch
 from fake_engine import planned
+from running import SMALL
 
+from cifar_sweeps.config.compose import compose
 from cifar_sweeps.errors import ConfigError, JobFailedError
+from cifar_sweeps.runs.run import run
 from cifar_sweeps.sweeps import launch as module
 from cifar_sweeps.sweeps.jobs import JobResult
+from cifar_sweeps.sweeps.resume import PreviousJob
 from cifar_sweeps.system.cores import Parallelism
+from cifar_sweeps.tracking import journal
 
 
 def jobs(*devices, threads="auto"):
@@ -88,3 +93,15 @@ def test_hydra_gets_the_reason_of_a_job_that_did_not_finish(state):
     done = module._job_return(job, JobResult(state, reason="no"))
     with pytest.raises(JobFailedError, match="no"):
         _ = done.return_value
+
+
+def test_a_resumed_job_s_best_accuracy_counts_what_it_had_reached_before(tmp_path):
+    run(compose([*SMALL, "trainer.epochs=3"]), folder=tmp_path)
+    reached = [values["val/accuracy"] for values in recorded_metrics(tmp_path) if "val/accuracy" in values]
+    earlier = PreviousJob(0, tmp_path, "", None)
+    assert module._best_so_far(replace(planned(0), previous=earlier)) == max(reached)
+    assert module._best_so_far(planned(0)) is None
+
+
+def recorded_metrics(folder):
+    return [entry.fields["values"] for entry in journal.read(folder) if entry.op == "metrics"]

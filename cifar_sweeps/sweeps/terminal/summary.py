@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cifar_sweeps.sweeps.manifest import SweepManifest, parse_run_name
+from cifar_sweeps.system.scripts import typed
 from cifar_sweeps.tracking.journal import State
 from cifar_sweeps.tracking.store import PREFIX, RecordedRun
 
@@ -66,19 +67,21 @@ def print_summary(summary: SweepSummary, console: Console) -> None:
     if summary.state != "FINISHED" and summary.can_resume:
         say("To resume, repeat the command, or run anywhere:")
         outputs = shlex.quote(str(summary.outputs.absolute()))
-        say(f"  CIFAR_SWEEPS_OUTPUTS={outputs} cifar-sweeps resume {summary.manifest.sweep_id}")
+        tool = typed("cifar-sweeps", anywhere=True)
+        say(f"  CIFAR_SWEEPS_OUTPUTS={outputs} {tool} resume {summary.manifest.sweep_id}")
     if not summary.recorded:
         say(f"The runs lie in {summary.folder}; they were not recorded (tracking=none).")
         return
     if summary.unsent:
         say(f"Not all is in the store yet: {summary.unsent} journals wait in {summary.folder};")
-        say("  cifar-sweeps sync sends them")
+        say(f"  {typed('cifar-sweeps')} sync sends them")
     finished = [run for run in summary.runs if run.state == "FINISHED" and run.run_id]
     if finished:
         best = max(finished, key=lambda run: run.metrics.get("best/val_accuracy", -1.0))
         say("Repeat a run, the best one for example (each run's description in MLflow says how):")
-        say(f"  cifar-sweeps reproduce {best.run_id[:8]}")
-        say(f"  {best.tags.get('mlflow.note.content', '').removeprefix('Repeat it: ').strip('`')}")
+        say(f"  {typed('cifar-sweeps')} reproduce {best.run_id[:8]}")
+        repeat = best.tags.get("mlflow.note.content", "").removeprefix("Repeat it: ").strip("`")
+        say(f"  {typed('cifar-train')}{repeat.removeprefix('cifar-train')}")
     if summary.experiment_id is not None:
         say("Look at the runs in MLflow:")
         say(f"  {ui_command()}")
@@ -145,7 +148,7 @@ UI_ADDRESS = "http://127.0.0.1:5000"
 
 def ui_command() -> str:
     """Return the command that opens the MLflow page: the user's own way in."""
-    return "make ui" if os.environ.get("CIFAR_SWEEPS_MAKE") else "cifar-sweeps ui"
+    return "make ui" if os.environ.get("CIFAR_SWEEPS_MAKE") else f"{typed('cifar-sweeps')} ui"
 
 
 def comparison_url(experiment_id: str, sweep_id: str) -> str:
