@@ -8,7 +8,7 @@ from omegaconf import DictConfig
 from cifar_sweeps.config.hydra_targets import check_hydra_targets, hydra_allow_list
 from cifar_sweeps.config.parse import conf_folder
 from cifar_sweeps.config.sweep_composer import SweepComposerCache
-from cifar_sweeps.hydra_support import hooks, hydra_application
+from cifar_sweeps.hydra_support import AbortHydra, hooks, hydra_application
 from cifar_sweeps.sweeps.callback import SweepCallback
 from cifar_sweeps.sweeps.command import Command
 from cifar_sweeps.system.gc_control import imports_without_gc, skip_final_gc
@@ -16,8 +16,11 @@ from cifar_sweeps.system.gc_control import imports_without_gc, skip_final_gc
 
 def train(cfg: DictConfig) -> float | None:
     """Train one job; what it returns is the objective that an optimising sweeper maximises."""
-    with imports_without_gc():  # torch and mlflow: not for --help, --cfg and tab completion
-        from cifar_sweeps.sweeps.train_job import train_job
+    try:
+        with imports_without_gc():  # torch and mlflow: not for --help, --cfg and tab completion
+            from cifar_sweeps.sweeps.train_job import train_job
+    except Exception as error:  # too little memory for them, for example
+        raise AbortHydra(error) from error
 
     return train_job(cfg)
 

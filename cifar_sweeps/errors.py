@@ -4,6 +4,7 @@ A message states the value received, the values allowed and what to do. The comm
 """
 
 import difflib
+import errno
 from collections.abc import Iterable, Iterator
 
 
@@ -34,6 +35,10 @@ class TrackingError(CifarSweepsError):
     """A store of runs cannot be reached, read or written."""
 
 
+class MachineError(CifarSweepsError):
+    """The machine, its limits or the environment do not give a command what it needs."""
+
+
 class JobFailedError(CifarSweepsError):
     """Raised when a sweeper reads a failed job's value. The sweep reports all failed jobs at its end."""
 
@@ -44,6 +49,45 @@ def in_one_line(error: BaseException) -> str:
     if isinstance(error, MemoryError) or "allocate memory" in text or "out of memory" in text:
         return f"out of memory: {text or type(error).__name__}"
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+_UNWRITABLE = frozenset(
+    {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR, errno.EEXIST, errno.EISDIR}
+)
+_REMEDIES = {
+    errno.EMFILE: "raise the limit of open files (ulimit -n 4096), or run fewer jobs at once (hydra.launcher.n_jobs)",
+    errno.ENFILE: "the whole machine has too many files open: end other programs",
+    errno.EAGAIN: "raise the limit of processes (ulimit -u), or run fewer jobs at once (hydra.launcher.n_jobs)",
+    errno.ENOMEM: "run fewer jobs at once (hydra.launcher.n_jobs), raise the limit (ulimit -v) or free memory",
+    errno.ENAMETOOLONG: "choose a shorter name or folder",
+    errno.ESTALE: "the network mount was renewed: go to the folder anew (cd), and repeat the command",
+    errno.EIO: "the disk or mount does not answer as it should: look at it, or set CIFAR_SWEEPS_OUTPUTS to another",
+    errno.ENOENT: "it, or the folder that it should be in, is gone: put it back, or set CIFAR_SWEEPS_OUTPUTS",
+}
+
+
+def explain_machine_error(error: BaseException) -> CifarSweepsError | None:
+    """Return what the system refused, with the remedy, as an error for the user; None for all other errors."""
+    if isinstance(error, CifarSweepsError):
+        return None
+    text = (str(error).strip().splitlines() or [""])[0]
+    no_room = "failed to map segment" in text or "allocate memory" in text  # a library that could not be loaded
+    if isinstance(error, MemoryError) or (isinstance(error, ImportError | RuntimeError) and no_room):
+        detail = text or "no memory is left"
+        return MachineError(f"out of memory: {detail}; raise the limit (ulimit -v) or free memory")
+    if isinstance(error, RuntimeError) and "can't start new thread" in text:
+        return MachineError(f"{text}: {_REMEDIES[errno.EAGAIN]}")
+    if not isinstance(error, OSError):
+        return None
+    if error.errno in _UNWRITABLE:
+        refused = "read or written" if error.errno in (errno.EACCES, errno.EPERM) else "written"
+        return ConfigError(
+            f"outputs: {error.filename or 'the outputs folder'} cannot be {refused} ({error.strerror}); "
+            "make room or mend its rights, or set CIFAR_SWEEPS_OUTPUTS to another folder"
+        )
+    where = f"{error.filename}: " if error.filename else ""
+    remedy = _REMEDIES.get(error.errno or 0)
+    return MachineError(f"{where}{error.strerror or text}{f'; {remedy}' if remedy else ''}")
 
 
 def did_you_mean(name: str, allowed: Iterator[str] | list[str] | tuple[str, ...]) -> str:

@@ -16,6 +16,7 @@ from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
 from cifar_sweeps.analysis.mathtext import escape_mathtext
+from cifar_sweeps.analysis.matplotlib_setup import missing_glyphs
 from cifar_sweeps.errors import DataError
 from cifar_sweeps.system.files import atomic_write
 
@@ -126,10 +127,11 @@ def prediction_grid(
     return figure
 
 
-def save(figure: Figure, path: str | Path) -> None:
-    """Write the figure as a PNG to path, atomically. The folder must exist."""
-    with atomic_write(Path(path)) as file:
+def save(figure: Figure, path: str | Path) -> set[str]:
+    """Write the figure as a PNG to path, atomically, and return the letters that no font has. The folder must exist."""
+    with missing_glyphs() as missing, atomic_write(Path(path)) as file:
         figure.savefig(file, format="png", dpi=DPI)
+    return missing
 
 
 def _curve(axes: Axes, history: Sequence[EpochRow], key: str, name: str, colour: str, marker: str, line: str) -> None:

@@ -1,12 +1,15 @@
 """Entry point of `cifar-sweeps`. Each command is a few lines, and imports torch only if it needs it."""
 
+import os
 import sys
 
 import typer
 
 from cifar_sweeps.cli import models, runs, store, studies
-from cifar_sweeps.errors import CifarSweepsError, in_one_line
+from cifar_sweeps.errors import CifarSweepsError, TrackingError, explain_machine_error, in_one_line
 from cifar_sweeps.system.gc_control import skip_final_gc
+from cifar_sweeps.system.streams import failed_output
+from cifar_sweeps.system.surroundings import prepare
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 
@@ -35,13 +38,31 @@ def main() -> None:
     """Run the command, and report an error as one message without a traceback."""
     skip_final_gc()
     try:
+        prepare(lambda _stream, _error: None)
         app()
-    except CifarSweepsError as error:
-        sys.exit(f"{type(error).__name__}: {error}")
+    except SystemExit as ended:
+        _check_output(ended)
+        raise
     except Exception as error:
-        if type(error).__name__ not in ("MlflowException", "RestException"):  # mlflow is not imported for this
+        told = _for_the_user(error)
+        if told is None or os.environ.get("HYDRA_FULL_ERROR") == "1":
             raise
-        sys.exit(f"TrackingError: the store cannot be used: {in_one_line(error)}; see MLFLOW_TRACKING_URI")
+        sys.exit(f"{type(told).__name__}: {told}")
+
+
+def _check_output(ended: SystemExit) -> None:
+    """End with an error if what was printed is incomplete; where nobody reads any more (``| head``) it need not be."""
+    error = failed_output()
+    if error is not None and not ended.code:
+        sys.exit(f"MachineError: the output is incomplete: it cannot be written ({error.strerror})")
+
+
+def _for_the_user(error: Exception) -> CifarSweepsError | None:
+    if isinstance(error, CifarSweepsError):
+        return error
+    if type(error).__name__ in ("MlflowException", "RestException"):  # mlflow is not imported for this
+        return TrackingError(f"the store cannot be used: {in_one_line(error)}; see MLFLOW_TRACKING_URI")
+    return explain_machine_error(error)
 
 
 if __name__ == "__main__":

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from filelock import FileLock
 
 from cifar_sweeps.data.dataset import ImageData, LabelledImages, fingerprint
 from cifar_sweeps.errors import DataError
 from cifar_sweeps.system.files import atomic_write
+from cifar_sweeps.system.locks import file_lock
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +61,7 @@ def cached_dataset(
         return data
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(path.with_suffix(".lock")):
+        with file_lock(path.with_suffix(".lock")):
             data = _read(path, name)  # another process may have built it while this one waited
             if data is None:
                 _write(path, build(), original_order)

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from filelock import FileLock
 
 from cifar_sweeps.data.cache import DecodedDataset, cached_dataset
 from cifar_sweeps.data.dataset import ImageData, LabelledImages
 from cifar_sweeps.errors import DataError
+from cifar_sweeps.system.locks import file_lock
 
 NAME = "CIFAR-10"
 FOLDER = "cifar-10-batches-py"
@@ -68,7 +68,7 @@ def _download(folder: Path) -> None:
     root = folder.parent
     try:
         root.mkdir(parents=True, exist_ok=True)
-        with FileLock(root / ".cifar10.lock"):
+        with file_lock(root / ".cifar10.lock"):
             if folder.is_dir():  # another process has downloaded it while this one waited
                 return
             with tempfile.TemporaryDirectory(dir=root, prefix=".unpacking-") as unpacked:

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from filelock import FileLock
 from torch import Tensor
 
 from cifar_sweeps.errors import DataError
 from cifar_sweeps.system.files import atomic_write
+from cifar_sweeps.system.locks import file_lock
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +77,7 @@ def cached_features(
     try:
         if features is None:
             folder.mkdir(parents=True, exist_ok=True)
-            with FileLock(path.with_suffix(".lock")):
+            with file_lock(path.with_suffix(".lock")):
                 features = _read(path, shape, extractor.dtype)  # another process may have computed it in the meantime
                 if features is None:
                     _write(path, extractor, batches(indices), len(indices))

@@ -4,16 +4,29 @@ import json
 import os
 import shutil
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from cifar_sweeps.analysis import mlflow_model
 from cifar_sweeps.analysis.evaluation import EvaluationReport, evaluation_report
 from cifar_sweeps.analysis.mathtext import escape_mathtext
+from cifar_sweeps.analysis.matplotlib_setup import import_matplotlib, own_style
+from cifar_sweeps.config.schema import RunConfig
+from cifar_sweeps.errors import in_one_line
 from cifar_sweeps.runs.setup import TrainingSetup
 from cifar_sweeps.system.files import write_text_atomic
 from cifar_sweeps.tracking.run_logger import RunLogger
 from cifar_sweeps.training.metrics import Evaluation
+
+
+def wrapping_up(config: RunConfig) -> str:
+    """Return what `log_artifacts` does that takes a while, in words; empty if that is nothing."""
+    work = []
+    if config.analysis.pictures:
+        work.append("drawing the pictures")
+    if config.analysis.log_model and config.tracking.backend != "none":
+        work.append("saving the model")
+    return " and ".join(work)
 
 
 def log_artifacts(
@@ -24,14 +37,18 @@ def log_artifacts(
     history: Sequence[Mapping[str, float]],
     test: Evaluation,
     tested_epoch: int,
+    report: Callable[[str], None],
 ) -> None:
     """Write report and figures of the test predictions into the run's folder, and log them, data set and model.
 
     name: the run's, for the figures' titles. history: one mapping per epoch, by MLflow's metric names. tested_epoch:
-    the epoch of the net's weights.
+    the epoch of the net's weights. report: called with a line for what could not be drawn.
     """
-    report = evaluation_report(test.logits, test.labels, setup.data.classes)
-    for path in [*_write_report(report, folder), *_write_figures(setup, name, report, history, test, folder)]:
+    evaluation = evaluation_report(test.logits, test.labels, setup.data.classes)
+    paths = _write_report(evaluation, folder)
+    if setup.config.analysis.pictures:
+        paths += _write_figures(setup, name, evaluation, history, test, folder, report)
+    for path in paths:
         logger.log_artifact(path)
     if setup.config.tracking.backend == "none":
         return
@@ -50,28 +67,49 @@ def _write_report(report: EvaluationReport, folder: Path) -> list[Path]:
 def _write_figures(
     setup: TrainingSetup,
     name: str,
-    report: EvaluationReport,
+    evaluation: EvaluationReport,
     history: Sequence[Mapping[str, float]],
     test: Evaluation,
     folder: Path,
+    report: Callable[[str], None],
 ) -> list[Path]:
-    if not setup.config.analysis.pictures:
-        return []
-    # Imported here: matplotlib takes half a second to import, which would delay the first training step.
-    from cifar_sweeps.analysis import figures
-
+    """Draw the figures and return their files. A training that went well stays so where they cannot be drawn."""
     classes, images = setup.data.classes, setup.data.test.images
     title = textwrap.fill(escape_mathtext(name), 60)
-    plots = {
-        "learning_curves.png": figures.learning_curves(history, title),
-        "confusion_matrix.png": figures.confusion_heatmap(report.confusion, classes, f"{title}\ntest images"),
-        "predictions.png": figures.prediction_grid(
-            images, test.labels, report.predicted, report.probability, classes, title=f"{title}: test images"
-        ),
-    }
-    for name, figure in plots.items():
-        figures.save(figure, folder / name)
-    return [folder / name for name in plots]
+    missing: set[str] = set()
+    try:
+        # Imported here: matplotlib takes half a second to import, which would delay the first training step.
+        import_matplotlib()
+        from cifar_sweeps.analysis import figures
+
+        with own_style():
+            plots = {
+                "learning_curves.png": figures.learning_curves(history, title),
+                "confusion_matrix.png": figures.confusion_heatmap(
+                    evaluation.confusion, classes, f"{title}\ntest images"
+                ),
+                "predictions.png": figures.prediction_grid(
+                    images,
+                    test.labels,
+                    evaluation.predicted,
+                    evaluation.probability,
+                    classes,
+                    title=f"{title}: test images",
+                ),
+            }
+            for file, figure in plots.items():
+                missing |= figures.save(figure, folder / file)
+    except (OSError, MemoryError):  # a full disk: nothing else can be written either
+        raise
+    except Exception as error:  # noqa: BLE001 (matplotlib, its fonts and its settings can fail in any way)
+        report(f"the pictures could not be drawn: {in_one_line(error)}; all numbers are recorded")
+        return []
+    if missing:
+        report(
+            f"pictures: no font here has {len(missing)} of the letters ({''.join(sorted(missing))[:20]}), which are "
+            "drawn as boxes; install one that has, such as fonts-noto-cjk"
+        )
+    return [folder / file for file in plots]
 
 
 def _log_input(setup: TrainingSetup, logger: RunLogger) -> None:

@@ -8,7 +8,6 @@ one pretraining. As training is reproducible bit for bit, they equal those of th
 from pathlib import Path
 
 import torch
-from filelock import FileLock
 from mlflow.exceptions import MlflowException
 
 from cifar_sweeps.config import build
@@ -19,6 +18,7 @@ from cifar_sweeps.errors import ConfigError, TrackingError, in_one_line
 from cifar_sweeps.runs.reporters import RunReporter, epoch_line
 from cifar_sweeps.runs.setup import build_setup, resolve_threads
 from cifar_sweeps.system.files import is_inside
+from cifar_sweeps.system.locks import file_lock
 from cifar_sweeps.tracking.store import Store, tracking_uri
 from cifar_sweeps.training.checkpoint_file import load_weights, save
 from cifar_sweeps.training.loop import fit
@@ -133,7 +133,7 @@ def _pretrained_weights(config: RunConfig, name: str, reporter: RunReporter) -> 
     folder.mkdir(parents=True, exist_ok=True)
     computed_with = f"{resolve_threads(config)}-{torch.__version__}"  # these change the result's bits
     path = folder / f"{config_hash(config.as_dict)}-{build.images(config).fingerprint}-{computed_with}.pt"
-    with FileLock(path.with_suffix(".lock")):  # other jobs wait for the one that trains
+    with file_lock(path.with_suffix(".lock")):  # other jobs wait for the one that trains
         if path.is_file():
             return path
         reporter.on_message(f"training {name} first, for its weights: {config.total_epochs} epochs")

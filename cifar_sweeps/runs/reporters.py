@@ -1,12 +1,14 @@
 """Report the progress of one run: a bar on a terminal, plain lines elsewhere, and always a log file."""
 
 import logging
+import sys
 from dataclasses import dataclass
-from typing import Protocol
+from typing import IO, Protocol, cast
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from cifar_sweeps.system.streams import ForgivingText
 from cifar_sweeps.training.metrics import EpochMetrics, StepProgress
 
 log = logging.getLogger(__name__)
@@ -21,6 +23,20 @@ class RunDescription:
     epochs: int
     lines: tuple[str, ...]
     """Data set and splits, budget, model, device; one fact a line."""
+
+
+def shows_live_output(console: Console) -> bool:
+    """Return whether the console can redraw what it shows: a real terminal, and not one of ``TERM=dumb``.
+
+    FORCE_COLOR asks for colours in a file, not for a bar that is drawn a thousand times.
+    """
+    return console.is_terminal and not console.is_dumb_terminal and console.file.isatty()
+
+
+def notebook_console() -> Console:
+    """Return a console for a run that a script or a notebook starts: its lines, with nothing that could stop it."""
+    # As plain text in a notebook: a bar there needs a package (ipywidgets) that may be missing.
+    return Console(file=cast(IO[str], ForgivingText(sys.stdout)), force_jupyter=False, highlight=False)
 
 
 class RunReporter(Protocol):
@@ -73,6 +89,7 @@ class TerminalReporter:
 
     def __init__(self, console: Console) -> None:
         self._console = console
+        self._is_live = shows_live_output(console)
         self._bar: Progress | None = None
         self._task = TaskID(0)
         self._epochs = 0
@@ -83,7 +100,7 @@ class TerminalReporter:
         for line in description.lines:
             self._print(f"  {line}")
         self._epochs = description.epochs
-        if self._console.is_terminal:
+        if self._is_live:
             self._bar = Progress(
                 TextColumn("epoch"),
                 MofNCompleteColumn(),

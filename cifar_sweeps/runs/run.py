@@ -9,12 +9,12 @@ from pathlib import Path
 from cifar_sweeps.config.parse import flatten
 from cifar_sweeps.config.schema import RunConfig
 from cifar_sweeps.errors import TrackingError, TrainingError, in_one_line
-from cifar_sweeps.runs.artifacts import log_artifacts
+from cifar_sweeps.runs.artifacts import log_artifacts, wrapping_up
 from cifar_sweeps.runs.folder import check_not_finished, create_writable, next_run_folder, runs_folder, write_config
 from cifar_sweeps.runs.identity import provenance_tags, training_hash
 from cifar_sweeps.runs.initial_weights import resolve_initial_weights
 from cifar_sweeps.runs.recording import open_run_logger
-from cifar_sweeps.runs.reporters import LogReporter, RunReporter
+from cifar_sweeps.runs.reporters import LogReporter, ReporterGroup, RunReporter, TerminalReporter, notebook_console
 from cifar_sweeps.runs.setup import TrainingSetup, build_setup
 from cifar_sweeps.system.scripts import typed
 from cifar_sweeps.tracking.journal_reader import read_run
@@ -49,19 +49,22 @@ def run(
     sweep: Path | None = None,
     threads: int | None = None,
     reporter: RunReporter | None = None,
+    progress: bool = True,
 ) -> RunResult:
     """Train, test and record one run; its journal, checkpoints and figures are written to ``folder``.
 
     From a notebook: ``run(compose(["model=lenet_3", "trainer.epochs=2"]))``. folder: by default a new one under
     ``config.outputs``; a run that was stopped there is resumed. tags: additional ones, by their short names. sweep:
     the folder of the run's sweep. threads: the value of ``trainer.threads=auto``; by default all cores. A resumed run
-    keeps the threads that it had, as others would change its last bits. reporter: receives the progress.
+    keeps the threads that it had, as others would change its last bits. reporter: receives the progress; by default it
+    is printed, a line an epoch or on a terminal a bar, and logged to `logging`; with ``progress=False`` only logged.
     The logger is opened after everything that can be checked before training, so that a config that cannot run leaves
     nothing in the store.
     Raises ConfigError or DataError before training, DivergedError or another TrainingError from it.
     """
     folder = folder or next_run_folder(config)
-    reporter = reporter or LogReporter()
+    if reporter is None:
+        reporter = ReporterGroup(LogReporter(), TerminalReporter(notebook_console())) if progress else LogReporter()
     if sweep is None:
         recover_abandoned_runs(Path(config.outputs), reporter.on_message)
     config = _with_threads(config, _previous_threads(folder) or threads)
@@ -163,7 +166,10 @@ def _train_and_test(
     all_metrics = {**history[-1].by_name(), **selection, **test_metrics}
     reporter.on_end(_outcome_line(name, all_metrics))  # in a sweep the next job may start: figures need little
     rows = [{"epoch": float(metrics.epoch), **metrics.by_name()} for metrics in history]
-    log_artifacts(setup, name, folder, logger, rows, evaluation, tested_epoch)
+    work = wrapping_up(setup.config)
+    if work:
+        reporter.on_message(f"{work} …")  # seconds in which nothing else would be seen
+    log_artifacts(setup, name, folder, logger, rows, evaluation, tested_epoch, reporter.on_message)
 
     val_accuracy = next(metrics.val_accuracy for metrics in history if metrics.epoch == tested_epoch)
     return RunResult(None, folder, all_metrics, tuple(history), val_accuracy)

@@ -1,6 +1,5 @@
 """Run `cifar-train`: exit status, error messages, and closing the sweep on any exit."""
 
-import errno
 import os
 import sys
 import traceback
@@ -8,17 +7,16 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from cifar_sweeps.config.hydra_messages import explain_composition_error
-from cifar_sweeps.errors import CifarSweepsError, ConfigError, JobFailedError, in_one_line
+from cifar_sweeps.errors import CifarSweepsError, ConfigError, JobFailedError, explain_machine_error, in_one_line
 from cifar_sweeps.hydra_support import AbortHydra, is_composition_error
 from cifar_sweeps.system.signals import INTERRUPTED, TERMINATED, Terminated, interrupt_on_signals
+from cifar_sweeps.system.surroundings import prepare
 
 if TYPE_CHECKING:  # they import mlflow, which `cifar-train --help` can do without
     from cifar_sweeps.sweeps.parent_run import ParentRun
     from cifar_sweeps.tracking.journal import State
 
 FULL_ERROR = "HYDRA_FULL_ERROR"
-_UNWRITABLE = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.ENOTDIR, errno.EEXIST})
-"""What Hydra meets when it makes a run's folder, before this project's own check of it."""
 
 
 class Command:
@@ -42,6 +40,11 @@ class Command:
 
         With ``HYDRA_FULL_ERROR=1`` in the environment an error's whole traceback is printed instead.
         """
+        try:
+            prepare(_report_failing_output)
+        except CifarSweepsError as error:
+            sys.stderr.write(_message(error))
+            return 1
         full = os.environ.get(FULL_ERROR) == "1"
         os.environ[FULL_ERROR] = "1"  # otherwise Hydra prints the error its own way and exits by itself
         status = 0
@@ -76,6 +79,15 @@ class Command:
             return status or 1
 
 
+def _report_failing_output(stream: str, error: OSError) -> None:
+    """Say once that the output is lost: the training goes on, and all of it is in the logs and the store."""
+    if stream == "stdout":
+        sys.stderr.write(
+            f"standard output cannot be written ({error.strerror}): the command goes on without it, "
+            "and records all as always; Ctrl-C stops it\n"
+        )
+
+
 def _status(error: BaseException) -> int:
     if isinstance(error, AbortHydra) and error.error is None:
         return 0
@@ -88,11 +100,9 @@ def _message(error: BaseException) -> str:
     cause = error.error if isinstance(error, AbortHydra) and error.error is not None else error
     if isinstance(cause, KeyboardInterrupt):
         return "\nTerminated.\n" if isinstance(cause, Terminated) else "\nInterrupted.\n"
-    if isinstance(cause, OSError) and cause.errno in _UNWRITABLE:
-        where = f"outputs: {cause.filename or 'the outputs folder'} cannot be written ({cause.strerror})"
-        cause = ConfigError(f"{where}; make room or mend its rights, or set CIFAR_SWEEPS_OUTPUTS to another folder")
-    if is_composition_error(cause):
+    if is_composition_error(cause):  # first: some of Hydra's are OSErrors
         cause = ConfigError(explain_composition_error(cause))
+    cause = explain_machine_error(cause) or cause
     if isinstance(cause, CifarSweepsError):
         message = str(cause)
         return f"{type(cause).__name__}: {'' if not message.startswith('- ') else chr(10)}{message}\n"

@@ -242,6 +242,7 @@ class Controller:
             return
         if isinstance(event, TrainingEnded):
             self._states[event.job] = "wrapping_up"
+            self._display.handle(event)
             return
         self._display.handle(event)
         if isinstance(event, EpochReport) and event.val_accuracy is not None:

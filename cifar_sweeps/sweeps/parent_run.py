@@ -134,6 +134,11 @@ class ParentRun:
             )
         )
         self._logger.set_tags({f"{PREFIX}{key}": value for key, value in (tags or {}).items()})
+        if not journal.has_locks(self.folder):
+            _print_error(
+                f"{self.folder}: this file system has no file locks, so that a sweep that was killed looks like one "
+                f"at work, and the same command would start anew; then: cifar-sweeps resume {self.manifest.sweep_id}"
+            )
 
     def record_failure(
         self, job: int, name: str, reason: str, log_file: Path, state: State = "FAILED", overrule: bool = False

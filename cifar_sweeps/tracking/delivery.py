@@ -14,12 +14,12 @@ from dataclasses import asdict, dataclass
 from itertools import groupby
 from pathlib import Path
 
-from filelock import FileLock
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
 
 from cifar_sweeps.errors import TrackingError, in_one_line
 from cifar_sweeps.system.files import is_inside
+from cifar_sweeps.system.locks import file_lock
 from cifar_sweeps.tracking import journal, mlflow_inputs
 from cifar_sweeps.tracking.journal import Entry
 from cifar_sweeps.tracking.store import MAX_TAG_LENGTH, PREFIX, Store, embedded_uri
@@ -80,7 +80,7 @@ def deliver(folder: Path) -> str | None:
     if len(entries) <= state.lines:
         return state.run_id
     try:
-        with FileLock(folder / LOCK):
+        with file_lock(folder / LOCK):
             return _deliver(folder, entries, read_delivery_state(folder))
     except TrackingError:
         raise

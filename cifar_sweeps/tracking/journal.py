@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from cifar_sweeps.errors import TrackingError
+from cifar_sweeps.system.locks import lock_if_possible
 
 NAME = "journal.jsonl"
 _TAIL = 16_384
@@ -91,14 +92,24 @@ def is_locked(folder: Path) -> bool:
     except FileNotFoundError:
         return False
     try:
-        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        can_tell = lock_if_possible(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
-        return True
-    except OSError:  # a file system without locks: unknown, and a live run must not be taken for dead
         return True
     finally:
         os.close(file)
-    return False
+    # A file system without locks: a closed run is over, and any other must not be taken for dead.
+    return not can_tell and not is_closed(folder)
+
+
+def has_locks(folder: Path) -> bool:
+    """Return whether the file system of the folder's journal has locks, so that a killed run is found out."""
+    file = os.open(folder / NAME, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return lock_if_possible(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(file)
 
 
 def count_lines(folder: Path) -> int:
@@ -130,14 +141,12 @@ def _lock(file: int, timeout: float) -> bool:
     end = time.monotonic() + timeout
     while True:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock_if_possible(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return True
         except BlockingIOError:
             if time.monotonic() >= end:
                 return False
             time.sleep(0.01)
-        except OSError:  # a file system without locks
-            return True
 
 
 def _entries(path: Path) -> list[Entry]:

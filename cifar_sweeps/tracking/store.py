@@ -19,7 +19,6 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
 os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")  # no warning on a machine without git
 
-from filelock import FileLock
 from mlflow import MlflowClient
 from mlflow.entities import Run, ViewType
 from mlflow.exceptions import MlflowException
@@ -27,6 +26,7 @@ from mlflow.store.entities.paged_list import PagedList
 from sqlalchemy.exc import SQLAlchemyError
 
 from cifar_sweeps.errors import ConfigError, TrackingError
+from cifar_sweeps.system.locks import file_lock
 from cifar_sweeps.tracking.sqlite_store import check_revision, create_database
 
 for _noisy in ("mlflow", "alembic"):  # the schema's migrations, the server's start messages
@@ -216,7 +216,7 @@ class Store:
             return nullcontext()
         path = Path(self.uri.removeprefix("sqlite:///"))
         path.parent.mkdir(parents=True, exist_ok=True)
-        return FileLock(path.with_name(f".{path.name}.lock"))
+        return file_lock(path.with_name(f".{path.name}.lock"))
 
     def _is_local(self) -> bool:
         return self.uri.startswith("sqlite:")

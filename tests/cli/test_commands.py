@@ -18,6 +18,7 @@ from cifar_sweeps.cli import main as cli
 from cifar_sweeps.config import build
 from cifar_sweeps.config.compose import compose
 from cifar_sweeps.errors import CifarSweepsError
+from cifar_sweeps.sweeps import command
 
 QUICK = (*TINY, "analysis.log_model=false", "analysis.pictures=false")
 
@@ -31,6 +32,8 @@ class Completed(NamedTuple):
 @pytest.fixture
 def run_command(monkeypatch):
     """Run a command's entry point in this process, which has imported torch already."""
+    for module in (cli, command):
+        monkeypatch.setattr(module, "prepare", lambda _report: None)  # it prepares a whole process
 
     def run(main, *arguments: str) -> Completed:
         GlobalHydra.instance().clear()

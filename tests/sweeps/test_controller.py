@@ -243,4 +243,8 @@ def test_what_runs_and_is_not_wanted_is_stopped_and_not_waited_for():
 def test_the_start_of_a_process_is_the_engine_s_own_matter():
     world = World({0: [[ProcessStarted(0, 4711), *trains(0)]]})
     world.run()
-    assert [type(event).__name__ for event in world.display.events] == ["TrainingStarted", "EpochReport"]
+    assert [type(event).__name__ for event in world.display.events] == [
+        "TrainingStarted",
+        "EpochReport",
+        "TrainingEnded",
+    ]

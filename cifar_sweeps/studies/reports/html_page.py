@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import jinja2
 from matplotlib.figure import Figure
 
+from cifar_sweeps.analysis.matplotlib_setup import missing_glyphs
+
 
 @dataclass(frozen=True)
 class ReportFigure:
@@ -21,7 +23,8 @@ class ReportFigure:
     def data_uri(self) -> str:
         """The figure as a data URI. SVG, which stays sharp when printed or enlarged."""
         file = io.BytesIO()
-        self.figure.savefig(file, format="svg", metadata={"Date": None})
+        with missing_glyphs():  # a browser draws their boxes
+            self.figure.savefig(file, format="svg", metadata={"Date": None})
         return f"data:image/svg+xml;base64,{base64.b64encode(file.getvalue()).decode()}"
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import cifar_sweeps
+from cifar_sweeps.analysis.matplotlib_setup import own_style
 from cifar_sweeps.studies.arm_configs import arm_configs
 from cifar_sweeps.studies.claims import evaluate_claims, merge_claims
 from cifar_sweeps.studies.histories import History, is_by_epoch, read_histories
@@ -40,6 +41,7 @@ class Report:
         return self.page, self.markdown, self.table
 
 
+@own_style()
 def write_report(what: str, out: Path | None = None, store: Store | None = None, sweeps: Sequence[str] = ()) -> Report:
     """Write the report of a study's newest sweep, or of the named sweeps together.
 

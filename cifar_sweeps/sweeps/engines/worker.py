@@ -1,5 +1,6 @@
 """The worker: run one job from its payload, in whatever process an engine has started for it."""
 
+import io
 import os
 import sys
 import traceback
@@ -50,11 +51,15 @@ def run_payload(
 
 
 def redirect_output(log_file: Path) -> None:
-    """Append what this process prints, and what its libraries print, to the job's log file."""
+    """Append what this process prints, and what its libraries print and warn of, to the job's log file, in UTF-8."""
     log_file.parent.mkdir(parents=True, exist_ok=True)
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):  # None where the descriptor was closed
+        if stream is not None:
+            stream.flush()
     descriptor = os.open(log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
     os.close(descriptor)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)

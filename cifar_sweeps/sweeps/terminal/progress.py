@@ -11,15 +11,24 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from cifar_sweeps.sweeps.jobs import EpochReport, JobEvent, JobState, StepReport, TrainingStarted
+from cifar_sweeps.runs.reporters import shows_live_output
+from cifar_sweeps.sweeps.jobs import EpochReport, JobEvent, JobState, StepReport, TrainingEnded, TrainingStarted
 from cifar_sweeps.sweeps.manifest import parse_run_name
 
-Phase = Literal["waiting", "running", "paused", "finished", "failed", "killed"]
-_ORDER: dict[Phase, int] = {"running": 0, "failed": 1, "killed": 2, "finished": 3, "paused": 4, "waiting": 5}
+Phase = Literal["waiting", "running", "saving", "paused", "finished", "failed", "killed"]
+_ORDER: dict[Phase, int] = {
+    "running": 0,
+    "saving": 1,
+    "failed": 2,
+    "killed": 3,
+    "finished": 4,
+    "paused": 5,
+    "waiting": 6,
+}
 _PHASES: dict[JobState, Phase] = {
     "waiting": "waiting",
     "training": "running",
-    "wrapping_up": "running",
+    "wrapping_up": "saving",
     "paused": "paused",
     "finished": "finished",
     "failed": "failed",
@@ -28,6 +37,7 @@ _PHASES: dict[JobState, Phase] = {
 """What the table calls the states of a job."""
 _STYLE: dict[Phase, str] = {
     "running": "cyan",
+    "saving": "cyan",
     "failed": "red",
     "killed": "yellow",
     "finished": "green",
@@ -77,7 +87,7 @@ class SweepProgress:
     _same_keys: bool = False
 
     def __enter__(self) -> "SweepProgress":
-        if self.console.is_terminal:
+        if shows_live_output(self.console):
             self._live = Live(console=self.console, get_renderable=self.table, refresh_per_second=4, transient=True)
             self._live.start()
         return self
@@ -101,6 +111,8 @@ class SweepProgress:
             job.done, job.loss = event.epoch, event.loss
             if event.val_accuracy is not None:
                 job.best = max(event.val_accuracy, job.best or 0.0)
+        elif isinstance(event, TrainingEnded):  # it writes its model and its pictures
+            job.phase = "saving"
 
     def started(self, number: int, resumed: bool = False) -> None:
         """Show that a job runs. resumed: a previous launch of the sweep had started it."""
@@ -165,7 +177,7 @@ class SweepProgress:
         paces = [pace for job in self.jobs if (pace := job.seconds_an_epoch(now)) is not None]
         if not paces:
             return line
-        epochs = sum(job.epochs - job.done for job in self.jobs if job.phase in ("waiting", "running"))
+        epochs = sum(job.epochs - job.done for job in self.jobs if job.phase in ("waiting", "running", "saving"))
         return f"{line}, about {_clock(epochs * sum(paces) / len(paces) / self.at_once)} left"
 
     def print_line(self, line: str) -> None:

@@ -24,6 +24,7 @@ from cifar_sweeps.sweeps.jobs import (
     TrainingEnded,
     TrainingStarted,
 )
+from cifar_sweeps.system.socket_folder import find_socket_folder
 from cifar_sweeps.training.metrics import EpochMetrics, StepProgress
 
 Message = Mapping[str, Any]
@@ -37,7 +38,7 @@ class EventListener:
     """
 
     def __init__(self, channel: EventChannel) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="cs-"))  # short: a socket's path has at most 100 bytes
+        self.folder = Path(tempfile.mkdtemp(prefix="cs-", dir=find_socket_folder()))
         self.address = str(self.folder / "events")
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(self.address)

@@ -10,6 +10,9 @@ import signal
 import sys
 from multiprocessing.context import BaseContext
 
+from cifar_sweeps.errors import MachineError, in_one_line
+from cifar_sweeps.system.socket_folder import sockets_in_temporary_folder
+
 PRELOAD = ["cifar_sweeps.sweeps.engines.local.preload", "cifar_sweeps.app"]
 PRELOAD_FOR_EXPORT = ["cifar_sweeps.sweeps.engines.local.preload_export"]
 
@@ -18,15 +21,31 @@ def start(with_export: bool) -> BaseContext:
     """Start the server and return how processes are made: forked from it, or spawned where there is no fork server.
 
     with_export: whether the jobs will export their models, which takes more imports.
+    Raises MachineError if this machine lets processes have no sockets or semaphores.
     """
-    if "forkserver" not in multiprocessing.get_all_start_methods():
-        return multiprocessing.get_context("spawn")
-    from multiprocessing import forkserver
+    with sockets_in_temporary_folder():
+        if "forkserver" not in multiprocessing.get_all_start_methods():
+            context: BaseContext = multiprocessing.get_context("spawn")
+        else:
+            from multiprocessing import forkserver
 
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(PRELOAD + (PRELOAD_FOR_EXPORT if with_export else []))
-    forkserver.ensure_running()
+            context = multiprocessing.get_context("forkserver")
+            context.set_forkserver_preload(PRELOAD + (PRELOAD_FOR_EXPORT if with_export else []))
+            forkserver.ensure_running()
+    _check_semaphores(context)
     return context
+
+
+def _check_semaphores(context: BaseContext) -> None:
+    """Raise MachineError where there are none: they lie in /dev/shm, which a container or a jail may lack."""
+    try:
+        context.Lock()
+    except (OSError, ImportError) as error:
+        raise MachineError(
+            f"the jobs of a sweep need semaphores, and this machine gives none ({in_one_line(error)}); "
+            "mount a writable /dev/shm with some room (docker: --shm-size=64m), "
+            "or train the jobs in this process: hydra/launcher=basic"
+        ) from error
 
 
 def stop() -> None:

@@ -10,10 +10,13 @@ import signal
 from collections.abc import Iterable
 
 from cifar_sweeps.system.gc_control import imports_without_gc
+from cifar_sweeps.system.surroundings import keep_warnings_off_the_terminal
 
 # Signals to a whole process group reach the server too; the command decides, and the server ends with it.
 for _each in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
     signal.signal(_each, signal.SIG_IGN)
+
+keep_warnings_off_the_terminal()  # the server's output is the command's; a job's warnings reach its log
 
 _FOR_ANY_RUN = (
     "alembic.command",
@@ -31,7 +34,7 @@ _FOR_ANY_RUN = (
 
 def _import(names: Iterable[str]) -> None:
     for name in names:
-        with contextlib.suppress(ImportError):
+        with contextlib.suppress(Exception):  # the job that needs it reports what is wrong with it
             importlib.import_module(name)
 
 

@@ -1,0 +1,122 @@
+"""Prepare a command's process for the machine that it is started on: streams, environment, import path, warnings.
+
+What others set for other programs (a notebook's MPLBACKEND, a proxy, PYTHONWARNINGS=error) must not decide over a
+training. Everything here is inherited by the processes that the command starts.
+"""
+
+import logging
+import os
+import sys
+import tempfile
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+from cifar_sweeps.errors import MachineError
+from cifar_sweeps.system.streams import prepare_streams
+
+_OWN_MODULES = "CIFAR_SWEEPS_ALLOW_TARGETS"
+_LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1")
+_NARROWEST = 40
+"""Columns below which tables are no tables any more."""
+_TRACKER_WARNING = "ignore:::multiprocessing.resource_tracker"
+"""At the end of a killed command the tracker removes what was left, and warns of it."""
+
+
+def prepare(on_failing_output: Callable[[str, OSError], None]) -> None:
+    """Prepare this process, which runs one of the commands; before it imports torch, MLflow or matplotlib.
+
+    on_failing_output: see `prepare_streams`. Raises MachineError if no folder takes temporary files.
+    """
+    prepare_streams(on_failing_output)
+    keep_warnings_off_the_terminal()
+    _prepare_environment(os.environ)
+    _prepare_import_path()
+    _check_temporary_folder()
+
+
+def keep_warnings_off_the_terminal() -> None:
+    """Send warnings of libraries to the run's log file, and never let one of them raise.
+
+    They reach the command's log through `logging`; without a log file they are dropped. Our own log records are shown.
+    """
+    if any(option.partition(":")[0] == "error" for option in sys.warnoptions) or sys.flags.bytes_warning > 1:
+        warnings.resetwarnings()
+        warnings.simplefilter("default")
+    sys.warnoptions[:] = [_TRACKER_WARNING]  # what processes started by multiprocessing get
+    os.environ.pop("PYTHONWARNINGS", None)
+    logging.captureWarnings(True)
+    if logging.lastResort is not None:  # prints where no log file is open
+        logging.lastResort.addFilter(logging.Filter("cifar_sweeps"))
+
+
+def _prepare_environment(environment: "os._Environ[str]") -> None:
+    environment["MPLBACKEND"] = "agg"  # pictures are files; a notebook's backend may not even be installed here
+    environment["MATPLOTLIBRC"] = os.devnull  # they look the same everywhere
+    environment["PYTHONSAFEPATH"] = "1"  # processes started from here would find the folder's own random.py first
+    for name, least in (("COLUMNS", _NARROWEST), ("LINES", 10)):
+        if environment.get(name, "").isdigit() and int(environment[name]) < least:
+            environment[name] = str(least) if int(environment[name]) else ""  # 0: unknown, as in some containers
+            if not environment[name]:
+                del environment[name]
+    _name_the_user(environment)
+    if any(environment.get(name) for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy")):
+        _reach_this_machine_directly(environment)
+
+
+def _name_the_user(environment: "os._Environ[str]") -> None:
+    """Give a user without an entry in passwd, as in a container, a name and a home: libraries ask for them."""
+    import pwd
+
+    try:
+        pwd.getpwuid(os.getuid())
+    except KeyError:
+        if not any(environment.get(name) for name in ("LOGNAME", "USER", "LNAME", "USERNAME")):
+            environment["USER"] = f"uid-{os.getuid()}"
+        if not environment.get("HOME"):
+            environment["HOME"] = "/"
+
+
+def _reach_this_machine_directly(environment: "os._Environ[str]") -> None:
+    """Exempt this machine's own servers, such as MLflow's, from a proxy."""
+    exempt = environment.get("no_proxy") or environment.get("NO_PROXY") or ""
+    if exempt.strip() == "*":
+        return
+    named = [host.strip() for host in exempt.split(",") if host.strip()]
+    hosts = ",".join([*named, *(host for host in _LOCAL_HOSTS if host not in named)])
+    environment["no_proxy"] = environment["NO_PROXY"] = hosts
+
+
+def _prepare_import_path() -> None:
+    """Let the user's own modules in the current folder be imported, behind everything that is installed.
+
+    Only where CIFAR_SWEEPS_ALLOW_TARGETS names modules at all. At the end of the path, so that a ``random.py`` or
+    ``yaml.py`` of the user's takes no library's place; ``python -m`` has put the folder at its beginning.
+    """
+    try:
+        here = str(Path.cwd())
+    except OSError as error:
+        raise MachineError("the current folder is gone; go to one that exists (cd), and repeat the command") from error
+    if here in _python_path():
+        return
+    if sys.path and sys.path[0] in ("", here) and not getattr(sys.flags, "safe_path", False):
+        del sys.path[0]
+    if os.environ.get(_OWN_MODULES, "").strip() and here not in sys.path:
+        sys.path.append(here)
+
+
+def _python_path() -> list[str]:
+    """Return the folders of PYTHONPATH, which the user has put first on purpose."""
+    folders = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    return [str(Path(folder).absolute()) for folder in folders if folder]
+
+
+def _check_temporary_folder() -> None:
+    try:
+        tempfile.gettempdir()
+    except OSError as error:
+        given = os.environ.get("TMPDIR")
+        raise MachineError(
+            f"no folder takes temporary files{f' (TMPDIR={given})' if given else ''}; "
+            "set TMPDIR to a folder that you can write to"
+        ) from error
