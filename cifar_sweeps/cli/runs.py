@@ -29,7 +29,7 @@ def logs(run: RunName) -> None:
     recorded = store.find_run(run)
     folder = recorded.tag("folder")
     if folder is None:
-        raise TrackingError(f"{run}: is a sweep, not a run; give the id or name of one of its runs")
+        raise TrackingError(f"{run}: was recorded without its folder, by another program; its log is not known")
     path = Path(folder, "run.log")
     if not is_inside(path, store.outputs):  # the record may be another user's, and name any file
         raise TrackingError(

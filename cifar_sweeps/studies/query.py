@@ -7,17 +7,18 @@ from mlflow import MlflowClient
 from mlflow.entities import Run, ViewType
 
 from cifar_sweeps.config.parse import conf_folder
-from cifar_sweeps.errors import TrackingError
+from cifar_sweeps.errors import TrackingError, did_you_mean
 from cifar_sweeps.studies.arms import arm_name, swept_values
 from cifar_sweeps.studies.histories import add_derived_metrics, read_histories
 from cifar_sweeps.studies.study import Study, StudyRun, SweepRun, disambiguate_arms, list_names
+from cifar_sweeps.tracking.names import Candidate, choose
 from cifar_sweeps.tracking.store import PREFIX, Store
 
 _PAGE = 1000
 
 
 def find_runs(what: str, store: Store) -> Study:
-    """Return the runs of a study, by its name, or of one sweep, by its id or its parent's run id.
+    """Return the runs of a study, by its name, or of one sweep, by its id, its run id, or the beginning of one.
 
     Raises TrackingError, with the existing names, if there is none of this name or it has no runs.
     """
@@ -49,18 +50,25 @@ def find_runs(what: str, store: Store) -> Study:
 def _find_sweep(client: MlflowClient, what: str, uri: str) -> tuple[str, list[Run]]:
     experiments = {str(experiment.experiment_id): str(experiment.name) for experiment in client.search_experiments()}
     sweep_name = what.removeprefix("sweep ").strip()
-    parents = _search_runs(client, list(experiments), f"tags.`{PREFIX}role` = 'sweep'")
-    for parent in parents:
-        if sweep_name in (parent.info.run_id, _tag(parent, "sweep_id")):
-            children = f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'"
-            experiment_id = str(parent.info.experiment_id)
-            return experiments[experiment_id], [parent, *_search_runs(client, [experiment_id], children)]
+    records = _search_runs(client, list(experiments), f"tags.`{PREFIX}role` = 'sweep'")
     studies = sorted(name for key, name in experiments.items() if key != "0")  # 0: MLflow's Default
-    newest = [str(_tag(parent, "sweep_id")) for parent in reversed(parents)]
-    if (conf_folder() / "study" / f"{what}.yaml").is_file():
-        raise TrackingError(f"{what}: {uri} has no runs of this study yet; train it: cifar-train study={what}")
-    existing = f"studies: {list_names(studies)}; newest sweeps: {list_names(newest)}"
-    raise TrackingError(f"{what}: {uri} has no study or sweep of this name; {existing}")
+    sweeps = [_candidate(_to_sweep_run(record), record) for record in reversed(records)]
+    try:
+        parent = choose(sweep_name, sweeps, "sweep", uri)
+    except TrackingError as error:
+        if (conf_folder() / "study" / f"{what}.yaml").is_file():
+            raise TrackingError(
+                f"{what}: {uri} has no runs of this study yet; train it: cifar-train study={what}"
+            ) from error
+        raise TrackingError(f"{error}; studies: {list_names(studies)}{did_you_mean(what, studies)}") from error
+    children = f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'"
+    experiment_id = str(parent.info.experiment_id)
+    return experiments[experiment_id], [parent, *_search_runs(client, [experiment_id], children)]
+
+
+def _candidate(sweep: SweepRun, record: Run) -> Candidate[Run]:
+    ids = (sweep.run_id, sweep.sweep_id, str(record.info.run_name))
+    return Candidate(record, ids, "", f"{sweep.sweep_id} ({sweep.run_id[:8]})")
 
 
 def _search_runs(client: MlflowClient, experiments: list[str], condition: str = "") -> list[Run]:

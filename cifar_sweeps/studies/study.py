@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from cifar_sweeps.errors import TrackingError
+from cifar_sweeps.tracking.names import Candidate, choose
 from cifar_sweeps.tracking.store import PREFIX
 
 _MAX_NAMES = 8
@@ -69,18 +70,19 @@ class Study:
     sweeps: tuple[SweepRun, ...]
 
     def select_sweeps(self, sweep_ids: Sequence[str]) -> "Study":
-        """Return the study with only the runs of these sweeps.
+        """Return the study with only the runs of these sweeps, named by their ids or the beginnings of them.
 
-        Raises TrackingError if one of them does not exist, or if they have no runs.
+        Raises TrackingError if one of them does not exist, if two could be meant, or if they have no runs.
         """
-        known = [sweep.sweep_id for sweep in self.sweeps]
-        for sweep_id in sweep_ids:
-            if sweep_id not in known:
-                raise TrackingError(f"{sweep_id}: no such sweep in the study {self.name}; it has {list_names(known)}")
-        runs = [run for run in self.runs if run.tag("sweep_id") in sweep_ids]
+        known = [
+            Candidate(sweep.sweep_id, (sweep.run_id, sweep.sweep_id), "", sweep.sweep_id)
+            for sweep in reversed(self.sweeps)
+        ]
+        chosen = [choose(sweep_id, known, "sweep", f"the study {self.name}") for sweep_id in sweep_ids]
+        runs = [run for run in self.runs if run.tag("sweep_id") in chosen]
         if not runs:
-            raise TrackingError(f"{', '.join(sweep_ids)}: no run has been recorded in it")
-        sweeps = tuple(sweep for sweep in self.sweeps if sweep.sweep_id in sweep_ids)
+            raise TrackingError(f"{', '.join(chosen)}: no run has been recorded in it")
+        sweeps = tuple(sweep for sweep in self.sweeps if sweep.sweep_id in chosen)
         return Study(self.name, tuple(disambiguate_arms(runs)), sweeps)
 
     def deduplicated(self) -> list[StudyRun]:

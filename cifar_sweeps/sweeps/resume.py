@@ -14,6 +14,7 @@ from cifar_sweeps.errors import TrackingError
 from cifar_sweeps.sweeps.manifest import RESUME_FOLDER, find_manifests
 from cifar_sweeps.tracking import journal
 from cifar_sweeps.tracking.journal_reader import read_run, read_training_hash
+from cifar_sweeps.tracking.names import Candidate, choose
 from cifar_sweeps.tracking.store import RecordedRun
 
 _WITHOUT_EFFECT = ("hydra", "sweep", "analysis", "outputs", "tracking", "trainer.resume")
@@ -96,12 +97,13 @@ def read_previous_jobs(folder: Path) -> list[PreviousJob]:
 
 @dataclass(frozen=True)
 class ResumableRun:
-    """A sweep or a single run that was stopped: its names, and what to type after ``cifar-train`` in ``typed_in``.
+    """A sweep or a single run that was stopped: its ids, and what to type after ``cifar-train`` in ``typed_in``.
 
     can_resume: whether anything of it is left to train. environment: variables that the command needs besides.
     """
 
     names: tuple[str, ...]
+    name: str
     command: tuple[str, ...]
     typed_in: Path
     can_resume: bool
@@ -111,18 +113,17 @@ class ResumableRun:
 def resume(name: str, outputs: Path) -> NoReturn:
     """Replace this process by the command that resumes a sweep or a single run.
 
-    name: a sweep's id, a run's id in MLflow or its folder's name, or the beginning of one.
-    Raises TrackingError if there is none, more than one, or if it is a single run that has finished.
+    name: a sweep's id, a run's id in MLflow or its folder's name, the beginning of one, or a single run's name.
+    Raises TrackingError if there is none, if two could be meant, or if it is a single run that has finished.
     """
-    candidates = [*_sweeps(outputs), *_single_runs(outputs)]
-    matches = [run for run in candidates if any(each.startswith(name) for each in run.names if each)]
-    if len(matches) != 1:
-        names = ", ".join(run.names[0] for run in (matches or candidates)[-3:]) or "there is none at all"
-        raise TrackingError(
-            f"{name}: {'no sweep or single run' if not matches else f'{len(matches)} sweeps or runs'} in {outputs} "
-            f"{'has' if not matches else 'have'} an id that starts with it; the newest: {names}"
-        )
-    run = matches[0]
+    found = sorted([*_sweeps(outputs), *_single_runs(outputs)], key=lambda each: each.names[0], reverse=True)
+    candidates = [Candidate(each, each.names, each.name, f"{each.names[0]} ({each.name})") for each in found]
+    try:
+        run = choose(name, candidates, "sweep or run", str(outputs))
+    except TrackingError:
+        for sweep_id in _sweeps_with_job(name, outputs):
+            raise TrackingError(f"{name}: is a job of a sweep; resume that: cifar-sweeps resume {sweep_id}") from None
+        raise
     if not run.can_resume:
         raise TrackingError(f"{name}: has finished; cifar-sweeps reproduce trains it again")
     sys.stdout.write(f"cifar-train {shlex.join(run.command)}\n")
@@ -140,7 +141,7 @@ def _sweeps(outputs: Path) -> Iterator[ResumableRun]:
         if run is not None:  # one that is finished has new jobs, or none
             environment = {RESUME_FOLDER: str(path.absolute())}
             names = (manifest.sweep_id, run.run_id)
-            yield ResumableRun(names, manifest.command, Path(manifest.typed_in), True, environment)
+            yield ResumableRun(names, run.name, manifest.command, Path(manifest.typed_in), True, environment)
 
 
 def _single_runs(outputs: Path) -> Iterator[ResumableRun]:
@@ -150,4 +151,12 @@ def _single_runs(outputs: Path) -> Iterator[ResumableRun]:
             quoted = str(folder.absolute()).replace("\\", "\\\\").replace("'", "\\'")
             command = (*shlex.split(run.tag("overrides") or ""), f"hydra.run.dir='{quoted}'")
             typed_in = Path(run.tag("typed_in") or ".")
-            yield ResumableRun((folder.name, run.run_id), command, typed_in, run.state != "FINISHED", {})
+            yield ResumableRun((folder.name, run.run_id), run.name, command, typed_in, run.state != "FINISHED", {})
+
+
+def _sweeps_with_job(run_id: str, outputs: Path) -> Iterator[str]:
+    """Yield the ids of the sweeps with a job whose run's id begins so."""
+    for folder in journal.folders(outputs / "sweeps"):
+        run = read_run(folder)
+        if run is not None and run.tag("job") is not None and run.run_id and run.run_id.startswith(run_id):
+            yield run.tag("sweep_id") or folder.parent.name

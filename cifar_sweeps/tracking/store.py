@@ -27,6 +27,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from cifar_sweeps.errors import ConfigError, TrackingError
 from cifar_sweeps.system.locks import file_lock
+from cifar_sweeps.tracking.names import Candidate, choose, describe
 from cifar_sweeps.tracking.sqlite_store import check_revision, create_database
 
 for _noisy in ("mlflow", "alembic"):  # the schema's migrations, the server's start messages
@@ -161,9 +162,9 @@ class Store:
         return str(found[0].info.run_id) if found else None
 
     def find_run(self, run: str) -> "RecordedRun":
-        """Return a run by id, the beginning of its id (at least four characters), or name (the newest run with it).
+        """Return a run by its id, the beginning of that, its name, or the name of a single run's folder.
 
-        Raises TrackingError if there is none, or more than one id begins with it.
+        Raises TrackingError if there is none, if two could be meant, or if it is a sweep.
         """
         client = self.client()
         experiments = [str(experiment.experiment_id) for experiment in client.search_experiments()]
@@ -172,15 +173,13 @@ class Store:
                 experiments, "", ViewType.ACTIVE_ONLY, 1000, ["attributes.start_time DESC"], token
             )
         )
-        runs = [_recorded_run(found) for found in pages]
-        by_name = [found for found in runs if found.name == run]
-        by_id = [found for found in runs if found.run_id.startswith(run) and len(run) >= 4]
-        if len(by_id) > 1:
-            raise TrackingError(f"{run}: {len(by_id)} run ids begin with this; give more characters")
-        if not by_id and not by_name:
-            newest = ", ".join(f"{found.run_id[:8]} ({found.name})" for found in runs[:3]) or "no runs at all"
-            raise TrackingError(f"{run}: no run has this id or name in {self.uri}; the newest: {newest}")
-        return (by_id or by_name)[0]
+        candidates = [_candidate(found) for found in pages]
+        chosen = choose(run, candidates, "run", self.uri)
+        if chosen.tag("role") == "sweep":
+            jobs = [each for each in candidates if each.item.tags.get("mlflow.parentRunId") == chosen.run_id]
+            shown = ", ".join(f"{each.item.run_id[:8]} ({each.name})" for each in reversed(jobs)) or "it has none"
+            raise TrackingError(f"{run}: is a sweep, not a run; give the id or name of one of its runs: {shown}")
+        return chosen
 
     def history(self, run_id: str, metric: str) -> list[tuple[int, float]]:
         """Return (epoch, value) of one metric, in order."""
@@ -269,6 +268,14 @@ def _recorded_run(run: Run) -> RecordedRun:
     if not re.fullmatch(r"[\w-]+", str(info.run_id)):  # it becomes a folder's name, and the server may be hostile
         raise TrackingError(f"{info.run_id!r}: the store returned an invalid run id")
     return RecordedRun(str(info.run_id), str(info.run_name), str(info.status), run.data.metrics, run.data.tags)
+
+
+def _candidate(run: Run) -> Candidate[RecordedRun]:
+    found = _recorded_run(run)
+    sweep_id, folder = found.tag("sweep_id"), found.tag("folder")
+    other = sweep_id if found.tag("role") == "sweep" else None if sweep_id or not folder else Path(folder).name
+    shown = describe(found.run_id, found.name, found.tags, int(run.info.start_time or 0))
+    return Candidate(found, (found.run_id, *([other] if other else [])), found.name, shown)
 
 
 def _all_pages(search: Callable[[str | None], PagedList[Run]]) -> Iterator[Run]:
