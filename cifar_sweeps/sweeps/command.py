@@ -1,5 +1,6 @@
 """Run `cifar-train`: exit status, error messages, and closing the sweep on any exit."""
 
+import contextlib
 import os
 import sys
 import traceback
@@ -41,7 +42,8 @@ class Command:
         With ``HYDRA_FULL_ERROR=1`` in the environment an error's whole traceback is printed instead.
         """
         try:
-            prepare(_report_failing_output)
+            for line in prepare(_report_failing_output):
+                sys.stderr.write(f"{line}\n")
         except CifarSweepsError as error:
             sys.stderr.write(_message(error))
             return 1
@@ -82,10 +84,12 @@ class Command:
 def _report_failing_output(stream: str, error: OSError) -> None:
     """Say once that the output is lost: the training goes on, and all of it is in the logs and the store."""
     if stream == "stdout":
-        sys.stderr.write(
+        line = (
             f"standard output cannot be written ({error.strerror}): the command goes on without it, "
             "and records all as always; Ctrl-C stops it\n"
         )
+        with contextlib.suppress(OSError):  # past sys.stderr, which a live table sends through the output that fails
+            os.write(2, line.encode("ascii", "replace"))
 
 
 def _status(error: BaseException) -> int:

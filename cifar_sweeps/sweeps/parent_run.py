@@ -180,7 +180,8 @@ class ParentRun:
         runs = self._runs()
         requested = [run for run in runs if not self.requested or _job_number(run) in self.requested]
         unfinished = [run for run in requested if run.state != "FINISHED" and _job_number(run) not in self._ended_early]
-        outcome: State = state or ("FAILED" if self._failures or unfinished else "FINISHED")
+        is_whole = not (self._failures or unfinished or self._not_started(runs))
+        outcome: State = state or ("FINISHED" if is_whole else "FAILED")
         self._logger.end_run(outcome, "" if outcome == "FINISHED" else "not all of its runs finished")
         problem = problem or self._logger.delivery_error
         if problem is not None:

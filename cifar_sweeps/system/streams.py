@@ -74,7 +74,7 @@ def _find_codec(name: str) -> codecs.CodecInfo | None:
 class Output(io.RawIOBase):
     """Writes to a descriptor, and goes on if that fails. Waits where the other end is slow and asks not to.
 
-    on_failure: called with the first error.
+    on_failure: called with the first error, within the write: it must not print to the same stream.
     """
 
     def __init__(self, descriptor: int, on_failure: Callable[[OSError], None]) -> None:

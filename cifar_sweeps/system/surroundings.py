@@ -6,10 +6,11 @@ training. Everything here is inherited by the processes that the command starts.
 
 import logging
 import os
+import re
 import sys
 import tempfile
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from cifar_sweeps.errors import MachineError
@@ -19,20 +20,23 @@ _OWN_MODULES = "CIFAR_SWEEPS_ALLOW_TARGETS"
 _LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1")
 _NARROWEST = 40
 """Columns below which tables are no tables any more."""
+_BINDING = ("OMP_PROC_BIND", "OMP_PLACES", "GOMP_CPU_AFFINITY", "KMP_AFFINITY")
 _TRACKER_WARNING = "ignore:::multiprocessing.resource_tracker"
 """At the end of a killed command the tracker removes what was left, and warns of it."""
 
 
-def prepare(on_failing_output: Callable[[str, OSError], None]) -> None:
+def prepare(on_failing_output: Callable[[str, OSError], None]) -> list[str]:
     """Prepare this process, which runs one of the commands; before it imports torch, MLflow or matplotlib.
 
-    on_failing_output: see `prepare_streams`. Raises MachineError if no folder takes temporary files.
+    on_failing_output: see `prepare_streams`. Returns a line for each setting that is not followed.
+    Raises MachineError if no folder takes temporary files.
     """
     prepare_streams(on_failing_output)
     keep_warnings_off_the_terminal()
     _prepare_environment(os.environ)
     _prepare_import_path()
     _check_temporary_folder()
+    return [*_drop_openmp_settings(os.environ)]
 
 
 def keep_warnings_off_the_terminal() -> None:
@@ -62,6 +66,19 @@ def _prepare_environment(environment: "os._Environ[str]") -> None:
     _name_the_user(environment)
     if any(environment.get(name) for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy")):
         _reach_this_machine_directly(environment)
+
+
+def _drop_openmp_settings(environment: "os._Environ[str]") -> Iterator[str]:
+    """Remove settings of OpenMP that would bind all jobs of a sweep to the same cores, or that it does not take."""
+    for name in _BINDING:
+        value = environment.get(name, "false")
+        if value.lower() not in ("false", "disabled", "none", ""):
+            del environment[name]
+            yield f"{name}={value} is not followed: all jobs would be bound to the same cores; use taskset instead"
+    count = environment.get("OMP_NUM_THREADS")
+    if count is not None and not re.fullmatch(r"\s*[1-9]\d*(\s*,\s*[1-9]\d*)*\s*", count):
+        del environment["OMP_NUM_THREADS"]
+        yield f"OMP_NUM_THREADS={count} is no number of threads, and not followed; trainer.threads=N sets it"
 
 
 def _name_the_user(environment: "os._Environ[str]") -> None:

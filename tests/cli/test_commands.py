@@ -33,7 +33,7 @@ class Completed(NamedTuple):
 def run_command(monkeypatch):
     """Run a command's entry point in this process, which has imported torch already."""
     for module in (cli, command):
-        monkeypatch.setattr(module, "prepare", lambda _report: None)  # it prepares a whole process
+        monkeypatch.setattr(module, "prepare", lambda _report: [])  # it prepares a whole process
 
     def run(main, *arguments: str) -> Completed:
         GlobalHydra.instance().clear()
