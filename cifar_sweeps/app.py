@@ -1,6 +1,7 @@
 """cifar-train: the Hydra application. Composition, sweeps and flags are Hydra's; errors are one clear message each."""
 
 import sys
+from collections.abc import Callable
 
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
@@ -10,6 +11,7 @@ from cifar_sweeps.config.parse import conf_folder
 from cifar_sweeps.config.sweep_composer import SweepComposerCache
 from cifar_sweeps.hydra_support import AbortHydra, hooks, hydra_application
 from cifar_sweeps.sweeps.callback import SweepCallback
+from cifar_sweeps.sweeps.checks.doors import check_flags
 from cifar_sweeps.sweeps.command import Command
 from cifar_sweeps.system.gc_control import imports_without_gc, skip_final_gc
 
@@ -43,7 +45,18 @@ def main() -> None:
     with hooks(
         check=check_hydra_targets, compose=SweepComposerCache(), on_callback=introduce, allow_list=hydra_allow_list()
     ):
-        sys.exit(command.run(hydra_application(train, conf_folder())))
+        sys.exit(command.run(_checked(hydra_application(train, conf_folder()))))
+
+
+def _checked(entry: Callable[[], object]) -> Callable[[], object]:
+    """Return the application behind the check of its flags."""
+
+    def run() -> object:
+        for line in check_flags(sys.argv[1:]):
+            sys.stderr.write(f"{line}\n")
+        return entry()
+
+    return run
 
 
 def _flags_first(arguments: list[str]) -> list[str]:

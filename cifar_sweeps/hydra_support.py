@@ -6,6 +6,7 @@ public: ``HydraConfig``, ``JobReturn``, ``hydra.types`` and the base classes of 
 """
 
 import re
+from argparse import Namespace
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -17,8 +18,10 @@ import hydra.core.utils
 import hydra.utils
 from hydra._internal import config_loader_impl
 from hydra._internal.callbacks import Callbacks
+from hydra._internal.utils import get_args_parser
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType
 from hydra.core.plugins import Plugins
@@ -63,6 +66,12 @@ class AbortHydra(BaseException):
 
 
 # The command
+
+
+def parse_flags(arguments: Sequence[str]) -> Namespace:
+    """Parse a command line as Hydra does: its flags, and the overrides. Exits as argparse does where it cannot."""
+    flags: Namespace = get_args_parser().parse_args(list(arguments))
+    return flags
 
 
 def hydra_application(task: TaskFunction, config_dir: Path, config_name: str = "config") -> Callable[[], object]:
@@ -226,11 +235,14 @@ def is_composition_error(error: BaseException) -> bool:
     """Say whether Hydra or OmegaConf raised this while they composed a config, or built what it names."""
     if isinstance(error, HydraException | OmegaConfBaseException):
         return True
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
+    trace, modules = error.__traceback__, []
+    while trace is not None:
+        modules.append(str(trace.tb_frame.f_globals.get("__name__", "")))
         trace = trace.tb_next
+    where = modules[-1] if modules else ""
+    if isinstance(error, AttributeError | TypeError):  # what OmegaConf stumbles over when it merges an override
+        return where.startswith("omegaconf.") and f"{config_loader_impl.__name__}" in modules
     # A few checks of both versions raise a plain ValueError.
-    where = trace.tb_frame.f_globals.get("__name__", "") if trace is not None else ""
     return isinstance(error, ValueError) and where.startswith("hydra._internal.")
 
 
@@ -246,6 +258,16 @@ def parse_overrides(lines: Iterable[str], loader: ConfigLoader | None = None) ->
 def is_group(loader: ConfigLoader, key: str) -> bool:
     """Say whether a key names a config group, whose value is a file's name."""
     return bool(loader.get_group_options(key, results_filter=None))
+
+
+def group_options(loader: ConfigLoader, group: str) -> list[str]:
+    """Return the names of the files of a config group; those in its folders are not among them."""
+    return sorted(loader.get_group_options(group, results_filter=ObjectType.CONFIG))
+
+
+def current_loader() -> ConfigLoader:
+    """Return the loader of the Hydra application that runs. Both versions hand callbacks no loader."""
+    return GlobalHydra.instance().config_loader()
 
 
 def is_plain_value_override(override: Override) -> bool:

@@ -39,6 +39,9 @@ def explain_composition_error(error: BaseException) -> str:
             "write key=value, and quote for the shell what holds spaces, commas or brackets: 'key=[3,5]'"
         )
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if isinstance(error, AttributeError | TypeError):  # what OmegaConf stumbles over when it merges an override
+        named = [line.removeprefix("full_key: ") for line in lines if line.startswith("full_key: ")]
+        return f"{(*named, 'the config')[0]}: the override does not fit what stands there ({lines[0]})"
     if lines and lines[0].startswith("Ambiguous value for argument"):
         override = lines[0].split("'")[1]
         key, _, values = override.partition("=")

@@ -14,8 +14,9 @@ from cifar_sweeps.config.allow_list import ALLOW_VARIABLE, allowed_modules, is_i
 from cifar_sweeps.errors import ConfigError
 from cifar_sweeps.hydra_support import installed_plugins
 
+_SWEEP_CALLBACK = "cifar_sweeps.sweeps.callback.SweepCallback"
 _CALLBACKS = frozenset(
-    {"cifar_sweeps.sweeps.callback.SweepCallback"}
+    {_SWEEP_CALLBACK}
     | {f"hydra.experimental.callbacks.{name}" for name in ("LogJobReturnCallback", "PickleJobInfoCallback")}
 )
 # Not all of logging: handlers of queues and sockets call, send and unpickle what a config names.
@@ -67,6 +68,10 @@ def _errors(config: DictConfig) -> Iterator[str]:
                 "Hydra's callbacks, plain log files); leave it out, or, if you trust it, add its module to the "
                 f"environment variable {ALLOW_VARIABLE}"
             )
+    callbacks = hydra["callbacks"].values()
+    is_sweep = str(hydra["mode"]).rpartition(".")[2] == "MULTIRUN"
+    if is_sweep and not any(isinstance(each, dict) and each.get("_target_") == _SWEEP_CALLBACK for each in callbacks):
+        yield "hydra.callbacks: no sweep runs without the callback 'parent', which records it; add yours beside it"
     if hydra["job"]["env_set"]:
         yield f"hydra.job.env_set={hydra['job']['env_set']}: a config sets no environment; set it in your shell"
 

@@ -3,13 +3,15 @@
 Light to import, so that the fork server starts before the command imports torch or MLflow.
 """
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.utils import JobReturn
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
-from cifar_sweeps.hydra_support import AbortHydra
+from cifar_sweeps.hydra_support import AbortHydra, current_loader
+from cifar_sweeps.sweeps.checks.empty_sweeps import check_not_empty
 from cifar_sweeps.sweeps.engines.local import fork_server
 from cifar_sweeps.system.gc_control import imports_without_gc
 
@@ -38,11 +40,19 @@ class SweepCallback(Callback):
         """The parent run of the sweep that runs."""
         return None if self.command is None else self.command.parent_run
 
+    def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:  # noqa: ANN401
+        """Say what a single run does otherwise than Hydra."""
+        _say_where_places_lie(config)
+
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:  # noqa: ANN401
         """Prepare the parent run. Raises AbortHydra: Hydra would only warn of another exception."""
         try:
             if self.command is None:
                 raise RuntimeError("sweeps of this config run inside cifar-train only")
+            hydra = config.hydra
+            study = hydra.runtime.choices.get("study")
+            check_not_empty(current_loader(), list(hydra.overrides.task), hydra.sweeper.get("params") or {}, study)
+            _say_where_places_lie(config)
             is_local = config.hydra.launcher.get("_target_") == _LAUNCHER
             if is_local and not config.sweep.dry_run:
                 self.command.on_exit(fork_server.stop)
@@ -58,3 +68,11 @@ class SweepCallback(Callback):
         """Record a failure that happened in this process: under Hydra's basic launcher."""
         if self.parent_run is not None:
             self.parent_run.job_ended(config, job_return)
+
+
+def _say_where_places_lie(config: DictConfig) -> None:
+    if config.hydra.job.chdir:
+        sys.stderr.write(
+            "hydra.job.chdir=true: the training stays in the folder where the command was typed, where relative "
+            "places lie; Hydra's own files and the log are in the run's folder\n"
+        )

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import logging
+import os
 from pathlib import Path
 
 from hydra.conf import HydraConf
@@ -29,6 +30,7 @@ def train_job(cfg: DictConfig, reporter: RunReporter | None = None, threads: int
     sweeper may select by.
     """
     hydra = HydraConfig.get()
+    os.chdir(hydra.runtime.cwd)  # Hydra may have left it (hydra.job.chdir), and every relative place means this folder
     try:
         return _train(cfg, hydra, reporter or TerminalReporter(Console(highlight=False)), threads)
     except CifarSweepsError as error:

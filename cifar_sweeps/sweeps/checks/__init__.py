@@ -1,0 +1,1 @@
+"""Checks of a command before anything of it is trained or written."""
