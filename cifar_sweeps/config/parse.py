@@ -64,6 +64,20 @@ _PATHS = frozenset({"root", "cache"})
 _TRAINER_KEYS_WITHOUT_EFFECT = frozenset({"resume"})  # a resumed training has the same bits
 
 
+def is_without_effect(key: str) -> bool:
+    """Return whether a key (``tracking.uri``, ``hydra/launcher``) cannot change a run's result.
+
+    Places of data are not among them (`is_place`): what lies there can.
+    """
+    group, *_ = key.replace("/", ".").split(".")
+    return group in _WITHOUT_EFFECT | {"hydra"} or key in {f"trainer.{each}" for each in _TRAINER_KEYS_WITHOUT_EFFECT}
+
+
+def is_place(key: str) -> bool:
+    """Return whether a key says where data lie, which counts by its content alone."""
+    return key.rpartition(".")[2] in _PATHS
+
+
 def config_hash(values: Mapping[str, Any]) -> str:
     """Return 16 hex digits that are equal for two configs if, on the same images, they ask for the same training.
 

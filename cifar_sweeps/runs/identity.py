@@ -16,20 +16,34 @@ from cifar_sweeps.tracking.provenance import provenance
 from cifar_sweeps.tracking.store import PREFIX
 from cifar_sweeps.training.precision import resolve_device, resolve_precision
 
+NUMBERS = 1
+"""Version of the numbers that the code computes, recorded with each run: raise it with a change that alters them.
+
+Runs of different versions are then not pooled, and a sweep does not reuse jobs of another version.
+"""
+
 
 def training_hash(config: RunConfig, fingerprint: str) -> str:
-    """Return a hash of everything that determines a run's result: its config and its images."""
+    """Return a hash of everything that determines a run's result: its config, its images, and the code's numbers."""
     device = resolve_device(config.trainer.device)
     resolved = {"precision": resolve_precision(config.trainer.precision, device).name, "device": device.type}
     model = dict(config.as_dict["model"])
-    for node, key, path in (
-        (resolved, "init_from", config.trainer.init_from),
-        (model, "weights", model.get("weights")),
-    ):
-        if path is not None and Path(path).is_file():  # identified by its content, not its name
-            node[key] = _file_hash(Path(path).resolve(), Path(path).stat().st_mtime_ns)
+    files = _weight_files(config)
+    resolved |= {"init_from": files["init_from"]} if "init_from" in files else {}
+    model |= {"weights": files["weights"]} if "weights" in files else {}
     config_dict = {**config.as_dict, "trainer": {**config.as_dict["trainer"], **resolved}, "model": model}
-    return f"{config_hash(config_dict)}-{fingerprint}"
+    parts = [config_hash(config_dict), fingerprint, *([] if NUMBERS == 1 else [str(NUMBERS)])]
+    return "-".join(parts)
+
+
+def _weight_files(config: RunConfig) -> dict[str, str]:
+    """Return the hashes of the files that a run's weights come from: a file is identified by its content."""
+    named = {"init_from": config.trainer.init_from, "weights": config.model.get("weights")}
+    return {
+        key: _file_hash(Path(path).resolve(), Path(path).stat().st_mtime_ns)
+        for key, path in named.items()
+        if path is not None and Path(path).is_file()
+    }
 
 
 @functools.cache  # all jobs of a sweep hash the same few files
@@ -42,6 +56,7 @@ def provenance_tags(setup: TrainingSetup) -> dict[str, str]:
     tags = {
         "config_hash": config_hash(_resolved_config(setup)),
         "initial_weights": weights_hash(setup.net),
+        "numbers": str(NUMBERS),
         "data": setup.data.name,
         "data_fingerprint": setup.data.fingerprint,
         "device": setup.device.type,
@@ -52,6 +67,9 @@ def provenance_tags(setup: TrainingSetup) -> dict[str, str]:
         "cpu_features": torch.backends.cpu.get_cpu_capability(),
         **provenance(),
     }
+    files = _weight_files(setup.config)
+    if files:
+        tags["weight_files"] = ",".join(files[key][:16] for key in sorted(files))
     tags["budget"] = setup.describe_budget()
     tags["validated_on"] = "test" if setup.splits.val_on_test else "validation"
     if setup.splits.notes:

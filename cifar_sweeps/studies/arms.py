@@ -4,9 +4,10 @@ import json
 import shlex
 from collections.abc import Mapping
 
-# Overrides of a single run that do not make it another arm: where it is recorded, how many cores it uses.
-_WITHOUT_EFFECT = ("seed", "study", "study_name", "outputs", "trainer.threads", "trainer.device", "data.root")
-_GROUPS_WITHOUT_EFFECT = ("tracking", "hydra", "sweep", "analysis")
+from cifar_sweeps.config.parse import is_place, is_without_effect
+
+_NOT_OF_AN_ARM = ("seed", "study", "trainer.threads", "trainer.device")
+"""Overrides of a single run that do not give its arm another name, besides those without effect on the result."""
 
 
 def swept_values(tags: Mapping[str, str], prefix: str, name: str) -> dict[str, str]:
@@ -66,4 +67,4 @@ def _parse_overrides(line: str) -> dict[str, str]:
 
 
 def _is_without_effect(key: str) -> bool:
-    return key in _WITHOUT_EFFECT or key.split(".")[0].split("/")[0] in _GROUPS_WITHOUT_EFFECT
+    return key in _NOT_OF_AN_ARM or (is_without_effect(key) and key != "budget") or is_place(key)

@@ -109,7 +109,7 @@ def _versus_arm(claim: Claim, runs: Sequence[StudyRun], histories: Mapping[str, 
     if claim.at is not None and claim.at == claim.against_at and claim.arm == against:
         yield ClaimResult(claim, "", None, f"not measured: this budget scales both sides to epoch {claim.at}")
         return
-    claimed_keys = {*claim.arm, *against}
+    claimed_keys = {*claim.arm, *against, _VARIANT}  # a variant of one side is compared with each of the other
     for setting, by_seed in _group_by_setting(runs, claim.arm).items():
         for other_setting, others_by_seed in _group_by_setting(runs, against).items():
             values, other_values = dict(setting), dict(other_setting)
@@ -133,6 +133,8 @@ def _versus_number(claim: Claim, runs: Sequence[StudyRun], histories: Mapping[st
 
 
 Setting = tuple[tuple[str, str], ...]
+_SETTING, _VARIANT = "", " "
+"""Keys, unlike any of a config, under which a setting holds what separates sweeps, and runs of one name."""
 
 
 def _group_by_setting(runs: Sequence[StudyRun], side: Side) -> dict[Setting, dict[int | None, StudyRun]]:
@@ -141,7 +143,8 @@ def _group_by_setting(runs: Sequence[StudyRun], side: Side) -> dict[Setting, dic
     for run in runs:
         if _matches_side(run, side):
             open_values = {key: value for key, value in run.swept.items() if key not in side and key != "seed"}
-            setting = tuple(sorted({**open_values, **({"": run.setting} if run.setting else {})}.items()))
+            apart = {_SETTING: run.setting, _VARIANT: run.variant}
+            setting = tuple(sorted({**open_values, **{key: text for key, text in apart.items() if text}}.items()))
             groups.setdefault(setting, {})[run.seed] = run
     return groups
 
@@ -152,8 +155,8 @@ def _matches_side(run: StudyRun, side: Side) -> bool:
 
 
 def _setting_text(values: Mapping[str, str]) -> str:
-    setting = values.get("", "")
-    name = arm_name({key: value for key, value in values.items() if key}, "")
+    setting = ", ".join(filter(None, (values.get(_SETTING), values.get(_VARIANT))))
+    name = arm_name({key: value for key, value in values.items() if key.strip()}, "")
     return f"{name} [{setting}]".strip() if setting else name
 
 

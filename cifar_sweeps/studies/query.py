@@ -10,7 +10,8 @@ from cifar_sweeps.config.parse import conf_folder
 from cifar_sweeps.errors import TrackingError, did_you_mean
 from cifar_sweeps.studies.arms import arm_name, swept_values
 from cifar_sweeps.studies.histories import add_derived_metrics, read_histories
-from cifar_sweeps.studies.study import Study, StudyRun, SweepRun, disambiguate_arms, list_names
+from cifar_sweeps.studies.pooling import name_arms
+from cifar_sweeps.studies.study import Study, StudyRun, SweepRun, list_names
 from cifar_sweeps.tracking.names import Candidate, choose
 from cifar_sweeps.tracking.store import PREFIX, Store
 
@@ -44,7 +45,7 @@ def find_runs(what: str, store: Store) -> Study:
         replace(run, metrics=add_derived_metrics(run.metrics, seconds.get(run.run_id, {}), run.finished))
         for run in runs
     ]
-    return Study(name, tuple(disambiguate_arms(runs)), tuple(_to_sweep_run(record) for record in sweeps))
+    return Study(name, tuple(name_arms(runs)), tuple(_to_sweep_run(record) for record in sweeps))
 
 
 def _find_sweep(client: MlflowClient, what: str, uri: str) -> tuple[str, list[Run]]:

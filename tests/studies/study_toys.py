@@ -126,7 +126,7 @@ def regularization(toy):
             )  # fmt: skip
     toy.run(
         "regularization", 0.4, swept={"experiment": "lenet_report/l2"}, seed=3, parent=new, state="FAILED", epochs=1,
-        tags={**machine, "failed_epoch": "2"},
+        params={"trainer.epochs": "3"}, tags={**machine, "failed_epoch": "2"},
     )  # fmt: skip
     return new
 

@@ -9,9 +9,10 @@ from cifar_sweeps.studies.arms import arm_name, equal_values, swept_values
 from cifar_sweeps.studies.claims import evaluate_claims, judge_effect, merge_claims, read_claims
 from cifar_sweeps.studies.histories import add_derived_metrics
 from cifar_sweeps.studies.intervals import Estimate, estimate
+from cifar_sweeps.studies.pooling import name_arms
 from cifar_sweeps.studies.published import compare_with_published, published_values
 from cifar_sweeps.studies.reports import markdown
-from cifar_sweeps.studies.study import StudyRun, disambiguate_arms
+from cifar_sweeps.studies.study import StudyRun
 
 NOW = datetime.datetime(2026, 1, 1, tzinfo=datetime.timezone.utc)
 
@@ -214,12 +215,12 @@ def test_values_are_equal_if_their_numbers_are_however_they_are_written(recorded
 
 def test_budgets_separate_the_runs_of_an_arm_only_between_sweeps():
     full, short = a_run("A", 0, 0.7), a_run("A", 0, 0.5, "short: 3 of 9 epochs", "t")
-    assert [run.arm for run in disambiguate_arms([full, short])] == ["A [full]", "A [short]"]
-    assert [run.arm for run in disambiguate_arms(disambiguate_arms([full, short])[:1])] == ["A"]
+    assert [run.arm for run in name_arms([full, short])] == ["A [full]", "A [short]"]
+    assert [run.arm for run in name_arms(name_arms([full, short])[:1])] == ["A"]
     other = a_run("A", 0, 0.5, "short: 4 of 9 epochs", "u")
-    assert [run.arm for run in disambiguate_arms([short, other])] == ["A [sweep t]", "A [sweep u]"]
+    assert [run.arm for run in name_arms([short, other])] == ["A [short: 3 of 9 epochs]", "A [short: 4 of 9 epochs]"]
     different_arms = [a_run("A", 0, 0.5, "short: 3 of 9 epochs"), a_run("B", 0, 0.5, "short: 4 of 12 epochs")]
-    assert [run.arm for run in disambiguate_arms(different_arms)] == ["A", "B"]
+    assert [run.arm for run in name_arms(different_arms)] == ["A", "B"]
 
 
 def test_markdown_escapes_user_text():

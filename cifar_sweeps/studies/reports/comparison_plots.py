@@ -90,7 +90,7 @@ def _swept_numeric_key(arms: Sequence[PlottedArm]) -> str | None:
         for key in dict.fromkeys(key for values in swept for key in values)
         if len({values.get(key) for values in swept}) > 1
     ]
-    if len(varied) != 1 or any(arm.runs[0].setting for arm in arms):
+    if len(varied) != 1 or any(arm.runs[0].setting or arm.runs[0].variant for arm in arms):
         return None
     try:
         return varied[0] if len({float(values.get(varied[0], "")) for values in swept}) == len(arms) else None

@@ -10,6 +10,7 @@ from cifar_sweeps.analysis.matplotlib_setup import own_style
 from cifar_sweeps.studies.arm_configs import arm_configs
 from cifar_sweeps.studies.claims import evaluate_claims, merge_claims
 from cifar_sweeps.studies.histories import History, is_by_epoch, read_histories
+from cifar_sweeps.studies.pooling import select_sweeps, separated_arms
 from cifar_sweeps.studies.published import compare_with_published, published_curves
 from cifar_sweeps.studies.query import find_runs
 from cifar_sweeps.studies.ranking import rank_arms
@@ -52,7 +53,7 @@ def write_report(what: str, out: Path | None = None, store: Store | None = None,
     study = find_runs(what, store)
     sweep_ids = list(sweeps) or _newest_sweep(study)
     if sweep_ids:
-        study = study.select_sweeps(sweep_ids)
+        study = select_sweeps(study, sweep_ids)
     page = _page_path(out) if out is not None else store.outputs / "reports" / f"{file_name(study.name)}.html"
     page.parent.mkdir(parents=True, exist_ok=True)
     client = store.client()
@@ -89,7 +90,11 @@ def _template_values(
     plotted = [arm.arm for arm in arms if arm.val is not None]
     return {
         "title": f"Study: {study.name}",
-        "warnings": [*summary_text.budget_warnings(study.runs), *([warning] if warning else [])],
+        "warnings": [
+            *summary_text.budget_warnings(study.runs),
+            *([warning] if warning else []),
+            *separated_arms(study.runs),
+        ],
         "summary": summary_text.summary(study, repeats),
         "tables": [
             report_tables.claims_table(evaluate_claims(claims, runs, histories)),
