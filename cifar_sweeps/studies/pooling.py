@@ -21,18 +21,19 @@ _FIRST_NUMBERS = "1"
 _MAX_SHOWN = 3
 
 
-def arm_values(run: StudyRun) -> dict[str, str]:
+def arm_values(params: Mapping[str, str], tags: Mapping[str, str]) -> dict[str, str]:
     """Return all that makes a run's arm: its resolved config without the seed, and what its images and code were.
 
-    Empty for a run that ended before they were recorded.
+    params: of the whole config, by dotted key. tags: by their short names. Empty for a run that ended before any were
+    recorded.
     """
-    params = flatten(with_added_keys(_nested(run.params)))
+    params = flatten(with_added_keys(_nested(params)))
     values = {
-        key: run.tag(_RESOLVED[key]) or value if key in _RESOLVED else value
+        key: tags.get(_RESOLVED[key], value) if key in _RESOLVED else value
         for key, value in params.items()
         if key not in _NOT_OF_AN_ARM and not is_without_effect(key) and not is_place(key)
     }
-    values |= {name: value for name, tag in _TAGS.items() if (value := run.tag(tag)) is not None}
+    values |= {name: tags[tag] for name, tag in _TAGS.items() if tag in tags}
     return {CODE: _FIRST_NUMBERS, **values} if values else {}
 
 
@@ -44,7 +45,7 @@ def name_arms(runs: Iterable[StudyRun]) -> list[StudyRun]:
     otherwise, it is their ``variant``. Both stand behind the arm's name in brackets.
     """
     named = [replace(run, setting="", variant="", arm=_base_name(run)) for run in runs]
-    values = [arm_values(run) for run in named]
+    values = [arm_values(run.params, run.short_tags) for run in named]
     named = _with_first_names(named, values)
     kinds = [_where_sweeps_differ(named, describe) for describe in (_budget, _data)]
     settings = [", ".join(filter(None, texts)) for texts in zip(*kinds, strict=True)]

@@ -37,6 +37,11 @@ class StudyRun:
         return self.tags.get(f"{PREFIX}{key}")
 
     @property
+    def short_tags(self) -> dict[str, str]:
+        """This project's tags by their names without the prefix."""
+        return {key.removeprefix(PREFIX): value for key, value in self.tags.items() if key.startswith(PREFIX)}
+
+    @property
     def seed(self) -> int | None:
         """The seed, or None if it is not recorded."""
         text = self.params.get("seed", self.swept.get("seed", ""))

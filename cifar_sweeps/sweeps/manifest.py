@@ -3,7 +3,7 @@
 import contextlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,9 @@ RESUME_FOLDER = "CIFAR_SWEEPS_GOES_ON"
 class SweepManifest:
     """A sweep's id and what its jobs need to know of it. swept: the keys that differ from job to job.
 
-    identity: `resume.sweep_hash`, which two launches of the same sweep share. command: what was typed after
-    ``cifar-train``, in the folder ``typed_in``. A field that a later version adds needs a default, or that version
-    does not find the sweeps of this one.
+    identity: `previous.launches.sweep_hash`, which two launches of the same sweep share. command: what was typed after
+    ``cifar-train``, in the folder ``typed_in``. fixed: the values that all jobs share, by key. A field that a later
+    version adds needs a default, or that version does not find the sweeps of this one.
     """
 
     sweep_id: str
@@ -30,6 +30,7 @@ class SweepManifest:
     identity: str
     command: tuple[str, ...]
     typed_in: str
+    fixed: dict[str, str] = field(default_factory=dict)
 
     def write(self, folder: Path) -> None:
         """Write it into the sweep's folder."""
@@ -44,7 +45,7 @@ def read_manifest(folder: Path) -> SweepManifest:
     command, without which a sweep cannot be resumed. Raises OSError, ValueError, KeyError or TypeError.
     """
     content = json.loads((folder / NAME).read_text(encoding="utf-8"))
-    known = {field.name: content[field.name] for field in fields(SweepManifest) if field.name in content}
+    known = {each.name: content[each.name] for each in fields(SweepManifest) if each.name in content}
     values = {"sweep_id": folder.name, "study": "", "typed_in": ".", **known}
     return SweepManifest(**{**values, "swept": tuple(content["swept"]), "command": tuple(content["command"])})
 

@@ -4,23 +4,19 @@ import contextlib
 import os
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from hydra.core.utils import JobReturn
-from omegaconf import DictConfig, open_dict, read_write
+from omegaconf import DictConfig
 from rich.console import Console
 
 from cifar_sweeps.errors import ConfigError, TrackingError, in_one_line
 from cifar_sweeps.hydra_support import job_error
-from cifar_sweeps.sweeps.manifest import RESUME_FOLDER, SweepManifest, swept_keys
-from cifar_sweeps.sweeps.resume import (
-    JobNumbering,
-    PreviousJob,
-    find_resumable_sweep,
-    read_previous_jobs,
-    sweep_hash,
-)
+from cifar_sweeps.sweeps.manifest import NAME, RESUME_FOLDER, SweepManifest, read_manifest, swept_keys
+from cifar_sweeps.sweeps.previous.differences import NewJob, difference, fixed_values
+from cifar_sweeps.sweeps.previous.launches import JobNumbering, read_previous_jobs, resumable_sweeps, sweep_hash
 from cifar_sweeps.sweeps.terminal.summary import JobFailure, SweepSummary, print_summary
 from cifar_sweeps.system.scripts import typed
 from cifar_sweeps.tracking import journal
@@ -46,7 +42,7 @@ class ParentRun:
     manifest: SweepManifest
 
     def __init__(self, config: DictConfig, is_local: bool) -> None:
-        self.folder = Path(config.hydra.sweep.dir)
+        self.folder = self._own_folder = Path(config.hydra.sweep.dir)
         self.requested: dict[int, str] = {}
         self._config = config
         self._is_local = is_local
@@ -55,10 +51,13 @@ class ParentRun:
         self._failures: list[JobFailure] = []
         self._reused: set[int] = set()
         self._ended_early: set[int] = set()
-        self._numbering: JobNumbering | None = None
+        self._candidates: list[tuple[Path, SweepManifest]] = []
 
     def prepare(self) -> None:
-        """Find the previous launch that this one resumes, if any. Raises ConfigError or TrackingError."""
+        """Find the previous launches that this one may join. Raises ConfigError or TrackingError.
+
+        Nothing of another sweep that lies in its folder has been overwritten when this refuses it.
+        """
         config = self._config
         study = str(config.study_name or DEFAULT_EXPERIMENT)
         overrides = [str(override) for override in config.hydra.overrides.task]
@@ -71,10 +70,13 @@ class ParentRun:
         identity = sweep_hash(study, store, overrides, swept)
         if not self._is_local:
             identity = f"other-{identity}"  # it is not resumed: a later launch with our launcher ignores it
+        fixed = fixed_values(config, swept)
+        self.manifest = SweepManifest(
+            self.folder.name, study, swept, identity, tuple(sys.argv[1:]), str(Path.cwd()), fixed
+        )
+        self._check_folder()
         if self._is_local and config.sweep.rerun != "all":
-            named = os.environ.get(RESUME_FOLDER)
-            self._resume_in(Path(named) if named else find_resumable_sweep(self.folder, identity))
-        self.manifest = SweepManifest(self.folder.name, study, swept, identity, tuple(sys.argv[1:]), str(Path.cwd()))
+            self._candidates = _candidates(self.folder, identity)
         batch = config.hydra.sweeper.get("max_batch_size")
         if self._is_local and batch is not None:  # Hydra drops the batches after one in which a job failed
             at_once = "all jobs are checked first, and hydra.launcher.n_jobs of them run at once"
@@ -93,14 +95,33 @@ class ParentRun:
             name = " ".join(job_return.overrides or ())
             self.record_failure(int(hydra.job.num), name, in_one_line(error), log_file)
 
-    def job_numbering(self) -> JobNumbering:
-        """Return the `JobNumbering` of this launch.
+    def choose_folder(self, jobs: Sequence[NewJob]) -> JobNumbering:
+        """Join the newest previous launch that differs in its swept values alone, and number the jobs.
 
-        Raises ConfigError if the folder of a new sweep holds jobs of another one.
+        Says in one line which sweep is joined, or why one that the same command started is not. Raises ConfigError if
+        that one was asked for by its id, or lies in the folder that was chosen for this one.
         """
-        if self._numbering is None:
-            self._numbering = JobNumbering(self._previous_jobs())
-        return self._numbering
+        reason = ""
+        for folder, manifest in self._candidates:
+            previous = read_previous_jobs(folder)
+            changed = difference(jobs, self.manifest.fixed, manifest, previous)
+            if not changed:
+                self.folder = folder
+                self.manifest = replace(self.manifest, sweep_id=folder.name)
+                known = {job.identity for job in previous}
+                new = sum(job.identity not in known for job in jobs)
+                there = sum(not job.is_finished for job in previous)
+                left = f", {there} of them not finished" if there else ""
+                _say(f"Joins sweep {folder.name}: {len(previous)} jobs there{left}, {new} new")
+                return JobNumbering(previous)
+            named = os.environ.get(RESUME_FOLDER)
+            if named or folder == self._own_folder:
+                how = "the same command again starts a new sweep" if named else "choose another hydra.sweep.dir"
+                raise ConfigError(f"sweep {folder.name} cannot be resumed: {changed}; {how}")
+            reason = reason or f"Not joined to sweep {folder.name}: {changed}. This is a new sweep."
+        if reason:
+            _say(reason)
+        return JobNumbering([])
 
     def start(self, tags: Mapping[str, str] | None = None) -> None:
         """Create the store, the experiment and the parent run, and write the manifest; once.
@@ -114,6 +135,7 @@ class ParentRun:
             problem = self._store.availability_error(self.manifest.study)
             if problem:
                 _print_error(problem)
+        self._keep_hydras_config()
         self.manifest.write(self.folder)
         own = {
             "sweep_id": self.manifest.sweep_id,
@@ -215,21 +237,31 @@ class ParentRun:
         begun = {_job_number(run) for run in runs} | {failure.job for failure in self._failures}
         return [name for number, name in self.requested.items() if number not in begun]
 
-    def _previous_jobs(self) -> list[PreviousJob]:
-        previous = read_previous_jobs(self.folder)
-        if previous and self._config.sweep.rerun == "all":
-            raise ConfigError(
-                f"sweep.rerun=all: starts a new sweep, but {self.folder} holds another one; leave hydra.sweep.dir out"
-            )
-        return previous
-
-    def _resume_in(self, folder: Path | None) -> None:
-        if folder is None:
+    def _check_folder(self) -> None:
+        """Raise ConfigError if the folder of this launch holds another sweep."""
+        if not (self._own_folder / NAME).exists():
             return
-        self.folder = folder
-        hydra = self._config.hydra
-        with read_write(hydra), open_dict(hydra):  # Hydra 1.4 gives callbacks a config whose own part is read-only
-            hydra.sweep.dir = str(folder)
+        try:
+            there = read_manifest(self._own_folder)
+        except (OSError, ValueError, KeyError, TypeError):
+            there = None
+        if there is None or there.identity != self.manifest.identity:
+            raise ConfigError(
+                f"hydra.sweep.dir={self._own_folder}: holds another sweep; choose another folder, or leave it out"
+            )
+        if journal.is_locked(self._own_folder):
+            raise ConfigError(f"hydra.sweep.dir={self._own_folder}: a sweep is running there; choose another folder")
+        if self._config.sweep.rerun == "all":
+            raise ConfigError(
+                f"sweep.rerun=all: starts a new sweep, but {self._own_folder} holds one; leave hydra.sweep.dir out"
+            )
+
+    def _keep_hydras_config(self) -> None:
+        """Move what Hydra wrote for this launch into the folder of the sweep that it joins."""
+        if self.folder != self._own_folder:
+            with contextlib.suppress(OSError):  # Hydra's record of the command; nothing reads it
+                (self._own_folder / "multirun.yaml").replace(self.folder / "multirun.yaml")
+                self._own_folder.rmdir()
 
     def _end_open_runs(self) -> None:
         """Mark the runs whose processes are gone as killed: this sweep is over."""
@@ -273,11 +305,19 @@ class ParentRun:
 
     def _remove_folder(self) -> None:
         """Remove what Hydra created for a sweep of which no job has started."""
-        if (self.folder / journal.NAME).exists():  # a previous launch's
+        if (self._own_folder / journal.NAME).exists():  # a previous launch's
             return
         with contextlib.suppress(OSError):  # another launcher's files are its own
-            (self.folder / "multirun.yaml").unlink()
-            self.folder.rmdir()
+            (self._own_folder / "multirun.yaml").unlink()
+            self._own_folder.rmdir()
+
+
+def _candidates(folder: Path, identity: str) -> list[tuple[Path, SweepManifest]]:
+    """Return the previous launches that a launch may join; the one that `cifar-sweeps resume` names, if it does."""
+    named = os.environ.get(RESUME_FOLDER)
+    if named:
+        return [(Path(named), read_manifest(Path(named)))]
+    return [*resumable_sweeps(folder, identity)]
 
 
 def _job_number(run: RecordedRun) -> int:
@@ -290,6 +330,10 @@ def _check_no_local_options(config: DictConfig) -> None:
     changed = [f"sweep.{key}={config.sweep[key]}" for key, value in defaults.items() if config.sweep[key] != value]
     if changed:
         raise ConfigError(f"{', '.join(changed)}: only hydra/launcher=local does this; leave it, or the launcher, out")
+
+
+def _say(line: str) -> None:
+    Console(highlight=False).print(line, markup=False, soft_wrap=True)
 
 
 def _print_error(line: str) -> None:

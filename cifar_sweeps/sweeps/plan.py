@@ -21,7 +21,8 @@ from cifar_sweeps.runs.initial_weights import check_initial_weights
 from cifar_sweeps.runs.setup import check_data
 from cifar_sweeps.sweeps.manifest import run_name
 from cifar_sweeps.sweeps.parent_run import ParentRun
-from cifar_sweeps.sweeps.resume import PreviousJob
+from cifar_sweeps.sweeps.previous.differences import NewJob
+from cifar_sweeps.sweeps.previous.launches import JobNumbering, PreviousJob
 from cifar_sweeps.tracking.store import RecordedRun
 
 LOG_NAME = "run.log"
@@ -72,25 +73,32 @@ def plan_jobs(
 
     Raises ConfigError with the errors of all jobs, each error once.
     """
-    jobs: list[PlannedJob] = []
+    drafts: list[_Draft] = []
     errors: dict[str, list[str]] = {}
-    parent_run.job_numbering()  # if previous jobs are in the way, that is the first thing to say
     cache = PlanCache()
     for place, overrides in enumerate(job_overrides):
         try:
-            jobs.append(_plan_job(loader, master, list(overrides), parent_run, cache))
+            drafts.append(_compose_job(loader, master, list(overrides), cache))
         except CifarSweepsError as error:
             name = run_name(list(overrides), parent_run.manifest.swept) or f"job {place}"
             for message in error.errors if isinstance(error, ConfigError) else (str(error),):
                 errors.setdefault(message, []).append(name)
     if errors:
         raise ConfigError(_by_job(errors, len(job_overrides)))
-    return jobs
+    numbering = parent_run.choose_folder([draft.job for draft in drafts])
+    return [_number_job(draft, parent_run, numbering) for draft in drafts]
 
 
-def _plan_job(
-    loader: ConfigLoader, master: DictConfig, overrides: list[str], parent_run: ParentRun, cache: "PlanCache"
-) -> PlannedJob:
+@dataclass(frozen=True)
+class _Draft:
+    """A job before it has a number."""
+
+    job: NewJob
+    node: DictConfig
+    summary: Summary
+
+
+def _compose_job(loader: ConfigLoader, master: DictConfig, overrides: list[str], cache: "PlanCache") -> _Draft:
     try:
         node = loader.load_sweep_config(master, overrides)
     except Exception as error:
@@ -105,12 +113,18 @@ def _plan_job(
     images = cache.images(config)
     check_data(config, summary, images)
     check_initial_weights(config)
-    number, previous = parent_run.job_numbering().assign(training_hash(config, images.fingerprint))
+    identity = training_hash(config, images.fingerprint)
+    return _Draft(NewJob(tuple(overrides), config, images.fingerprint, identity), node, summary)
+
+
+def _number_job(draft: _Draft, parent_run: ParentRun, numbering: JobNumbering) -> PlannedJob:
+    job, node = draft.job, draft.node
+    number, previous = numbering.assign(job.identity)
     with open_dict(node):
         node.hydra.job.id, node.hydra.job.num = str(number), number
         node.hydra.sweep.dir = str(parent_run.folder)
-    name = run_name(overrides, parent_run.manifest.swept) or f"job {number}"
-    return PlannedJob(number, tuple(overrides), name, node, config, summary, previous)
+    name = run_name(list(job.overrides), parent_run.manifest.swept) or f"job {number}"
+    return PlannedJob(number, job.overrides, name, node, job.config, draft.summary, previous)
 
 
 def _check_same_store(master: DictConfig, config: RunConfig) -> None:

@@ -7,7 +7,7 @@ import pytest
 from fake_engine import FOREVER, World, fails, recorded, trains
 
 from cifar_sweeps.sweeps.jobs import MAYBE_OUT_OF_MEMORY, JobExit, ProcessStarted, TrainingStarted
-from cifar_sweeps.sweeps.resume import PreviousJob
+from cifar_sweeps.sweeps.previous.launches import PreviousJob
 
 
 def test_jobs_start_in_their_order_and_return_their_values():

@@ -13,7 +13,7 @@ from cifar_sweeps.errors import ConfigError, JobFailedError
 from cifar_sweeps.runs.run import run
 from cifar_sweeps.sweeps import launch as module
 from cifar_sweeps.sweeps.jobs import JobResult
-from cifar_sweeps.sweeps.resume import PreviousJob
+from cifar_sweeps.sweeps.previous.launches import PreviousJob
 from cifar_sweeps.system.cores import Parallelism
 from cifar_sweeps.tracking import journal
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from cifar_sweeps.sweeps.manifest import SweepManifest
-from cifar_sweeps.sweeps.resume import JobNumbering, PreviousJob, find_resumable_sweep, sweep_hash
+from cifar_sweeps.sweeps.previous.launches import JobNumbering, PreviousJob, resumable_sweeps, sweep_hash
 from cifar_sweeps.tracking.journal import Journal
 from cifar_sweeps.tracking.store import RecordedRun
 
@@ -76,12 +76,16 @@ def launched(folder, identity):
     return journal
 
 
-def test_a_sweep_resumes_its_newest_launch_that_no_process_works_on(tmp_path):
+def test_the_launches_that_a_sweep_may_join_are_those_that_no_process_works_on_the_newest_first(tmp_path):
     launches = {"2026-01-01": "mine", "2026-01-02": "mine", "2026-01-03": "mine", "2026-01-04": "another"}
     journals = {name: launched(tmp_path / name, identity) for name, identity in launches.items()}
     for name in ("2026-01-01", "2026-01-02", "2026-01-04"):
         journals[name].close()
-    assert find_resumable_sweep(tmp_path / "2026-01-05", "mine") == tmp_path / "2026-01-02"
+
+    def found(identity):
+        return [path.name for path, _ in resumable_sweeps(tmp_path / "2026-01-05", identity)]
+
+    assert found("mine") == ["2026-01-02", "2026-01-01"]
     journals["2026-01-03"].close()
-    assert find_resumable_sweep(tmp_path / "2026-01-05", "mine") == tmp_path / "2026-01-03"
-    assert find_resumable_sweep(tmp_path / "2026-01-05", "unknown") is None
+    assert found("mine") == ["2026-01-03", "2026-01-02", "2026-01-01"]
+    assert found("unknown") == []
