@@ -21,6 +21,7 @@ from hydra._internal.callbacks import Callbacks
 from hydra._internal.utils import get_args_parser
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType
@@ -33,7 +34,7 @@ from hydra.experimental.callback import Callback
 from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, RunMode, TaskFunction
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 __all__ = ["Override"]  # to name its type elsewhere
@@ -291,6 +292,27 @@ def record_overrides(config: DictConfig, overrides: Sequence[Override]) -> None:
         names = config.hydra.job.config.override_dirname
         dirname = _overrides_dirname(own, names.exclude_keys, names.item_sep, names.kv_sep)
         config.hydra.job.override_dirname = dirname
+
+
+def task_overrides(hydra_node: Any) -> list[str]:  # noqa: ANN401 (HydraConf, in a DictConfig)
+    """Return the overrides in Hydra's part of a config as they were typed: read plainly, they would be resolved."""
+    plain = OmegaConf.to_container(hydra_node.overrides.task, resolve=False)
+    return [str(line) for line in plain] if isinstance(plain, list | tuple) else []
+
+
+@contextmanager
+def hydra_config(node: DictConfig) -> Iterator[None]:
+    """Let ``${hydra:…}`` refer to this config, Hydra's part included, within the block.
+
+    Both versions keep one config per process, set it for a job that runs alone, and make it read-only.
+    """
+    holder: Any = HydraConfig.instance()
+    before = holder.cfg
+    holder.cfg = node
+    try:
+        yield
+    finally:
+        holder.cfg = before
 
 
 # Jobs

@@ -4,14 +4,17 @@ Light to import, so that the fork server starts before the command imports torch
 """
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.utils import JobReturn
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
-from cifar_sweeps.hydra_support import AbortHydra, current_loader
+from cifar_sweeps.errors import CifarSweepsError
+from cifar_sweeps.hydra_support import AbortHydra, current_loader, hydra_config, task_overrides
 from cifar_sweeps.sweeps.checks.empty_sweeps import check_not_empty
+from cifar_sweeps.sweeps.checks.job_folders import check_own_folder
 from cifar_sweeps.sweeps.engines.local import fork_server
 from cifar_sweeps.system.gc_control import imports_without_gc
 
@@ -41,8 +44,19 @@ class SweepCallback(Callback):
         return None if self.command is None else self.command.parent_run
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:  # noqa: ANN401
-        """Say what a single run does otherwise than Hydra."""
+        """Check a single run's folder before Hydra writes there. Raises AbortHydra."""
         _say_where_places_lie(config)
+        folder = Path(config.hydra.run.dir)
+        try:
+            with hydra_config(config):
+                outputs = Path(str(config.outputs))
+            check_own_folder("hydra.run.dir", folder, outputs)
+            if (folder / "journal.jsonl").exists():
+                from cifar_sweeps.runs.folder import check_not_finished  # imports mlflow, as the run itself will
+
+                check_not_finished(folder)
+        except CifarSweepsError as error:
+            raise AbortHydra(error) from error
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:  # noqa: ANN401
         """Prepare the parent run. Raises AbortHydra: Hydra would only warn of another exception."""
@@ -51,7 +65,7 @@ class SweepCallback(Callback):
                 raise RuntimeError("sweeps of this config run inside cifar-train only")
             hydra = config.hydra
             study = hydra.runtime.choices.get("study")
-            check_not_empty(current_loader(), list(hydra.overrides.task), hydra.sweeper.get("params") or {}, study)
+            check_not_empty(current_loader(), task_overrides(hydra), _params(config), study)
             _say_where_places_lie(config)
             is_local = config.hydra.launcher.get("_target_") == _LAUNCHER
             if is_local and not config.sweep.dry_run:
@@ -68,6 +82,14 @@ class SweepCallback(Callback):
         """Record a failure that happened in this process: under Hydra's basic launcher."""
         if self.parent_run is not None:
             self.parent_run.job_ended(config, job_return)
+
+
+def _params(config: DictConfig) -> dict[str, Any]:
+    """Return what a study sweeps, with its resolvers replaced."""
+    with hydra_config(config):
+        params = config.hydra.sweeper.get("params")
+        plain = OmegaConf.to_container(params, resolve=True) if params is not None else {}
+    return {str(key): value for key, value in plain.items()} if isinstance(plain, dict) else {}
 
 
 def _say_where_places_lie(config: DictConfig) -> None:

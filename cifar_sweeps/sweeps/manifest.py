@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -51,10 +52,21 @@ def read_manifest(folder: Path) -> SweepManifest:
 
 
 def find_manifests(root: Path) -> Iterator[tuple[Path, SweepManifest]]:
-    """Yield the folders under ``root`` that hold a sweep, with their manifests, by name; damaged ones are left out."""
-    for path in sorted(root.glob(f"*/{NAME}")):
+    """Yield the folders under ``root``, at any depth, that hold a sweep, with their manifests, by their paths.
+
+    Damaged ones are left out.
+    """
+    found = []
+    for path, folders, files in os.walk(root):
+        if NAME in files or "journal.jsonl" in files:  # a sweep, or a run: no sweep lies in there
+            folders.clear()
+        elif Path(path) == root:
+            folders[:] = [name for name in folders if name not in ("artifacts", "data")]
+        if NAME in files:
+            found.append(Path(path))
+    for folder in sorted(found):
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-            yield path.parent, read_manifest(path.parent)
+            yield folder, read_manifest(folder)
 
 
 def swept_keys(overrides: Iterable[str], params: Mapping[str, Any] | None) -> list[str]:

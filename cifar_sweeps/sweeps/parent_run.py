@@ -13,7 +13,9 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from cifar_sweeps.errors import ConfigError, TrackingError, in_one_line
-from cifar_sweeps.hydra_support import job_error
+from cifar_sweeps.hydra_support import job_error, task_overrides
+from cifar_sweeps.sweeps.checks.job_folders import check_own_folder
+from cifar_sweeps.sweeps.checks.resolvers import replace_task, resolve_task, resolved_sweep
 from cifar_sweeps.sweeps.manifest import NAME, RESUME_FOLDER, SweepManifest, read_manifest, swept_keys
 from cifar_sweeps.sweeps.previous.differences import NewJob, difference, fixed_values
 from cifar_sweeps.sweeps.previous.launches import JobNumbering, read_previous_jobs, resumable_sweeps, sweep_hash
@@ -51,6 +53,7 @@ class ParentRun:
         self._failures: list[JobFailure] = []
         self._reused: set[int] = set()
         self._ended_early: set[int] = set()
+        self._overrides: list[str] = []
         self._candidates: list[tuple[Path, SweepManifest]] = []
 
     def prepare(self) -> None:
@@ -59,8 +62,13 @@ class ParentRun:
         Nothing of another sweep that lies in its folder has been overwritten when this refuses it.
         """
         config = self._config
+        typed_in_full = task_overrides(config.hydra)
+        overrides = self._overrides = resolved_sweep(typed_in_full, config)
+        command = sys.argv[1:]
+        if overrides != typed_in_full:  # so that it is the same sweep when it is resumed
+            command = [*(each for each in command if each not in typed_in_full), *overrides]
+        replace_task(config, resolve_task(config, of_sweep=True))
         study = str(config.study_name or DEFAULT_EXPERIMENT)
-        overrides = [str(override) for override in config.hydra.overrides.task]
         swept = tuple(swept_keys(overrides, config.hydra.sweeper.get("params")))
         store = "none"
         if config.tracking.backend == "mlflow":
@@ -71,9 +79,8 @@ class ParentRun:
         if not self._is_local:
             identity = f"other-{identity}"  # it is not resumed: a later launch with our launcher ignores it
         fixed = fixed_values(config, swept)
-        self.manifest = SweepManifest(
-            self.folder.name, study, swept, identity, tuple(sys.argv[1:]), str(Path.cwd()), fixed
-        )
+        self.manifest = SweepManifest(self.folder.name, study, swept, identity, tuple(command), str(Path.cwd()), fixed)
+        check_own_folder("hydra.sweep.dir", self.folder, Path(config.outputs))
         self._check_folder()
         if self._is_local and config.sweep.rerun != "all":
             self._candidates = _candidates(self.folder, identity)
@@ -140,7 +147,7 @@ class ParentRun:
         own = {
             "sweep_id": self.manifest.sweep_id,
             "study": self.manifest.study,
-            "overrides": shlex.join(str(override) for override in self._config.hydra.overrides.task),
+            "overrides": shlex.join(self._overrides),
             "role": "sweep",
         }
         self._logger = RunLogger(

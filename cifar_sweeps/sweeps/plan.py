@@ -1,6 +1,7 @@
 """Compose and check all jobs of a sweep before the first one starts."""
 
 import dataclasses
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,8 @@ from cifar_sweeps.models.summary import Summary
 from cifar_sweeps.runs.identity import training_hash
 from cifar_sweeps.runs.initial_weights import check_initial_weights
 from cifar_sweeps.runs.setup import check_data
+from cifar_sweeps.sweeps.checks.job_folders import check_job_folders
+from cifar_sweeps.sweeps.checks.resolvers import replace_task, resolve_task, resolved_overrides
 from cifar_sweeps.sweeps.manifest import run_name
 from cifar_sweeps.sweeps.parent_run import ParentRun
 from cifar_sweeps.sweeps.previous.differences import NewJob
@@ -78,7 +81,7 @@ def plan_jobs(
     cache = PlanCache()
     for place, overrides in enumerate(job_overrides):
         try:
-            drafts.append(_compose_job(loader, master, list(overrides), cache))
+            drafts.append(_compose_job(loader, master, list(overrides), place, cache))
         except CifarSweepsError as error:
             name = run_name(list(overrides), parent_run.manifest.swept) or f"job {place}"
             for message in error.errors if isinstance(error, ConfigError) else (str(error),):
@@ -86,7 +89,9 @@ def plan_jobs(
     if errors:
         raise ConfigError(_by_job(errors, len(job_overrides)))
     numbering = parent_run.choose_folder([draft.job for draft in drafts])
-    return [_number_job(draft, parent_run, numbering) for draft in drafts]
+    jobs = [_number_job(draft, parent_run, numbering) for draft in drafts]
+    check_job_folders([(job.name, job.folder) for job in jobs], parent_run.folder)
+    return jobs
 
 
 @dataclass(frozen=True)
@@ -98,7 +103,9 @@ class _Draft:
     summary: Summary
 
 
-def _compose_job(loader: ConfigLoader, master: DictConfig, overrides: list[str], cache: "PlanCache") -> _Draft:
+def _compose_job(
+    loader: ConfigLoader, master: DictConfig, overrides: list[str], place: int, cache: "PlanCache"
+) -> _Draft:
     try:
         node = loader.load_sweep_config(master, overrides)
     except Exception as error:
@@ -106,8 +113,13 @@ def _compose_job(loader: ConfigLoader, master: DictConfig, overrides: list[str],
             raise
         raise ConfigError(explain_composition_error(error)) from error
     with open_dict(node):  # the job's part of Hydra's config says MISSING until it is numbered
-        node.hydra.job.id, node.hydra.job.num = "0", 0
-    config = dataclasses.replace(parse_config(_without_hydra(node)), overrides=tuple(overrides))
+        node.hydra.job.id, node.hydra.job.num = str(place), place
+    task = resolve_task(node)  # once: in the job's own process the time, for one, is another
+    overrides = resolved_overrides(overrides, node, task)
+    replace_task(node, task)
+    with open_dict(node):
+        node.hydra.overrides.task = overrides
+    config = dataclasses.replace(parse_config(task), overrides=tuple(overrides))
     _check_same_store(master, config)
     summary = cache.summary(config)
     images = cache.images(config)
@@ -123,6 +135,8 @@ def _number_job(draft: _Draft, parent_run: ParentRun, numbering: JobNumbering) -
     with open_dict(node):
         node.hydra.job.id, node.hydra.job.num = str(number), number
         node.hydra.sweep.dir = str(parent_run.folder)
+        if previous is not None:  # also where its name would be another one today
+            node.hydra.sweep.subdir = os.path.relpath(previous.folder, parent_run.folder)
     name = run_name(list(job.overrides), parent_run.manifest.swept) or f"job {number}"
     return PlannedJob(number, job.overrides, name, node, job.config, draft.summary, previous)
 
@@ -134,13 +148,6 @@ def _check_same_store(master: DictConfig, config: RunConfig) -> None:
         raise ConfigError(
             "study_name, outputs and tracking: are a sweep's own and cannot be swept; start a sweep for each"
         )
-
-
-def _without_hydra(node: DictConfig) -> DictConfig:
-    task = node.copy()
-    with open_dict(task):
-        del task["hydra"]
-    return task
 
 
 class PlanCache:

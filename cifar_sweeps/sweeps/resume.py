@@ -56,7 +56,7 @@ def resume(name: str, outputs: Path) -> NoReturn:
 
 
 def _sweeps(outputs: Path) -> Iterator[ResumableRun]:
-    for path, manifest in find_manifests(outputs / "sweeps"):
+    for path, manifest in find_manifests(outputs):
         run = read_run(path)
         if run is not None:  # one that is finished has new jobs, or none
             environment = {RESUME_FOLDER: str(path.absolute())}
@@ -65,9 +65,9 @@ def _sweeps(outputs: Path) -> Iterator[ResumableRun]:
 
 
 def _single_runs(outputs: Path) -> Iterator[ResumableRun]:
-    for folder in sorted((outputs / "runs").glob("*")):
-        run = read_run(folder) if (folder / journal.NAME).exists() else None
-        if run is not None and run.tag("overrides") is not None:
+    for folder in journal.folders(outputs):
+        run = read_run(folder)
+        if run is not None and run.tag("overrides") is not None and run.tag("sweep_id") is None:
             quoted = str(folder.absolute()).replace("\\", "\\\\").replace("'", "\\'")
             command = (*shlex.split(run.tag("overrides") or ""), f"hydra.run.dir='{quoted}'")
             typed_in = Path(run.tag("typed_in") or ".")

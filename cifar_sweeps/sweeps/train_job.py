@@ -14,10 +14,11 @@ from rich.console import Console
 
 from cifar_sweeps.config.parse import parse_config
 from cifar_sweeps.errors import CifarSweepsError, ConfigError
-from cifar_sweeps.hydra_support import AbortHydra
+from cifar_sweeps.hydra_support import AbortHydra, task_overrides
 from cifar_sweeps.runs.reporters import LogReporter, ReporterGroup, RunReporter, TerminalReporter
 from cifar_sweeps.runs.run import run
 from cifar_sweeps.sweeps import manifest
+from cifar_sweeps.sweeps.checks.resolvers import resolve, resolved_overrides
 
 log = logging.getLogger(__name__)
 
@@ -44,8 +45,9 @@ def train_job(cfg: DictConfig, reporter: RunReporter | None = None, threads: int
 
 
 def _train(cfg: DictConfig, hydra: HydraConf, reporter: RunReporter, threads: int | None) -> float | None:
-    overrides = [str(override) for override in hydra.overrides.task]
-    config = dataclasses.replace(parse_config(cfg), overrides=tuple(overrides))
+    task = resolve(cfg)
+    overrides = resolved_overrides(task_overrides(hydra), cfg, task)
+    config = dataclasses.replace(parse_config(task), overrides=tuple(overrides))
     folder = Path(hydra.runtime.output_dir)
     name, tags, sweep_folder = _default_run_name(hydra), {}, None
     if config.sweep.dry_run:

@@ -1,0 +1,71 @@
+"""Check the folders of a sweep's jobs before the first one starts: each its own, and found again by every command."""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from cifar_sweeps.errors import ConfigError
+
+_UNSEARCHED = frozenset({"artifacts", "data", "checkpoints", "report", ".hydra"})
+"""Names of folders in which no command looks for runs; see `tracking.journal.folders`."""
+_ROOM = 80
+"""Characters that the paths of a run's own files need below its folder, those of its temporary files included."""
+_NAME_BYTES, _PATH_BYTES = 255, 4096
+_HINT = (
+    "leave hydra.sweep.subdir out, or leave keys out of override_dirname with "
+    "'hydra.job.config.override_dirname.exclude_keys=[KEY]'"
+)
+
+
+def check_job_folders(folders: Iterable[tuple[str, Path]], sweep: Path) -> None:
+    """Raise ConfigError if a job's folder cannot be used, with all reasons.
+
+    folders: the jobs' names and their folders. sweep: the sweep's folder.
+    """
+    root = _absolute(sweep)
+    errors: dict[str, None] = {}
+    taken: dict[str, str] = {}
+    for job, folder in folders:
+        path = _absolute(folder)
+        problem = _problem(path, root)
+        if problem:
+            errors[f"hydra.sweep.subdir: the folder of job {job!r} {problem}; {_HINT}"] = None
+        elif path in taken:
+            errors[f"hydra.sweep.subdir: {path} is the folder of two jobs, {taken[path]!r} and {job!r}; {_HINT}"] = None
+        taken.setdefault(path, job)
+    for path, job in taken.items():
+        above = next((each for each in taken if path.startswith(f"{each}/")), None)
+        if above is not None:
+            errors[f"hydra.sweep.subdir: job {job!r} would lie in the folder of job {taken[above]!r}; {_HINT}"] = None
+    if errors:
+        raise ConfigError(errors)
+
+
+def check_own_folder(key: str, folder: Path, outputs: Path) -> None:
+    """Raise ConfigError for a folder of a run or sweep, chosen by ``key``, where no command would look for it."""
+    path, root = _absolute(folder), _absolute(outputs)
+    problem = _problem(path, root)
+    if problem:
+        hint = f"choose one below {outputs}, or set outputs=FOLDER"
+        raise ConfigError(f"{key}={folder}: {problem.replace('of the sweep', 'of the outputs')}; {hint}")
+
+
+def _absolute(path: Path) -> str:
+    return os.path.abspath(path)  # noqa: PTH100 (it takes out "..", and follows no link)
+
+
+def _problem(path: str, root: str) -> str:
+    if path == root:
+        return "is that of the sweep itself"
+    if not path.startswith(f"{root}/"):
+        return f"is outside that of the sweep ({root}), where no command looks for it"
+    parts = path[len(root) + 1 :].split("/")
+    unsearched = _UNSEARCHED.intersection(parts)
+    if unsearched:
+        return f"has a part named {', '.join(sorted(unsearched))}, where no command looks for runs ({'/'.join(parts)})"
+    too_long = [part for part in parts if len(os.fsencode(part)) > _NAME_BYTES]
+    if too_long:
+        return f"has a name of {len(os.fsencode(too_long[0]))} bytes, and {_NAME_BYTES} are allowed"
+    if len(os.fsencode(path)) > _PATH_BYTES - _ROOM:
+        return f"has a path of {len(os.fsencode(path))} bytes, and {_PATH_BYTES - _ROOM} are allowed"
+    return ""

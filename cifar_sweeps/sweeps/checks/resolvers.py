@@ -1,0 +1,195 @@
+"""Resolve ``${now:…}``, ``${hydra:…}``, ``${oc.env:…}`` and their like once, when a command starts.
+
+What is recorded of a run or a sweep (overrides, command) holds the values, so that it is the same another day, on
+another machine and for another user. Plain references such as ``${optimizer.lr}`` depend on the config alone, and stay.
+Imports neither torch nor mlflow.
+"""
+
+import copy
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+from omegaconf.errors import OmegaConfBaseException
+
+from cifar_sweeps.config.compose import quote
+from cifar_sweeps.errors import ConfigError
+from cifar_sweeps.hydra_support import Override, hydra_config, parse_overrides
+
+_RESOLVER = re.compile(r"(?<!\\)(?:\\\\)*\$\{\s*[A-Za-z_][\w.]*:")
+_PER_JOB = re.compile(r"\$\{\s*hydra:\s*(job\.(num|id|override_dirname)|runtime\.output_dir|sweep\.subdir)\s*\}")
+"""What Hydra knows of a job alone: of a sweep it would be null."""
+_OWN = frozenset({"hydra", "outputs"})
+"""Where a command's own files lie: a command that repeats another one says so in its own way."""
+
+
+def resolve_task(node: DictConfig, of_sweep: bool = False) -> DictConfig:
+    """Return a composed config without Hydra's part, in which each resolver has been replaced by its value.
+
+    node: with Hydra's part, which ``${hydra:…}`` refers to. of_sweep: leave what has a value for each job alone, as
+    ``${hydra:job.num}``. Raises ConfigError for one that has no value.
+    """
+    with hydra_config(node):
+        task = copy.deepcopy(node)
+        with read_write(task), open_dict(task):
+            del task["hydra"]
+        found = resolve(task, of_sweep)
+    OmegaConf.copy_cache(task, node)  # a sweep's jobs get the sweep's
+    return found
+
+
+def resolve(task: DictConfig, of_sweep: bool = False) -> DictConfig:
+    """Return a job's config, which Hydra has set up, with each resolver replaced by its value. Raises ConfigError."""
+    found = copy.deepcopy(task)
+    with read_write(found), open_dict(found):
+        for path, text in _with_resolver(task):
+            if of_sweep and _PER_JOB.search(text):
+                continue
+            try:
+                value = OmegaConf.select(found, path, throw_on_missing=True, throw_on_resolution_failure=True)
+            except OmegaConfBaseException as error:
+                if of_sweep:
+                    continue
+                raise ConfigError(f"{path}={text}: has no value here: {str(error).splitlines()[0]}") from error
+            OmegaConf.update(found, path, _escaped(value), merge=False)
+    OmegaConf.copy_cache(found, task)  # the time stays what it was here
+    return found
+
+
+def replace_task(node: DictConfig, task: DictConfig) -> None:
+    """Put a resolved config into the place of the one that Hydra composed, beside Hydra's part."""
+    with read_write(node), open_dict(node):
+        for key, value in OmegaConf.to_container(task, resolve=False).items():  # type: ignore[union-attr]
+            node[key] = value
+
+
+def resolved_overrides(overrides: Sequence[str], before: DictConfig, after: DictConfig) -> list[str]:
+    """Return overrides that repeat a job in any environment: resolvers replaced by their values.
+
+    before: the job's composed config; after: what `resolve_task` made of it. Values that a file gives by a resolver, a
+    study's for example, are added.
+    """
+    unresolved = {path for path, _ in _with_resolver(after)}
+    left = {path for path, _ in _with_resolver(before) if path.split(".")[0] not in _OWN} - unresolved
+    found = []
+    for line in overrides:
+        override = _parse(line)
+        key = override.key_or_group
+        if override.is_hydra_override() or override.is_sweep_override() or not _has_resolver(override.value()):
+            found.append(line)
+        elif not any(_is_part(path, key) for path in unresolved):
+            found.append(f"{override.get_key_element()}={value_text(OmegaConf.select(after, key))}")
+        else:
+            found.append(line)
+        left = {path for path in left if not _is_part(path, key)}
+    return [
+        *found,
+        *(f"{path}={value_text(OmegaConf.select(after, path))}" for path in sorted(left) if "[" not in path),
+    ]
+
+
+def _is_part(path: str, key: str) -> bool:
+    return path == key or path.startswith((f"{key}.", f"{key}["))
+
+
+def _has_resolver(value: object) -> bool:
+    return any(True for _ in _texts(value, ""))
+
+
+def resolved_sweep(overrides: Sequence[str], config: DictConfig) -> list[str]:
+    """Return the overrides of a sweep's command line with their resolvers replaced, those of swept values one by one.
+
+    config: the multirun's, with Hydra's part. The values that a study's file gives by resolvers are added, as are the
+    values that it sweeps.
+    """
+    task = resolve_task(config, of_sweep=True)
+    lines = []
+    for line in overrides:
+        override = _parse(line)
+        lines.append(_resolve_choices(override, config) if override.is_choice_sweep() and "${" in line else line)
+    typed = {_parse(line).key_or_group for line in overrides}
+    raw = OmegaConf.to_container(config.hydra.sweeper, resolve=False)
+    params = raw.get("params") if isinstance(raw, dict) else None
+    for key, text in (params or {}).items() if isinstance(params, dict) else ():
+        if key not in typed and _has_resolver(text):
+            with hydra_config(config):
+                lines.append(f"{key}={config.hydra.sweeper.params[key]}")
+    return resolved_overrides(lines, config, task)
+
+
+def value_text(value: Any) -> str:  # noqa: ANN401 (whatever a config holds)
+    """Return a value as an override writes it."""
+    if OmegaConf.is_config(value):
+        value = OmegaConf.to_container(value, resolve=True)
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{quote(str(key))}:{value_text(entry)}" for key, entry in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ",".join(map(value_text, value)) + "]"
+    return str(value) if isinstance(value, int | float) else _plain_or_quoted(str(value))
+
+
+def _plain_or_quoted(text: str) -> str:
+    is_plain = re.fullmatch(r"[A-Za-z_/.][\w/.@%+-]*", text) and text.lower() not in (
+        "null",
+        "true",
+        "false",
+        "nan",
+        "inf",
+    )
+    return text if is_plain else quote(text)
+
+
+def _resolve_choices(override: Override, config: DictConfig) -> str:
+    """Return an override of several values with the resolvers in them replaced, as typed where there are none."""
+    key, values, changed = override.key_or_group, [], False
+    for text in override.sweep_string_iterator():
+        choice = _parse(f"{key}={text}").value()
+        if _has_resolver(choice) and not _PER_JOB.search(str(choice)):
+            scratch = copy.deepcopy(config)
+            with read_write(scratch), open_dict(scratch), hydra_config(config):
+                OmegaConf.update(scratch, key, choice, merge=False, force_add=True)
+                try:
+                    text = value_text(OmegaConf.select(scratch, key, throw_on_missing=True))
+                    changed = True
+                except OmegaConfBaseException:  # it has a value for each job alone
+                    pass
+        values.append(text)
+    return f"{override.get_key_element()}={','.join(values)}" if changed else str(override.input_line)
+
+
+def _with_resolver(node: DictConfig) -> Iterator[tuple[str, str]]:
+    """Yield path and text of each value of a config, its Hydra part left out, that a resolver gives."""
+    plain = OmegaConf.to_container(node, resolve=False)
+    assert isinstance(plain, dict)
+    yield from _texts({key: value for key, value in plain.items() if key != "hydra"}, "")
+
+
+def _texts(value: object, path: str) -> Iterator[tuple[str, str]]:
+    if isinstance(value, dict):
+        for key, entry in value.items():
+            yield from _texts(entry, f"{path}.{key}" if path else str(key))
+    elif isinstance(value, list | tuple):
+        for place, entry in enumerate(value):
+            yield from _texts(entry, f"{path}[{place}]")
+    elif isinstance(value, str) and _RESOLVER.search(value):
+        yield path, value
+
+
+def _escaped(value: Any) -> Any:  # noqa: ANN401 (whatever it resolved to)
+    """Return a value that OmegaConf takes for what it is: a text that holds ``${`` would be resolved again."""
+    if OmegaConf.is_config(value):
+        value = OmegaConf.to_container(value, resolve=True)
+    if isinstance(value, str):
+        return re.sub(r"(\\*)\$\{", lambda found: found[1] * 2 + "\\${", value)
+    if isinstance(value, dict):
+        return {key: _escaped(entry) for key, entry in value.items()}
+    return [_escaped(entry) for entry in value] if isinstance(value, list) else value
+
+
+def _parse(line: str) -> Override:
+    return parse_overrides([line])[0]
