@@ -27,6 +27,10 @@ class DataError(CifarSweepsError):
     """A data set is missing, damaged or cannot be downloaded."""
 
 
+class NotDownloadedError(DataError):
+    """A data set is missing, and was not to be downloaded."""
+
+
 class TrainingError(CifarSweepsError):
     """Training cannot continue, for example because the loss is no longer finite."""
 

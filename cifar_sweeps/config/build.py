@@ -69,9 +69,10 @@ def optimizer(config: RunConfig, net: nn.Module) -> RegularizedOptimizer:
     )
 
 
-def check_config(config: RunConfig) -> Summary:
-    """Build everything but the data, and return the model's summary. Downloads pretrained weights if needed.
+def check_config(config: RunConfig, download: bool = True) -> Summary:
+    """Build everything but the data, and return the model's summary.
 
+    download: fetch pretrained weights that are missing; otherwise they stay unchecked.
     Raises ConfigError with all errors of all parts.
     """
     errors: list[str] = []
@@ -83,7 +84,7 @@ def check_config(config: RunConfig) -> Summary:
     try:
         net = _untrained_model(config)
         summary = _summary(net, config)
-        if isinstance(net, Pretrained):
+        if isinstance(net, Pretrained) and (download or net.has_pretrained()):
             net.check_pretrained()
     except ConfigError as error:
         raise ConfigError([*error.errors, *errors]) from error

@@ -12,7 +12,7 @@ import torch
 
 from cifar_sweeps.data.cache import DecodedDataset, cached_dataset
 from cifar_sweeps.data.dataset import ImageData, LabelledImages
-from cifar_sweeps.errors import DataError
+from cifar_sweeps.errors import DataError, NotDownloadedError
 from cifar_sweeps.system.locks import file_lock
 
 NAME = "CIFAR-10"
@@ -39,7 +39,7 @@ def load_cifar10(*, root: str | Path, cache: str | Path, download: bool = True) 
     folder = Path(root).expanduser().absolute() / FOLDER
     if not folder.is_dir():
         if not download:
-            raise DataError(
+            raise NotDownloadedError(
                 f"{folder}: there is no such folder, and data.source.download=false; {_alternatives(folder)}"
             )
         _download(folder)

@@ -54,6 +54,7 @@ class ParentRun:
         self._reused: set[int] = set()
         self._ended_early: set[int] = set()
         self._overrides: list[str] = []
+        self._new_folders = [each for each in self.folder.parents if not each.exists()]  # the deepest first
         self._candidates: list[tuple[Path, SweepManifest]] = []
 
     def prepare(self) -> None:
@@ -316,7 +317,8 @@ class ParentRun:
             return
         with contextlib.suppress(OSError):  # another launcher's files are its own
             (self._own_folder / "multirun.yaml").unlink()
-            self._own_folder.rmdir()
+            for each in (self._own_folder, *self._new_folders):
+                each.rmdir()
 
 
 def _candidates(folder: Path, identity: str) -> list[tuple[Path, SweepManifest]]:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from cifar_sweeps.config.hydra_messages import explain_composition_error
 from cifar_sweeps.config.parse import parse_config
 from cifar_sweeps.config.schema import RunConfig
 from cifar_sweeps.data.dataset import ImageData
-from cifar_sweeps.errors import CifarSweepsError, ConfigError, DataError
+from cifar_sweeps.errors import CifarSweepsError, ConfigError, DataError, NotDownloadedError
 from cifar_sweeps.hydra_support import is_composition_error
 from cifar_sweeps.models.summary import Summary
 from cifar_sweeps.runs.identity import training_hash
@@ -123,10 +124,11 @@ def _compose_job(
     _check_same_store(master, config)
     summary = cache.summary(config)
     images = cache.images(config)
-    check_data(config, summary, images)
+    if images is not None:
+        check_data(config, summary, images)
     check_initial_weights(config)
-    identity = training_hash(config, images.fingerprint)
-    return _Draft(NewJob(tuple(overrides), config, images.fingerprint, identity), node, summary)
+    fingerprint = "" if images is None else images.fingerprint
+    return _Draft(NewJob(tuple(overrides), config, fingerprint, training_hash(config, fingerprint)), node, summary)
 
 
 def _number_job(draft: _Draft, parent_run: ParentRun, numbering: JobNumbering) -> PlannedJob:
@@ -154,15 +156,24 @@ class PlanCache:
     """Images and model summaries that several jobs of a sweep share, each made once."""
 
     def __init__(self) -> None:
-        self._images: dict[str, ImageData | DataError] = {}
+        self._images: dict[str, ImageData | DataError | None] = {}
         self._summaries: dict[str, Summary] = {}
 
-    def images(self, config: RunConfig) -> ImageData:
-        """Load a config's data set, or raise the DataError of its first loading."""
+    def images(self, config: RunConfig) -> ImageData | None:
+        """Load a config's data set, or raise the DataError of its first loading.
+
+        None: a sweep that is only shown downloads nothing, which one line says.
+        """
         key = repr(sorted(config.data.source.items()))
         if key not in self._images:
             try:
-                self._images[key] = build.images(config)
+                self._images[key] = build.images(_offline(config) if config.sweep.dry_run else config)
+            except NotDownloadedError as error:
+                self._images[key] = error
+                if config.sweep.dry_run and config.data.source["download"]:
+                    self._images[key] = None
+                    where = f"to {Path(config.data.source['root']).expanduser().absolute()}"
+                    sys.stdout.write(f"The images would be downloaded {where}; what depends on them is not checked\n")
             except DataError as error:
                 self._images[key] = error
         images = self._images[key]
@@ -174,8 +185,17 @@ class PlanCache:
         """Check a config and summarize its model; once for jobs that differ in their seeds alone."""
         key = repr({**config.as_dict, "seed": None})
         if key not in self._summaries:
-            self._summaries[key] = build.check_config(config)
+            self._summaries[key] = build.check_config(config, download=not config.sweep.dry_run)
+            if config.sweep.dry_run and build.needs_download(config):
+                sys.stdout.write("Pretrained weights would be downloaded; they are not checked\n")
         return self._summaries[key]
+
+
+def _offline(config: RunConfig) -> RunConfig:
+    source = config.data.source
+    if "download" not in source:
+        return config
+    return dataclasses.replace(config, data=dataclasses.replace(config.data, source={**source, "download": False}))
 
 
 def _by_job(errors: dict[str, list[str]], jobs: int) -> list[str]:
