@@ -260,8 +260,10 @@ class Controller:
         early_end = self._early_end.pop(job.number, None)
         # The journal is the truth: a run that was closed as FINISHED is finished, however its process ended afterwards.
         if job_exit.cause == "returned":
-            self._finish(job, job_exit.value)
-            return
+            if run is None or run.state == "FINISHED":  # none: the parent run counts its jobs at the end
+                self._finish(job, job_exit.value)
+                return
+            job_exit = JobExit(job.number, "raised", detail="it returned, but its record does not say that it finished")
         if run is not None and run.state == "FINISHED":
             self._finish(job, job.recorded_value(run))
             return

@@ -248,3 +248,11 @@ def test_the_start_of_a_process_is_the_engine_s_own_matter():
         "EpochReport",
         "TrainingEnded",
     ]
+
+
+@pytest.mark.parametrize("state", ["RUNNING", "FAILED", "KILLED"])
+def test_a_job_that_returned_without_a_finished_record_has_failed(state):
+    world = World({0: [[JobExit(0, "returned", 0.5)]]}, recorded={0: recorded(state)})
+    [result] = world.run()
+    assert result.state == "failed"
+    assert "its record does not say that it finished" in result.reason

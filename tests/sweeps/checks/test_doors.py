@@ -76,7 +76,7 @@ def test_a_file_in_place_of_the_packages_own_is_told(folder):
     [
         (["--config-name", "other"], "ConfigError: --config-name=other: is not taken"),
         (["-m", "~hydra.callbacks.parent", "seed=0,1"], "ConfigError: hydra.callbacks: no sweep runs without"),
-        (["-m", "hydra.sweeper.params={seed: '1,2'}"], "ConfigError: hydra.sweeper.params: the override does not fit"),
+        (["-m", "hydra.sweeper.params={seed: '1,2'}"], "ConfigError: hydra.sweeper.params"),
     ],
 )
 def test_the_command_refuses_in_one_line(outputs, arguments, message):
