@@ -48,8 +48,10 @@ class JobFailedError(CifarSweepsError):
 
 
 def in_one_line(error: BaseException) -> str:
-    """Return an exception's type and the first line of its message, or "out of memory" where that is the reason."""
+    """Return an exception's type and the first line of its message, or what has run out where that is the reason."""
     text = (str(error).strip().splitlines() or [""])[0]
+    if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE, errno.EAGAIN):
+        return f"{error.strerror}: {_REMEDIES[error.errno]}"
     if isinstance(error, MemoryError) or "allocate memory" in text or "out of memory" in text:
         return f"out of memory: {text or type(error).__name__}"
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -3,6 +3,7 @@
 import logging
 import os
 import re
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,6 +26,8 @@ def import_matplotlib() -> None:
     except (ValueError, OSError):  # UnicodeDecodeError included
         before = {name: os.environ.get(name) for name in ("MPLBACKEND", "MATPLOTLIBRC")}
         os.environ.update(MPLBACKEND="agg", MATPLOTLIBRC=os.devnull)
+        for name in [name for name in sys.modules if name.partition(".")[0] == "matplotlib"]:
+            del sys.modules[name]  # what the import had got to
         try:
             import matplotlib  # noqa: F401
         finally:

@@ -313,9 +313,9 @@ class ParentRun:
 
     def _remove_folder(self) -> None:
         """Remove what Hydra created for a sweep of which no job has started."""
-        if (self._own_folder / journal.NAME).exists():  # a previous launch's
-            return
-        with contextlib.suppress(OSError):  # another launcher's files are its own
+        with contextlib.suppress(OSError):  # another launcher's files are its own; a name too long is told already
+            if (self._own_folder / journal.NAME).exists():  # a previous launch's
+                return
             (self._own_folder / "multirun.yaml").unlink()
             for each in (self._own_folder, *self._new_folders):
                 each.rmdir()

@@ -4,6 +4,7 @@ What others set for other programs (a notebook's MPLBACKEND, a proxy, PYTHONWARN
 training. Everything here is inherited by the processes that the command starts.
 """
 
+import contextlib
 import logging
 import os
 import re
@@ -20,6 +21,7 @@ _OWN_MODULES = "CIFAR_SWEEPS_ALLOW_TARGETS"
 _LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1")
 _NARROWEST = 40
 """Columns below which tables are no tables any more."""
+_OPEN_FILES = 4096
 _BINDING = ("OMP_PROC_BIND", "OMP_PLACES", "GOMP_CPU_AFFINITY", "KMP_AFFINITY")
 _TRACKER_WARNING = "ignore:::multiprocessing.resource_tracker"
 """At the end of a killed command the tracker removes what was left, and warns of it."""
@@ -36,6 +38,7 @@ def prepare(on_failing_output: Callable[[str, OSError], None]) -> list[str]:
     _prepare_environment(os.environ)
     _prepare_import_path()
     _check_temporary_folder()
+    _allow_more_open_files()
     return [*_drop_openmp_settings(os.environ)]
 
 
@@ -126,6 +129,17 @@ def _python_path() -> list[str]:
     """Return the folders of PYTHONPATH, which the user has put first on purpose."""
     folders = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     return [str(Path(folder).absolute()) for folder in folders if folder]
+
+
+def _allow_more_open_files() -> None:
+    """Raise the limit of open files as far as it may be: each job of a sweep takes a few, and macOS allows 256."""
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(_OPEN_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _check_temporary_folder() -> None:

@@ -3,7 +3,7 @@ import io
 import pytest
 from rich.console import Console
 
-from cifar_sweeps.sweeps.jobs import EpochReport, TrainingStarted
+from cifar_sweeps.sweeps.jobs import EpochReport, TrainingEnded, TrainingStarted
 from cifar_sweeps.sweeps.terminal.progress import JobProgress, SweepProgress
 
 
@@ -87,3 +87,41 @@ def test_elsewhere_than_on_a_terminal_plain_lines_tell_of_each_job():
 def test_names_are_never_read_as_markup():
     progress = SweepProgress([JobProgress(0, "conv=[3,[3,5]] note=[bold]", 1)], console(120))
     assert any("[3,[3,5]] / [bold]" in line for line in drawn(progress))
+
+
+class File(io.StringIO):
+    def __init__(self, is_terminal):
+        super().__init__()
+        self.is_terminal = is_terminal
+
+    def isatty(self):
+        return self.is_terminal
+
+
+@pytest.mark.parametrize(
+    ("environment", "is_terminal", "is_live"),
+    [
+        ({"TERM": "xterm"}, True, True),
+        ({"TERM": "dumb"}, True, False),
+        ({"TERM": "unknown"}, True, False),
+        ({}, True, True),
+        ({"TERM": "xterm"}, False, False),
+        ({"FORCE_COLOR": "1", "TERM": "xterm"}, False, False),
+        ({"TTY_COMPATIBLE": "1", "TERM": "xterm"}, False, False),
+    ],
+)
+def test_a_table_that_is_redrawn_only_where_it_can_be_and_lines_elsewhere(environment, is_terminal, is_live):
+    file = File(is_terminal)
+    progress = sweep(2)
+    progress.console = Console(file=file, width=80, _environ=environment)
+    with progress:
+        progress.started(0)
+    assert ("job 0 started" in file.getvalue()) == (not is_live)
+
+
+def test_a_job_that_saves_its_model_is_said_to():
+    progress = sweep(2)
+    progress.started(0)
+    report_epoch(progress, 0, 0.5)
+    progress.handle(TrainingEnded(0))
+    assert any("saving" in line for line in drawn(progress))
