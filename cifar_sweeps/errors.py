@@ -5,6 +5,8 @@ A message states the value received, the values allowed and what to do. The comm
 
 import difflib
 import errno
+import os
+import re
 from collections.abc import Iterable, Iterator
 
 
@@ -49,12 +51,31 @@ class JobFailedError(CifarSweepsError):
 
 def in_one_line(error: BaseException) -> str:
     """Return an exception's type and the first line of its message, or what has run out where that is the reason."""
-    text = (str(error).strip().splitlines() or [""])[0]
+    text = hide_secrets((str(error).strip().splitlines() or [""])[0])
     if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE, errno.EAGAIN):
         return f"{error.strerror}: {_REMEDIES[error.errno]}"
     if isinstance(error, MemoryError) or "allocate memory" in text or "out of memory" in text:
         return f"out of memory: {text or type(error).__name__}"
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+HIDDEN = "***"
+_SECRET_VARIABLES = ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN", "DATABRICKS_TOKEN")
+_IN_ADDRESS = re.compile(r"(\w://[^\s/:@]*:)([^\s@/]+)(@)")
+_IN_QUERY = re.compile(r"([?&]\w*(?:pass|pwd|secret|token|credential|api_?key)\w*=)([^\s&'\"]+)", re.IGNORECASE)
+
+
+def hide_secrets(text: str) -> str:
+    """Return a text with the passwords of addresses, and those that MLflow takes from the environment, as ***.
+
+    A library's own message may hold the address that it could not reach.
+    """
+    text = _IN_QUERY.sub(rf"\1{HIDDEN}", _IN_ADDRESS.sub(rf"\1{HIDDEN}\3", text))
+    for name in _SECRET_VARIABLES:
+        secret = os.environ.get(name)
+        if secret:
+            text = text.replace(secret, HIDDEN)
+    return text
 
 
 _UNWRITABLE = frozenset(

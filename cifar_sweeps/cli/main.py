@@ -2,11 +2,12 @@
 
 import os
 import sys
+import traceback
 
 import typer
 
 from cifar_sweeps.cli import models, runs, store, studies
-from cifar_sweeps.errors import CifarSweepsError, TrackingError, explain_machine_error, in_one_line
+from cifar_sweeps.errors import CifarSweepsError, TrackingError, explain_machine_error, hide_secrets, in_one_line
 from cifar_sweeps.system.gc_control import skip_final_gc
 from cifar_sweeps.system.streams import failed_output
 from cifar_sweeps.system.surroundings import prepare
@@ -43,11 +44,11 @@ def main() -> None:
     except SystemExit as ended:
         _check_output(ended)
         raise
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 (all errors are printed here)
         told = _for_the_user(error)
         if told is None or os.environ.get("HYDRA_FULL_ERROR") == "1":
-            raise
-        sys.exit(f"{type(told).__name__}: {told}")
+            sys.exit(hide_secrets(traceback.format_exc()))
+        sys.exit(hide_secrets(f"{type(told).__name__}: {told}"))
 
 
 def _check_output(ended: SystemExit) -> None:

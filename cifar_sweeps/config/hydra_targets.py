@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from omegaconf import DictConfig, OmegaConf
 
 from cifar_sweeps.config.allow_list import ALLOW_VARIABLE, allowed_modules, is_in_package
-from cifar_sweeps.errors import ConfigError
+from cifar_sweeps.errors import ConfigError, hide_secrets
 from cifar_sweeps.hydra_support import installed_plugins
 
 _SWEEP_CALLBACK = "cifar_sweeps.sweeps.callback.SweepCallback"
@@ -72,6 +72,12 @@ def _errors(config: DictConfig) -> Iterator[str]:
     is_sweep = str(hydra["mode"]).rpartition(".")[2] == "MULTIRUN"
     if is_sweep and not any(isinstance(each, dict) and each.get("_target_") == _SWEEP_CALLBACK for each in callbacks):
         yield "hydra.callbacks: no sweep runs without the callback 'parent', which records it; add yours beside it"
+    uri = OmegaConf.select(config, "tracking.uri", throw_on_resolution_failure=False)
+    if isinstance(uri, str) and hide_secrets(uri) != uri:  # before Hydra writes the config into a folder
+        yield (
+            f"tracking.uri={hide_secrets(uri)}: holds a password, which the run's records would show; put the address "
+            "into the environment variable MLFLOW_TRACKING_URI instead"
+        )
     if hydra["job"]["env_set"]:
         yield f"hydra.job.env_set={hydra['job']['env_set']}: a config sets no environment; set it in your shell"
 

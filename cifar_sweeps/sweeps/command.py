@@ -8,7 +8,14 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from cifar_sweeps.config.hydra_messages import explain_composition_error
-from cifar_sweeps.errors import CifarSweepsError, ConfigError, JobFailedError, explain_machine_error, in_one_line
+from cifar_sweeps.errors import (
+    CifarSweepsError,
+    ConfigError,
+    JobFailedError,
+    explain_machine_error,
+    hide_secrets,
+    in_one_line,
+)
 from cifar_sweeps.hydra_support import AbortHydra, is_composition_error
 from cifar_sweeps.system.signals import INTERRUPTED, TERMINATED, Terminated, interrupt_on_signals
 from cifar_sweeps.system.surroundings import prepare
@@ -56,7 +63,7 @@ class Command:
             except (Exception, KeyboardInterrupt, AbortHydra) as error:  # noqa: BLE001 (all errors are printed here)
                 status = _status(error)
                 if full and status:
-                    sys.stderr.write(traceback.format_exc())
+                    sys.stderr.write(hide_secrets(traceback.format_exc()))
                 elif status and not isinstance(error, JobFailedError):  # the sweep's summary prints those
                     sys.stderr.write(_message(error))
             finally:
@@ -109,5 +116,5 @@ def _message(error: BaseException) -> str:
     cause = explain_machine_error(cause) or cause
     if isinstance(cause, CifarSweepsError):
         message = str(cause)
-        return f"{type(cause).__name__}: {'' if not message.startswith('- ') else chr(10)}{message}\n"
-    return "".join(traceback.format_exception(cause))
+        return hide_secrets(f"{type(cause).__name__}: {'' if not message.startswith('- ') else chr(10)}{message}\n")
+    return hide_secrets("".join(traceback.format_exception(cause)))

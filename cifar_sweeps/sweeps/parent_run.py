@@ -22,7 +22,13 @@ from cifar_sweeps.sweeps.previous.launches import JobNumbering, read_previous_jo
 from cifar_sweeps.sweeps.terminal.summary import JobFailure, SweepSummary, print_summary
 from cifar_sweeps.system.scripts import typed
 from cifar_sweeps.tracking import journal
-from cifar_sweeps.tracking.delivery import deliver, read_delivery_state, undelivered_folders
+from cifar_sweeps.tracking.delivery import (
+    END_PATIENCE,
+    deliver_patiently,
+    read_delivery_state,
+    restore_deleted,
+    undelivered_folders,
+)
 from cifar_sweeps.tracking.journal import State
 from cifar_sweeps.tracking.journal_reader import read_run
 from cifar_sweeps.tracking.recovery import append_end, recover_abandoned_runs
@@ -116,6 +122,7 @@ class ParentRun:
             if not changed:
                 self.folder = folder
                 self.manifest = replace(self.manifest, sweep_id=folder.name)
+                restore_deleted(folder, self.manifest.study)
                 known = {job.identity for job in previous}
                 new = sum(job.identity not in known for job in jobs)
                 there = sum(not job.is_finished for job in previous)
@@ -283,7 +290,7 @@ class ParentRun:
         for folder in undelivered_folders(self.folder):
             if folder != self.folder:
                 try:
-                    deliver(folder)
+                    deliver_patiently(folder, END_PATIENCE)
                 except TrackingError as error:  # the others would wait for the same store
                     return error
         return None

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import logging
 import os
+import traceback
 from pathlib import Path
 
 from hydra.conf import HydraConf
@@ -13,7 +14,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from cifar_sweeps.config.parse import parse_config
-from cifar_sweeps.errors import CifarSweepsError, ConfigError
+from cifar_sweeps.errors import CifarSweepsError, ConfigError, hide_secrets
 from cifar_sweeps.hydra_support import AbortHydra, task_overrides
 from cifar_sweeps.runs.reporters import LogReporter, ReporterGroup, RunReporter, TerminalReporter
 from cifar_sweeps.runs.run import run
@@ -40,7 +41,7 @@ def train_job(cfg: DictConfig, reporter: RunReporter | None = None, threads: int
             raise  # this job has failed; the sweep continues
         raise AbortHydra(error) from error
     except Exception:
-        log.exception("the run failed")
+        log.error("the run failed\n%s", hide_secrets(traceback.format_exc()))
         raise
 
 

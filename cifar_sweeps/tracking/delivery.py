@@ -2,50 +2,62 @@
 
 Every call to the store is idempotent: MLflow keeps one metric per key, step, time and value; tags and files are
 overwritten; a run or model is looked up by an id from the journal before it is created. A delivery that died between a
-call and the note of it repeats the call, and leaves neither a duplicate nor a gap.
+call and the note of it repeats the call, and leaves neither a duplicate nor a gap. What the store refuses for good is
+set aside, once, with the reason, and what comes after it is sent. A run that was deleted in MLflow is taken out of its
+trash; one that is gone for good is sent anew.
 """
 
 import json
 import os
 import shutil
+import sys
 import threading
+import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import groupby
 from pathlib import Path
 
 from mlflow import MlflowClient
-from mlflow.entities import Metric, Param, RunTag
+from mlflow.entities import LifecycleStage, Metric, ViewType
+from mlflow.exceptions import MlflowException
 
 from cifar_sweeps.errors import TrackingError, in_one_line
 from cifar_sweeps.system.files import is_inside
 from cifar_sweeps.system.locks import file_lock
 from cifar_sweeps.tracking import journal, mlflow_inputs
 from cifar_sweeps.tracking.journal import Entry
-from cifar_sweeps.tracking.store import MAX_TAG_LENGTH, PREFIX, Store, embedded_uri
+from cifar_sweeps.tracking.store import PREFIX, STORE_ERRORS, Store, StoreUnavailableError, embedded_uri, is_busy
+from cifar_sweeps.tracking.store_calls import is_gone, is_refusal, log_metrics, log_params, log_tags, restore_run
 
 NOTE = "delivered.json"
 LOCK = ".delivery.lock"
-_MAX_PARAM_LENGTH = 6000
 _MAX_METRICS, _MAX_PARAMS, _MAX_TAGS = 1000, 100, 100
 END_TAGS = tuple(f"{PREFIX}{key}" for key in ("failure", "failed_epoch", "failed_step", "last_checkpoint"))
 """Tags that say why a run ended; removed when it is resumed."""
 _RETRY_DELAYS = (1.0, 2.0, 5.0, 10.0, 30.0)
 """Seconds between attempts while the store does not answer; the last one repeats."""
+END_PATIENCE = 20.0
+"""Seconds that a command waits at its end for a store that has answered before: it may be locked, or restart."""
 
 
 @dataclass(frozen=True)
 class DeliveryState:
-    """How much of a journal is delivered: its run's id in the store, and the number of lines that are there."""
+    """How much of a journal is delivered: its run's id in the store, and the number of lines that are there.
+
+    refused: what the store did not take, with the reasons; it is not sent again.
+    """
 
     run_id: str | None = None
     lines: int = 0
+    refused: tuple[str, ...] = ()
 
 
 def read_delivery_state(folder: Path) -> DeliveryState:
     """Return how much of the folder's journal is delivered; nothing if the note cannot be read: all is sent again."""
     try:
-        return DeliveryState(**json.loads((folder / NOTE).read_text(encoding="utf-8")))
+        state = DeliveryState(**json.loads((folder / NOTE).read_text(encoding="utf-8")))
+        return replace(state, refused=tuple(state.refused))
     except (OSError, ValueError, TypeError):
         return DeliveryState()
 
@@ -65,13 +77,14 @@ def reset_delivery(folder: Path, lines: int) -> None:
     """
     state = read_delivery_state(folder)
     if state.lines > lines:
-        _note(folder, DeliveryState(state.run_id, 0))
+        _note(folder, replace(state, lines=0))
 
 
 def deliver(folder: Path) -> str | None:
     """Send the lines of a folder's journal that the store lacks, and return the run's id in MLflow.
 
-    Returns None with tracking=none. Raises TrackingError if the store does not answer, or refuses.
+    Returns None with tracking=none. Raises StoreUnavailableError if the store does not answer now, another
+    TrackingError if it cannot be used.
     """
     entries = journal.read(folder)
     if not entries or entries[0].fields["backend"] == "none":
@@ -85,9 +98,61 @@ def deliver(folder: Path) -> str | None:
     except TrackingError:
         raise
     except Exception as error:  # any kind, such as a package that the client lacks: the journal keeps the lines
-        raise TrackingError(
+        kind = StoreUnavailableError if is_busy(error) else TrackingError
+        raise kind(
             f"tracking.uri={store_of(folder, entries[0]).uri}: cannot deliver {folder}: {in_one_line(error)}"
         ) from error
+
+
+def restore_deleted(folder: Path, study: str) -> None:
+    """Put back what was deleted in MLflow of the sweep in ``folder``, and say so, a line each.
+
+    What is in MLflow's trash is taken out of it; what is gone for good is sent anew from its journal.
+    """
+    entries = journal.read(folder)
+    if not entries or entries[0].fields["backend"] == "none" or read_delivery_state(folder).run_id is None:
+        return
+    try:
+        _restore_deleted(folder, study, store_of(folder, entries[0]))
+    except TrackingError as error:
+        _say(f"Whether runs of this sweep were deleted cannot be told now: {error}")
+    except STORE_ERRORS as error:
+        _say(f"Whether runs of this sweep were deleted cannot be told now: {in_one_line(error)}")
+
+
+def _restore_deleted(folder: Path, study: str, store: Store) -> None:
+    client = store.client()
+    before = client.get_experiment_by_name(study)
+    if before is not None and before.lifecycle_stage == LifecycleStage.DELETED:
+        _say(f"The experiment {study} had been deleted in MLflow; it is restored.")
+    runs = store.sweep_runs(store.prepare(study), folder.name, ViewType.ALL)
+    parent = None
+    for path in [folder, *(each for each in journal.folders(folder) if each != folder)]:
+        run_id = read_delivery_state(path).run_id
+        if run_id is None:  # it is sent when its journal is next looked at
+            continue
+        found = runs.get(run_id)
+        if found is None:
+            _send_anew(path)
+        elif found.info.lifecycle_stage == LifecycleStage.DELETED:
+            client.restore_run(run_id)
+            _say(f"The run {found.info.run_name} had been deleted in MLflow; it is restored.")
+        if path == folder:
+            parent = read_delivery_state(folder).run_id
+        elif found is not None and parent is not None and found.data.tags.get("mlflow.parentRunId") != parent:
+            client.set_tag(run_id, "mlflow.parentRunId", parent)
+
+
+def _send_anew(folder: Path) -> None:
+    """Send a journal whose run is gone from the store as a new run."""
+    _note(folder, DeliveryState())
+    _say(f"The run of {folder} is gone from MLflow; it is sent again from its journal, without a model to be loaded.")
+    deliver(folder)
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()
 
 
 def store_of(folder: Path, header: Entry) -> Store:
@@ -100,15 +165,45 @@ def store_of(folder: Path, header: Entry) -> Store:
 
 def _deliver(folder: Path, entries: Sequence[Entry], state: DeliveryState) -> str | None:
     store = store_of(folder, entries[0])
-    client, run_id = store.client(), state.run_id
+    client, run_id, refused = store.client(), state.run_id, state.refused
     for batch in _batches(entries[state.lines :]):
         if run_id is None:
             may_exist = (folder / NOTE).exists()
             _note(folder, state)
             run_id = _find_or_create_run(folder, entries[0], store, may_exist)
-        _send(client, run_id, batch, folder)
-        _note(folder, DeliveryState(run_id, batch[-1].number))
+        try:
+            new = _send_or_set_aside(client, run_id, batch, folder)
+        except MlflowException as error:
+            if not is_gone(error):
+                raise
+            if restore_run(client, run_id) is None:
+                _say(f"The run of {folder} is gone from MLflow; it is sent again from its journal.")
+                _note(folder, DeliveryState())
+                return _deliver(folder, entries, DeliveryState())
+            _say(f"The run of {folder} had been deleted in MLflow; it is restored.")
+            new = _send_or_set_aside(client, run_id, batch, folder)
+        for reason in new:
+            _say(f"{folder}: the store does not take, and is not sent again: {reason}")
+        refused += tuple(new)
+        _note(folder, DeliveryState(run_id, batch[-1].number, refused))
     return run_id
+
+
+def _send_or_set_aside(client: MlflowClient, run_id: str, batch: Sequence[Entry], folder: Path) -> list[str]:
+    """Send a batch; return what the store refused for good, with the reasons."""
+    try:
+        return _send(client, run_id, batch, folder)
+    except MlflowException as error:
+        if not is_refusal(error):
+            raise
+    if len(batch) > 1:
+        return [line for entry in batch for line in _send_or_set_aside(client, run_id, [entry], folder)]
+    try:
+        return _send(client, run_id, batch, folder)
+    except MlflowException as error:
+        if not is_refusal(error):
+            raise
+        return [f"{batch[0].op}: {in_one_line(error)}"]
 
 
 def _batches(entries: Sequence[Entry]) -> Iterator[list[Entry]]:
@@ -143,8 +238,8 @@ def _find_or_create_run(folder: Path, header: Entry, store: Store, may_exist: bo
     return found or store.create_run(experiment_id, str(fields["name"]), tags, header.time)
 
 
-def _send(client: MlflowClient, run_id: str, batch: Sequence[Entry], folder: Path) -> None:
-    """Make the store call for a batch, whose entries all have the same op."""
+def _send(client: MlflowClient, run_id: str, batch: Sequence[Entry], folder: Path) -> list[str]:
+    """Make the store call for a batch, whose entries all have the same op; return which of its values were refused."""
     first = batch[0]
     match first.op:
         case "open":
@@ -154,19 +249,16 @@ def _send(client: MlflowClient, run_id: str, batch: Sequence[Entry], folder: Pat
             for key in client.get_run(run_id).data.tags.keys() & set(END_TAGS):
                 client.delete_tag(run_id, key)
         case "params":
-            params = [Param(key, value[:_MAX_PARAM_LENGTH]) for key, value in _values(batch)]
-            for start in range(0, len(params), _MAX_PARAMS):
-                client.log_batch(run_id, params=params[start : start + _MAX_PARAMS])
+            return log_params(client, run_id, dict(_values(batch)), _MAX_PARAMS)
         case "tags":
-            last = dict(_values(batch))
-            client.log_batch(run_id, tags=[RunTag(key, value[:MAX_TAG_LENGTH]) for key, value in last.items()])
+            return log_tags(client, run_id, dict(_values(batch)))
         case "metrics":
             metrics = [
                 Metric(key, float(value), entry.time, int(entry.fields["step"]))
                 for entry in batch
                 for key, value in entry.fields["values"].items()
             ]
-            client.log_batch(run_id, metrics=metrics)
+            return log_metrics(client, run_id, metrics)
         case "artifact":
             path = _path_in_folder(folder, first)
             if path.exists():  # it may have been deleted since
@@ -182,10 +274,11 @@ def _send(client: MlflowClient, run_id: str, batch: Sequence[Entry], folder: Pat
                 shutil.rmtree(path, ignore_errors=True)  # the store's artifacts have it now
         case "close":
             if first.fields["reason"]:
-                client.log_batch(run_id, tags=[RunTag(f"{PREFIX}failure", first.fields["reason"][:MAX_TAG_LENGTH])])
+                log_tags(client, run_id, {f"{PREFIX}failure": str(first.fields["reason"])})
             client.set_terminated(run_id, str(first.fields["state"]), first.time)
         case unknown:
             raise TrackingError(f"{folder}: a newer cifar_sweeps wrote {unknown!r} into the journal; upgrade this one")
+    return []
 
 
 def _path_in_folder(folder: Path, entry: Entry) -> Path:
@@ -219,6 +312,7 @@ class DeliveryThread:
         self._folder = folder
         self._wake = threading.Event()
         self._is_finishing = False
+        self._patience = 0.0
         self._error: TrackingError | None = None
         self._thread = threading.Thread(target=self._run, daemon=True, name="delivery")
         self._thread.start()
@@ -227,8 +321,12 @@ class DeliveryThread:
         """Wake the thread: the journal has new lines."""
         self._wake.set()
 
-    def finish(self) -> TrackingError | None:
-        """Send what is left in one last attempt, and return its error, if any."""
+    def finish(self, patient: bool = False) -> TrackingError | None:
+        """Send what is left in one last attempt, and return its error, if any.
+
+        patient: a store that has answered before, and does not now, is tried for `END_PATIENCE` seconds.
+        """
+        self._patience = END_PATIENCE if patient else 0.0
         self._is_finishing = True
         self._wake.set()
         self._thread.join()
@@ -242,12 +340,32 @@ class DeliveryThread:
             self._wake.clear()  # before reading the journal, or a later call would be lost
             last = self._is_finishing
             try:
-                deliver(self._folder)
+                if last:
+                    deliver_patiently(self._folder, self._patience)
+                else:
+                    deliver(self._folder)
                 failures, self._error = 0, None
             except TrackingError as error:
                 failures, self._error = failures + 1, error
             if last:
                 return
+
+
+def deliver_patiently(folder: Path, patience: float) -> str | None:
+    """Deliver as `deliver`; while a store that has answered before does not, try again for ``patience`` seconds."""
+    end = time.monotonic() + patience
+    attempt = 0
+    while True:
+        try:
+            return deliver(folder)
+        except StoreUnavailableError:
+            delay = _RETRY_DELAYS[min(attempt, len(_RETRY_DELAYS) - 1)]
+            if read_delivery_state(folder).run_id is None or time.monotonic() + delay > end:
+                raise
+            if not attempt:
+                _say(f"The store does not answer; waiting for it, {patience:.0f} s at most …")
+            attempt += 1
+            time.sleep(delay)
 
 
 def undelivered_folders(root: Path) -> list[Path]:

@@ -40,6 +40,7 @@ class RunLogger:
 
     def __init__(self, header: RunHeader) -> None:
         self.folder = header.folder
+        self._is_alone = header.parent is None
         self._journal = Journal(header.folder)
         self._delivery: DeliveryThread | None = None
         self.has_ended = False
@@ -117,7 +118,8 @@ class RunLogger:
             self.has_ended = True  # only once it is on disk: the caller then removes what a resume needs
         finally:
             if self._delivery is not None:
-                self.delivery_error = self._delivery.finish()
+                # A sweep waits for the store once, at its end, for all of its jobs.
+                self.delivery_error = self._delivery.finish(patient=self._is_alone)
             self._journal.close()
 
     def _append(self, op: journal.Op, **fields: object) -> None:

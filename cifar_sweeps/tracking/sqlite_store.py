@@ -13,12 +13,14 @@ from pathlib import Path
 
 import mlflow
 from mlflow import MlflowClient
-from sqlalchemy.engine import make_url
 
 from cifar_sweeps.errors import TrackingError
+from cifar_sweeps.tracking.address import sqlite_file
 
 _REVISION = re.compile(r"^revision\s*(?::[^=]+)?=(.*)$", re.MULTILINE)
 _PREVIOUS = re.compile(r"^down_revision\s*(?::[^=]+)?=(.*)$", re.MULTILINE)
+_PATIENCE = 1.0
+"""Seconds to wait for a program that has locked the file, where a command starts."""
 _NAME = re.compile(r"[\"'](\w+)[\"']")
 
 
@@ -26,12 +28,12 @@ def check_revision(uri: str) -> bool:
     """Return whether the store at ``uri`` is an SQLite file of this MLflow's revision. Changes nothing.
 
     False: it is not an SQLite file, does not exist yet or is empty, which is left to MLflow.
-    Raises TrackingError, with what to do, if it is of another revision.
+    Raises TrackingError, with what to do, if it is of another revision; sqlite3.OperationalError if it is locked.
     """
-    # MLflow also takes URIs that are no database's, such as ``mlruns`` or ``databricks``.
-    path = (make_url(uri).database or "") if uri.startswith("sqlite") else ""
-    if not Path(path).is_file():
+    file = sqlite_file(uri)
+    if file is None or not file.is_file():
         return False
+    path = str(file)
     found = _revision(path)
     if found is None:
         return False
@@ -69,13 +71,15 @@ def create_database(path: Path) -> None:
 def _revision(path: str) -> str | None:
     """Return a database's revision; None if it has none, such as an empty one."""
     try:
-        connection = sqlite3.connect(f"{Path(path).absolute().as_uri()}?mode=ro", uri=True)
+        connection = sqlite3.connect(f"{Path(path).absolute().as_uri()}?mode=ro", uri=True, timeout=_PATIENCE)
         try:
             rows = connection.execute("SELECT version_num FROM alembic_version").fetchall()
         finally:
             connection.close()
-    except sqlite3.OperationalError:  # no such table; or it cannot be read, and MLflow says why
-        return None
+    except sqlite3.OperationalError as error:
+        if "locked" in str(error):
+            raise
+        return None  # no such table; or it cannot be read, and MLflow says why
     except sqlite3.DatabaseError as error:
         raise TrackingError(
             f"{path}: is damaged, or not an MLflow database ({error}); move it away, or set CIFAR_SWEEPS_OUTPUTS=FOLDER"

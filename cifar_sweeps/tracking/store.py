@@ -7,6 +7,7 @@ import getpass
 import logging
 import os
 import re
+import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -25,8 +26,9 @@ from mlflow.exceptions import MlflowException
 from mlflow.store.entities.paged_list import PagedList
 from sqlalchemy.exc import SQLAlchemyError
 
-from cifar_sweeps.errors import ConfigError, TrackingError
+from cifar_sweeps.errors import ConfigError, TrackingError, hide_secrets, in_one_line
 from cifar_sweeps.system.locks import file_lock
+from cifar_sweeps.tracking.address import parse_address, sqlite_file, with_password
 from cifar_sweeps.tracking.names import Candidate, choose, describe
 from cifar_sweeps.tracking.sqlite_store import check_revision, create_database
 
@@ -43,10 +45,22 @@ MAX_TAG_LENGTH = 8000
 """Characters that MLflow keeps of a tag."""
 _MAX_NAME_LENGTH = 250  # the column's size in databases that enforce one
 
-_NO_CONNECTION = "failed with exception"
-"""Part of MLflow's message for a request that reached no server."""
+_PASSING_CODES = frozenset({"TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED", "RESOURCE_EXHAUSTED"})
+_PASSING_TEXTS = (
+    "failed with exception",  # MLflow's words for a request that reached no server
+    "database is locked",
+    "database table is locked",
+    *(f"failed with error code {status}" for status in (408, 429, 500, 502, 503, 504)),
+    "Connection refused",
+    "Connection reset",
+    "connection to server",  # psycopg2, for all that has to do with its server
+    "Can't connect to",  # pymysql
+    "too many connections",
+    "timed out",
+)
+"""Parts of the messages of MLflow, its databases and their drivers for what may pass."""
 
-STORE_ERRORS = (MlflowException, SQLAlchemyError, OSError)
+STORE_ERRORS = (MlflowException, SQLAlchemyError, sqlite3.OperationalError, OSError)
 """Raised by MLflow if its store cannot be used; some of the database's own errors pass through."""
 
 
@@ -63,12 +77,18 @@ def tracking_uri(configured: str | None, outputs: str | Path) -> str:
 
 
 def configured_uri(configured: str | None) -> str | None:
-    """Return the configured URI, else ``MLFLOW_TRACKING_URI``, with an absolute path; None without both."""
-    chosen = configured or os.environ.get("MLFLOW_TRACKING_URI")
-    path = (chosen or "").removeprefix("sqlite:///")
-    if chosen and path != chosen and not path.startswith("/"):
-        return f"sqlite:///{Path(path).absolute().as_posix()}"
-    return chosen
+    """Return the configured address, else ``MLFLOW_TRACKING_URI``, made whole and without its password; None if none.
+
+    Raises ConfigError if MLflow cannot use it, or if the configured one holds a password, which records would show.
+    """
+    if configured and hide_secrets(configured) != configured:
+        raise ConfigError(
+            f"tracking.uri={hide_secrets(configured)}: holds a password, which the run's records would show; "
+            "put the address into the environment variable MLFLOW_TRACKING_URI instead"
+        )
+    address = parse_address(configured, "tracking.uri") if configured else None
+    address = address or parse_address(os.environ.get("MLFLOW_TRACKING_URI", ""))
+    return None if address is None else address.uri
 
 
 def embedded_uri(outputs: str | Path) -> str:
@@ -84,7 +104,7 @@ def embedded_uri(outputs: str | Path) -> str:
 
 @dataclass(frozen=True)
 class Store:
-    """One MLflow tracking store."""
+    """One MLflow tracking store. ``uri`` has no password: the client takes that from the environment."""
 
     uri: str
     outputs: Path
@@ -103,7 +123,7 @@ class Store:
 
     def client(self) -> MlflowClient:
         """Return an MLflow client of this store."""
-        return MlflowClient(self.uri)
+        return MlflowClient(with_password(self.uri))
 
     def prepare(self, experiment: str) -> str:
         """Create the database and the experiment if they are missing; return the experiment's id.
@@ -115,21 +135,21 @@ class Store:
             self.outputs.mkdir(parents=True, exist_ok=True)
             with self._lock():
                 check_revision(self.uri)
-                if self._is_local():
-                    create_database(Path(self.uri.removeprefix("sqlite:///")))
+                if self._file is not None:
+                    create_database(self._file)
                 client = self.client()
                 found = client.get_experiment_by_name(experiment)
                 if found is not None and found.lifecycle_stage == "deleted":
                     client.restore_experiment(found.experiment_id)
                 if found is not None:
                     return str(found.experiment_id)
-                location = (self.outputs.absolute() / "artifacts").as_uri() if self._is_local() else None
+                location = None if self._file is None else (self.outputs.absolute() / "artifacts").as_uri()
                 return str(client.create_experiment(experiment, artifact_location=location))
         except STORE_ERRORS as error:
-            if _NO_CONNECTION in str(error):
+            if is_busy(error):
                 raise StoreUnavailableError(f"tracking.uri={self.uri}: the store does not answer") from error
             raise TrackingError(
-                f"tracking.uri={self.uri}: the store cannot be used: {_first_line(error)}; "
+                f"tracking.uri={self.uri}: the store cannot be used: {in_one_line(error)}; "
                 "correct the URI (tracking.uri or MLFLOW_TRACKING_URI), or train without a store: tracking=none"
             ) from error
 
@@ -140,7 +160,7 @@ class Store:
         experiment. Raises TrackingError if it is not a store, or cannot be written.
         """
         try:
-            if not (check_revision(self.uri) and self._is_writable()):
+            if not (self._is_current() and self._is_writable()):
                 self.prepare(experiment)
         except StoreUnavailableError as error:
             return f"{error}; training continues, and its journal is kept: send it later with cifar-sweeps sync"
@@ -186,6 +206,12 @@ class Store:
         points = self.client().get_metric_history(run_id, metric)
         return sorted((int(point.step), float(point.value)) for point in points)
 
+    def sweep_runs(self, experiment_id: str, sweep_id: str, view: int = ViewType.ACTIVE_ONLY) -> dict[str, Run]:
+        """Return the runs of a sweep, its parent among them, by their ids. view: of `ViewType`, to see deleted ones."""
+        client, of_sweep = self.client(), f"tags.`{PREFIX}sweep_id` = '{sweep_id}'"
+        pages = _all_pages(lambda token: client.search_runs([experiment_id], of_sweep, view, 1000, None, token))
+        return {str(run.info.run_id): run for run in pages}
+
     def children(self, experiment_id: str, parent_run_id: str) -> list["RecordedRun"]:
         """Return a sweep's child runs, in the order in which they started."""
         client, by_parent = self.client(), f"tags.`mlflow.parentRunId` = '{parent_run_id}'"
@@ -198,31 +224,48 @@ class Store:
 
     def check_exists(self) -> None:
         """Raise TrackingError if the store is a missing file (opening creates it) or of another MLflow version."""
-        path = self.uri.removeprefix("sqlite:///")
-        if self._is_local() and not Path(path).exists():
+        if self._file is not None and not self._file.exists():
             raise TrackingError(
-                f"{path}: there is no store yet; train something first, e.g. cifar-train study=quickstart"
+                f"{self._file}: there is no store yet; train something first, e.g. cifar-train study=quickstart"
             )
         try:
-            check_revision(self.uri)
+            self._is_current()
+        except StoreUnavailableError:
+            raise
         except TrackingError:
             with self._lock():  # a store that is being created passes through all revisions
-                check_revision(self.uri)
+                self._is_current()
+
+    def _is_current(self) -> bool:
+        """Return what `check_revision` does. Raises StoreUnavailableError if another program has locked the file."""
+        try:
+            return check_revision(self.uri)
+        except sqlite3.OperationalError as error:
+            raise StoreUnavailableError(f"{self.uri}: another program has locked it ({error})") from error
+
+    @property
+    def _file(self) -> Path | None:
+        """The file of an SQLite store; None for any other."""
+        return sqlite_file(self.uri)
 
     def _lock(self) -> AbstractContextManager[object]:
         """Lock the database's creation, for any outputs folder that uses it; a server needs no lock."""
-        if not self._is_local():
+        if self._file is None:
             return nullcontext()
-        path = Path(self.uri.removeprefix("sqlite:///"))
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return file_lock(path.with_name(f".{path.name}.lock"))
-
-    def _is_local(self) -> bool:
-        return self.uri.startswith("sqlite:")
+        self._file.parent.mkdir(parents=True, exist_ok=True)
+        return file_lock(self._file.with_name(f".{self._file.name}.lock"))
 
     def _is_writable(self) -> bool:
-        path = Path(self.uri.removeprefix("sqlite:///"))
+        path = self._file
+        if path is None:
+            return False
         return os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)  # SQLite's journal is written beside it
+
+
+def is_busy(error: BaseException) -> bool:
+    """Return whether a store's error may pass by itself: it is locked, restarting, overloaded or out of reach."""
+    code = getattr(error, "error_code", "")
+    return code in _PASSING_CODES or any(text in str(error) for text in _PASSING_TEXTS)
 
 
 @dataclass(frozen=True)
@@ -257,10 +300,6 @@ def _user() -> str:
 
 def _one_line(name: str) -> str:
     return "".join(letter if letter.isprintable() else " " for letter in name)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def _recorded_run(run: Run) -> RecordedRun:

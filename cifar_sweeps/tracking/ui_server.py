@@ -3,7 +3,6 @@
 import contextlib
 import os
 import shlex
-import signal
 import socket
 import subprocess
 import sys
@@ -11,22 +10,23 @@ import time
 from pathlib import Path
 
 from cifar_sweeps.errors import TrackingError
-from cifar_sweeps.tracking.store import Store, tracking_uri
+from cifar_sweeps.tracking import journal, ui_watchdog
+from cifar_sweeps.tracking.store import Store, configured_uri, embedded_uri
 
 HOST = "127.0.0.1"
 """Localhost only: the page has no login, and runs hold paths, overrides and facts about the machine."""
+
+_WITHOUT_WORKERS = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+"""MLflow otherwise starts seven processes of 240 MB each, for jobs that this project has none of."""
 
 
 def serve(outputs: Path, port: int, host: str = HOST) -> None:
     """Serve MLflow's page of the store until interrupted.
 
-    Raises TrackingError if there is no store, if the port is in use, or if host is not this machine.
+    It ends with this process, however that ends. Raises TrackingError if there is no store, if the port is in use, or
+    if host is not this machine.
     """
-    if "MLFLOW_TRACKING_URI" in os.environ:
-        raise TrackingError(
-            f"MLFLOW_TRACKING_URI={os.environ['MLFLOW_TRACKING_URI']}: runs are recorded there; open that server's page"
-        )
-    store = Store(tracking_uri(None, outputs), outputs)
+    store = _store(outputs)
     store.check_exists()
     artifacts = (outputs.absolute() / "artifacts").as_uri()
     store_options = ["--backend-store-uri", store.uri, "--default-artifact-root", artifacts]
@@ -37,9 +37,17 @@ def serve(outputs: Path, port: int, host: str = HOST) -> None:
     command = [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1"]
     log_file = outputs / "mlflow-ui.log"
     _print(f"Starting MLflow (takes some seconds; log: {log_file}) …")
+    watchdog = [sys.executable, ui_watchdog.__file__]
     with log_file.open("ab") as log:
-        # A session of its own: one signal ends it with all its workers, and Ctrl-C reaches only this process.
-        server = subprocess.Popen([*command, *store_options], stdout=log, stderr=log, start_new_session=True)
+        # The watchdog sees its standard input closed when this process ends, even if it is killed, and ends MLflow.
+        server = subprocess.Popen(
+            [*watchdog, *command, *store_options],
+            stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,  # Ctrl-C reaches only this process
+            env={**os.environ, **_WITHOUT_WORKERS},
+        )
     try:
         while server.poll() is None and not _is_reachable(port):
             time.sleep(0.2)
@@ -50,12 +58,41 @@ def serve(outputs: Path, port: int, host: str = HOST) -> None:
     except KeyboardInterrupt:
         _print("")
     finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(server.pid, signal.SIGTERM)
+        assert server.stdin is not None
+        server.stdin.close()
         with contextlib.suppress(subprocess.TimeoutExpired):
-            server.wait(timeout=5)
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(server.pid, signal.SIGKILL)  # what ignored SIGTERM
+            server.wait(timeout=15)
+
+
+def _store(outputs: Path) -> Store:
+    """Return the store that the page can show: of ``MLFLOW_TRACKING_URI``, or where this folder's last runs went.
+
+    Raises TrackingError if that is a server, which has a page of its own.
+    """
+    uri = configured_uri(None)
+    why = "MLFLOW_TRACKING_URI"
+    if uri is None:
+        uri, why = _last_uri(outputs), f"the last runs in {outputs}"
+    store = Store(uri or embedded_uri(outputs), outputs)
+    if store.uri.startswith(("http://", "https://")):
+        raise TrackingError(f"{why}: recorded at {store.uri}; open that page in a browser")
+    if not store.uri.startswith("sqlite"):
+        shown = shlex.join(["mlflow", "server", "--backend-store-uri", store.uri])
+        raise TrackingError(f"{why}: recorded in {store.uri}; serve its page: {shown}")
+    if uri is not None and uri != embedded_uri(outputs):
+        _print(f"Serving {store.uri} ({why}).")
+    return store
+
+
+def _last_uri(outputs: Path) -> str | None:
+    """Return the store that the newest sweep or run of an outputs folder was recorded in; None: the embedded one."""
+    folders = [each for kind in ("sweeps", "runs") for each in (outputs / kind).glob("*") if each.is_dir()]
+    for folder in sorted(folders, key=lambda each: each.name, reverse=True):
+        entries = journal.read(folder)
+        if entries and entries[0].fields["backend"] == "mlflow":
+            uri = entries[0].fields["uri"]
+            return None if uri is None else str(uri)
+    return None
 
 
 def _login_instructions(host: str, port: int, store_options: list[str]) -> str:

@@ -238,7 +238,7 @@ def test_a_store_that_never_answers_is_reported_and_the_journal_is_complete(outp
 
 
 def test_a_finished_run_stays_finished_when_its_delivery_is_interrupted(outputs, monkeypatch):
-    def interrupted(_):
+    def interrupted(_, **__):
         raise KeyboardInterrupt
 
     logger = RunLogger(header(outputs))

@@ -1,0 +1,171 @@
+# ruff: noqa: F811 (fixtures of another module)
+"""What was deleted in MLflow, or is refused by it, keeps nothing else from the store."""
+
+import re
+import sqlite3
+
+import pytest
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+from mlflow.utils import validation
+from test_delivery import Stored, empty_store, header, log_all, outputs  # noqa: F401 (fixtures)
+
+from cifar_sweeps.tracking import delivery, journal
+from cifar_sweeps.tracking.delivery import count_undelivered_lines, deliver, read_delivery_state, restore_deleted
+from cifar_sweeps.tracking.recovery import sync
+from cifar_sweeps.tracking.run_logger import RunLogger
+from cifar_sweeps.tracking.store import Store, StoreUnavailableError, is_busy
+from cifar_sweeps.tracking.store_calls import acceptable_names
+
+
+def delete(outputs, what, purged):
+    """Delete a run, the parent or the experiment of a recorded sweep, as a user does in MLflow."""
+    stored = Stored(outputs)
+    (experiment_id,) = {run.info.experiment_id for run in stored.runs}
+    names = {"child": ["child"], "parent": ["sweep"], "both": ["child", "sweep"], "experiment": []}[what]
+    chosen = [run.info.run_id for run in stored.runs if run.info.run_name in names]
+    for run_id in chosen:
+        stored.client.delete_run(run_id)
+    if what == "experiment":
+        stored.client.delete_experiment(experiment_id)
+        chosen = [run.info.run_id for run in stored.runs]
+    if purged:  # what `mlflow gc` does to a run
+        store = stored.client._tracking_client.store
+        for run_id in chosen:
+            store._hard_delete_run(run_id)
+
+
+def recorded_sweep(outputs, end=True):
+    """Record a sweep of one job; without ``end`` the job was stopped."""
+    tags = {"cifar_sweeps.sweep_id": "sweep"}
+    parent = RunLogger(header(outputs, "sweep", tags=tags))
+    child = RunLogger(header(outputs, "sweep/child", parent=outputs / "sweep", name="child", tags=tags))
+    log_all(child)
+    child.end_run("FINISHED" if end else "KILLED")
+    parent.end_run("FINISHED" if end else "KILLED")
+
+
+@pytest.mark.parametrize("purged", [False, True], ids=["in the trash", "gone"])
+@pytest.mark.parametrize("what", ["child", "parent", "both", "experiment"])
+def test_a_sweep_that_is_joined_is_whole_in_the_store_again(outputs, what, purged, capsys):
+    recorded_sweep(outputs)
+    restore_deleted(outputs / "sweep", "toys")
+    assert capsys.readouterr().err == ""  # nothing was deleted
+    delete(outputs, what, purged)
+    restore_deleted(outputs / "sweep", "toys")
+    said = capsys.readouterr().err
+    assert ("is gone from MLflow; it is sent again" if purged else "had been deleted in MLflow; it is restored") in said
+    stored = Stored(outputs)
+    by_name = {run.info.run_name: run for run in stored.runs}
+    assert sorted(run.info.run_name for run in stored.runs) == ["child", "sweep"]
+    assert by_name["child"].data.tags["mlflow.parentRunId"] == by_name["sweep"].info.run_id
+    assert by_name["child"].data.metrics["val/accuracy"] == pytest.approx(0.3)
+    assert {run.info.status for run in stored.runs} == {"FINISHED"}
+
+
+@pytest.mark.parametrize("purged", [False, True], ids=["in the trash", "gone"])
+def test_a_run_that_was_deleted_while_it_was_stopped_is_whole_after_it_resumed(outputs, purged, capsys):
+    recorded_sweep(outputs, end=False)
+    delete(outputs, "child", purged)
+    again = RunLogger(header(outputs, "sweep/child", parent=outputs / "sweep", name="child"))
+    again.log_metrics({"val/accuracy": 0.9}, step=4)
+    again.end_run("FINISHED")
+    assert again.delivery_error is None
+    assert "had been deleted" in capsys.readouterr().err or purged
+    stored = Stored(outputs)
+    (child,) = [run for run in stored.runs if run.info.run_name == "child"]
+    assert child.info.status == "FINISHED"
+    history = stored.client.get_metric_history(child.info.run_id, "val/accuracy")
+    assert sorted(point.step for point in history) == [1, 2, 3, 4]
+    assert sync(outputs)
+
+
+NAMES = ["cat (black), #1", "a", "../x", "/x", "a//b", "a/../b", ".", "..", "", " ", "ü/ß", "x" * 300, "x" * 299 + "y"]
+NAMES += ["a:b", "a_b", "tab\there", "new\nline", "emoji 🎉", "per/class/recall of 'b'", "trailing/", "\0"]
+
+
+def test_every_name_becomes_one_that_mlflow_takes_and_two_never_the_same():
+    names = acceptable_names(NAMES)
+    assert list(dict.fromkeys(names)) == sorted(set(NAMES), key=list(names).index)
+    assert len(set(names.values())) == len(set(NAMES))
+    for name, changed in names.items():
+        validation._validate_param(changed, "value")
+        validation._validate_metric(changed, 1.0, 0, 0)
+        validation._validate_tag(changed, "value")
+        if re.fullmatch(r"[\w./-]+", name) and name in ("a", "a_b", "ü/ß"):
+            assert changed == name
+
+
+def test_odd_names_are_recorded_and_what_is_refused_for_good_holds_up_nothing(outputs, monkeypatch, capsys):
+    own = MlflowClient.log_batch
+
+    def picky(client, run_id, metrics=(), params=(), tags=(), **more):
+        if any(metric.key == "never" for metric in metrics):
+            raise MlflowException.invalid_parameter_value("not this one")
+        return own(client, run_id, metrics, params, tags, **more)
+
+    monkeypatch.setattr(MlflowClient, "log_batch", picky)
+    logger = RunLogger(header(outputs))
+    logger.log_params(dict.fromkeys(NAMES, "value"))
+    logger.log_metrics({"train/loss": float("nan"), "never": 1.0, "recall/cat (black), #1": 0.5}, step=1)
+    logger.log_metrics({"train/loss": float("inf")}, step=2)
+    logger.end_run("FINISHED")
+    assert logger.delivery_error is None
+    (run,) = Stored(outputs).runs
+    assert run.info.status == "FINISHED"
+    assert len(run.data.params) == len(set(NAMES))
+    assert run.data.metrics["recall/cat _black__ _1"] == 0.5
+    said = capsys.readouterr().err
+    assert said.count("the store does not take, and is not sent again: metric 'never'") == 1
+    assert len(read_delivery_state(outputs / "run").refused) == 1
+    assert count_undelivered_lines(outputs / "run") == 0
+    assert sync(outputs)  # nothing is left to send
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        sqlite3.OperationalError("database is locked"),
+        MlflowException("API request to x failed with exception HTTPConnectionPool"),
+        MlflowException("API request to endpoint x failed with error code 503 != 200."),
+        MlflowException("API request to endpoint x failed with error code 429 != 200."),
+        OSError(111, "Connection refused"),
+        MlflowException("(psycopg2.OperationalError) connection to server at h failed: too many connections"),
+    ],
+    ids=str,
+)
+def test_a_store_that_is_busy_or_restarts_is_tried_again(outputs, monkeypatch, error, capsys):
+    assert is_busy(error)
+    recorded_sweep(outputs, end=False)
+    again = journal.Journal(outputs / "sweep" / "child")
+    again.append("metrics", values={"val/accuracy": 0.9}, step=4)
+    again.close()
+    attempts = []
+    own = MlflowClient.log_batch
+
+    def busy_twice(*args, **more):
+        attempts.append(1)
+        if len(attempts) <= 2:
+            raise error
+        return own(*args, **more)
+
+    monkeypatch.setattr(MlflowClient, "log_batch", busy_twice)
+    monkeypatch.setattr(delivery, "_RETRY_DELAYS", (0.01,))
+    with pytest.raises(StoreUnavailableError):
+        deliver(outputs / "sweep" / "child")
+    assert delivery.deliver_patiently(outputs / "sweep" / "child", 5.0) is not None
+    assert "waiting for it" in capsys.readouterr().err
+    assert count_undelivered_lines(outputs / "sweep" / "child") == 0
+
+
+def test_a_database_that_another_program_has_locked_delays_no_start(outputs):
+    lock = sqlite3.connect(outputs / "mlflow.db", isolation_level=None)
+    lock.execute("BEGIN EXCLUSIVE")
+    store = Store(f"sqlite:///{outputs}/mlflow.db", outputs)
+    try:
+        assert "another program has locked it" in store.availability_error("toys")
+        with pytest.raises(StoreUnavailableError, match="another program has locked it"):
+            store.check_exists()
+    finally:
+        lock.close()
+    assert store.availability_error("toys") is None
