@@ -29,6 +29,7 @@ for _command in (
     runs.logs,
     runs.reproduce,
     studies.studies,
+    studies.sweeps,
     studies.results,
     studies.report,
 ):

@@ -1,11 +1,14 @@
-"""`cifar-sweeps studies`, `results` and `report`: the documents' studies, their results and reports."""
+"""`cifar-sweeps studies`, `sweeps`, `results` and `report`: the documents' studies, their results and reports."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cifar_sweeps.cli.common import mark_abandoned_runs
+from cifar_sweeps.cli.common import mark_abandoned_runs, outputs_folder
+
+if TYPE_CHECKING:
+    from cifar_sweeps.studies.sweep_list import ListedSweep
 
 
 def studies(
@@ -20,30 +23,109 @@ def studies(
     print_catalogue(catalogue(names or []), Console(highlight=False))
 
 
+def sweeps(
+    study: Annotated[str | None, typer.Argument(help="only the sweeps of this study")] = None,
+    json: Annotated[bool, typer.Option("--json", help="a list of objects, with folder and command")] = False,
+) -> None:
+    """List the sweeps of this folder's outputs and store, the newest first: jobs by state, and the best."""
+    import json as json_format
+
+    from rich.console import Console
+
+    mark_abandoned_runs()
+    from cifar_sweeps.studies.reports.results_tables import sweeps_table
+
+    found = _list_sweeps(study)
+    if json:
+        typer.echo(json_format.dumps([sweep.as_json() for sweep in found], indent=1, ensure_ascii=False))
+        return
+    console = Console(highlight=False)
+    console.print(sweeps_table(found))
+    for sweep in found:
+        if sweep.unsent:
+            waiting = f"{sweep.unsent} of its journals are not in the store yet: cifar-sweeps sync sends them"
+            console.print(f"{sweep.sweep_id}: {waiting}", markup=False, soft_wrap=True)
+
+
 def results(
-    study: Annotated[str, typer.Argument(help="a study's name, a sweep's id, or the id of its parent run")],
+    study: Annotated[
+        str | None,
+        typer.Argument(
+            help="a study's name, a sweep's id, its run's id, or the beginning of one  [default: lists them]"
+        ),
+    ] = None,
     csv: Annotated[bool, typer.Option("--csv", help="comma-separated values, every column")] = False,
     json: Annotated[bool, typer.Option("--json", help="a list of objects, every column")] = False,
     epochs: Annotated[bool, typer.Option("--epochs", help="one row per run and epoch, not per run")] = False,
+    arms: Annotated[
+        bool, typer.Option("--arms", help="one row per arm: means over seeds ± half of the 95% interval")
+    ] = False,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="only rows where KEY=VALUE, !=, <, >, <= or >=, of any column; repeat it, or join by ' and '"
+        ),
+    ] = None,
+    sort: Annotated[
+        str | None,
+        typer.Option(help="a column: accuracies the best first, others the lowest; -KEY: the highest  [default: val]"),
+    ] = None,
+    columns: Annotated[
+        str | None,
+        typer.Option(help="which columns, by comma: headings as shown, or any key of the config or metric of MLflow"),
+    ] = None,
 ) -> None:
     """Print the results of a study or a sweep, one row per run."""
     from rich.console import Console
 
-    mark_abandoned_runs()
-    from cifar_sweeps.studies import results as data
-    from cifar_sweeps.studies.reports import terminal_tables
-
     if csv and json:
         raise typer.BadParameter("give --csv or --json, not both")
-    rows = data.load_history(study) if epochs else data.load_results(study)
+    if study is None:
+        sweeps(None, json)
+        if not json:
+            typer.echo("Their results: cifar-sweeps results ID, or results STUDY for all sweeps of a study")
+        return
+    mark_abandoned_runs()
+    from cifar_sweeps.studies.reports import results_tables
+    from cifar_sweeps.studies.results import as_json, select_results
+
+    chosen = [each.strip() for each in (columns or "").split(",") if each.strip()]
+    selected = select_results(study, epochs, arms, where or [], sort, chosen)
     if csv:
-        typer.echo(rows.to_csv(index=False), nl=False)
+        typer.echo(selected.table[selected.keys].to_csv(index=False), nl=False)
     elif json:
-        typer.echo(data.as_json(rows))
+        typer.echo(as_json(selected.table[selected.keys]))
     else:
         console = Console(highlight=False)
-        table = terminal_tables.epochs_table if epochs else terminal_tables.runs_table
-        console.print(table(rows, console.width))
+        console.print(results_tables.results_table(selected, console.width, bool(chosen)))
+        for note in selected.notes:
+            console.print(note, markup=False)
+
+
+def _list_sweeps(study: str | None) -> "list[ListedSweep]":
+    """Return the sweeps, all or of one study. Raises TrackingError if there are none."""
+    from cifar_sweeps.errors import TrackingError, did_you_mean
+    from cifar_sweeps.studies.sweep_list import list_sweeps
+    from cifar_sweeps.tracking.store import STORE_ERRORS, default_store
+
+    outputs = outputs_folder()
+    try:
+        found = list_sweeps(outputs, default_store())
+    except (TrackingError, *STORE_ERRORS) as error:
+        found = list_sweeps(outputs, None)
+        if found:
+            first = str(error).splitlines()[0]
+            typer.echo(f"Only what lies in {outputs}, as the store does not answer: {first}", err=True)
+    names = sorted({sweep.study for sweep in found})
+    found = [sweep for sweep in found if study in (None, sweep.study)]
+    if not found and study is not None and names:
+        raise TrackingError(
+            f"{study}: no sweep of this study; there are {', '.join(names)}{did_you_mean(study, names)}"
+        )
+    if not found:
+        single = "; single runs: cifar-sweeps results cifar_sweeps" if (outputs / "runs").is_dir() else ""
+        raise TrackingError(f"{outputs}: holds no sweeps yet; train one: cifar-train study=quickstart{single}")
+    return found
 
 
 def report(

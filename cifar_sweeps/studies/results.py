@@ -4,14 +4,20 @@ In a notebook: ``from cifar_sweeps.studies import results; results.load_results(
 """
 
 import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
+from cifar_sweeps.config.parse import conf_folder
+from cifar_sweeps.studies import columns as selection
+from cifar_sweeps.studies.arms import swept_values
 from cifar_sweeps.studies.histories import is_by_epoch, read_histories
 from cifar_sweeps.studies.query import find_runs
 from cifar_sweeps.studies.study import Study, StudyRun
-from cifar_sweeps.tracking.store import Store, default_store
+from cifar_sweeps.tracking.store import PREFIX, Store, default_store
 
 _TAGS = ("budget", "data", "data_fingerprint", "validated_on", "failure")
 _FIRST_COLUMNS = (
@@ -29,6 +35,13 @@ _FIRST_COLUMNS = (
     ("model/parameters", "parameters"),
     ("model/multiply_adds", "multiply_adds"),
 )
+_GROUPS = {
+    "optimizer": "optimizer._target_",
+    "lr_schedule": "lr_schedule._target_",
+    "augmentation": "augmentation._target_",
+    "data": "data.source._target_",
+}
+"""Config groups whose options differ in their class."""
 _EXCLUDED = {"epoch_seconds"}  # the last epoch's; the median is in seconds_an_epoch
 
 
@@ -63,7 +76,11 @@ def load_history(what: str, store: Store | None = None) -> pd.DataFrame:
     Raises TrackingError as `load_results` does.
     """
     store = store or default_store()
-    study = find_runs(what, store)
+    return history_frame(find_runs(what, store), store)
+
+
+def history_frame(study: Study, store: Store) -> pd.DataFrame:
+    """Return one row per run and epoch, as `load_history` does."""
     metrics = list(dict.fromkeys(metric for run in study.runs for metric in run.metrics if is_by_epoch(metric)))
     histories = read_histories(store.client(), [run.run_id for run in study.runs], metrics)
     rows: list[dict[str, Any]] = []
@@ -74,6 +91,88 @@ def load_history(what: str, store: Store | None = None) -> pd.DataFrame:
             rows.append({"run_id": run.run_id, "arm": run.arm, "seed": run.seed, "epoch": epoch, **values})
     table = pd.DataFrame(rows, columns=["run_id", "arm", "seed", "epoch", *metrics])
     return table.astype({"seed": "Int64", "epoch": "int64", **dict.fromkeys(metrics, "float64")})
+
+
+def with_all_columns(table: pd.DataFrame, study: Study) -> pd.DataFrame:
+    """Return a table with a column for everything else that is known of its runs.
+
+    Those of `runs_frame` that it lacks, the overrides that the runs were started with, and their whole config by key.
+    table: has the column run_id.
+    """
+    more = {
+        run.run_id: {**run.params, **swept_values({f"{PREFIX}overrides": run.tag("overrides") or ""}, PREFIX, "")}
+        for run in study.runs
+    }
+    config = pd.DataFrame.from_dict(more, orient="index").rename_axis("run_id").reset_index()
+    for other in (runs_frame(study), config):
+        missing = [column for column in other if column not in table]
+        table = table.merge(other[["run_id", *missing]], on="run_id", how="left")
+    for group, target in _GROUPS.items():
+        if target in table:  # the option's name, where it was not typed
+            options = table[target].map(_options(group, target.removeprefix(f"{group}.")))
+            table[group] = table[group].fillna(options) if group in table else options
+    return table
+
+
+def _options(group: str, key: str) -> dict[str, str]:
+    """Return the options of a config group by the class that each names."""
+    options: dict[str, str] = {}
+    for path in sorted((conf_folder() / group).glob("*.yaml")):
+        found = re.search(rf"^ *{key.split('.')[-1]}: *(\S+)", path.read_text(encoding="utf-8"), re.MULTILINE)
+        if found:
+            options.setdefault(found[1], path.stem)
+    return options
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Rows that a user chose, in their order. keys: the columns to show or write; notes: what was left out."""
+
+    table: pd.DataFrame
+    keys: list[str]
+    notes: list[str]
+
+
+def select_results(
+    what: str,
+    epochs: bool = False,
+    arms: bool = False,
+    where: Sequence[str] = (),
+    sort: str | None = None,
+    columns: Sequence[str] = (),
+    store: Store | None = None,
+) -> Selection:
+    """Return the rows of `load_results`, or of `load_history`, or means of them over seeds.
+
+    where, sort, columns: as `studies.columns` reads them; of all that is known of the runs. Raises TrackingError as
+    `load_results` does, and ConfigError for a column that does not exist.
+    """
+    store = store or default_store()
+    study = find_runs(what, store)
+    table = history_frame(study, store) if epochs else runs_frame(study)
+    keys = [str(key) for key in table]
+    table, notes = selection.where(with_all_columns(table, study), where)
+    if list(columns) == ["all"]:
+        keys = list(map(str, table))
+    elif columns:
+        keys = [
+            selection.find_column(name, list(map(str, table))) for name in columns if not (arms and name == "seeds")
+        ]
+    if arms:
+        counted = {run.run_id for run in study.deduplicated()}
+        left_out = table["run_id"].nunique() - table[table["run_id"].isin(counted)]["run_id"].nunique()
+        if left_out:
+            notes.append(f"{left_out} runs are in no mean: unfinished, or repeats of the same arm and seed.")
+        table = table[table["run_id"].isin(counted)]
+        measured = [key for key in keys if selection.is_measured(key, table[key])]
+        texts = [key for key in keys if columns and key not in measured]
+        by = list(dict.fromkeys(["arm", *(["epoch"] if epochs else []), *texts]))
+        table = selection.means(table, by, [key for key in measured if key not in by])
+        keys = list(map(str, table))
+    if sort or not epochs:
+        default = "val/accuracy" if "val/accuracy" in table else "test/accuracy" if "test/accuracy" in table else "arm"
+        table = selection.sort(table, sort or default)
+    return Selection(table, keys, notes)
 
 
 def as_json(table: pd.DataFrame) -> str:

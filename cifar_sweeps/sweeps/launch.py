@@ -54,7 +54,7 @@ def launch(
         if processes is None:
             print_plan(jobs, parallelism)
             raise AbortHydra(None)
-        tags = {"n_jobs": str(parallelism.jobs), "threads": str(parallelism.threads)}
+        tags = {"jobs": str(len(jobs)), "n_jobs": str(parallelism.jobs), "threads": str(parallelism.threads)}
         parent_run.start(tags | ({"gpus": ",".join(gpus)} if gpus else {}))
     except CifarSweepsError as error:
         raise AbortHydra(error) from error

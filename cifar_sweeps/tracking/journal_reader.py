@@ -1,5 +1,6 @@
 """Read a run's state, tags and last metrics from its journal.jsonl."""
 
+import statistics
 from pathlib import Path
 
 from cifar_sweeps.tracking import journal
@@ -8,13 +9,16 @@ from cifar_sweeps.tracking.store import PREFIX, RecordedRun
 
 
 def read_run(folder: Path) -> RecordedRun | None:
-    """Return the run in a folder's journal; None if there is no journal. ``run_id`` is "" before delivery."""
+    """Return the run in a folder's journal; None if there is no journal. ``run_id`` is "" before delivery.
+
+    Its metrics are the last values, and ``seconds_an_epoch``, the median, as in the tables of results.
+    """
     entries = journal.read(folder)
     if not entries:
         return None
     header = entries[0].fields
     state: str = "RUNNING"
-    tags, metrics = dict(header["tags"]), dict[str, float]()
+    tags, metrics, seconds = dict(header["tags"]), dict[str, float](), list[float]()
     for entry in entries:
         if entry.op == "resume":
             state = "RUNNING"
@@ -23,10 +27,13 @@ def read_run(folder: Path) -> RecordedRun | None:
             tags |= entry.fields["values"]
         elif entry.op == "metrics":
             metrics |= entry.fields["values"]
+            seconds += [value for key, value in entry.fields["values"].items() if key == "epoch_seconds"]
         elif entry.op == "close":
             state = str(entry.fields["state"])
             if entry.fields["reason"]:
                 tags[f"{PREFIX}failure"] = str(entry.fields["reason"])
+    if seconds:
+        metrics["seconds_an_epoch"] = statistics.median(seconds)
     return RecordedRun(read_delivery_state(folder).run_id or "", str(header["name"]), state, metrics, tags)
 
 

@@ -188,11 +188,7 @@ class Store:
         """
         client = self.client()
         experiments = [str(experiment.experiment_id) for experiment in client.search_experiments()]
-        pages = _all_pages(
-            lambda token: client.search_runs(
-                experiments, "", ViewType.ACTIVE_ONLY, 1000, ["attributes.start_time DESC"], token
-            )
-        )
+        pages = self.search(experiments, order="DESC")
         candidates = [_candidate(found) for found in pages]
         chosen = choose(run, candidates, "run", self.uri)
         if chosen.tag("role") == "sweep":
@@ -200,6 +196,13 @@ class Store:
             shown = ", ".join(f"{each.item.run_id[:8]} ({each.name})" for each in reversed(jobs)) or "it has none"
             raise TrackingError(f"{run}: is a sweep, not a run; give the id or name of one of its runs: {shown}")
         return chosen
+
+    def search(self, experiments: list[str], condition: str = "", order: str = "ASC") -> Iterator[Run]:
+        """Yield the runs of these experiments that fulfil a condition of MLflow, in the order in which they started."""
+        client, by = self.client(), [f"attributes.start_time {order}"]
+        yield from _all_pages(
+            lambda token: client.search_runs(experiments, condition, ViewType.ACTIVE_ONLY, 1000, by, token)
+        )
 
     def history(self, run_id: str, metric: str) -> list[tuple[int, float]]:
         """Return (epoch, value) of one metric, in order."""

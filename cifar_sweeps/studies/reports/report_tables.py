@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cifar_sweeps.studies.claims import ClaimResult
+from cifar_sweeps.studies.columns import MISSING
 from cifar_sweeps.studies.intervals import Estimate
 from cifar_sweeps.studies.published import Comparison, Published
 from cifar_sweeps.studies.ranking import ArmMetrics
 from cifar_sweeps.studies.study import StudyRun
 
 ON_TEST = " (validated on the test set)"
-MISSING = "–"
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ def ranking_table(arms: Sequence[ArmMetrics]) -> TextTable:
         Column("arm"),
         Column("seeds", is_number=True),
         Column("val", is_number=True),
-        Column("best", is_number=True, is_extra=True),
+        Column("best val", is_number=True, is_extra=True),
         Column("test", is_number=True),
         Column("train", is_number=True, is_extra=True),
         Column("gap", is_number=True),
@@ -126,9 +126,9 @@ def ranking_table(arms: Sequence[ArmMetrics]) -> TextTable:
         for arm in arms
     )
     note = (
-        "val: accuracy on validation data at the last epoch, mean over seeds ± half of the 95% t interval; best: the "
-        "highest of all epochs; gap: training minus validation accuracy. Training accuracy is the running mean of the "
-        "last epoch, with dropout."
+        "val: accuracy on validation data at the last epoch, mean over seeds ± half of the 95% t interval; "
+        "best val: the highest of all epochs; gap: training minus validation accuracy. Training accuracy is the "
+        "running mean of the last epoch, with dropout."
     )
     if arms and all_on_test:
         note += " Every arm was validated on the test set."

@@ -1,47 +1,17 @@
 """Tables of a study for the terminal, fitted to its width."""
 
 from collections.abc import Sequence
-from typing import Any
 
-import pandas as pd
 from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from cifar_sweeps.studies.catalogue import CatalogueStudy
-from cifar_sweeps.studies.reports.report_tables import MISSING, TextTable
+from cifar_sweeps.studies.reports.report_tables import TextTable
 
 WIDE_TERMINAL = 110
 """Width of a terminal, in characters, from which on all columns of a table are shown."""
-
-_RESULTS = (
-    ("sweep", "sweep_id", ""),
-    ("arm", "arm", ""),
-    ("seed", "seed", "d"),
-    ("best", "best/val_accuracy", ".4f"),
-    ("at", "best/epoch", ".0f"),
-    ("val", "val/accuracy", ".4f"),
-    ("train", "train/accuracy", ".4f"),
-    ("gap", "gap/accuracy", "+.4f"),
-    ("test", "test/accuracy", ".4f"),
-    ("s/epoch", "seconds_an_epoch", ".2f"),
-    ("parameters", "parameters", ",.0f"),
-    ("state", "state", ""),
-)
-_WIDE_ONLY = {"best", "at", "train", "parameters"}
-_EPOCHS = (
-    ("arm", "arm", ""),
-    ("seed", "seed", "d"),
-    ("epoch", "epoch", "d"),
-    ("train", "train/accuracy", ".4f"),
-    ("val", "val/accuracy", ".4f"),
-    ("train loss", "train/loss", ".4f"),
-    ("val loss", "val/loss", ".4f"),
-    ("lr", "lr", ".3g"),
-    ("seconds", "epoch_seconds", ".2f"),
-)
-_WIDE_ONLY_EPOCHS = {"lr", "seconds"}
 
 
 def to_rich_table(report_table: TextTable, width: int) -> Table | Text:
@@ -61,45 +31,6 @@ def to_rich_table(report_table: TextTable, width: int) -> Table | Text:
         table.caption = f"{report_table.note}\n"
         table.caption_justify = "left"
     return table
-
-
-def runs_table(runs: pd.DataFrame, width: int) -> Table:
-    """Return one row per run, sorted by final validation accuracy, best first."""
-    by = [column for column in ("val/accuracy", "started") if column in runs]
-    ordered = runs.sort_values(by, ascending=[column == "started" for column in by], na_position="last")
-    hidden = set() if ordered["sweep_id"].nunique() > 1 else {"sweep"}
-    table = _frame_table(ordered, _RESULTS, hidden | (set() if width >= WIDE_TERMINAL else _WIDE_ONLY))
-    best = "best: the highest validation accuracy, at which epoch; " if width >= WIDE_TERMINAL else ""
-    table.caption = f"Accuracies of the last epoch; {best}gap: train − val.{_budgets(runs)}"
-    table.caption_justify = "left"
-    return table
-
-
-def epochs_table(epochs: pd.DataFrame, width: int) -> Table:
-    """Return one row per run and epoch."""
-    return _frame_table(epochs, _EPOCHS, set() if width >= WIDE_TERMINAL else _WIDE_ONLY_EPOCHS)
-
-
-def _budgets(runs: pd.DataFrame) -> str:
-    """Return a note with the budgets of the runs other than full, else an empty string."""
-    budgets = sorted(set(runs["budget"].dropna()) - {"full"}) if "budget" in runs else []
-    return f"\nNot the full training: budget {'; '.join(budgets)}." if budgets else ""
-
-
-def _frame_table(frame: pd.DataFrame, columns: tuple[tuple[str, str, str], ...], hidden: set[str]) -> Table:
-    table = _table("")
-    shown = [column for column in columns if column[1] in frame and column[0] not in hidden]
-    for title, _, spec in shown:
-        table.add_column(title, justify="right" if spec else "left", no_wrap=bool(spec), overflow="fold")
-    for row in frame[[key for _, key, _ in shown]].itertuples(index=False):
-        table.add_row(*(Text(_cell(value, spec)) for value, (_, _, spec) in zip(row, shown, strict=True)))
-    return table
-
-
-def _cell(value: Any, spec: str) -> str:  # noqa: ANN401 (any value of a frame)
-    if pd.isna(value):
-        return MISSING
-    return f"{int(value) if spec == 'd' else value:{spec}}"
 
 
 def _table(title: str) -> Table:

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from cifar_sweeps.studies.columns import quantity
 from cifar_sweeps.sweeps.manifest import SweepManifest, parse_run_name
 from cifar_sweeps.system.scripts import typed
 from cifar_sweeps.tracking.journal import State
@@ -89,14 +90,7 @@ def print_summary(summary: SweepSummary, console: Console) -> None:
     say(f"Folders, logs and checkpoints: {summary.folder}")
 
 
-_COLUMNS = {
-    "best val": "best/val_accuracy",
-    "at": "best/epoch",
-    "val": "val/accuracy",
-    "train": "train/accuracy",
-    "test": "test/accuracy",
-    "s/epoch": "epoch_seconds",
-}
+_COLUMNS = [quantity(heading) for heading in ("best val", "at", "val", "train", "test", "s/epoch")]
 
 
 def results_table(runs: Sequence[RecordedRun], reused: Collection[int] = ()) -> Table:
@@ -108,11 +102,11 @@ def results_table(runs: Sequence[RecordedRun], reused: Collection[int] = ()) -> 
     keys = {parse_run_name(run.name)[0] for run in runs}
     same = len(keys) == 1  # then the header names them, and a row has their values alone
     table.add_column(Text(" / ".join(keys.pop()) if same else "run"), overflow="fold")
-    for title in _COLUMNS:
-        table.add_column(title, justify="right")
+    for column in _COLUMNS:
+        table.add_column(column.heading, justify="right", no_wrap=True)
     table.add_column("state")
     for run in sorted(runs, key=lambda run: -run.metrics.get("best/val_accuracy", -1.0)):
-        cells = [_cell(title, run.metrics.get(metric)) for title, metric in _COLUMNS.items()]
+        cells = [column.text(run.metrics.get(column.key)) for column in _COLUMNS]
         colour = "green" if run.state == "FINISHED" else "red"
         name = " / ".join(parse_run_name(run.name)[1]) if same else run.name
         state = "reused" if run.state == "FINISHED" and int(run.tag("job") or -1) in reused else run.state.lower()
@@ -135,12 +129,6 @@ def _reused_line(count: int) -> Iterator[str]:
     if count:
         jobs = "1 job was" if count == 1 else f"{count} jobs were"
         yield f"{jobs} finished by a previous launch of this sweep and reused; sweep.rerun=all trains them again."
-
-
-def _cell(title: str, value: float | None) -> str:
-    if value is None:
-        return "-"
-    return f"{value:.0f}" if title == "at" else f"{value:.1f}" if title == "s/epoch" else f"{value:.4f}"
 
 
 UI_ADDRESS = "http://127.0.0.1:5000"
