@@ -13,6 +13,7 @@ from cifar_sweeps.hydra_support import AbortHydra, hooks, hydra_application
 from cifar_sweeps.sweeps.callback import SweepCallback
 from cifar_sweeps.sweeps.checks.doors import check_flags
 from cifar_sweeps.sweeps.command import Command
+from cifar_sweeps.sweeps.terminal.help_text import help_text
 from cifar_sweeps.system.gc_control import imports_without_gc, skip_final_gc
 
 
@@ -43,7 +44,11 @@ def main() -> None:
             callback.command = command
 
     with hooks(
-        check=check_hydra_targets, compose=SweepComposerCache(), on_callback=introduce, allow_list=hydra_allow_list()
+        check=check_hydra_targets,
+        compose=SweepComposerCache(),
+        on_callback=introduce,
+        allow_list=hydra_allow_list(),
+        help_text=help_text,
     ):
         sys.exit(command.run(_checked(hydra_application(train, conf_folder()))))
 

@@ -7,9 +7,10 @@ public: ``HydraConfig``, ``JobReturn``, ``hydra.types`` and the base classes of 
 
 import re
 from argparse import Namespace
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from string import Template
 from types import ModuleType
 from typing import Any
 
@@ -18,6 +19,7 @@ import hydra.core.utils
 import hydra.utils
 from hydra._internal import config_loader_impl
 from hydra._internal.callbacks import Callbacks
+from hydra._internal.hydra import Hydra
 from hydra._internal.utils import get_args_parser
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
@@ -41,6 +43,9 @@ __all__ = ["Override"]  # to name its type elsewhere
 
 Compose = Callable[[ConfigLoader, DictConfig, list[str]], DictConfig]
 """Composes a job: the loader, the sweep's own config, the job's overrides; Hydra's ``load_sweep_config``."""
+
+HelpText = Callable[[DictConfig, Mapping[str, Any], Mapping[str, Sequence[str]], Sequence[Path]], str]
+"""Returns the help of a config: with the chosen option and all options of each group, and the folders of the files."""
 
 _Method = Callable[..., Any]
 
@@ -92,6 +97,7 @@ def hooks(
     compose: Callable[[Compose, ConfigLoader, DictConfig, list[str]], DictConfig] | None = None,
     on_callback: Callable[[Callback], None] | None = None,
     allow_list: Sequence[str] | None = None,
+    help_text: HelpText | None = None,
 ) -> Iterator[None]:
     """Make Hydra follow these rules within the block. What they raise passes through Hydra.
 
@@ -100,6 +106,7 @@ def hooks(
     on_callback: called with each callback that Hydra has created, before Hydra calls it.
     allow_list: names (``package.Name``, ``package.*``) of all that a config may have Hydra build besides its plugins;
     1.4 then refuses all else at the moment of building. 1.3 has no such list: there ``check`` stands alone.
+    help_text: returns what the application's own help has in place of ``$CONFIG``.
     """
     loader = config_loader_impl.ConfigLoaderImpl
 
@@ -137,6 +144,8 @@ def hooks(
         stack.enter_context(_patched(loader, "_load_configuration_impl", checked))
         if compose is not None:  # both versions: sweeper and launcher call it, and neither takes another way to compose
             stack.enter_context(_patched(loader, "load_sweep_config", composed))
+        if help_text is not None:  # both versions: their template has a list of groups and the config as YAML alone
+            stack.enter_context(_patched(Hydra, "get_help", _with_help_text(help_text)))
         if on_callback is not None:  # both versions: Hydra makes its callbacks from the config and hands them nothing
             stack.enter_context(_patched(Callbacks, "__init__", introduced))
         if "get_mode" in vars(loader):  # 1.4 alone
@@ -144,6 +153,27 @@ def hooks(
         if allow_list is not None and _whitelist is not None:  # 1.4 alone
             stack.enter_context(_whitelist(allow_list))
         yield
+
+
+def _with_help_text(help_text: HelpText) -> Callable[[_Method], _Method]:
+    """Both versions give the application's help and Hydra's own by one method; the former names the application."""
+
+    def replaced(own: _Method) -> _Method:
+        def get_help(hydra: Hydra, help_cfg: DictConfig, cfg: DictConfig, *args: Any, **kwargs: Any) -> str:  # noqa: ANN401
+            if "app_name" not in help_cfg:
+                text: str = own(hydra, help_cfg, cfg, *args, **kwargs)
+                return text
+            loader = hydra.config_loader
+            groups = [group for group in hydra.list_all_config_groups() if not f"{group}/".startswith("hydra/")]
+            options = {group: sorted(loader.get_group_options(group)) for group in groups}
+            folders = [Path(source.path) for source in loader.get_sources() if source.scheme() == "file"]
+            choices = HydraConfig.get().runtime.choices
+            keys = help_text(cfg, choices, {group: names for group, names in options.items() if names}, folders)
+            return Template(help_cfg.template).safe_substitute(CONFIG=keys)
+
+        return get_help
+
+    return replaced
 
 
 def _composed_mode(get_mode: _Method) -> _Method:
