@@ -135,7 +135,10 @@ def report(
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="the page; .md and .csv are written beside it  [default: OUTPUTS/reports/STUDY.html]"),
+        typer.Option(
+            help="the page; .md and .csv are written beside it  "
+            "[default: OUTPUTS/reports/STUDY.html, or STUDY_SWEEP.html for a named sweep]"
+        ),
     ] = None,
 ) -> None:
     """Write the report of a study's newest sweep: claims and verdicts, published and measured values, curves."""
@@ -149,7 +152,7 @@ def report(
     console = Console(highlight=False)
     for warning in written.warnings:
         console.print(warning, markup=False, style="bold")
-    for table in (written.claims, written.ranking):
+    for table in (*([written.claims] if written.claims.rows else []), written.ranking):
         console.print(to_rich_table(table, console.width))
     for label, path in zip(("Page", "Markdown", "Runs"), written.paths, strict=True):
         console.print(f"{label}: {path}", markup=False, soft_wrap=True)

@@ -41,15 +41,21 @@ def apply_budget(plain: Mapping[str, Any]) -> dict[str, Any]:
     if stopping["patience"] is not None:
         stopping["patience"] = _scale_count(stopping["patience"], factor)
     _scale_schedule(config["lr_schedule"], factor)
-    for entry in [*config.get("published", []), *config.get("claims", [])]:
-        for key in ("epoch", "at", "against_at"):
-            if entry.get(key) is not None:
-                entry[key] = _scale_count(entry[key], factor)
+    _scale_epochs([*config.get("published", []), *config.get("claims", [])], factor)
     if data["train_size"] is None:
         data["train_fraction"] = data["train_fraction"] * budget["images"]
     else:
         data["train_size"] = _scale_count(data["train_size"], budget["images"])
     return config
+
+
+def scale_claim_epochs(claims: list[dict[str, Any]], config: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return claims with their epochs scaled as those of a config that has been scaled to its budget, in place."""
+    budget, trainer = config.get("budget"), config.get("trainer")
+    full = budget.get("full") if isinstance(budget, Mapping) else None
+    if isinstance(full, Mapping) and full.get("epochs") and isinstance(trainer, Mapping):
+        _scale_epochs(claims, trainer["epochs"] / full["epochs"])
+    return claims
 
 
 def describe_budget(
@@ -67,6 +73,13 @@ def describe_budget(
     if not cuts and name == "full":
         return "full"
     return f"{'own' if name == 'full' else name}: {', '.join(cuts) or 'as long as the full one'}"
+
+
+def _scale_epochs(entries: list[dict[str, Any]], factor: float) -> None:
+    for entry in entries:
+        for key in ("epoch", "at", "against_at"):
+            if entry.get(key) is not None:
+                entry[key] = _scale_count(entry[key], factor)
 
 
 def _scale_schedule(schedule: dict[str, Any], factor: float) -> None:

@@ -97,7 +97,19 @@ def _side(arm: object) -> Side:
 def _evaluate_claim(claim: Claim, runs: Sequence[StudyRun], histories: Mapping[str, History]) -> list[ClaimResult]:
     compare = _versus_arm if claim.against is not None else _versus_number
     results = list(compare(claim, runs, histories))
-    return results or [ClaimResult(claim, "", None, "not measured")]
+    return results or [ClaimResult(claim, "", None, _why_not_measured(claim, runs))]
+
+
+def _why_not_measured(claim: Claim, runs: Sequence[StudyRun]) -> str:
+    """Name the arms of a claim that no finished run has."""
+    sides = [claim.arm, *([] if claim.against is None else [claim.against])]
+    missing = [side for side in sides if not any(_matches_side(run, side) for run in runs)]
+    names = " and ".join(" ".join(f"{key}={value}" for key, value in side.items()) for side in missing)
+    return (
+        f"not measured: no finished run of {names}"
+        if names
+        else "not measured: the two sides have no setting in common"
+    )
 
 
 def _versus_arm(claim: Claim, runs: Sequence[StudyRun], histories: Mapping[str, History]) -> Iterator[ClaimResult]:
@@ -149,9 +161,13 @@ def _group_by_setting(runs: Sequence[StudyRun], side: Side) -> dict[Setting, dic
     return groups
 
 
+def matches_side(swept: Mapping[str, str], params: Mapping[str, str], side: Side) -> bool:
+    """Return whether a run is one of a side's; a key that its sweep did not vary is in its parameters."""
+    return all(equal_values(swept.get(key, params.get(key)), value) for key, value in side.items())
+
+
 def _matches_side(run: StudyRun, side: Side) -> bool:
-    # A key that the sweep did not vary is in the params.
-    return all(equal_values(run.swept.get(key, run.params.get(key)), value) for key, value in side.items())
+    return matches_side(run.swept, run.params, side)
 
 
 def _setting_text(values: Mapping[str, str]) -> str:

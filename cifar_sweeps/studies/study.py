@@ -61,12 +61,13 @@ class StudyRun:
 
 @dataclass(frozen=True)
 class SweepRun:
-    """The parent run of a sweep. ``overrides``: the arguments of ``cifar-train``."""
+    """The parent run of a sweep. ``overrides``: the arguments of ``cifar-train``; ``config_dir``: its --config-dir."""
 
     run_id: str
     sweep_id: str
     overrides: str
     started: datetime.datetime
+    config_dir: str | None = None
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,9 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from cifar_sweeps.errors import CifarSweepsError, ConfigError, JobFailedError
-from cifar_sweeps.hydra_support import AbortHydra, completed_return, failed_return, get_callbacks
+from cifar_sweeps.hydra_support import AbortHydra, completed_return, failed_return, get_callbacks, parse_overrides
 from cifar_sweeps.sweeps.callback import SweepCallback
+from cifar_sweeps.sweeps.checks.arms import ArmOfJob, check_claims, equal_arms
 from cifar_sweeps.sweeps.controller import Controller
 from cifar_sweeps.sweeps.dry_run import print_plan
 from cifar_sweeps.sweeps.engines.local.engine import LocalEngine
@@ -49,6 +50,7 @@ def launch(
         limit, per_gpu = _n_jobs(n_jobs), _jobs_per_gpu(jobs_per_gpu)
         jobs = plan_jobs(context.config_loader, master, job_overrides, parent_run)
         parent_run.requested |= {job.number: job.name for job in jobs}
+        _check_arms(jobs, master, parent_run.manifest.swept)
         gpus = _gpus(jobs)
         parallelism = _parallelism(jobs, limit, gpus, per_gpu)
         if processes is None:
@@ -74,6 +76,14 @@ def launch(
         )
         results = controller.run(signals, parent_run.folder)
     return [_job_return(job, result) for job, result in zip(jobs, results, strict=True)]
+
+
+def _check_arms(jobs: Sequence[PlannedJob], master: DictConfig, swept: tuple[str, ...]) -> None:
+    """Print what is to be known of the arms. Raises ConfigError if the study makes a claim about a missing one."""
+    arms = [ArmOfJob.of(job.config, swept) for job in jobs]
+    typed = [override.get_key_element().lstrip("+~") for override in parse_overrides(master.hydra.overrides.task)]
+    for line in (*check_claims(arms, typed), *equal_arms(arms)):
+        Console(highlight=False).print(line, markup=False, soft_wrap=True)
 
 
 def _n_jobs(configured: int | str) -> int | None:

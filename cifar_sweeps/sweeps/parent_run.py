@@ -158,6 +158,8 @@ class ParentRun:
             "overrides": shlex.join(self._overrides),
             "role": "sweep",
         }
+        config_dir = _config_dir()
+        own |= {"config_dir": config_dir} if config_dir else {}
         self._logger = RunLogger(
             RunHeader(
                 folder=self.folder,
@@ -334,6 +336,17 @@ def _candidates(folder: Path, identity: str) -> list[tuple[Path, SweepManifest]]
     if named:
         return [(Path(named), read_manifest(Path(named)))]
     return [*resumable_sweeps(folder, identity)]
+
+
+def _config_dir() -> str | None:
+    """Return the folder of the user's own config files that was typed, absolute; None without one."""
+    arguments = sys.argv[1:]
+    for number, argument in enumerate(arguments):
+        option, _, value = argument.partition("=")
+        if option in ("--config-dir", "-cd"):
+            value = value or next(iter(arguments[number + 1 :]), "")
+            return str(Path(value).expanduser().absolute()) if value else None
+    return None
 
 
 def _job_number(run: RecordedRun) -> int:

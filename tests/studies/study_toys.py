@@ -110,7 +110,7 @@ def regularization(toy):
     toy.run(
         "regularization", 0.5, swept={"experiment": "lenet_report/l2"}, seed=7, parent=old, tags={"sweep_id": "old"}
     )
-    new = toy.sweep("regularization", "new", "study=regularization seed=0,1,2")
+    new = toy.sweep("regularization", "new", "experiment=a,b seed=0,1,2")
     machine = {"sweep_id": "new", "cpu": "A processor", "device": "cpu", "platform": "Linux", "version.torch": "2.14.1"}
     for arm, finals in ARMS.items():
         for seed, val in enumerate(finals):

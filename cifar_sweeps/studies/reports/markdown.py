@@ -42,16 +42,14 @@ def _sections(values: Mapping[str, object], figures_file: str) -> Iterator[str]:
     yield from (render_table(table) for table in _tables(values["tables"]))
     yield f"## Figures\n\nSee {escape(figures_file)}.\n"
     yield from (render_table(table) for table in _tables(values["failures"]))
-    yield "## Assumptions\n"
     assumptions = values["assumptions"]
     assert isinstance(assumptions, list)
-    yield (
-        "".join(
+    if assumptions:
+        yield "## Assumptions\n"
+        yield "".join(
             f"{escape(arm)}:\n\n" + "".join(f"- {escape(text)}\n" for text in texts) + "\n"
             for arm, texts in assumptions
         )
-        or "None stated.\n"
-    )
     yield "## Environment\n"
     environment = values["environment"]
     assert isinstance(environment, list)

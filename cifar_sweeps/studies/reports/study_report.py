@@ -9,6 +9,7 @@ import cifar_sweeps
 from cifar_sweeps.analysis.matplotlib_setup import own_style
 from cifar_sweeps.studies.arm_configs import arm_configs
 from cifar_sweeps.studies.claims import evaluate_claims, merge_claims
+from cifar_sweeps.studies.current_claims import with_current_claims
 from cifar_sweeps.studies.histories import History, is_by_epoch, read_histories
 from cifar_sweeps.studies.pooling import select_sweeps, separated_arms
 from cifar_sweeps.studies.published import compare_with_published, published_curves
@@ -47,21 +48,25 @@ def write_report(what: str, out: Path | None = None, store: Store | None = None,
     """Write the report of a study's newest sweep, or of the named sweeps together.
 
     what: a study's name, or a sweep's id. out: the HTML page; Markdown (.md) and one row per run (.csv) go beside it.
-    Default: ``reports/STUDY.html`` in the outputs folder. Raises TrackingError if there is no such study or sweep.
+    Default: ``reports/STUDY.html`` in the outputs folder, with the sweeps' ids behind the name where sweeps were named.
+    Raises TrackingError if there is no such study or sweep.
     """
     store = store or default_store()
     study = find_runs(what, store)
     sweep_ids = list(sweeps) or _newest_sweep(study)
     if sweep_ids:
         study = select_sweeps(study, sweep_ids)
-    page = _page_path(out) if out is not None else store.outputs / "reports" / f"{file_name(study.name)}.html"
+    named = sweeps or (sweep_ids if what != study.name else [])
+    default = file_name("_".join([study.name, *(sweep.sweep_id for sweep in study.sweeps if named)]))
+    page = _page_path(out) if out is not None else store.outputs / "reports" / f"{default}.html"
     page.parent.mkdir(parents=True, exist_ok=True)
     client = store.client()
     runs = study.deduplicated()
     metrics = dict.fromkeys(metric for run in runs for metric in run.metrics if is_by_epoch(metric))
     histories = read_histories(client, [run.run_id for run in runs], metrics)
-    values = _template_values(study, runs, histories, arm_configs(client, study.runs, store.outputs))
-    claims, _, ranking = values["tables"]
+    configs, changes = with_current_claims(arm_configs(client, study.runs, store.outputs), study.sweeps)
+    values = _template_values(study, runs, histories, configs, changes)
+    claims, ranking = values.pop("claims"), values["tables"][-1]
     files = (page, page.with_suffix(".md"), page.with_suffix(".csv"))
     report = Report(*files, claims, ranking, tuple(values["warnings"]))
     write_text_atomic(report.page, render_page(values))
@@ -80,25 +85,30 @@ def attach_report(store: Store, parent_run_id: str, study: str, sweep_id: str, f
 
 
 def _template_values(
-    study: Study, runs: list[StudyRun], histories: dict[str, History], configs: Configs
+    study: Study, runs: list[StudyRun], histories: dict[str, History], configs: Configs, changes: Sequence[str]
 ) -> dict[str, Any]:
     """Return the values of the HTML template, which the Markdown shows too."""
     arms = rank_arms(runs)
-    claims = merge_claims(configs, runs)
+    claims = report_tables.claims_table(evaluate_claims(merge_claims(configs, runs), runs, histories))
+    # One's own sweeps have neither: their reports do not speak of documents.
+    published = [report_tables.published_table(compare_with_published(runs, histories, configs))]
+    has_published = any(config.get("published") for config in configs.values())
     repeats = sum(run.finished for run in study.runs) - len(runs)
     warning = summary_text.test_set_warning(study.runs)
     plotted = [arm.arm for arm in arms if arm.val is not None]
     return {
         "title": f"Study: {study.name}",
         "warnings": [
-            *summary_text.budget_warnings(study.runs),
+            *summary_text.budget_warnings(study.runs, has_published),
             *([warning] if warning else []),
             *separated_arms(study.runs),
+            *changes,
         ],
         "summary": summary_text.summary(study, repeats),
+        "claims": claims,
         "tables": [
-            report_tables.claims_table(evaluate_claims(claims, runs, histories)),
-            report_tables.published_table(compare_with_published(runs, histories, configs)),
+            *([claims] if claims.rows else []),
+            *(published if has_published else []),
             report_tables.ranking_table(arms),
         ],
         "figures": _figures(plotted, runs, histories, configs),

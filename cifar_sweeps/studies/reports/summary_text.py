@@ -52,15 +52,18 @@ def summary(study: Study, repeats: int) -> str:
     return " ".join(sentences)
 
 
-def budget_warnings(runs: Sequence[StudyRun]) -> list[str]:
-    """Return a warning if a run's budget was not the full one; the most important words come first."""
+def budget_warnings(runs: Sequence[StudyRun], has_published: bool = True) -> list[str]:
+    """Return a warning if a run's budget was not the full one; the most important words come first.
+
+    has_published: whether there are published metrics that this concerns.
+    """
     budgets = dict.fromkeys(run.tag("budget") for run in runs)
     short = [budget for budget in budgets if budget is not None and budget.split(":")[0] != "full"]
     if not short:
         return []
     title = "NOT THE FULL TRAINING" if len(short) == len(budgets) else "SOME ARMS NOT THE FULL TRAINING"
     details = "; ".join(f"budget {budget}" for budget in short)
-    return [f"{title}: {details}; not directly comparable with the published metrics."]
+    return [f"{title}: {details}{'; not directly comparable with the published metrics' if has_published else ''}."]
 
 
 def test_set_warning(runs: Sequence[StudyRun]) -> str:
