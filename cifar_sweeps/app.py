@@ -1,10 +1,11 @@
 """cifar-train: the Hydra application. Composition, sweeps and flags are Hydra's; errors are one clear message each."""
 
+import re
 import sys
 from collections.abc import Callable
 
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf, read_write
 
 from cifar_sweeps.config.hydra_targets import check_hydra_targets, hydra_allow_list
 from cifar_sweeps.config.parse import conf_folder
@@ -14,6 +15,7 @@ from cifar_sweeps.sweeps.callback import SweepCallback
 from cifar_sweeps.sweeps.checks.doors import check_flags
 from cifar_sweeps.sweeps.command import Command
 from cifar_sweeps.sweeps.terminal.help_text import help_text
+from cifar_sweeps.system.files import expand_home
 from cifar_sweeps.system.gc_control import imports_without_gc, skip_final_gc
 
 
@@ -36,7 +38,7 @@ def main() -> None:
             "and the atomic writing of files need a POSIX system."
         )
     skip_final_gc()
-    sys.argv[1:] = _flags_first(sys.argv[1:])
+    sys.argv[1:] = [*map(_with_home, _flags_first(sys.argv[1:]))]
     command = Command()
 
     def introduce(callback: Callback) -> None:
@@ -44,13 +46,23 @@ def main() -> None:
             callback.command = command
 
     with hooks(
-        check=check_hydra_targets,
+        check=_check_config,
         compose=SweepComposerCache(),
         on_callback=introduce,
         allow_list=hydra_allow_list(),
         help_text=help_text,
     ):
         sys.exit(command.run(_checked(hydra_application(train, conf_folder()))))
+
+
+def _check_config(config: DictConfig) -> None:
+    """Check a composed config before anything is built of it, with the home folder in the places of its files."""
+    check_hydra_targets(config)
+    for node, key in ((config, "outputs"), (config.hydra.run, "dir"), (config.hydra.sweep, "dir")):
+        place = None if OmegaConf.is_missing(node, key) else OmegaConf.to_container(node, resolve=False)[key]  # type: ignore[index, call-overload]
+        if isinstance(place, str) and place.startswith("~"):
+            with read_write(node):
+                node[key] = expand_home(place)
 
 
 def _checked(entry: Callable[[], object]) -> Callable[[], object]:
@@ -67,6 +79,16 @@ def _checked(entry: Callable[[], object]) -> Callable[[], object]:
 def _flags_first(arguments: list[str]) -> list[str]:
     """Move -m to the front: Hydra's parser takes it ahead of the overrides alone; people write it anywhere."""
     return sorted(arguments, key=lambda argument: argument not in ("-m", "--multirun"))  # sorting keeps the order
+
+
+_HOME = re.compile(r"(?<=[=,\[])~[^/,\]\s]*(?=/|,|\]|$)")
+
+
+def _with_home(argument: str) -> str:
+    """Replace ``~`` where a value begins with it: shells do so at a word's start alone, and Hydra reads no ``~``."""
+    if argument.startswith("~"):  # Hydra's own sign for a deletion
+        return argument
+    return _HOME.sub(lambda found: expand_home(found.group()), argument)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ RunName = Annotated[str, typer.Argument(help="a run's id, the beginning of its i
 
 def outputs_folder() -> Path:
     """Return the outputs folder: ``$CIFAR_SWEEPS_OUTPUTS``, or ``./outputs``."""
-    return Path(os.environ.get("CIFAR_SWEEPS_OUTPUTS", "outputs"))
+    return Path(os.environ.get("CIFAR_SWEEPS_OUTPUTS") or "outputs").expanduser()
 
 
 def mark_abandoned_runs() -> None:

@@ -1,6 +1,5 @@
 """`cifar-sweeps resume`, `logs` and `reproduce`: resume a sweep or run, print a run's log, repeat a run."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -27,10 +26,10 @@ def logs(run: RunName) -> None:
 
     store = default_store()
     recorded = store.find_run(run)
-    folder = recorded.tag("folder")
+    folder = recorded.folder_in(store.outputs)
     if folder is None:
         raise TrackingError(f"{run}: was recorded without its folder, by another program; its log is not known")
-    path = Path(folder, "run.log")
+    path = folder / "run.log"
     if not is_inside(path, store.outputs):  # the record may be another user's, and name any file
         raise TrackingError(
             f"{run}: its log {path} is not in {store.outputs}; open it yourself, or set CIFAR_SWEEPS_OUTPUTS"

@@ -35,7 +35,7 @@ def sync(
     """Send to MLflow what it lacks, such as runs that ended while it did not answer."""
     from cifar_sweeps.tracking.recovery import sync as send
 
-    if not send(folder or outputs_folder()):
+    if not send(outputs_folder() if folder is None else folder.expanduser()):
         raise typer.Exit(1)
 
 

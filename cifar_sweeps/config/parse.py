@@ -16,6 +16,7 @@ from cifar_sweeps.config.type_checks import schema_errors, to_dataclass
 from cifar_sweeps.config.upgrades import without_added_keys
 from cifar_sweeps.config.value_checks import value_errors
 from cifar_sweeps.errors import ConfigError
+from cifar_sweeps.system.files import expand_home
 
 
 def conf_folder() -> Path:
@@ -48,10 +49,30 @@ def from_dict(values: Mapping[str, Any]) -> RunConfig:
         errors = [*value_errors(values)]
     if errors:
         raise ConfigError(errors)
-    values = apply_budget(values)
+    values = _with_home(apply_budget(values))
     config = to_dataclass(values, RunConfig)
     assert isinstance(config, RunConfig)
     return dataclasses.replace(config, as_dict=values)
+
+
+_TYPED_PLACES = ("outputs", "data.root", "data.source.root", "data.source.cache", "model.weights", "trainer.init_from")
+
+
+def _with_home(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a config whose places have the home folder for a ``~`` at their start."""
+    found = dict(values)
+    for place in _TYPED_PLACES:
+        *groups, key = place.split(".")
+        node, copies = found, True
+        for group in groups:
+            copies = isinstance(node.get(group), Mapping)
+            if not copies:
+                break
+            node[group] = dict(node[group])
+            node = node[group]
+        if copies and isinstance(node.get(key), str):
+            node[key] = expand_home(node[key])
+    return found
 
 
 # What cannot change a run's result: names and places, documentation, what is made after the training.

@@ -103,7 +103,7 @@ def _find_checkpoint(config: RunConfig, source: str) -> Path:
     try:
         store.check_exists()
         recorded = store.find_run(source)
-        path = Path(recorded.tag("folder") or "", CHECKPOINT)
+        path = Path(recorded.folder_in(Path(config.outputs)) or "", CHECKPOINT)
         if is_inside(path, Path(config.outputs)):  # the record may be another user's
             if path.is_file():
                 return path

@@ -10,6 +10,7 @@ from mlflow.exceptions import MlflowException
 
 from cifar_sweeps.studies.study import StudyRun
 from cifar_sweeps.system.files import is_inside, safe_load_yaml
+from cifar_sweeps.tracking.store import locate_folder
 
 
 def arm_configs(client: MlflowClient, runs: Sequence[StudyRun], outputs: Path) -> dict[str, dict[str, Any]]:
@@ -28,7 +29,7 @@ def arm_configs(client: MlflowClient, runs: Sequence[StudyRun], outputs: Path) -
 
 def _read_from_folder(run: StudyRun, outputs: Path) -> dict[str, Any] | None:
     # The run's folder has the same file, if it is on this machine; the store takes far longer.
-    folder = run.tag("folder")
+    folder = locate_folder(run.tag("folder"), outputs)
     path = Path(folder or "", "config.yaml")
     return _read(path) if folder and is_inside(path, outputs) else None
 

@@ -95,3 +95,11 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def expand_home(place: str) -> str:
+    """Return a typed place with the ``~`` at its start replaced by the home folder, which a shell does not do after =.
+
+    Addresses of SQLite files (``sqlite:///~/runs.db``) have it too. Unchanged where there is no home.
+    """
+    return str(Path(place).expanduser()) if place.startswith("~") and not place.startswith("~=") else place

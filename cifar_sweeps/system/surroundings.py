@@ -15,8 +15,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from cifar_sweeps.errors import MachineError
+from cifar_sweeps.system.files import expand_home
 from cifar_sweeps.system.streams import prepare_streams
 
+_OUTPUTS = "CIFAR_SWEEPS_OUTPUTS"
 _OWN_MODULES = "CIFAR_SWEEPS_ALLOW_TARGETS"
 _LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1")
 _NARROWEST = 40
@@ -58,6 +60,11 @@ def keep_warnings_off_the_terminal() -> None:
 
 
 def _prepare_environment(environment: "os._Environ[str]") -> None:
+    outputs = environment.get(_OUTPUTS)
+    if outputs is not None and not outputs.strip():  # set to nothing is not set
+        del environment[_OUTPUTS]
+    elif outputs is not None:
+        environment[_OUTPUTS] = expand_home(outputs)
     environment["MPLBACKEND"] = "agg"  # pictures are files; a notebook's backend may not even be installed here
     environment["MATPLOTLIBRC"] = os.devnull  # they look the same everywhere
     environment["PYTHONSAFEPATH"] = "1"  # processes started from here would find the folder's own random.py first

@@ -10,6 +10,7 @@ import shlex
 import shutil
 import sqlite3
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import mlflow
 from mlflow import MlflowClient
@@ -18,6 +19,7 @@ from cifar_sweeps.errors import TrackingError
 from cifar_sweeps.tracking.address import sqlite_file
 
 _REVISION = re.compile(r"^revision\s*(?::[^=]+)?=(.*)$", re.MULTILINE)
+_PLACES = (("experiments", "artifact_location"), ("runs", "artifact_uri"), ("logged_models", "artifact_location"))
 _PREVIOUS = re.compile(r"^down_revision\s*(?::[^=]+)?=(.*)$", re.MULTILINE)
 _PATIENCE = 1.0
 """Seconds to wait for a program that has locked the file, where a command starts."""
@@ -66,6 +68,48 @@ def create_database(path: Path) -> None:
     MlflowClient(f"sqlite:///{(folder / path.name).as_posix()}").search_experiments(max_results=1)
     (folder / path.name).replace(path)
     shutil.rmtree(folder)
+
+
+def relocate_artifacts(path: Path, artifacts: Path) -> str | None:
+    """Let a store's records say that its artifacts lie in ``artifacts``, if its folder was moved, copied or mounted.
+
+    MLflow records absolute places. Returns where they lay before; None if nothing was to be changed, or could be: the
+    store is read-only, or locked by another program.
+    """
+    now = artifacts.as_uri()
+    if not path.is_file() or not artifacts.is_dir():
+        return None
+    try:
+        connection = sqlite3.connect(path, timeout=_PATIENCE, isolation_level=None)
+        try:
+            rows = connection.execute("SELECT DISTINCT artifact_location FROM experiments").fetchall()
+            moved = [str(row[0]) for row in rows if str(row[0]).startswith("file:") and _is_elsewhere(str(row[0]), now)]
+            if not moved:
+                return None
+            connection.execute("BEGIN IMMEDIATE")
+            for before in moved:
+                for table, column in _PLACES:
+                    connection.execute(
+                        f"UPDATE {table} SET {column} = ? || substr({column}, ?) "  # noqa: S608 (our own names)
+                        f"WHERE {column} = ? OR substr({column}, 1, ?) = ?",
+                        (now, len(before) + 1, before, len(before) + 1, f"{before}/"),
+                    )
+            connection.execute("COMMIT")
+        finally:
+            connection.close()
+    except sqlite3.OperationalError:
+        return None
+    return unquote(urlsplit(moved[0]).path)
+
+
+def _is_elsewhere(before: str, now: str) -> bool:
+    """Return whether a recorded place is an outputs folder's artifacts, and not those that lie here."""
+    if before == now or not before.endswith("/artifacts"):
+        return False
+    try:
+        return not Path(unquote(urlsplit(before).path)).samefile(unquote(urlsplit(now).path))
+    except OSError:  # it is not there any more
+        return True
 
 
 def _revision(path: str) -> str | None:

@@ -8,6 +8,7 @@ import logging
 import os
 import re
 import sqlite3
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -27,10 +28,11 @@ from mlflow.store.entities.paged_list import PagedList
 from sqlalchemy.exc import SQLAlchemyError
 
 from cifar_sweeps.errors import ConfigError, TrackingError, hide_secrets, in_one_line
+from cifar_sweeps.system.files import is_inside
 from cifar_sweeps.system.locks import file_lock
 from cifar_sweeps.tracking.address import parse_address, sqlite_file, with_password
 from cifar_sweeps.tracking.names import Candidate, choose, describe
-from cifar_sweeps.tracking.sqlite_store import check_revision, create_database
+from cifar_sweeps.tracking.sqlite_store import check_revision, create_database, relocate_artifacts
 
 for _noisy in ("mlflow", "alembic"):  # the schema's migrations, the server's start messages
     logging.getLogger(_noisy).setLevel(logging.WARNING)
@@ -116,7 +118,7 @@ class Store:
         outputs: ``$CIFAR_SWEEPS_OUTPUTS`` by default, else ``./outputs``. Raises TrackingError if nothing has been
         recorded there yet.
         """
-        folder = Path(outputs or os.environ.get("CIFAR_SWEEPS_OUTPUTS", "outputs"))
+        folder = Path(outputs or os.environ.get("CIFAR_SWEEPS_OUTPUTS") or "outputs").expanduser()
         store = cls(tracking_uri(None, folder), folder)
         store.check_exists()
         return store
@@ -137,6 +139,7 @@ class Store:
                 check_revision(self.uri)
                 if self._file is not None:
                     create_database(self._file)
+                    self._follow_move()
                 client = self.client()
                 found = client.get_experiment_by_name(experiment)
                 if found is not None and found.lifecycle_stage == "deleted":
@@ -238,6 +241,17 @@ class Store:
         except TrackingError:
             with self._lock():  # a store that is being created passes through all revisions
                 self._is_current()
+        self._follow_move()
+
+    def _follow_move(self) -> None:
+        """Have the embedded store find its artifacts where its outputs folder lies now, and say so if that is new."""
+        if self._file is None or self._file != self.outputs.absolute() / self._file.name:
+            return
+        before = relocate_artifacts(self._file, self.outputs.absolute() / "artifacts")
+        if before is not None:
+            sys.stderr.write(
+                f"{self.outputs}: was {Path(before).parent} when it was last used; its artifacts are found here now\n"
+            )
 
     def _is_current(self) -> bool:
         """Return what `check_revision` does. Raises StoreUnavailableError if another program has locked the file."""
@@ -284,6 +298,27 @@ class RecordedRun:
     def tag(self, key: str) -> str | None:
         """Return one of this project's tags by its short name."""
         return self.tags.get(f"{PREFIX}{key}")
+
+    def folder_in(self, outputs: Path) -> Path | None:
+        """Return the run's folder: as recorded, or where it lies in an outputs folder that was moved since.
+
+        None if none was recorded.
+        """
+        return locate_folder(self.tag("folder"), outputs)
+
+
+def locate_folder(recorded: str | None, outputs: Path) -> Path | None:
+    """Return a recorded folder of a run as it can be found in ``outputs`` now; as recorded if it cannot."""
+    if not recorded:
+        return None
+    path = Path(recorded)
+    if is_inside(path, outputs) and path.is_dir():
+        return path
+    for start in range(1, len(path.parts)):
+        inside = outputs.joinpath(*path.parts[start:])
+        if (inside / "journal.jsonl").is_file():
+            return inside
+    return path
 
 
 def default_store() -> Store:

@@ -167,4 +167,5 @@ def _newest_sweep(study: Study) -> list[str]:
 
 
 def _page_path(out: Path) -> Path:
+    out = out.expanduser()
     return out if out.suffix == ".html" else out.with_name(f"{out.name}.html")
