@@ -20,8 +20,9 @@ import hydra.utils
 from hydra._internal import config_loader_impl
 from hydra._internal.callbacks import Callbacks
 from hydra._internal.hydra import Hydra
-from hydra._internal.utils import get_args_parser
+from hydra._internal.utils import create_config_search_path, get_args_parser
 from hydra.core.config_loader import ConfigLoader
+from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.object_type import ObjectType
@@ -248,15 +249,22 @@ def get_callbacks(context: HydraContext) -> Sequence[Callback]:
 
 
 @contextmanager
-def initialized_compose(config_dir: Path) -> Iterator[None]:
+def initialized_compose(config_dir: Path, own_dir: Path | None = None) -> Iterator[None]:
     """Let ``hydra.compose`` read these config files within the block, also while a Hydra application runs.
 
+    own_dir: a folder as for ``--config-dir``, which only the command line takes, in both versions.
     Both versions keep one Hydra per process, and would refuse a second one; the application gets its own back.
     """
     before = GlobalHydra.instance().hydra
     GlobalHydra.instance().clear()
     try:
         with hydra.initialize_config_dir(config_dir=str(config_dir), **_VERSION_BASE):
+            if own_dir is not None:
+                search_path = create_config_search_path(str(config_dir))
+                anchor = SearchPathQuery(provider="schema")
+                search_path.prepend("command-line", own_dir.absolute().as_uri(), anchor)
+                GlobalHydra.instance().clear()
+                Hydra.create_main_hydra2("compose", search_path)
             yield
     finally:
         GlobalHydra.instance().hydra = before  # asked for anew: Hydra has put another instance in its place

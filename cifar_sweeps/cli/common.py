@@ -7,7 +7,9 @@ from typing import Annotated
 import typer
 
 Overrides = Annotated[list[str] | None, typer.Argument(help="as for cifar-train: model=lenet_3 kernel_size=k5 …")]
-RunName = Annotated[str, typer.Argument(help="a run's id, the beginning of its id, or a name that one run has")]
+ConfigDir = Annotated[
+    Path | None, typer.Option(help="a folder with config files of your own, as for cifar-train --config-dir")
+]
 
 
 def outputs_folder() -> Path:

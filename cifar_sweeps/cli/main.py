@@ -1,23 +1,32 @@
 """Entry point of `cifar-sweeps`. Each command is a few lines, and imports torch only if it needs it."""
 
 import os
+import shlex
 import sys
 import traceback
 
 import typer
 
 from cifar_sweeps.cli import models, runs, store, studies
-from cifar_sweeps.errors import CifarSweepsError, TrackingError, explain_machine_error, hide_secrets, in_one_line
+from cifar_sweeps.errors import (
+    CifarSweepsError,
+    ConfigError,
+    TrackingError,
+    did_you_mean,
+    explain_machine_error,
+    hide_secrets,
+    in_one_line,
+)
 from cifar_sweeps.system.gc_control import skip_final_gc
 from cifar_sweeps.system.streams import failed_output
 from cifar_sweeps.system.surroundings import prepare
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
 
 
 @app.callback()
 def cifar_sweeps() -> None:
-    """Inspect, resume and reproduce recorded runs. `cifar-train` trains them."""
+    """List, compare, resume and reproduce recorded runs. `cifar-train` trains them."""
 
 
 for _command in (
@@ -41,6 +50,7 @@ def main() -> None:
     skip_final_gc()
     try:
         prepare(lambda _stream, _error: None)
+        _check_command(sys.argv[1:])
         app()
     except SystemExit as ended:
         _check_output(ended)
@@ -50,6 +60,18 @@ def main() -> None:
         if told is None or os.environ.get("HYDRA_FULL_ERROR") == "1":
             sys.exit(hide_secrets(traceback.format_exc()))
         sys.exit(hide_secrets(f"{type(told).__name__}: {told}"))
+
+
+def _check_command(arguments: list[str]) -> None:
+    """Raise ConfigError for what belongs to cifar-train, or is no command, with what to type."""
+    names = [str(command.name or command.callback.__name__) for command in app.registered_commands if command.callback]
+    word = arguments[0] if arguments and not arguments[0].startswith("-") else None
+    if word is None or word in names or "_CIFAR_SWEEPS_COMPLETE" in os.environ:
+        return
+    if word in ("train", "run", "sweep", "cifar-train", "multirun") or "=" in word:
+        rest = shlex.join(arguments if "=" in word else arguments[1:])
+        raise ConfigError(f"{word}: cifar-sweeps trains nothing; type cifar-train {rest or 'study=quickstart'}")
+    raise ConfigError(f"{word}: is no command; there are {', '.join(names)}{did_you_mean(word, names)}")
 
 
 def _check_output(ended: SystemExit) -> None:

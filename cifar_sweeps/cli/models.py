@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from cifar_sweeps.cli.common import Overrides
+from cifar_sweeps.cli.common import ConfigDir, Overrides
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -10,14 +10,14 @@ if TYPE_CHECKING:
     from cifar_sweeps.models.summary import Summary
 
 
-def summary(overrides: Overrides = None) -> None:
+def summary(overrides: Overrides = None, config_dir: ConfigDir = None) -> None:
     """Print a model's layers, output shapes, parameters and multiply-adds."""
     from rich.console import Console
 
     from cifar_sweeps.config import build
     from cifar_sweeps.config.compose import compose
 
-    Console(highlight=False).print(summary_table(build.summarize_model(compose(overrides or []))))
+    Console(highlight=False).print(summary_table(build.summarize_model(compose(overrides or [], config_dir))))
 
 
 def summary_table(summary: "Summary") -> "Table":

@@ -4,14 +4,24 @@ from typing import Annotated
 
 import typer
 
-from cifar_sweeps.cli.common import Overrides, RunName, outputs_folder
+from cifar_sweeps.cli.common import Overrides, outputs_folder
+from cifar_sweeps.cli.completion import complete_run, complete_sweep_or_run
 from cifar_sweeps.errors import TrackingError
 from cifar_sweeps.system.files import is_inside
+
+RunName = Annotated[
+    str,
+    typer.Argument(help="a run's id, the beginning of its id, or a name that one run has", autocompletion=complete_run),
+]
 
 
 def resume(
     sweep_or_run: Annotated[
-        str, typer.Argument(help="a sweep's id, a run's id or folder name, or the beginning of one")
+        str,
+        typer.Argument(
+            help="a sweep's id, a run's id or folder name, or the beginning of one",
+            autocompletion=complete_sweep_or_run,
+        ),
     ],
 ) -> None:
     """Resume a stopped sweep or run: finished jobs are kept, the others continue from their checkpoints."""

@@ -5,22 +5,24 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cifar_sweeps.cli.common import mark_abandoned_runs, outputs_folder
+from cifar_sweeps.cli.common import ConfigDir, mark_abandoned_runs, outputs_folder
+from cifar_sweeps.cli.completion import complete_study, complete_sweep, complete_sweep_or_study
 
 if TYPE_CHECKING:
     from cifar_sweeps.studies.sweep_list import ListedSweep
 
 
 def studies(
-    names: Annotated[list[str] | None, typer.Argument(help="only these studies")] = None,
+    names: Annotated[list[str] | None, typer.Argument(help="only these studies", autocompletion=complete_study)] = None,
+    config_dir: ConfigDir = None,
 ) -> None:
-    """List the documents' studies: their arms, parameters, published results, and what an arm needs to run."""
+    """List the studies: their arms, parameters, published results, and what an arm needs to run."""
     from rich.console import Console
 
     from cifar_sweeps.studies.catalogue import catalogue
     from cifar_sweeps.studies.reports.terminal_tables import print_catalogue
 
-    print_catalogue(catalogue(names or []), Console(highlight=False))
+    print_catalogue(catalogue(names or [], config_dir), Console(highlight=False))
 
 
 def sweeps(
@@ -51,7 +53,8 @@ def results(
     study: Annotated[
         str | None,
         typer.Argument(
-            help="a study's name, a sweep's id, its run's id, or the beginning of one  [default: lists them]"
+            help="a study's name, a sweep's id, its run's id, or the beginning of one  [default: lists them]",
+            autocompletion=complete_sweep_or_study,
         ),
     ] = None,
     csv: Annotated[bool, typer.Option("--csv", help="comma-separated values, every column")] = False,
@@ -129,9 +132,14 @@ def _list_sweeps(study: str | None) -> "list[ListedSweep]":
 
 
 def report(
-    study: Annotated[str, typer.Argument(help="a study's name, or a sweep's id")],
+    study: Annotated[
+        str, typer.Argument(help="a study's name, or a sweep's id", autocompletion=complete_sweep_or_study)
+    ],
     sweep: Annotated[
-        list[str] | None, typer.Option(help="a sweep's id; repeat to merge several sweeps  [default: the newest]")
+        list[str] | None,
+        typer.Option(
+            help="a sweep's id; repeat to merge several sweeps  [default: the newest]", autocompletion=complete_sweep
+        ),
     ] = None,
     out: Annotated[
         Path | None,

@@ -3,6 +3,7 @@
 import dataclasses
 import re
 from collections.abc import Sequence
+from pathlib import Path
 
 from hydra import compose as hydra_compose
 from omegaconf import DictConfig
@@ -14,16 +15,16 @@ from cifar_sweeps.errors import ConfigError
 from cifar_sweeps.hydra_support import initialized_compose, is_composition_error
 
 
-def compose(overrides: Sequence[str]) -> RunConfig:
-    """Return the config that ``cifar-train OVERRIDES`` would train. Raises ConfigError."""
-    return compose_all([overrides])[0]
+def compose(overrides: Sequence[str], config_dir: Path | None = None) -> RunConfig:
+    """Return the config that ``cifar-train --config-dir CONFIG_DIR OVERRIDES`` would train. Raises ConfigError."""
+    return compose_all([overrides], config_dir)[0]
 
 
-def compose_all(many: Sequence[Sequence[str]]) -> list[RunConfig]:
+def compose_all(many: Sequence[Sequence[str]], config_dir: Path | None = None) -> list[RunConfig]:
     """Return the configs of several lists of overrides. Raises ConfigError at the first that is not one."""
     return [
         dataclasses.replace(parse_config(node), overrides=tuple(overrides))
-        for overrides, node in zip(many, _composed(many), strict=True)
+        for overrides, node in zip(many, _composed(many, config_dir), strict=True)
     ]
 
 
@@ -39,9 +40,11 @@ def quote(text: str) -> str:
     return "'" + re.sub(r"(\\*)\$\{", lambda found: found[1] * 2 + "\\${", escaped) + "'"
 
 
-def _composed(many: Sequence[Sequence[str]]) -> list[DictConfig]:
+def _composed(many: Sequence[Sequence[str]], config_dir: Path | None = None) -> list[DictConfig]:
+    if config_dir is not None and not config_dir.is_dir():
+        raise ConfigError(f"--config-dir={config_dir}: there is no such folder")
     try:
-        with initialized_compose(conf_folder()):
+        with initialized_compose(conf_folder(), config_dir):
             return [hydra_compose("config", overrides=list(overrides)) for overrides in many]
     except Exception as error:
         if not is_composition_error(error):

@@ -1,11 +1,26 @@
 """Explain Hydra's and OmegaConf's composition errors: what arrived, what is allowed, what to do."""
 
+import re
+import shlex
+from collections.abc import Sequence
+
 from hydra.errors import ConfigCompositionException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from cifar_sweeps.config.parse import conf_folder
 from cifar_sweeps.errors import did_you_mean
+
+OTHER_COMMANDS = (
+    *("summary", "ui", "sync", "resume", "clean", "logs", "reproduce"),
+    *("studies", "sweeps", "results", "report"),
+)
+"""The commands of `cifar-sweeps`, which are typed after the wrong name."""
+_WITH_VALUE = (
+    *("--config-dir", "-cd", "--config-path", "-cp", "--config-name", "-cn", "--package", "-p"),
+    *("--cfg", "-c", "--experimental-rerun", "--info", "-i"),
+)
+_FLAGS = (*_WITH_VALUE, "--help", "--hydra-help", "--version", "--resolve", "--run", "--multirun", "--shell-completion")
 
 _AROUND_PARSING = ("Error when parsing index", "Error parsing override", "See https:")
 """Lines around the parser's: 1.4 repeats all overrides ahead of it, both name the override and their manual."""
@@ -29,7 +44,8 @@ def explain_composition_error(error: BaseException) -> str:
         keys = [str(key) for key in cause.parent_node or {} if key != "hydra"]
         parent = str(cause.full_key).rpartition(".")[0] or "the config"
         has = f"{parent} has {', '.join(keys)}" if keys else f"{parent} holds no keys"
-        guess = did_you_mean(str(cause.key), keys) or _elsewhere(str(cause.key), cause.parent_node)
+        other = _in_other_options(str(cause.full_key))
+        guess = did_you_mean(str(cause.key), keys) or other or _elsewhere(str(cause.key), cause.parent_node)
         return f"{cause.full_key}: unknown key; {has}{guess}"
     if isinstance(error, OverrideParseException):
         lines = [line for line in str(error.message).splitlines() if not line.startswith(_AROUND_PARSING)]
@@ -49,6 +65,43 @@ def explain_composition_error(error: BaseException) -> str:
     if isinstance(cause, OmegaConfBaseException):
         lines += [str(cause).splitlines()[0]]
     return " ".join(lines)
+
+
+def _in_other_options(full_key: str) -> str:
+    """Return which options of the key's group have it: ``data.root`` belongs to data=cifar10 and data=image_folder."""
+    group, _, within = full_key.partition(".")
+    key = re.compile(rf"^{re.escape(within)}:", re.MULTILINE)
+    paths = sorted((conf_folder() / group).glob("*.yaml")) if within else []
+    options = [f"{group}={path.stem}" for path in paths if key.search(path.read_text(encoding="utf-8"))]
+    return (
+        f"; it belongs to {' and '.join(options[:3])}: add one of them"
+        if len(options) > 1
+        else (f"; it belongs to {options[0]}: add that" if options else "")
+    )
+
+
+def explain_words(words: Sequence[str]) -> str | None:
+    """Return what to type instead of a word that is no override, or None if all are: ``cifar-train quickstart``."""
+    for word in words:
+        if word.startswith("--") and not any(flag.startswith(word.partition("=")[0]) for flag in _FLAGS):
+            name, _, value = word.lstrip("-").partition("=")
+            return f"{word}: is no flag; keys are written without dashes: {name}={value or 'VALUE'} (--help shows them)"
+    for i, word in enumerate(words):
+        if word.startswith("-") or words[i - 1] in _WITH_VALUE:
+            continue
+        if "=" in word or word.startswith("~"):
+            continue
+        if word in OTHER_COMMANDS:
+            rest = shlex.join([word, *words[i + 1 :]])
+            return f"{word}: is a command of cifar-sweeps; type cifar-sweeps {rest}"
+        paths = sorted(conf_folder().rglob("*.yaml"))
+        names = {path.relative_to(conf_folder()).with_suffix("").as_posix() for path in paths}
+        options = [
+            name.replace("/", "=", 1) for name in sorted(names) if f"/{name}".endswith(f"/{word}") and "/" in name
+        ]
+        guess = f"; did you mean {' or '.join(options[:3])}?" if options else "; for example trainer.epochs=5"
+        return f"{word}: is no key=value{guess}"
+    return None
 
 
 def _elsewhere(key: str, node: object, path: str = "") -> str:

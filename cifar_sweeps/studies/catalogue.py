@@ -1,16 +1,17 @@
 """The studies and arms in ``conf/``, with their sizes, published results and what they need to run."""
 
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-
-import yaml
+from pathlib import Path
 
 from cifar_sweeps.config import build
 from cifar_sweeps.config.compose import compose_all
 from cifar_sweeps.config.parse import conf_folder
 from cifar_sweeps.config.schema import RunConfig
-from cifar_sweeps.errors import ConfigError
+from cifar_sweeps.errors import ConfigError, did_you_mean
 from cifar_sweeps.hydra_support import parse_overrides
+from cifar_sweeps.system.files import safe_load_yaml
 
 # The published result shown for an arm: the first of these metrics that its document printed.
 _MAIN_METRICS = ("test/accuracy", "val/accuracy", "val/loss", "val/objective")
@@ -36,47 +37,64 @@ class CatalogueStudy:
     arms: tuple[CatalogueArm, ...]
     swept: dict[str, str]
     runs: int
+    command: str = ""
+    """What trains it."""
 
 
-def catalogue(names: Sequence[str] = ()) -> list[CatalogueStudy]:
+def catalogue(names: Sequence[str] = (), config_dir: Path | None = None) -> list[CatalogueStudy]:
     """Return the named studies; without names, all that have arms, and one without a name for the other arms.
 
+    config_dir: a folder of the user's, as for ``cifar-train --config-dir``; all of its studies are shown.
     Raises ConfigError for an unknown name.
     """
-    folder = conf_folder() / "study"
-    known = sorted(path.stem for path in folder.glob("*.yaml"))
+    folders = [*([config_dir] if config_dir is not None else []), conf_folder()]
+    known = _files(folders, "study")
     unknown = [name for name in names if name not in known]
     if unknown:
-        raise ConfigError(f"{', '.join(unknown)}: unknown study; choose from {', '.join(known)}")
-    swept = {name: _sweep_params(name) for name in names or known}
+        choices = f"choose from {', '.join(known)}{did_you_mean(unknown[0], list(known))}"
+        raise ConfigError(f"{', '.join(unknown)}: unknown study; {choices}; --config-dir FOLDER adds those of a folder")
+    swept = {name: _sweep_params(known[name]) for name in names or known}
     in_studies = {arm for params in swept.values() for arm in _expand_values(params.get("experiment", ""))}
-    others = [] if names else [name for name in experiments() if name not in in_studies]
-    arms = _arms([*sorted(in_studies), *others])
-    studies = [_study(name, params, arms) for name, params in swept.items() if names or params.get("experiment")]
+    others = [] if names else [name for name in experiments(folders) if name not in in_studies]
+    arms = _arms([*sorted(in_studies), *others], config_dir)
+    shown = [name for name in swept if names or swept[name].get("experiment") or config_dir in known[name].parents]
+    studies = [_study(name, known[name], swept[name], arms) for name in shown]
     if others:
         studies.append(CatalogueStudy("", "Arms that belong to no study.", tuple(arms[name] for name in others), {}, 0))
     return studies
 
 
-def experiments() -> list[str]:
-    """Return the names of all arms in ``conf/experiment``."""
-    folder = conf_folder() / "experiment"
-    return sorted(path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.yaml"))
+def experiments(folders: Sequence[Path] | None = None) -> list[str]:
+    """Return the names of all arms in ``experiment/`` of these folders; by default, the documents'."""
+    return list(_files(folders or [conf_folder()], "experiment"))
 
 
-def _study(name: str, params: dict[str, str], arms: dict[str, CatalogueArm]) -> CatalogueStudy:
+def _files(folders: Sequence[Path], group: str) -> dict[str, Path]:
+    """Return the files of a config group by name, sorted; of two with one name the first folder's."""
+    found = {
+        path.relative_to(folder / group).with_suffix("").as_posix(): path
+        for folder in reversed(folders)
+        for path in (folder / group).rglob("*.yaml")
+    }
+    return dict(sorted(found.items()))
+
+
+def _study(name: str, path: Path, params: dict[str, str], arms: dict[str, CatalogueArm]) -> CatalogueStudy:
     study_arms = [arms[arm] for arm in _expand_values(params.get("experiment", ""))]
     runs = 1
     for values in params.values():
         runs *= len(_expand_values(values))
     others = {key: values for key, values in params.items() if key != "experiment"}
-    return CatalogueStudy(name, _description(name), tuple(study_arms), others, runs)
+    own = "" if path.is_relative_to(conf_folder()) else f"--config-dir {shlex.quote(str(path.parent.parent))} "
+    command = f"cifar-train {own}study={name}"
+    return CatalogueStudy(name, _description(path), tuple(study_arms), others, runs, command)
 
 
-def _sweep_params(study: str) -> dict[str, str]:
-    text = (conf_folder() / "study" / f"{study}.yaml").read_text(encoding="utf-8")
-    params = yaml.safe_load(text).get("hydra", {}).get("sweeper", {}).get("params", {})
-    return {str(key): str(values) for key, values in params.items()}
+def _sweep_params(path: Path) -> dict[str, str]:
+    content = safe_load_yaml(path)
+    for key in ("hydra", "sweeper", "params"):
+        content = content.get(key) if isinstance(content, dict) else None
+    return {str(key): str(values) for key, values in content.items()} if isinstance(content, dict) else {}
 
 
 def _expand_values(values: str) -> list[str]:
@@ -86,14 +104,14 @@ def _expand_values(values: str) -> list[str]:
     return [str(value) for value in override.sweep_string_iterator()] if override.is_sweep_override() else [values]
 
 
-def _description(study: str) -> str:
+def _description(path: Path) -> str:
     """Return the first comment of a study's file."""
-    lines = (conf_folder() / "study" / f"{study}.yaml").read_text(encoding="utf-8").splitlines()
+    lines = path.read_text(encoding="utf-8").splitlines()
     return " ".join(line.lstrip("# ") for line in lines if line.startswith("#") and "@package" not in line)
 
 
-def _arms(names: Sequence[str]) -> dict[str, CatalogueArm]:
-    configs = compose_all([[f"experiment={name}"] for name in names])
+def _arms(names: Sequence[str], config_dir: Path | None) -> dict[str, CatalogueArm]:
+    configs = compose_all([[f"experiment={name}"] for name in names], config_dir)
     return {name: _arm(name, config) for name, config in zip(names, configs, strict=True)}
 
 

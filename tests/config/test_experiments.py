@@ -90,7 +90,7 @@ def test_an_arm_without_published_metrics_states_an_assumption(configs):
 
 
 def test_every_study_has_its_runs_and_compares_arms_that_it_has(configs, monkeypatch):
-    def composed(many):  # composing all arms a second time would take seconds
+    def composed(many, config_dir=None):  # composing all arms a second time would take seconds
         return [configs[overrides[0].removeprefix("experiment=")] for overrides in many]
 
     monkeypatch.setattr("cifar_sweeps.studies.catalogue.compose_all", composed)

@@ -62,7 +62,7 @@ def print_catalogue(studies: Sequence[CatalogueStudy], console: Console) -> None
             console.print("cifar-train experiment=ARM\n")
             continue
         swept = "".join(f", {key}={values}" for key, values in study.swept.items())
-        console.print(f"{study.runs} runs{swept}: cifar-train study={study.name}\n", markup=False, soft_wrap=True)
+        console.print(f"{study.runs} runs{swept}: {study.command}\n", markup=False, soft_wrap=True)
     console.print(
         "CIFAR-10 is downloaded once (data=cifar10), unless it is in data.root; data=image_folder and data=synthetic "
         "download nothing. budget=short and budget=smoke train less."

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from hydra.errors import HydraException
 
+from cifar_sweeps.config.hydra_messages import explain_words
 from cifar_sweeps.config.parse import conf_folder
 from cifar_sweeps.errors import ConfigError
 from cifar_sweeps.hydra_support import parse_flags, parse_overrides
@@ -29,6 +30,9 @@ def check_flags(arguments: Sequence[str]) -> list[str]:
 
     Raises ConfigError for flags that would train something else than the command's own config with these overrides.
     """
+    slip = None if "--shell-completion" in arguments or "-sc" in arguments else explain_words(arguments)
+    if slip is not None:
+        raise ConfigError(slip)
     flags = parse_flags(arguments)
     errors = [*_refused(flags)]
     if errors:
