@@ -1,5 +1,6 @@
 """`cifar-sweeps ui`, `sync` and `clean`: MLflow's web page, undelivered journals, disk usage."""
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -7,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cifar_sweeps.cli.common import mark_abandoned_runs, outputs_folder
+from cifar_sweeps.cli.completion import complete_sweep_or_run
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -30,12 +32,22 @@ def ui(
 
 
 def sync(
-    folder: Annotated[Path | None, typer.Argument(help="an outputs folder, or one of its sweeps or runs")] = None,
+    folder: Annotated[
+        str | None,
+        typer.Argument(
+            help="an outputs folder, a folder of a sweep or run, or the id of one",
+            autocompletion=complete_sweep_or_run,
+        ),
+    ] = None,
 ) -> None:
     """Send to MLflow what it lacks, such as runs that ended while it did not answer."""
+    from cifar_sweeps.tracking.journal_reader import find_folder
     from cifar_sweeps.tracking.recovery import sync as send
 
-    if not send(outputs_folder() if folder is None else folder.expanduser()):
+    place = outputs_folder() if folder is None else Path(folder).expanduser()
+    if folder is not None and not place.exists() and not any(sign in folder for sign in (os.sep, "~")):
+        place = find_folder(folder, outputs_folder())
+    if not send(place):
         raise typer.Exit(1)
 
 

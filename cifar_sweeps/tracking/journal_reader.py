@@ -5,6 +5,7 @@ from pathlib import Path
 
 from cifar_sweeps.tracking import journal
 from cifar_sweeps.tracking.delivery import END_TAGS, read_delivery_state
+from cifar_sweeps.tracking.names import Candidate, choose, describe
 from cifar_sweeps.tracking.store import PREFIX, RecordedRun
 
 
@@ -51,3 +52,20 @@ def read_best(folder: Path, metric: str) -> float | None:
         if entry.op == "metrics" and metric in entry.fields["values"]
     ]
     return max(values, default=None)
+
+
+def find_folder(name: str, outputs: Path) -> Path:
+    """Return the folder in ``outputs`` of the sweep or run with this id, unique beginning of one, or name.
+
+    A sweep's folder holds those of its runs. Raises TrackingError if there is none, or if two could be meant.
+    """
+    candidates = []
+    for folder in journal.folders(outputs):
+        run = read_run(folder)
+        if run is not None:
+            sweep_id, is_sweep = run.tag("sweep_id"), run.tag("role") == "sweep"
+            own = sweep_id if is_sweep else None if sweep_id else folder.name
+            ids = tuple(one for one in (run.run_id, own) if one)
+            shown = describe(run.run_id or folder.name, run.name, run.tags, journal.read(folder)[0].time)
+            candidates.append(Candidate(folder, ids, run.name, shown))
+    return choose(name, candidates[::-1], "sweep or run", str(outputs))

@@ -32,13 +32,14 @@ def choose(typed: str, candidates: Sequence[Candidate[_T]], what: str, where: st
         matches = [
             each for each in candidates if each.name == typed or any(one.startswith(typed) for one in each.ids if one)
         ]
+    kinds = " or ".join(f"{kind}s" for kind in what.split(" or "))
     if len(matches) == 1:
         return matches[0].item
     if matches:
         how = "have this name" if all(each.name == typed for each in matches) else "have an id or name that begins so"
-        raise TrackingError(f"{typed}: {len(matches)} {what}s {how}: {_listed(matches)}; give the id of one of them")
+        raise TrackingError(f"{typed}: {len(matches)} {kinds} {how}: {_listed(matches)}; give the id of one of them")
     guess = did_you_mean(typed, [each.name for each in candidates])
-    newest = f"the newest: {_listed(candidates[:3])}" if candidates else f"there are no {what}s at all"
+    newest = f"the newest: {_listed(candidates[:3])}" if candidates else f"there are no {kinds} at all"
     raise TrackingError(f"{typed}: no {what} has this id or name in {where}{guess}; {newest}")
 
 

@@ -98,3 +98,14 @@ def test_an_abandoned_sweep_is_killed_and_what_the_store_lacks_is_told(ask, outp
 def test_a_folder_without_sweeps_says_how_to_train_one(ask):
     with pytest.raises(TrackingError, match="holds no sweeps yet; train one: cifar-train study=quickstart"):
         ask("sweeps")
+
+
+def test_sync_takes_a_sweep_or_run_by_its_id_and_refuses_what_two_could_be(ask, outputs):
+    record_sweep(outputs, "2026-01-01_first", [("FINISHED", 0.5)], backend="none")
+    record_sweep(outputs, "2026-01-02_second", [("FINISHED", 0.5)], backend="none")
+    assert "2 runs and sweeps: 0 sent" in ask("sync", "2026-01-02")
+    for name in ("2026", "seed=0"):
+        with pytest.raises(TrackingError, match=r"2 sweeps or runs have .*2026-01-02_second.*2026-01-01_first"):
+            ask("sync", name)
+    with pytest.raises(TrackingError, match=r"nope: no sweep or run has this id or name"):
+        ask("sync", "nope")
