@@ -6,8 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from cifar_sweeps.cli.common import outputs_folder
-from cifar_sweeps.config.parse import conf_folder
-from cifar_sweeps.tracking import journal
 
 
 def complete_run(incomplete: str) -> list[str]:
@@ -43,11 +41,15 @@ def complete_sweep_or_run(incomplete: str) -> list[str]:
 
 def complete_study(incomplete: str) -> list[str]:
     """Return the names of the package's studies that begin so."""
+    from cifar_sweeps.config.parse import conf_folder  # omegaconf, which the start of a command does without
+
     return _beginning(incomplete, (path.stem for path in (conf_folder() / "study").glob("*.yaml")))
 
 
 def _records() -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield the id in the store and the first line of each journal in the outputs folder."""
+    from cifar_sweeps.tracking import journal
+
     outputs = outputs_folder()
     for folder in journal.folders(outputs) if outputs.is_dir() else ():
         try:
