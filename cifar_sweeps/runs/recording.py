@@ -6,6 +6,7 @@ from pathlib import Path
 
 from cifar_sweeps.config.schema import RunConfig
 from cifar_sweeps.runs.setup import resolve_threads
+from cifar_sweeps.system.scripts import recorded_command, store_environment
 from cifar_sweeps.tracking.run_logger import RunHeader, RunLogger
 from cifar_sweeps.tracking.store import DEFAULT_EXPERIMENT, PREFIX, Store, configured_uri, tracking_uri
 from cifar_sweeps.training.precision import resolve_device, resolve_precision
@@ -38,9 +39,7 @@ def open_run_logger(
     own = {"overrides": shlex.join(config.overrides), "folder": str(folder.absolute()), "typed_in": str(Path.cwd())}
     tags = {**own, **(extra_tags or {})}
     named = {f"{PREFIX}{key}": value for key, value in {"study": experiment_name(config), **tags}.items()}
-    named["mlflow.note.content"] = (
-        f"Repeat it: `cifar-train {shlex.join(reproduce_overrides(config, config.overrides))}`"
-    )
+    named["mlflow.note.content"] = f"Repeat it: `{repeat_command(config, tags.get('config_dir'))}`"
     return RunLogger(
         RunHeader(
             folder=folder,
@@ -60,6 +59,18 @@ def reproduce_overrides(config: RunConfig, overrides: Sequence[str]) -> list[str
     """Return the overrides that reproduce the run bit for bit: its own, and the threads and precision in use."""
     precision = resolve_precision(config.trainer.precision, resolve_device(config.trainer.device))
     return [*overrides, f"trainer.threads={resolve_threads(config)}", f"trainer.precision={precision.name}"]
+
+
+def repeat_command(config: RunConfig, config_dir: str | None) -> str:
+    """Return the command that trains a run again by itself, also a sweep's job. config_dir: of its --config-dir."""
+    own_files = ["--config-dir", config_dir] if config_dir else []
+    overrides = reproduce_overrides(config, config.overrides)
+    single = ["hydra.mode=RUN"] if any(each.startswith("study=") for each in overrides) else []
+    environment = store_environment(config.outputs, configured_uri(config.tracking.uri))
+    for key, variable in (("outputs=", "CIFAR_SWEEPS_OUTPUTS"), ("tracking.uri=", "MLFLOW_TRACKING_URI")):
+        if any(each.startswith(key) for each in overrides):
+            environment.pop(variable, None)
+    return recorded_command("cifar-train", [*own_files, *overrides, *single], environment)
 
 
 def _availability_error(config: RunConfig) -> str | None:

@@ -16,7 +16,7 @@ from cifar_sweeps.runs.initial_weights import resolve_initial_weights
 from cifar_sweeps.runs.recording import open_run_logger
 from cifar_sweeps.runs.reporters import LogReporter, ReporterGroup, RunReporter, TerminalReporter, notebook_console
 from cifar_sweeps.runs.setup import TrainingSetup, build_setup
-from cifar_sweeps.system.scripts import typed
+from cifar_sweeps.system.scripts import shell_command, store_environment, sync_command
 from cifar_sweeps.tracking.journal_reader import read_run
 from cifar_sweeps.tracking.recovery import recover_abandoned_runs
 from cifar_sweeps.tracking.run_logger import RunLogger
@@ -84,27 +84,36 @@ def run(
         logger.end_run("FINISHED")
     except BaseException as error:
         had_ended = logger.has_ended
-        _end_interrupted(error, name, checkpoints, logger, reporter)
+        _end_interrupted(error, name, config, checkpoints, logger, reporter)
         if (
             isinstance(error, KeyboardInterrupt)
             and not had_ended
             and folder.absolute().parent == runs_folder(config).absolute()
         ):
-            reporter.on_message(f"resume it: {typed('cifar-sweeps')} resume {folder.name}")
+            reporter.on_message(
+                f"resume it: {shell_command('cifar-sweeps', ['resume', folder.name], store_environment(config.outputs, None))}"
+            )
         raise
     checkpoints.clear()
-    _report_delivery_error(logger, reporter)
+    _report_delivery_error(config, logger, reporter)
     return dataclasses.replace(result, run_id=logger.run_id)
 
 
 def _end_interrupted(
-    error: BaseException, name: str, checkpoints: CheckpointManager, logger: RunLogger, reporter: RunReporter
+    error: BaseException,
+    name: str,
+    config: RunConfig,
+    checkpoints: CheckpointManager,
+    logger: RunLogger,
+    reporter: RunReporter,
 ) -> None:
     """End an interrupted or failed run, once its last checkpoint is on disk."""
     if logger.has_ended:  # it has finished: only the delivery was interrupted
         logger.end_run("FINISHED")
         checkpoints.clear()
-        reporter.on_message(f"{name} has finished; cifar-sweeps sync, or the next command, sends the rest to the store")
+        reporter.on_message(
+            f"{name} has finished; the next command here sends the rest to the store, or {sync_command(config.outputs)}"
+        )
         return
     with contextlib.suppress(TrainingError):  # the newest checkpoint could not be written; the one before it is kept
         checkpoints.wait()
@@ -119,13 +128,14 @@ def _end_interrupted(
         logger.end_run("KILLED" if stopped else "FAILED", reason)
     except TrackingError as full:  # the disk is full: the next command marks the run
         reporter.on_message(str(full))
-    _report_delivery_error(logger, reporter)
+    _report_delivery_error(config, logger, reporter)
 
 
-def _report_delivery_error(logger: RunLogger, reporter: RunReporter) -> None:
+def _report_delivery_error(config: RunConfig, logger: RunLogger, reporter: RunReporter) -> None:
     if logger.delivery_error is not None:
         reporter.on_message(
-            f"{logger.delivery_error}; the journal in {logger.folder} is complete: send it later with cifar-sweeps sync"
+            f"{logger.delivery_error}; the journal in {logger.folder} is complete: "
+            f"send it later with {sync_command(config.outputs)}"
         )
 
 

@@ -116,7 +116,12 @@ def _default_arm_name(record: Run) -> str:
 def _to_sweep_run(record: Run) -> SweepRun:
     sweep_id, overrides = _tag(record, "sweep_id") or str(record.info.run_name), _tag(record, "overrides") or ""
     return SweepRun(
-        str(record.info.run_id), sweep_id, overrides, _time(record.info.start_time), _tag(record, "config_dir")
+        str(record.info.run_id),
+        sweep_id,
+        overrides,
+        _time(record.info.start_time),
+        _tag(record, "config_dir"),
+        _tag(record, "command"),
     )
 
 

@@ -61,13 +61,22 @@ class StudyRun:
 
 @dataclass(frozen=True)
 class SweepRun:
-    """The parent run of a sweep. ``overrides``: the arguments of ``cifar-train``; ``config_dir``: its --config-dir."""
+    """The parent run of a sweep. ``overrides``: those of its whole command line; ``config_dir``: its --config-dir."""
 
     run_id: str
     sweep_id: str
     overrides: str
     started: datetime.datetime
     config_dir: str | None = None
+    recorded_command: str | None = None
+
+    @property
+    def command(self) -> str:
+        """What was typed to start it; what means the same for one that an earlier version recorded."""
+        if self.recorded_command:
+            return self.recorded_command
+        is_study = any(part.startswith("study=") for part in self.overrides.split())
+        return f"cifar-train {'' if is_study else '-m '}{self.overrides}".strip()
 
 
 @dataclass(frozen=True)

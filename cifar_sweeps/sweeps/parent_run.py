@@ -20,7 +20,7 @@ from cifar_sweeps.sweeps.manifest import NAME, RESUME_FOLDER, SweepManifest, rea
 from cifar_sweeps.sweeps.previous.differences import NewJob, difference, fixed_values
 from cifar_sweeps.sweeps.previous.launches import JobNumbering, read_previous_jobs, resumable_sweeps, sweep_hash
 from cifar_sweeps.sweeps.terminal.summary import JobFailure, SweepSummary, print_summary
-from cifar_sweeps.system.scripts import typed
+from cifar_sweeps.system.scripts import recorded_command, shell_command, store_environment
 from cifar_sweeps.tracking import journal
 from cifar_sweeps.tracking.delivery import (
     END_PATIENCE,
@@ -157,6 +157,7 @@ class ParentRun:
             "study": self.manifest.study,
             "overrides": shlex.join(self._overrides),
             "role": "sweep",
+            "command": recorded_command("cifar-train", self.manifest.command),
         }
         config_dir = _config_dir()
         own |= {"config_dir": config_dir} if config_dir else {}
@@ -248,7 +249,13 @@ class ParentRun:
             unsent=unsent,
             can_resume=self._is_local,
             not_started=self._not_started(runs),
+            environment=self._environment(),
         )
+
+    def _environment(self) -> dict[str, str]:
+        config = self._config
+        uri = configured_uri(config.tracking.uri) if self._store is not None else None
+        return store_environment(config.outputs, uri)
 
     def _not_started(self, runs: list[RecordedRun]) -> list[str]:
         begun = {_job_number(run) for run in runs} | {failure.job for failure in self._failures}
@@ -315,7 +322,8 @@ class ParentRun:
         except Exception as error:  # noqa: BLE001 (whatever it is, the runs are safe, and can be reported later)
             _print_error(
                 f"The report could not be written: {in_one_line(error)}; "
-                f"try again: {typed('cifar-sweeps')} report {study} --sweep {sweep_id}"
+                "try again: "
+                + shell_command("cifar-sweeps", ["report", study, "--sweep", sweep_id], self._environment())
             )
             return
         Console(highlight=False).print(f"Report: {report.page}", markup=False, soft_wrap=True)

@@ -59,6 +59,9 @@ def _train(cfg: DictConfig, hydra: HydraConf, reporter: RunReporter, threads: in
         name = manifest.run_name(overrides, sweep.swept) or name
         swept = manifest.swept_values(overrides, sweep.swept)
         tags = {"sweep_id": sweep.sweep_id, "job": str(hydra.job.num), "swept": json.dumps(swept)}
+    config_dir = next((each.path for each in hydra.runtime.config_sources if each.provider == "command-line"), None)
+    if config_dir:
+        tags["config_dir"] = str(Path(config_dir).absolute())
     result = run(
         config,
         name=name,

@@ -1,9 +1,13 @@
-"""How to type this project's commands in the user's shell."""
+"""How to type this project's commands in the user's shell: every command that is printed is made here."""
 
+import os
 import shlex
 import shutil
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+from cifar_sweeps.errors import HIDDEN
 
 
 def typed(command: str, anywhere: bool = False) -> str:
@@ -19,3 +23,48 @@ def typed(command: str, anywhere: bool = False) -> str:
     here = Path.cwd()
     relative = not anywhere and script.absolute().is_relative_to(here)
     return shlex.quote(str(script.absolute().relative_to(here) if relative else script.absolute()))
+
+
+def shell_command(
+    command: str, arguments: Sequence[str] = (), environment: Mapping[str, str] | None = None, anywhere: bool = False
+) -> str:
+    """Return a whole command to paste into a shell, quoted where it must be; anywhere: as for `typed`.
+
+    environment: variables that it needs, put ahead of it.
+    """
+    variables = [f"{name}={shlex.quote(value)}" for name, value in (environment or {}).items()]
+    return " ".join([*variables, typed(command, anywhere), *map(shlex.quote, arguments)])
+
+
+def recorded_command(command: str, arguments: Sequence[str], environment: Mapping[str, str] | None = None) -> str:
+    """Return a command for a record, which may be read on another machine: with the command's plain name."""
+    variables = [f"{name}={shlex.quote(value)}" for name, value in (environment or {}).items()]
+    return " ".join([*variables, command, *map(shlex.quote, arguments)])
+
+
+def as_typed(recorded: str) -> str:
+    """Return a `recorded_command` as it is to be typed here."""
+    parts = shlex.split(recorded)
+    named = next((place for place, part in enumerate(parts) if part in ("cifar-train", "cifar-sweeps")), None)
+    if named is None:
+        return recorded
+    environment = dict(part.split("=", 1) for part in parts[:named])
+    return shell_command(parts[named], parts[named + 1 :], environment)
+
+
+def store_environment(outputs: str | Path, uri: str | None) -> dict[str, str]:
+    """Return the variables with which a command, typed in this folder, finds these outputs and this store.
+
+    uri: None for the store in the outputs. A password is the user's to add: it is in no record, and not printed.
+    """
+    found = {}
+    if Path(outputs).absolute() != Path.cwd() / "outputs":
+        found["CIFAR_SWEEPS_OUTPUTS"] = str(Path(outputs).absolute())
+    if uri is not None and HIDDEN not in uri and not os.environ.get("CIFAR_SWEEPS_MAKE"):
+        found["MLFLOW_TRACKING_URI"] = uri
+    return found
+
+
+def sync_command(outputs: str | Path) -> str:
+    """Return the command that sends what lies in an outputs folder to its store."""
+    return shell_command("cifar-sweeps", ["sync"], store_environment(outputs, None))

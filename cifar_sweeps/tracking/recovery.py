@@ -6,6 +6,7 @@ from pathlib import Path
 from rich.console import Console
 
 from cifar_sweeps.errors import TrackingError
+from cifar_sweeps.system.scripts import sync_command
 from cifar_sweeps.tracking import journal
 from cifar_sweeps.tracking.delivery import count_undelivered_lines, deliver, read_delivery_state
 from cifar_sweeps.tracking.journal import Journal, State
@@ -71,7 +72,7 @@ def recover_abandoned_runs(root: Path, report: Callable[[str], None]) -> None:
             try:
                 deliver(folder)
             except TrackingError as error:  # the others would wait for the same store
-                report(f"{error}; send the rest later: cifar-sweeps sync")
+                report(f"{error}; send the rest later: {sync_command(root)}")
                 return
 
 

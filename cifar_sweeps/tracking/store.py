@@ -30,6 +30,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from cifar_sweeps.errors import ConfigError, TrackingError, hide_secrets, in_one_line
 from cifar_sweeps.system.files import is_inside
 from cifar_sweeps.system.locks import file_lock
+from cifar_sweeps.system.scripts import sync_command
 from cifar_sweeps.tracking.address import parse_address, sqlite_file, with_password
 from cifar_sweeps.tracking.names import Candidate, choose, describe
 from cifar_sweeps.tracking.sqlite_store import check_revision, create_database, relocate_artifacts
@@ -166,7 +167,8 @@ class Store:
             if not (self._is_current() and self._is_writable()):
                 self.prepare(experiment)
         except StoreUnavailableError as error:
-            return f"{error}; training continues, and its journal is kept: send it later with cifar-sweeps sync"
+            later = sync_command(self.outputs)
+            return f"{error}; training continues, and its journal is kept: send it later with {later}"
         return None
 
     def create_run(self, experiment_id: str, name: str, tags: Mapping[str, str], start_time: int) -> str:

@@ -109,7 +109,7 @@ def assumptions(configs: Mapping[str, Mapping[str, object]]) -> list[tuple[str, 
 def commands(study: Study) -> list[str]:
     """Return the commands that reproduce the study: one per sweep, or one per run if there is no sweep."""
     if study.sweeps:
-        return list(dict.fromkeys(f"cifar-train {sweep.overrides}".strip() for sweep in study.sweeps))
+        return list(dict.fromkeys(sweep.command for sweep in study.sweeps))
     lines = (f"cifar-train {run.tag('overrides') or shlex.quote(arm_name(run.swept, ''))}" for run in study.runs)
     return list(dict.fromkeys(line.strip() for line in lines))
 

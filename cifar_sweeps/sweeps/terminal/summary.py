@@ -1,9 +1,8 @@
 """Print the summary of a sweep: its table, what failed and why, how to resume it, where to look."""
 
 import os
-import shlex
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
 
@@ -14,7 +13,7 @@ from rich.text import Text
 
 from cifar_sweeps.studies.columns import quantity
 from cifar_sweeps.sweeps.manifest import SweepManifest, parse_run_name
-from cifar_sweeps.system.scripts import typed
+from cifar_sweeps.system.scripts import as_typed, shell_command
 from cifar_sweeps.tracking.journal import State
 from cifar_sweeps.tracking.store import PREFIX, RecordedRun
 
@@ -35,7 +34,8 @@ class SweepSummary:
     """A sweep that has ended.
 
     unsent: how many of its runs wait in their journals for a store that did not answer. can_resume: whether the
-    same command resumes it, which no other launcher than ours does.
+    same command resumes it, which no other launcher than ours does. environment: variables with which the printed
+    commands find its outputs and store.
     """
 
     manifest: SweepManifest
@@ -50,6 +50,7 @@ class SweepSummary:
     unsent: int
     can_resume: bool
     not_started: Sequence[str]
+    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 def print_summary(summary: SweepSummary, console: Console) -> None:
@@ -67,25 +68,24 @@ def print_summary(summary: SweepSummary, console: Console) -> None:
         say(f"Not started: {'; '.join(summary.not_started)}")
     if summary.state != "FINISHED" and summary.can_resume:
         say("To resume, repeat the command, or run anywhere:")
-        outputs = shlex.quote(str(summary.outputs.absolute()))
-        tool = typed("cifar-sweeps", anywhere=True)
-        say(f"  CIFAR_SWEEPS_OUTPUTS={outputs} {tool} resume {summary.manifest.sweep_id}")
+        outputs = {"CIFAR_SWEEPS_OUTPUTS": str(summary.outputs.absolute())}
+        environment = {**summary.environment, **outputs}
+        say(f"  {shell_command('cifar-sweeps', ['resume', summary.manifest.sweep_id], environment, anywhere=True)}")
     if not summary.recorded:
         say(f"The runs lie in {summary.folder}; they were not recorded (tracking=none).")
         return
     if summary.unsent:
         say(f"Not all is in the store yet: {summary.unsent} journals wait in {summary.folder};")
-        say(f"  {typed('cifar-sweeps')} sync sends them")
+        say(f"  {shell_command('cifar-sweeps', ['sync'], summary.environment)}")
     finished = [run for run in summary.runs if run.state == "FINISHED" and run.run_id]
     if finished:
         best = max(finished, key=lambda run: run.metrics.get("best/val_accuracy", -1.0))
         say("Repeat a run, the best one for example (each run's description in MLflow says how):")
-        say(f"  {typed('cifar-sweeps')} reproduce {best.run_id[:8]}")
-        repeat = best.tags.get("mlflow.note.content", "").removeprefix("Repeat it: ").strip("`")
-        say(f"  {typed('cifar-train')}{repeat.removeprefix('cifar-train')}")
+        say(f"  {shell_command('cifar-sweeps', ['reproduce', best.run_id[:8]], summary.environment)}")
+        say(f"  {as_typed(best.tags.get('mlflow.note.content', '').removeprefix('Repeat it: ').strip('`'))}")
     if summary.experiment_id is not None:
         say("Look at the runs in MLflow:")
-        say(f"  {ui_command()}")
+        say(f"  {ui_command(summary.environment)}")
         say(f"  {UI_ADDRESS}{comparison_url(summary.experiment_id, summary.manifest.sweep_id)}")
     say(f"Folders, logs and checkpoints: {summary.folder}")
 
@@ -134,9 +134,11 @@ def _reused_line(count: int) -> Iterator[str]:
 UI_ADDRESS = "http://127.0.0.1:5000"
 
 
-def ui_command() -> str:
+def ui_command(environment: Mapping[str, str]) -> str:
     """Return the command that opens the MLflow page: the user's own way in."""
-    return "make ui" if os.environ.get("CIFAR_SWEEPS_MAKE") else f"{typed('cifar-sweeps')} ui"
+    if os.environ.get("CIFAR_SWEEPS_MAKE") and not environment:
+        return "make ui"
+    return shell_command("cifar-sweeps", ["ui"], environment)
 
 
 def comparison_url(experiment_id: str, sweep_id: str) -> str:
