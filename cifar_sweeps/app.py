@@ -58,11 +58,15 @@ def main() -> None:
 def _check_config(config: DictConfig) -> None:
     """Check a composed config before anything is built of it, with the home folder in the places of its files."""
     check_hydra_targets(config)
-    for node, key in ((config, "outputs"), (config.hydra.run, "dir"), (config.hydra.sweep, "dir")):
-        place = None if OmegaConf.is_missing(node, key) else OmegaConf.to_container(node, resolve=False)[key]  # type: ignore[index, call-overload]
+    if not OmegaConf.is_interpolation(config, "outputs"):
+        with read_write(config):
+            config.outputs = expand_home(str(config.outputs))
+    for node in (config.hydra.run, config.hydra.sweep):
+        unresolved = OmegaConf.to_container(node, resolve=False)
+        place = unresolved.get("dir") if isinstance(unresolved, dict) else None
         if isinstance(place, str) and place.startswith("~"):
             with read_write(node):
-                node[key] = expand_home(place)
+                node.dir = expand_home(place)
 
 
 def _checked(entry: Callable[[], object]) -> Callable[[], object]:

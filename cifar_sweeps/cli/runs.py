@@ -57,8 +57,6 @@ def reproduce(
     loss: Annotated[float, typer.Option(help="tolerance of losses, relative to the recorded loss")] = 0.1,
 ) -> None:
     """Train a recorded run again and compare its metrics; with OVERRIDES, show what they change."""
-    import shlex
-
     from rich.console import Console
 
     from cifar_sweeps.runs import reproduce as reproduction
@@ -69,7 +67,7 @@ def reproduce(
     store, console = default_store(), Console(highlight=False)
     recorded = store.find_run(run)
     typer.echo(f"Run {recorded.run_id[:8]}, {recorded.name}:")
-    typer.echo(f"cifar-train {shlex.join([*reproduction.recorded_overrides(recorded), *(overrides or [])])}")
+    typer.echo(reproduction.repeat_command(recorded, overrides or []))
     if show:
         return
     with interrupt_on_signals():

@@ -1,5 +1,6 @@
 """Reproduce a recorded run, or rerun it with other overrides."""
 
+import copy
 import dataclasses
 import logging
 import shlex
@@ -18,15 +19,19 @@ from cifar_sweeps.config.parse import flatten, from_dict
 from cifar_sweeps.config.schema import RunConfig
 from cifar_sweeps.config.upgrades import with_added_keys
 from cifar_sweeps.errors import ConfigError, DataError, TrackingError, in_one_line
+from cifar_sweeps.hydra_support import is_plain_value_override, parse_overrides
 from cifar_sweeps.runs.folder import next_run_folder
 from cifar_sweeps.runs.reporters import LogReporter, ReporterGroup, TerminalReporter
 from cifar_sweeps.runs.reproduction_check import COMPARED, MetricsByEpoch, Tolerance, Verdict, compare_runs
 from cifar_sweeps.runs.run import RunResult, run
 from cifar_sweeps.system.files import is_inside, safe_load_yaml
+from cifar_sweeps.system.scripts import shell_command
 from cifar_sweeps.tracking.store import PREFIX, RecordedRun, Store
 
 _ENVIRONMENT_KEYS = frozenset({"trainer.threads", "trainer.precision", "trainer.device", "data.root", "tracking.uri"})
 """Keys of places and hardware: with other values it is still the same run."""
+_SOURCES = ("kernel_size", "regularization.dropout", "budget", "trainer.epochs")
+"""Keys that other values of a config are made from when it is composed."""
 
 
 def recorded_overrides(original: RecordedRun) -> list[str]:
@@ -51,6 +56,15 @@ def recorded_overrides(original: RecordedRun) -> list[str]:
             "Hydra's own keys and resolvers can do more than train; if you trust it, run the command yourself"
         )
     return [*overrides, f"trainer.threads={threads}", f"trainer.precision={precision}"]
+
+
+def repeat_command(original: RecordedRun, more: Sequence[str] = ()) -> str:
+    """Return the command that trains a recorded run again by itself. more: further overrides."""
+    overrides = [*recorded_overrides(original), *more]
+    config_dir = original.tag("config_dir")
+    own_files = ["--config-dir", config_dir] if config_dir else []
+    single = ["hydra.mode=RUN"] if any(each.startswith("study=") for each in overrides) else []
+    return shell_command("cifar-train", [*own_files, *overrides, *single])
 
 
 def _is_repeatable(override: str) -> bool:
@@ -91,9 +105,9 @@ def rerun_with_overrides(
     """
     before = recorded_config(original, store)
     own = [*recorded_overrides(original), *overrides]
-    config = compose([*own, f"outputs={quote(str(store.outputs))}"])
-    config = dataclasses.replace(config, overrides=tuple(own))
-    changes = [f"changed {line}" for line in _differences(_localized(before, original, store), config.as_dict)]
+    localized = _localized(before, original, store)
+    config = dataclasses.replace(_with_overrides(own, overrides, localized, original, store), overrides=tuple(own))
+    changes = [f"changed {line}" for line in _differences(localized, config.as_dict)]
     if not changes:
         raise ConfigError(f"{' '.join(overrides)}: changes nothing; leave it out to repeat the run")
     for change in changes:
@@ -108,6 +122,50 @@ def rerun_with_overrides(
             console.print(line, markup=False, soft_wrap=True)
     recorded = _recorded_metrics(original, store)
     return _compare(result, recorded, original, store, tolerance or Tolerance()) if is_same_run and recorded else None
+
+
+def _with_overrides(
+    own: Sequence[str], more: Sequence[str], recorded: Mapping[str, Any], original: RecordedRun, store: Store
+) -> RunConfig:
+    """Return a run's config with further overrides; from its record alone where its own config files are gone.
+
+    own: all overrides; more: those added now. Raises ConfigError.
+    """
+    config_dir = original.tag("config_dir")
+    if config_dir is None or Path(config_dir).is_dir():
+        composed = compose(
+            [*own, f"outputs={quote(str(store.outputs))}"], None if config_dir is None else Path(config_dir)
+        )
+        config_dict = {
+            **composed.as_dict,
+            "tracking": {**composed.as_dict["tracking"], "uri": recorded["tracking"]["uri"]},
+        }
+        return from_dict(config_dict)
+    return from_dict(_changed_record(more, recorded, config_dir))
+
+
+def _changed_record(overrides: Sequence[str], recorded: Mapping[str, Any], config_dir: str) -> dict[str, Any]:
+    """Return a recorded config with overrides of single values, which no other value was made from."""
+    found = copy.deepcopy(dict(recorded))
+    for override in parse_overrides(overrides):
+        key = override.key_or_group
+        path = key.split(".")
+        node: Any = found
+        for part in path[:-1]:
+            node = node.get(part) if isinstance(node, dict) else None
+        if (
+            not is_plain_value_override(override)
+            or not isinstance(node, dict)
+            or path[-1] not in node
+            or isinstance(node[path[-1]], dict)
+            or key.startswith(_SOURCES)
+        ):
+            raise ConfigError(
+                f"{override.input_line}: cannot be applied to the run's record alone, and its "
+                f"config files are gone ({config_dir}); put them back, or override single values such as optimizer.lr=…"
+            )
+        node[path[-1]] = override.value()
+    return found
 
 
 def _compare(
@@ -132,7 +190,7 @@ def recorded_config(original: RecordedRun, store: Store) -> dict[str, Any]:
     except (MlflowException, OSError, ValueError) as error:
         raise TrackingError(
             f"{original.run_id} ({original.name}): its config.yaml cannot be read ({in_one_line(error)}); "
-            f"repeat it yourself: cifar-train {shlex.join(recorded_overrides(original))}"
+            f"repeat it yourself: {repeat_command(original)}"
         ) from error
     if not isinstance(config_dict, dict):
         raise TrackingError(f"{original.run_id} ({original.name}): its config.yaml is not a config")

@@ -90,9 +90,8 @@ def run(
             and not had_ended
             and folder.absolute().parent == runs_folder(config).absolute()
         ):
-            reporter.on_message(
-                f"resume it: {shell_command('cifar-sweeps', ['resume', folder.name], store_environment(config.outputs, None))}"
-            )
+            where = store_environment(config.outputs, None)
+            reporter.on_message(f"resume it: {shell_command('cifar-sweeps', ['resume', folder.name], where)}")
         raise
     checkpoints.clear()
     _report_delivery_error(config, logger, reporter)
