@@ -10,7 +10,14 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from cifar_sweeps.errors import CifarSweepsError, ConfigError, JobFailedError
-from cifar_sweeps.hydra_support import AbortHydra, completed_return, failed_return, get_callbacks, parse_overrides
+from cifar_sweeps.hydra_support import (
+    AbortHydra,
+    completed_return,
+    failed_return,
+    get_callbacks,
+    parse_overrides,
+    task_overrides,
+)
 from cifar_sweeps.sweeps.callback import SweepCallback
 from cifar_sweeps.sweeps.checks.arms import ArmOfJob, check_claims, equal_arms
 from cifar_sweeps.sweeps.controller import Controller
@@ -81,7 +88,7 @@ def launch(
 def _check_arms(jobs: Sequence[PlannedJob], master: DictConfig, swept: tuple[str, ...]) -> None:
     """Print what is to be known of the arms. Raises ConfigError if the study makes a claim about a missing one."""
     arms = [ArmOfJob.of(job.config, swept) for job in jobs]
-    typed = [override.get_key_element().lstrip("+~") for override in parse_overrides(master.hydra.overrides.task)]
+    typed = [override.get_key_element().lstrip("+~") for override in parse_overrides(task_overrides(master.hydra))]
     for line in (*check_claims(arms, typed), *equal_arms(arms)):
         Console(highlight=False).print(line, markup=False, soft_wrap=True)
 
