@@ -69,10 +69,14 @@ _NULL = ("null", "None", "")
 _EXAMPLE = "write for example optimizer=sgd, 'val>0.7' or regularization!=none"
 
 
-def quantity(heading_or_key: str) -> Quantity:
-    """Return a quantity by its heading or its key; of an unknown key, such as a parameter's, one headed by it."""
+def quantity(heading_or_key: str, values: Iterable[object] = ()) -> Quantity:
+    """Return a quantity by its heading or its key; of an unknown key, such as a parameter's, one headed by it.
+
+    values: of an unknown key's column; it is one of numbers only if all of them are.
+    """
     known = _BY_HEADING.get(heading_or_key) or _BY_KEY.get(heading_or_key)
-    return known or Quantity(heading_or_key, heading_or_key, ".6g")
+    is_text = any(_number(value) is None for value in values if not _is_missing(value))
+    return known or Quantity(heading_or_key, heading_or_key, "" if is_text else ".6g")
 
 
 def find_column(name: str, columns: Sequence[str]) -> str:

@@ -111,6 +111,13 @@ def test_every_table_has_the_same_heading_for_the_same_number():
     assert len(known) == len({quantity.key for quantity in columns.QUANTITIES}) == len(columns.QUANTITIES)
 
 
+def test_a_key_that_is_in_no_table_is_headed_by_itself_and_is_a_number_only_if_all_values_are():
+    assert columns.quantity("optimizer.lr", ["0.1", None, 0.01]).text("0.0010") == "0.001"
+    assert columns.quantity("name", ["seed=0", "1"]).text("1") == "1"
+    assert columns.quantity("name", ["seed=0", "1"]).spec == ""
+    assert columns.quantity("val/accuracy") == columns.quantity("val")
+
+
 @pytest.fixture(scope="module")
 def toy(tmp_path_factory):
     """Two sweeps of one study: two optimizers, two seeds, and a failed run."""

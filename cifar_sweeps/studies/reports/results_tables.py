@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 from rich import box
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
@@ -21,7 +22,7 @@ _LEAST = ("parameters", "at", "seconds", "lr", "train loss", "train", "best val"
 """What a narrow terminal leaves out first, in this order."""
 
 
-def results_table(selected: Selection, width: int, chosen: bool = False) -> Table:
+def results_table(selected: Selection, width: int, chosen: bool = False) -> Group:
     """Return the rows in their order; means are shown with their ±.
 
     chosen: the columns were named by the user, so that none is left out where they do not fit.
@@ -32,8 +33,8 @@ def results_table(selected: Selection, width: int, chosen: bool = False) -> Tabl
         if "seeds" in keys:
             headings = ("arm", *(["epoch"] if "epoch" in keys else []), "seeds", *MEANS)
         keys = [quantity(heading).key for heading in headings if quantity(heading).key in table]
-    quantities = [quantity(key) for key in keys]
     rows = [{str(key): value for key, value in row.items()} for row in table.to_dict("records")]
+    quantities = [quantity(key, [row[key] for row in rows]) for key in keys]
     cells = {each.heading: [_cell(row, each) for row in rows] for each in quantities}
     shown = list(cells) if chosen else _fitting(cells, width)
     result = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
@@ -45,12 +46,11 @@ def results_table(selected: Selection, width: int, chosen: bool = False) -> Tabl
     for row in zip(*(cells[heading] for heading in shown), strict=True):
         result.add_row(*map(Text, row))
     left_out = [heading for heading in cells if heading not in shown and heading != "sweep"]
-    result.caption = "\n".join(_captions(table, [quantity(heading) for heading in shown], left_out))
-    result.caption_justify = "left"
-    return result
+    # Below the table, not as its caption, which would be wrapped at a narrow table's width.
+    return Group(result, *map(Text, _captions(table, [quantity(heading) for heading in shown], left_out)))
 
 
-def sweeps_table(sweeps: Sequence[ListedSweep]) -> Table:
+def sweeps_table(sweeps: Sequence[ListedSweep]) -> Group:
     """Return one row per sweep."""
     result = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     result.add_column("sweep", overflow="fold", min_width=26)
@@ -65,9 +65,8 @@ def sweeps_table(sweeps: Sequence[ListedSweep]) -> Table:
             when = when[5:]
         cells = (sweep.sweep_id, sweep.study, when, jobs, quantity("best val").text(sweep.best))
         result.add_row(*map(Text, cells))
-    result.caption = "best val: the highest validation accuracy of all finished jobs and epochs. Times are local."
-    result.caption_justify = "left"
-    return result
+    note = "best val: the highest validation accuracy of all finished jobs and epochs. Times are local."
+    return Group(result, Text(note))
 
 
 def _captions(table: pd.DataFrame, shown: Sequence[Quantity], left_out: Sequence[str]) -> list[str]:
