@@ -32,7 +32,8 @@ def explain_composition_error(error: BaseException) -> str:
         group, _, option = str(error.missing_cfg_file).rpartition("/")
         options = [str(name) for name in error.options or []]
         if options:
-            return f"{group}={option}: unknown option; {group} has {', '.join(options)}{did_you_mean(option, options)}"
+            guess = did_you_mean(option, options) or "; --config-dir FOLDER adds those of your own folder"
+            return f"{group}={option}: unknown option; {group} has {', '.join(options)}{guess}"
         # Hydra lists the options of a plain group alone; an experiment's name has a folder in it.
         group, _, option = str(error.missing_cfg_file).partition("/")
         folder = conf_folder() / group

@@ -16,7 +16,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from cifar_sweeps import data
-from cifar_sweeps.config.allow_list import ALLOW_VARIABLE, allowed_modules, is_in_package
+from cifar_sweeps.config.allow_list import ALLOW_VARIABLE, allowed_modules, allowing, is_in_package
 from cifar_sweeps.config.upgrades import current_target
 from cifar_sweeps.errors import ConfigError, did_you_mean, in_one_line
 from cifar_sweeps.training.schedules import Schedule
@@ -31,7 +31,7 @@ def resolve(target: object, key: str) -> Callable[..., Any]:
     listed = ", ".join((*(f"{label} of {package}" for package, (label, _) in _KINDS.items()), *trusted))
     refusal = ConfigError(
         f"{key}={target}: not on the list of what a config may build ({listed}); "
-        f"if you trust it, add its module to the environment variable {ALLOW_VARIABLE}"
+        f"if you trust it: export {ALLOW_VARIABLE}={allowing(target)}"
     )
     if not isinstance(target, str) or not is_in_package(target, (*_KINDS, *trusted)):
         raise refusal

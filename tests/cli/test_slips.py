@@ -7,6 +7,9 @@ import pytest
 from cifar_sweeps import app
 from cifar_sweeps.cli import completion
 from cifar_sweeps.cli import main as cli
+from cifar_sweeps.config import build
+from cifar_sweeps.config.compose import compose
+from cifar_sweeps.errors import ConfigError
 from cifar_sweeps.studies.catalogue import catalogue
 from cifar_sweeps.sweeps.checks.doors import check_flags
 from cifar_sweeps.tracking.run_logger import RunHeader, RunLogger
@@ -87,3 +90,16 @@ def test_studies_of_an_own_folder_are_listed_with_their_command(tmp_path):
     (mine,) = catalogue(["mine"], tmp_path)
     assert (mine.description, mine.runs) == ("My first.", 2)
     assert mine.command == f"cifar-train --config-dir {tmp_path} study=mine"
+
+
+def test_an_own_network_is_refused_with_the_line_that_allows_it(tmp_path, monkeypatch):
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "mine.yaml").write_text("_target_: mynets_of_a_test.net\n")
+    (tmp_path / "mynets_of_a_test.py").write_text("from torch import nn\n\ndef net():\n    return nn.Linear(1, 1)\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    config = compose(["model=mine"], tmp_path)
+    with pytest.raises(ConfigError, match="if you trust it: export ") as caught:
+        build.model(config)
+    name, _, value = str(caught.value).rpartition("export ")[2].partition("=")
+    monkeypatch.setenv(name, value)
+    assert build.model(config) is not None
