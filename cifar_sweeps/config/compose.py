@@ -1,7 +1,6 @@
 """Compose a run's config from overrides without Hydra's command line: for tools, notebooks and tests."""
 
 import dataclasses
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -31,13 +30,6 @@ def compose_all(many: Sequence[Sequence[str]], config_dir: Path | None = None) -
 def compose_node(overrides: Sequence[str]) -> DictConfig:
     """Return the composed config before it is checked. Raises ConfigError if it cannot be composed."""
     return _composed([overrides])[0]
-
-
-def quote(text: str) -> str:
-    """Return a text as the value of an override that means this very text, whatever characters it holds."""
-    # Hydra reads a backslash as one only ahead of a quote, and OmegaConf ahead of an interpolation.
-    escaped = re.sub(r"(\\*)('|$)", lambda found: found[1] * 2 + ("\\'" if found[2] else ""), text)
-    return "'" + re.sub(r"(\\*)\$\{", lambda found: found[1] * 2 + "\\${", escaped) + "'"
 
 
 def _composed(many: Sequence[Sequence[str]], config_dir: Path | None = None) -> list[DictConfig]:

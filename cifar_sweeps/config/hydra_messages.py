@@ -1,4 +1,4 @@
-"""Explain Hydra's and OmegaConf's composition errors: what arrived, what is allowed, what to do."""
+"""Explain Hydra's and OmegaConf's composition errors: what arrived, what is allowed, what to type instead."""
 
 import re
 import shlex
@@ -51,10 +51,7 @@ def explain_composition_error(error: BaseException) -> str:
     if isinstance(error, OverrideParseException):
         lines = [line for line in str(error.message).splitlines() if not line.startswith(_AROUND_PARSING)]
         what = (lines or ["no override"])[0].partition(" expecting ")[0]  # the parser's own names follow
-        return (
-            f"{error.override}: cannot be read as an override ({what}); "
-            "write key=value, and quote for the shell what holds spaces, commas or brackets: 'key=[3,5]'"
-        )
+        return f"{error.override}: cannot be read as an override ({what}); {_how_to_write(str(error.override or ''))}"
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     if isinstance(error, AttributeError | TypeError):  # what OmegaConf stumbles over when it merges an override
         named = [line.removeprefix("full_key: ") for line in lines if line.startswith("full_key: ")]
@@ -62,7 +59,11 @@ def explain_composition_error(error: BaseException) -> str:
     if lines and lines[0].startswith("Ambiguous value for argument"):
         override = lines[0].split("'")[1]
         key, _, values = override.partition("=")
-        return f"{override}: is several values; add -m to sweep over them, or write '{key}=[{values}]' for one list"
+        text = shlex.quote(f'{key}="{values}"')
+        return (
+            f"{override}: is several values; add -m to sweep over them, or write '{key}=[{values}]' for one list; "
+            f"for one text, write {text}"
+        )
     if isinstance(cause, OmegaConfBaseException):
         lines += [str(cause).splitlines()[0]]
     return " ".join(lines)
@@ -103,6 +104,28 @@ def explain_words(words: Sequence[str]) -> str | None:
         guess = f"; did you mean {' or '.join(options[:3])}?" if options else "; for example trainer.epochs=5"
         return f"{word}: is no key=value{guess}"
     return None
+
+
+def quote(text: str) -> str:
+    """Return a text as the value of an override that means this very text, whatever characters it holds."""
+    # Hydra reads a backslash as one only ahead of a quote, and OmegaConf ahead of an interpolation.
+    escaped = re.sub(r"(\\*)('|$)", lambda found: found[1] * 2 + ("\\'" if found[2] else ""), text)
+    return "'" + re.sub(r"(\\*)\$\{", lambda found: found[1] * 2 + "\\${", escaped) + "'"
+
+
+def _how_to_write(override: str) -> str:
+    """Return what to type in place of an override that cannot be read, which Hydra does read."""
+    key, equals, value = override.partition("=")
+    if not equals or not _KEY.fullmatch(key):
+        return "write key=value"
+    if value.strip()[:1] in ("[", "{") and value.strip()[-1:] in ("]", "}"):
+        return f'quote the texts in it, and all of it for the shell: \'{key}=["first text","second text"]\''
+    # Two pairs of quotes: the shell takes off the outer one, and Hydra needs one around all but plain words.
+    inner = f'"{value}"' if not set(value) & set('"\\$') else quote(value)
+    return f"write {shlex.quote(f'{key}={inner}')}"
+
+
+_KEY = re.compile(r"[+~]{0,2}[\w@./-]+(\[[^\]]*\])*")
 
 
 def _elsewhere(key: str, node: object, path: str = "") -> str:

@@ -1,6 +1,7 @@
 """Check plain values against dataclasses: unknown keys, missing keys and wrong types."""
 
 import dataclasses
+import json
 import types
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -58,7 +59,23 @@ def _type_errors(value: Any, hint: Any, path: str) -> Iterator[str]:  # noqa: AN
             yield from _type_errors(entry, get_args(hint)[0], f"{path}[{i}]")
     elif not matches_type(value, hint):
         other = "" if isinstance(value, str) and _is_choice(hint) else f", not {type(value).__name__}"
-        yield f"{path}={value}: must be {_describe_type(hint)}{other}"
+        yield f"{path}={value}: must be {_describe_type(hint)}{other}{as_value(value, hint, path)}"
+
+
+def as_value(value: object, hint: Any, path: str) -> str:  # noqa: ANN401
+    """Say how a text that reads as the number or truth value wanted becomes one; empty for any other value."""
+    if not isinstance(value, str):
+        return ""
+    try:
+        plain = json.loads(value.lower())
+    except ValueError:
+        return ""
+    if not matches_type(plain, hint):
+        return ""
+    return (
+        "; leave its quotes out, or, for an environment variable, which is always a text, write "
+        f"'{path}=\"${{oc.decode:${{oc.env:NAME}}}}\"'"
+    )
 
 
 def _entry_schema(hint: Any) -> bool:  # noqa: ANN401

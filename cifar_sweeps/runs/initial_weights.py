@@ -11,7 +11,8 @@ import torch
 from mlflow.exceptions import MlflowException
 
 from cifar_sweeps.config import build
-from cifar_sweeps.config.compose import compose, quote
+from cifar_sweeps.config.compose import compose
+from cifar_sweeps.config.hydra_messages import quote
 from cifar_sweeps.config.parse import conf_folder, config_hash, from_dict
 from cifar_sweeps.config.schema import RunConfig
 from cifar_sweeps.errors import ConfigError, TrackingError, in_one_line

@@ -14,7 +14,8 @@ from mlflow.exceptions import MlflowException
 from rich.console import Console
 
 from cifar_sweeps.config import build
-from cifar_sweeps.config.compose import compose, quote
+from cifar_sweeps.config.compose import compose
+from cifar_sweeps.config.hydra_messages import quote
 from cifar_sweeps.config.parse import flatten, from_dict
 from cifar_sweeps.config.schema import RunConfig
 from cifar_sweeps.config.upgrades import with_added_keys

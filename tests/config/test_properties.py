@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from cifar_sweeps.config import build
 from cifar_sweeps.config.budget import apply_budget
-from cifar_sweeps.config.compose import compose, quote
+from cifar_sweeps.config.compose import compose
+from cifar_sweeps.config.hydra_messages import quote
 from cifar_sweeps.config.parse import config_hash, from_dict
 from cifar_sweeps.config.schema import RunConfig
 from cifar_sweeps.data.splits import split

@@ -13,7 +13,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 
-from cifar_sweeps.config.compose import quote
+from cifar_sweeps.config.hydra_messages import quote
 from cifar_sweeps.errors import ConfigError
 from cifar_sweeps.hydra_support import Override, hydra_config, parse_overrides
 

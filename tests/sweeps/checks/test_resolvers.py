@@ -5,7 +5,7 @@ from conftest import TINY, cifar_train
 from hydra import compose
 from omegaconf import OmegaConf
 
-from cifar_sweeps.config.compose import quote
+from cifar_sweeps.config.hydra_messages import quote
 from cifar_sweeps.config.parse import conf_folder, parse_config
 from cifar_sweeps.errors import ConfigError
 from cifar_sweeps.hydra_support import hydra_config, initialized_compose

@@ -1,0 +1,66 @@
+"""Advice in errors of composition, followed to the letter, leads to success."""
+
+import re
+import shlex
+
+import pytest
+
+from cifar_sweeps.config.compose import compose
+from cifar_sweeps.config.parse import flatten
+from cifar_sweeps.errors import ConfigError
+
+VALUES = ["étude", "photos (1)", "a, b", "x=y", "it's", 'say "hi"', "tilde ~ (2)", "a:b, c", "100 % (#1)"]
+VALUES += ["日本 (語)", "back\\slash (1)", "$HOME (x)"]
+
+
+@pytest.mark.parametrize("value", VALUES)
+def test_what_hydra_cannot_read_is_shown_as_it_can_and_means_the_same(value):
+    with pytest.raises(ConfigError) as caught:
+        compose(["data=image_folder", f"data.root={value}"])
+    advice = re.search(r"; (?:for one text, )?write (.+)$", str(caught.value))
+    assert advice is not None, caught.value
+    (typed,) = shlex.split(advice[1])
+    assert compose(["data=image_folder", typed]).data.root == value
+
+
+@pytest.mark.parametrize(
+    ("overrides", "key", "expected"),
+    [
+        (["lr=0.1"], "optimizer.lr", "0.1"),
+        (["optimizer.lrr=0.1"], "optimizer.lr", "0.1"),
+        (["trainer.epoch=3"], "trainer.epochs", "3"),
+        (["batch_size=16"], "trainer.batch_size", "16"),
+        (["weight_decay=0.1"], "regularization.weight_decay", "0.1"),
+    ],
+)
+def test_a_key_that_is_not_there_is_named_and_the_named_one_is(overrides, key, expected):
+    with pytest.raises(ConfigError) as caught:
+        compose(overrides)
+    named = re.search(r"did you mean '([\w.]+)'", str(caught.value))
+    assert named is not None, caught.value
+    path = named[1] if "." in named[1] else f"{overrides[0].partition('=')[0].rpartition('.')[0]}.{named[1]}"
+    value = overrides[0].partition("=")[2]
+    assert flatten(compose([f"{path}={value}"]).as_dict)[key] == expected
+
+
+@pytest.mark.parametrize(
+    "overrides", [["model=lenett_3"], ["optimizer=adaam"], ["experiment=base_cnn/bse"], ["kernel_size=k33"]]
+)
+def test_an_option_that_is_not_there_is_named_and_the_named_one_is(overrides):
+    with pytest.raises(ConfigError) as caught:
+        compose(overrides)
+    named = re.search(r"did you mean '([\w./]+)'", str(caught.value))
+    assert named is not None, caught.value
+    compose([f"{overrides[0].partition('=')[0]}={named[1]}"])
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("seed", "3"), ("trainer.epochs", "4"), ("regularization.l2", "0.1"), ("sweep.report", "false")]
+)
+def test_a_number_from_the_environment_is_decoded_as_the_error_says(monkeypatch, key, value):
+    monkeypatch.setenv("NAME", value)
+    with pytest.raises(ConfigError) as caught:
+        compose([f"{key}=${{oc.env:NAME}}"])
+    advice = re.search(r"write '(.+)'$", str(caught.value))
+    assert advice is not None, caught.value
+    assert flatten(compose([advice[1]]).as_dict)[key].lower() == value
