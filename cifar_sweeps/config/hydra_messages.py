@@ -118,8 +118,9 @@ def _how_to_write(override: str) -> str:
     key, equals, value = override.partition("=")
     if not equals or not _KEY.fullmatch(key):
         return "write key=value"
-    if value.strip()[:1] in ("[", "{") and value.strip()[-1:] in ("]", "}"):
-        return f'quote the texts in it, and all of it for the shell: \'{key}=["first text","second text"]\''
+    if value.strip()[:1] in ("[", "{"):
+        example = f'{key}=["first text","second text"]'
+        return f"close its brackets, quote the texts in it, and all of it for the shell: {shlex.quote(example)}"
     # Two pairs of quotes: the shell takes off the outer one, and Hydra needs one around all but plain words.
     inner = f'"{value}"' if not set(value) & set('"\\$') else quote(value)
     return f"write {shlex.quote(f'{key}={inner}')}"
