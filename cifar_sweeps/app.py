@@ -2,15 +2,16 @@
 
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
+from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, read_write
 
 from cifar_sweeps.config.hydra_targets import check_hydra_targets, hydra_allow_list
 from cifar_sweeps.config.parse import conf_folder
 from cifar_sweeps.config.sweep_composer import SweepComposerCache
-from cifar_sweeps.hydra_support import AbortHydra, hooks, hydra_application
+from cifar_sweeps.hydra_support import AbortHydra, hooks, hydra_application, parse_overrides
 from cifar_sweeps.sweeps.callback import SweepCallback
 from cifar_sweeps.sweeps.checks.doors import check_flags
 from cifar_sweeps.sweeps.command import Command
@@ -39,6 +40,8 @@ def main() -> None:
         )
     skip_final_gc()
     sys.argv[1:] = [*map(_with_home, _flags_first(sys.argv[1:]))]
+    if not {"--help", "-h"}.isdisjoint(sys.argv):
+        sys.argv[1:] = [*_without_sweeps(sys.argv[1:])]
     command = Command()
 
     def introduce(callback: Callback) -> None:
@@ -93,6 +96,17 @@ def _with_home(argument: str) -> str:
     if argument.startswith("~"):  # Hydra's own sign for a deletion
         return argument
     return _HOME.sub(lambda found: expand_home(found.group()), argument)
+
+
+def _without_sweeps(arguments: list[str]) -> Iterator[str]:
+    """Leave out the keys that a sweep varies, for --help: Hydra composes one config for it, also with -m."""
+    for argument in arguments:
+        try:
+            is_sweep = "=" in argument and parse_overrides([argument])[0].is_sweep_override()
+        except HydraException:  # which is explained where Hydra reads it
+            is_sweep = False
+        if not is_sweep:
+            yield argument
 
 
 if __name__ == "__main__":

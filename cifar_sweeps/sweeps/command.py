@@ -88,9 +88,13 @@ class Command:
             return status or 1
 
 
+_SHOWS = frozenset({"--help", "-h", "--hydra-help", "--cfg", "-c", "--info", "-i", "--version"})
+"""Flags with which the command only shows something, and trains nothing."""
+
+
 def _report_failing_output(stream: str, error: OSError) -> None:
     """Say once that the output is lost: the training goes on, and all of it is in the logs and the store."""
-    if stream == "stdout":
+    if stream == "stdout" and _SHOWS.isdisjoint(sys.argv):  # ``--help | head`` has lost nothing
         line = (
             f"standard output cannot be written ({error.strerror}): the command goes on without it, "
             "and records all as always; Ctrl-C stops it\n"

@@ -67,6 +67,15 @@ def test_the_command_shows_the_chosen_options_with_their_meanings(monkeypatch, t
     assert "optimizer.lr=0.5                my own rate" in text
 
 
+def test_the_help_of_a_sweep_leaves_its_values_out(monkeypatch, capsys):
+    GlobalHydra.instance().clear()
+    monkeypatch.setattr(sys, "argv", ["cifar-train", "model=lenet_3", "seed=0,1", "-m", "-h"])
+    with pytest.raises(SystemExit) as end:
+        app.main()
+    assert not end.value.code
+    assert "model=lenet_3: " in capsys.readouterr().out
+
+
 def test_comments_are_read_by_dotted_key(tmp_path):
     (tmp_path / "x.yaml").write_text(
         "# @package _global_\n# First.\n# Second.\na:  # of a\n  b: 1 # of b\n  c: 'x#y'\n"
