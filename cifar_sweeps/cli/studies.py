@@ -42,7 +42,7 @@ def sweeps(
         typer.echo(json_format.dumps([sweep.as_json() for sweep in found], indent=1, ensure_ascii=False))
         return
     console = Console(highlight=False)
-    console.print(sweeps_table(found))
+    console.print(sweeps_table(found, console.width))
     for sweep in found:
         if sweep.unsent:
             waiting = f"{sweep.unsent} of its journals are not in the store yet: cifar-sweeps sync sends them"

@@ -69,6 +69,7 @@ def test_sweeps_are_listed_newest_first_with_their_jobs_by_state(ask, outputs):
     assert rows[1]["command"] == "cifar-train -m seed=0,1"
     lines = ask("sweeps").splitlines()
     assert max(map(len, lines)) <= 80
+    assert any(line.split()[-2:] == ["best", "val"] for line in lines)
     assert "1 finished, 1 failed," in next(line for line in lines if "2026-01-01_first" in line)
     assert [row["study"] for row in json.loads(ask("sweeps", "elsewhere", "--json"))] == ["elsewhere"]
     listed = ask("results")

@@ -18,6 +18,9 @@ EPOCHS = ("arm", "seed", "epoch", "train", "val", "train loss", "val loss", "lr"
 MEANS = ("best val", "val", "gap", "test", "s/epoch", "train", "parameters")
 """Headings that are shown where the user names none; of means, after those of the arm."""
 
+_WHEN, _BEST = 11, 8
+"""Widths of the columns of a list of sweeps."""
+
 _LEAST = ("parameters", "at", "seconds", "lr", "train loss", "train", "best val", "s/epoch", "gap", "state", "test")
 """What a narrow terminal leaves out first, in this order."""
 
@@ -50,19 +53,21 @@ def results_table(selected: Selection, width: int, chosen: bool = False) -> Grou
     return Group(result, *map(Text, _captions(table, [quantity(heading) for heading in shown], left_out)))
 
 
-def sweeps_table(sweeps: Sequence[ListedSweep]) -> Group:
-    """Return one row per sweep."""
+def sweeps_table(sweeps: Sequence[ListedSweep], width: int) -> Group:
+    """Return one row per sweep; its jobs are wrapped."""
     result = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    result.add_column("sweep", overflow="fold", min_width=26)
-    result.add_column("study", overflow="fold")
-    result.add_column("when", no_wrap=True)
-    result.add_column("jobs", overflow="fold")
-    result.add_column("best val", justify="right", no_wrap=True)
+    ids = max([5, *(len(sweep.sweep_id) for sweep in sweeps if len(sweep.sweep_id) <= 40)])
+    studies = max([5, *(min(len(sweep.study), 14) for sweep in sweeps)])
+    left = width - ids - studies - _WHEN - _BEST - 2 * 5 - 1  # rich would rather cut a heading than wrap the jobs
+    result.add_column("sweep", overflow="fold", width=ids)
+    result.add_column("study", overflow="fold", width=studies)
+    result.add_column("when", no_wrap=True, width=_WHEN)
+    result.add_column("jobs", overflow="fold", width=max(11, left))
+    result.add_column("best val", justify="right", no_wrap=True, width=_BEST)
     for sweep in sweeps:
         jobs = ", ".join(f"{number} {state}" for state, number in sweep.jobs.items()) or f"none, {sweep.state}"
         when = time.strftime("%Y-%m-%d %H:%M", time.localtime(sweep.started / 1000))
-        if when[:4] == time.strftime("%Y"):
-            when = when[5:]
+        when = when[5:] if when[:4] == time.strftime("%Y") else when[:10]
         cells = (sweep.sweep_id, sweep.study, when, jobs, quantity("best val").text(sweep.best))
         result.add_row(*map(Text, cells))
     note = "best val: the highest validation accuracy of all finished jobs and epochs. Times are local."
