@@ -4,6 +4,7 @@ Targets follow Hydra's convention (``_target_``, ``_args_``, ``_partial_``, nest
 `cifar_sweeps.config.targets` allows is built: a config is data, and data from elsewhere must not run ``os.system``.
 """
 
+import dataclasses
 import functools
 import inspect
 from collections.abc import Callable, Mapping
@@ -16,21 +17,43 @@ from cifar_sweeps.config.schema import RunConfig
 from cifar_sweeps.config.targets import resolve
 from cifar_sweeps.config.type_checks import Target
 from cifar_sweeps.data.augment import Unchanged
-from cifar_sweeps.data.dataset import ImageData
+from cifar_sweeps.data.dataset import ImageData, Progress
 from cifar_sweeps.errors import CifarSweepsError, ConfigError, did_you_mean, in_one_line
 from cifar_sweeps.models.parameter_groups import conv_kernels, weight_decay_parameters
 from cifar_sweeps.models.pretrained.weights_file import Pretrained
-from cifar_sweeps.models.summary import Summary, summarize
+from cifar_sweeps.models.summary import Summary, can_train_on_one_image, summarize
 from cifar_sweeps.training.optimizer import RegularizedOptimizer, make_optimizer
 from cifar_sweeps.training.schedules import Schedule
 
 
-def images(config: RunConfig) -> ImageData:
-    """Load the data set, from its cache if there is one. Raises ConfigError or DataError."""
-    loaded = build(config.data.source, "data.source")
+def images(config: RunConfig, progress: Progress | None = None) -> ImageData:
+    """Load the data set, from its cache if there is one. Raises ConfigError or DataError.
+
+    progress: passed to a loader that takes it.
+    """
+    source = config.data.source
+    if progress is not None and "progress" in _parameters(resolve(source["_target_"], "data.source._target_")):
+        source = {**source, "progress": progress}
+    loaded = build(source, "data.source")
     if not isinstance(loaded, ImageData):
         raise ConfigError(f"data.source._target_={config.data.source['_target_']}: must return ImageData")
     return loaded
+
+
+def with_classes_of(config: RunConfig, data: ImageData) -> RunConfig:
+    """Return the config with the number of classes that ``data`` has, where the config leaves it to the data."""
+    return _with_num_classes(config, len(data.classes))
+
+
+def _with_num_classes(config: RunConfig, count: int) -> RunConfig:
+    nodes = {name: dict(config.as_dict[name]) for name in ("data", "model")}
+    for node in nodes.values():
+        if node.get("num_classes", count) is None:
+            node["num_classes"] = count
+    if all(nodes[name] == config.as_dict[name] for name in nodes):
+        return config
+    data = dataclasses.replace(config.data, num_classes=nodes["data"]["num_classes"])
+    return dataclasses.replace(config, data=data, model=nodes["model"], as_dict={**config.as_dict, **nodes})
 
 
 def model(config: RunConfig) -> nn.Module:
@@ -73,6 +96,7 @@ def check_config(config: RunConfig, download: bool = True) -> Summary:
     """Build everything but the data, and return the model's summary.
 
     download: fetch pretrained weights that are missing; otherwise they stay unchecked.
+    Where the number of classes is left to data that is not loaded yet, it is taken as 10.
     Raises ConfigError with all errors of all parts.
     """
     errors: list[str] = []
@@ -98,6 +122,11 @@ def summarize_model(config: RunConfig) -> Summary:
     return _summary(_untrained_model(config), config)
 
 
+def trains_on_one_image(config: RunConfig) -> bool:
+    """Return whether the model can train on a batch of one image, which batch norm may not."""
+    return can_train_on_one_image(_untrained_model(config), (3, *config.data.image_shape))
+
+
 def needs_download(config: RunConfig) -> bool:
     """Return whether the model's pretrained weights must still be downloaded. Raises ConfigError as `model` does."""
     net = _untrained_model(config)
@@ -105,20 +134,20 @@ def needs_download(config: RunConfig) -> bool:
 
 
 def _untrained_model(config: RunConfig) -> nn.Module:
-    net = build(config.model, "model")
+    net = build(_with_num_classes(config, 10).model, "model")
     if not isinstance(net, nn.Module):
         raise ConfigError(f"model._target_={config.model['_target_']}: must build a torch.nn.Module")
     return net
 
 
 def _summary(net: nn.Module, config: RunConfig) -> Summary:
-    size = config.data.image_size
+    height, width = config.data.image_shape
     try:
-        return summarize(net, (3, size, size))
+        return summarize(net, (3, height, width))
     except CifarSweepsError:
         raise
     except (RuntimeError, ValueError, TypeError) as error:
-        raise ConfigError(f"model: does not accept images of {size}×{size} pixels: {error}") from error
+        raise ConfigError(f"model: does not accept images of {width}×{height} pixels: {error}") from error
 
 
 def build(node: Target, key: str) -> Any:  # noqa: ANN401 (depends on the node)
@@ -174,11 +203,8 @@ def _check_weights(
 
 
 def _check_arguments(builder: Callable[..., Any], named: Mapping[str, object], key: str, target: str) -> None:
-    try:
-        parameters = inspect.signature(builder).parameters
-    except ValueError:  # some builtins have no signature; they check their arguments themselves
-        return
-    if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values()):
+    parameters = _parameters(builder)
+    if not parameters or any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values()):
         return
     errors = [
         f"{key}.{name}: unknown key; {target} takes {', '.join(parameters)}{did_you_mean(name, list(parameters))}"
@@ -187,6 +213,13 @@ def _check_arguments(builder: Callable[..., Any], named: Mapping[str, object], k
     ]
     if errors:
         raise ConfigError(errors)
+
+
+def _parameters(builder: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
+    try:
+        return inspect.signature(builder).parameters
+    except ValueError:  # some builtins have no signature; they check their arguments themselves
+        return {}
 
 
 def _optimizer(config: RunConfig, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:

@@ -111,6 +111,10 @@ def config_hash(values: Mapping[str, Any]) -> str:
         return value
 
     kept: dict[str, Any] = {key: relevant(value) for key, value in values.items() if key not in _WITHOUT_EFFECT}
+    # What they say is said by the model, by the loader's own arguments, and by data.split.
+    kept["data"] = {k: value for k, value in kept["data"].items() if k not in ("num_classes", "fit", "background")}
+    if isinstance(source := kept["data"].get("source"), Mapping):
+        kept["data"]["source"] = {key: value for key, value in source.items() if key != "split"}
     kept["trainer"] = {k: value for k, value in values["trainer"].items() if k not in _TRAINER_KEYS_WITHOUT_EFFECT}
     return hashlib.sha256(json.dumps(without_added_keys(kept), sort_keys=True).encode()).hexdigest()[:16]
 

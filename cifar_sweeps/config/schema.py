@@ -17,18 +17,30 @@ Rates = float | list[float]
 
 @dataclass(frozen=True)
 class DataConfig:
-    """The data set and its splits. ``source`` is the loader."""
+    """The data set and its splits. ``source`` is the loader.
+
+    num_classes: None: as many as the data has. fit, background: of image folders alone, see `load_image_folder`.
+    """
 
     source: Target
-    image_size: int
+    image_size: int | list[int]
     val_fraction: float
-    split: Literal["stratified", "tail", "batch_1", "test"]
+    split: Literal["stratified", "tail", "batch_1", "test", "folder"]
     val_size: int | None
     train_size: int | None
     train_fraction: float
     mean: list[float] | None
     std: list[float] | None
     root: str | None = None
+    num_classes: int | None = None
+    fit: Literal["squash", "crop", "pad"] = "squash"
+    background: str = "white"
+
+    @property
+    def image_shape(self) -> tuple[int, int]:
+        """Height and width of the images in pixels."""
+        size = self.image_size
+        return (size, size) if isinstance(size, int) else (size[0], size[1])
 
 
 @dataclass(frozen=True)
@@ -181,7 +193,7 @@ class RunConfig:
     @property
     def validates(self) -> bool:
         """Whether there are images to validate on."""
-        return self.data.val_fraction > 0 or self.data.split in ("batch_1", "test")
+        return self.data.val_fraction > 0 or self.data.split in ("batch_1", "test", "folder")
 
     @property
     def total_epochs(self) -> int:

@@ -36,7 +36,14 @@ class AddedKey(NamedTuple):
     target: str | None = None
 
 
-ADDED_KEYS: dict[int, tuple[AddedKey, ...]] = {}
+_IMAGE_FOLDER = "cifar_sweeps.data.load_image_folder"
+
+ADDED_KEYS: dict[int, tuple[AddedKey, ...]] = {
+    2: (
+        AddedKey("data.source.fit", "squash", _IMAGE_FOLDER),
+        AddedKey("data.source.background", "white", _IMAGE_FOLDER),
+    ),
+}
 """Keys by the version of the identity that came with them; version 1 is without."""
 
 RENAMED_TARGETS: dict[str, str] = {}

@@ -30,14 +30,23 @@ def value_errors(plain: Mapping[str, Any]) -> Iterator[str]:
     min_delta = trainer["early_stopping"]["min_delta"]
     if not (math.isfinite(min_delta) and min_delta >= 0):
         yield f"trainer.early_stopping.min_delta={min_delta}: must be finite and not negative"
-    if data["image_size"] < 8:
+    sides = data["image_size"] if isinstance(data["image_size"], list) else [data["image_size"]] * 2
+    if len(sides) != 2:
+        yield f"data.image_size={data['image_size']}: must be a side in pixels, or [height, width]"
+    elif min(sides) < 8:
         yield f"data.image_size={data['image_size']}: must be at least 8 pixels"
+    if data.get("num_classes") is not None and data["num_classes"] < 1:
+        yield f"data.num_classes={data['num_classes']}: must be at least 1, or null for as many as the data has"
     for key in ("mean", "std"):
         channels = data[key]
         if channels is not None and (len(channels) != 3 or not all(math.isfinite(x) for x in channels)):
             yield f"data.{key}={channels}: must be three finite numbers, one a channel, or null"
-    if data["std"] is not None and any(x == 0 for x in data["std"]):
-        yield f"data.std={data['std']}: must not contain 0"
+    if data["std"] is not None and any(x <= 0 for x in data["std"]):
+        yield f"data.std={data['std']}: must be above 0; of pixels in [0, 1], use e.g. [0.25, 0.25, 0.25]"
+    for key in ("mean", "std"):
+        if data[key] is not None and any(math.isfinite(x) and x > 1 for x in data[key]):
+            scaled = [round(x / 255, 4) for x in data[key]]
+            yield f"data.{key}={data[key]}: pixels are in [0, 1]; if these are of pixels up to 255, use {scaled}"
     if not 0 <= plain["seed"] < 2**63:
         yield f"seed={plain['seed']}: must be at least 0 and below 2**63"
     for key in ("epochs", "images"):
@@ -83,7 +92,7 @@ def _selection_errors(trainer: Mapping[str, Any], data: Mapping[str, Any]) -> It
         yield "trainer.early_stopping.patience: could end before the last of trainer.parts; use null, or one part"
     elif stops and trainer["validate_every"] > 1:
         yield "trainer.early_stopping.patience: counts validated epochs; set trainer.validate_every=1, or use null"
-    elif data["val_fraction"] == 0 and data["split"] != "batch_1":
+    elif data["val_fraction"] == 0 and data["split"] not in ("batch_1", "folder"):
         if selects:
             yield "trainer.select=best: needs validation data, but data.val_fraction=0; use trainer.select=last"
         if stops:

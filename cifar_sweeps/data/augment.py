@@ -1,6 +1,6 @@
 """Augment whole batches on any device, with independent random draws for each image.
 
-An augmentation is called with images (B, 3, S, S) float32 in [0, 1], on any device and in any memory format, and with a
+An augmentation is called with images (B, 3, H, W) float32 in [0, 1], on any device and in any memory format, and with a
 CPU generator, and returns new images of the same shape. Equal generator states give equal draws.
 """
 
@@ -28,7 +28,7 @@ class Unchanged:
 class FlipCrop:
     """Pad each image with ``padding`` black pixels a side, crop it back at random, and flip it with probability 1/2.
 
-    As torchvision's RandomHorizontalFlip and RandomCrop(S, padding). Raises ConfigError unless padding is a
+    As torchvision's RandomHorizontalFlip and RandomCrop((H, W), padding). Raises ConfigError unless padding is a
     non-negative integer.
     """
 
@@ -45,19 +45,19 @@ class FlipCrop:
 
     def __call__(self, images: Tensor, generator: Generator) -> Tensor:
         """Return augmented copies."""
-        count, size = len(images), images.shape[-1]
+        count, (height, width) = len(images), images.shape[-2:]
         offsets = torch.randint(0, 2 * self.padding + 1, (2, count, 1), generator=generator)
         flipped = _draw_flips(count, generator) if self.flip else torch.zeros(count, dtype=torch.bool)
-        positions = torch.arange(size)
-        rows = positions + offsets[0]
+        rows = torch.arange(height) + offsets[0]
+        positions = torch.arange(width)
         columns = torch.where(flipped[:, None], positions.flip(0), positions) + offsets[1]
         # The index of each output pixel among the pixels of all padded images: one index_select takes half the time of
         # indexing in three dimensions.
-        side = size + 2 * self.padding
-        row_starts = (torch.arange(count)[:, None] * side + rows) * side
+        padded_height, padded_width = height + 2 * self.padding, width + 2 * self.padding
+        row_starts = (torch.arange(count)[:, None] * padded_height + rows) * padded_width
         indices = (row_starts[:, :, None] + columns[:, None, :]).flatten().to(images.device)
         padded = F.pad(images, [self.padding] * 4).permute(0, 2, 3, 1).reshape(-1, 3)
-        return padded.index_select(0, indices).view(count, size, size, 3).permute(0, 3, 1, 2)
+        return padded.index_select(0, indices).view(count, height, width, 3).permute(0, 3, 1, 2)
 
 
 @dataclass(frozen=True)
@@ -107,36 +107,39 @@ def _transform(images: Tensor, degrees: float, shift: float, flip: bool, generat
     angle, down, right = torch.rand((3, count), generator=generator) * 2 - 1
     angle = angle * math.radians(degrees)
     sign = torch.where(_draw_flips(count, generator), -1.0, 1.0) if flip else torch.ones(count)
-    matrices = _affine_matrices(angle, down * shift, right * shift, sign)
-    grid = _sampling_grid(matrices.to(images.device), images.shape[-1])
+    height, width = images.shape[-2:]
+    matrices = _affine_matrices(angle, down * shift, right * shift, sign, height / width)
+    grid = _sampling_grid(matrices.to(images.device), height, width)
     return F.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
 
 
-def _affine_matrices(angle: Tensor, down: Tensor, right: Tensor, sign: Tensor) -> Tensor:
+def _affine_matrices(angle: Tensor, down: Tensor, right: Tensor, sign: Tensor, aspect: float) -> Tensor:
     """Return (B, 2, 3) affine matrices that map output coordinates to input coordinates.
 
     Coordinates are (x, y) in [-1, 1] over the image; a shift is a fraction of the side, so twice that in coordinates.
+    aspect: height / width; a rotation turns pixels, whose coordinates are stretched where the image is not square.
     Keras shifts first and then rotates about the centre; a flipped image is read from right to left.
     """
     cos, sin = angle.cos(), angle.sin()
+    to_x, to_y = sin * aspect, sin / aspect
     x, y = 2 * right, 2 * down
     return torch.stack(
         [
-            torch.stack([cos * sign, sin, cos * x + sin * y], dim=1),
-            torch.stack([-sin * sign, cos, cos * y - sin * x], dim=1),
+            torch.stack([cos * sign, to_x, cos * x + to_x * y], dim=1),
+            torch.stack([-to_y * sign, cos, cos * y - to_y * x], dim=1),
         ],
         dim=1,
     )
 
 
-def _sampling_grid(matrices: Tensor, size: int) -> Tensor:
-    """Return the input coordinates (B, S, S, 2) of each output pixel's centre.
+def _sampling_grid(matrices: Tensor, height: int, width: int) -> Tensor:
+    """Return the input coordinates (B, H, W, 2) of each output pixel's centre.
 
     The same as affine_grid(align_corners=False), which takes twice the time of the sampling itself on a CPU.
     """
-    centres = (torch.arange(size, device=matrices.device) * 2 + 1) / size - 1
-    along_x = matrices[:, :, 0, None, None] * centres
-    along_y = matrices[:, :, 1, None, None] * centres[:, None] + matrices[:, :, 2, None, None]
+    across, down = ((torch.arange(size, device=matrices.device) * 2 + 1) / size - 1 for size in (width, height))
+    along_x = matrices[:, :, 0, None, None] * across
+    along_y = matrices[:, :, 1, None, None] * down[:, None] + matrices[:, :, 2, None, None]
     return (along_x + along_y).permute(0, 2, 3, 1)
 
 

@@ -78,9 +78,18 @@ def _make_source(
     return _ImageSource(data, mean, std, device, channels_last)
 
 
-def _index_batches(indices: Tensor, size: int) -> Iterator[Tensor]:
-    # Tensor.split would yield one empty batch where there are no indices.
-    return (indices[start : start + size] for start in range(0, len(indices), size))
+def _index_batches(indices: Tensor, size: int, least: int = 1) -> Iterator[Tensor]:
+    """Yield batches of ``size`` indices; a last one of fewer than ``least`` is joined to the one before."""
+    last = count_batches(len(indices), size, least) - 1
+    for number in range(last + 1):
+        start = number * size
+        yield indices[start:] if number == last else indices[start : start + size]
+
+
+def count_batches(count: int, size: int, least: int = 1) -> int:
+    """Return the number of batches of ``count`` images, where a last one of fewer than ``least`` joins the others."""
+    full, rest = divmod(count, size)
+    return full if full and rest < least else full + (rest > 0)
 
 
 class TrainBatches:
@@ -92,6 +101,7 @@ class TrainBatches:
     data: images, or the features (B, F) float32 that a frozen backbone computed from them, without augmentation and
     from images that were already standardised.
     parts: indices into ``data``, (n,) int64 each: ``epochs_a_part`` epochs use the first, as many the next, and so on.
+    least: images of the smallest batch that the network can train on; a smaller last one is joined to the one before.
     mean, std: by channel, on pixels in [0, 1].
     """
 
@@ -103,6 +113,7 @@ class TrainBatches:
         *,
         seed: int,
         epochs_a_part: int = 1,
+        least: int = 1,
         augmentation: Augmentation | None = None,
         mean: Sequence[float] | None = None,
         std: Sequence[float] | None = None,
@@ -111,12 +122,12 @@ class TrainBatches:
     ) -> None:
         self._source = _make_source(data, mean, std, device, channels_last)
         self._parts, self._epochs_a_part = tuple(parts), epochs_a_part
-        self._batch_size, self._seed = batch_size, seed
+        self._batch_size, self._least, self._seed = batch_size, least, seed
         self._augmentation, self._device = augmentation, device
 
     def steps(self, epoch: int) -> int:
         """Return the number of batches of an epoch (from 1)."""
-        return math.ceil(len(self._part(epoch)) / self._batch_size)
+        return count_batches(len(self._part(epoch)), self._batch_size, self._least)
 
     def epoch(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield images (B, 3, H, W) float32 and labels (B,) int64 of epoch ``epoch`` (from 1)."""
@@ -125,7 +136,7 @@ class TrainBatches:
             len(part), generator=torch.Generator().manual_seed(derive_seed(self._seed, "order", epoch))
         )
         generator = torch.Generator().manual_seed(derive_seed(self._seed, "augmentation", epoch))
-        for indices in _index_batches(part[order].to(self._device), self._batch_size):
+        for indices in _index_batches(part[order].to(self._device), self._batch_size, self._least):
             images = self._source.select(indices)
             if self._augmentation is not None:
                 images = self._augmentation(images, generator)

@@ -1,11 +1,12 @@
 """Cache of decoded data sets: each is built once, and every process maps the same file into memory."""
 
+import dataclasses
 import hashlib
 import json
 import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -18,45 +19,68 @@ log = logging.getLogger(__name__)
 
 _FORMAT = 1
 
-DecodedDataset = tuple[LabelledImages, LabelledImages, tuple[str, ...]]
-"""Training images, test images and class names."""
 
-_verified: dict[str, tuple[str, str]] = {}
-_imported: dict[str, tuple[str, str]] = {}
+class DecodedDataset(NamedTuple):
+    """Training images, test images, class names; validation images of their own; notes, see `ImageData`."""
+
+    train: LabelledImages
+    test: LabelledImages
+    classes: tuple[str, ...]
+    val: LabelledImages | None = None
+    notes: tuple[str, ...] = ()
 
 
-def export_verified() -> dict[str, tuple[str, str]]:
-    """Return the data sets whose files this process has checked: request to name and cache file."""
+class VerifiedDataset(NamedTuple):
+    """A data set whose files have been checked: its name, its cache file, and the notes of this check."""
+
+    name: str
+    path: str
+    notes: tuple[str, ...]
+
+
+_verified: dict[str, VerifiedDataset] = {}
+_imported: dict[str, VerifiedDataset] = {}
+
+
+def export_verified() -> dict[str, VerifiedDataset]:
+    """Return the data sets whose files this process has checked, by request."""
     return dict(_verified)
 
 
-def import_verified(verified: Mapping[str, tuple[str, str]]) -> None:
+def import_verified(verified: Mapping[str, VerifiedDataset]) -> None:
     """Accept what another process has checked (see `export_verified`): a sweep checks its files once for all jobs."""
     _imported.update(verified)
 
 
 def load_if_unchanged(request: str) -> ImageData | None:
     """Return a data set that another process has checked; None if none has, or the cache file is gone."""
-    name, path = _imported.get(request, ("", ""))
-    return _read(Path(path), name) if path else None
+    found = _imported.get(request)
+    return None if found is None else _with_notes(_read(Path(found.path), found.name), found.notes)
 
 
 def cached_dataset(
-    folder: Path, *, name: str, key: str, original_order: bool, build: Callable[[], DecodedDataset], request: str = ""
+    folder: Path,
+    *,
+    name: str,
+    key: str,
+    original_order: bool,
+    build: Callable[[], DecodedDataset],
+    request: str = "",
+    notes: tuple[str, ...] = (),
 ) -> ImageData:
     """Return a data set from its cache file, after building the file with ``build`` if it is missing or damaged.
 
     key: everything that the data depends on; another key is another file. Processes that start at the same time wait
     for the one that builds it. request: identifies the loader's arguments, if checking the files takes long; see
-    `load_if_unchanged`.
+    `load_if_unchanged`. notes: of this request, ahead of those that ``build`` returned, which the file keeps.
     Raises DataError if the folder cannot be written, and what ``build`` raises.
     """
-    digest = hashlib.sha256(f"{_FORMAT} {name} {key}".encode()).hexdigest()[:16]
+    digest = hashlib.sha256(f"{_FORMAT} {name} {key}".encode(errors="surrogateescape")).hexdigest()[:16]
     safe = "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in name)[:40]
     path = folder / f"{safe}-{digest}.pt"
     if request:
-        _verified[request] = (name, str(path.absolute()))
-    data = _read(path, name)
+        _verified[request] = VerifiedDataset(name, str(path.absolute()), notes)
+    data = _with_notes(_read(path, name), notes)
     if data is not None:
         return data
     try:
@@ -66,6 +90,7 @@ def cached_dataset(
             if data is None:
                 _write(path, build(), original_order)
                 data = _read(path, name)
+            data = _with_notes(data, notes)
     except OSError as error:
         raise DataError(
             f"{folder}: the data cache cannot be written ({error.strerror or error}); "
@@ -76,14 +101,25 @@ def cached_dataset(
     return data
 
 
+def _with_notes(data: ImageData | None, notes: tuple[str, ...]) -> ImageData | None:
+    return None if data is None else dataclasses.replace(data, notes=(*notes, *data.notes))
+
+
 def _write(path: Path, dataset: DecodedDataset, original_order: bool) -> None:
-    train, test, classes = dataset
+    train, test, classes, val, notes = DecodedDataset(*dataset)
     tensors: dict[str, Any] = {}
-    for side, data in (("train", train), ("test", test)):
+    for side, data in (("train", train), ("test", test), ("val", val)):
+        if data is None:
+            continue
         # N, H, W, 3: see LabelledImages.
         tensors[f"{side}_pixels"] = data.images.permute(0, 2, 3, 1).contiguous()
         tensors[f"{side}_labels"] = data.labels.contiguous()
-    metadata = {"classes": classes, "original_order": original_order, "fingerprint": fingerprint(train, test, classes)}
+    metadata = {
+        "classes": classes,
+        "original_order": original_order,
+        "fingerprint": fingerprint(train, test, classes, val),
+        "notes": notes,
+    }
     with atomic_write(path) as file:
         try:
             torch.save({**tensors, "facts": json.dumps(metadata)}, file)
@@ -101,10 +137,20 @@ def _read(path: Path, name: str) -> ImageData | None:
         metadata = json.loads(content["facts"])
         sides = [
             LabelledImages(content[f"{side}_pixels"].permute(0, 3, 1, 2), content[f"{side}_labels"])
-            for side in ("train", "test")
+            for side in ("train", "test", "val")
+            if side != "val" or "val_pixels" in content
         ]
         classes, original_order = tuple(metadata["classes"]), bool(metadata["original_order"])
-        return ImageData(name, sides[0], sides[1], classes, original_order, str(metadata["fingerprint"]))
+        return ImageData(
+            name,
+            sides[0],
+            sides[1],
+            classes,
+            original_order,
+            str(metadata["fingerprint"]),
+            val=sides[2] if len(sides) > 2 else None,
+            notes=tuple(metadata.get("notes", ())),  # files of version 0.1 have none
+        )
     except Exception as error:  # noqa: BLE001 (a damaged archive may raise anything, and the file is then useless)
         log.warning("%s: damaged (%s); it is rebuilt", path, error)
         return None

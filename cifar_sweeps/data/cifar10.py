@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from cifar_sweeps.data.cache import DecodedDataset, cached_dataset
-from cifar_sweeps.data.dataset import ImageData, LabelledImages
+from cifar_sweeps.data.dataset import ImageData, LabelledImages, Progress
 from cifar_sweeps.errors import DataError, NotDownloadedError
 from cifar_sweeps.system.locks import file_lock
 
@@ -30,36 +30,87 @@ def _alternatives(folder: Path) -> str:
     )
 
 
-def load_cifar10(*, root: str | Path, cache: str | Path, download: bool = True) -> ImageData:
+def load_cifar10(
+    *, root: str | Path, cache: str | Path, download: bool = True, progress: Progress | None = None
+) -> ImageData:
     """Load ``root/cifar-10-batches-py`` in its original order, downloading it first if it is missing.
 
-    Existing batches are used as they are, without network access. Raises DataError if they are damaged, or if they are
-    missing and cannot be downloaded.
+    Batches that lie in ``root`` itself, or in a folder of it, are used as well, and a note says so. Existing batches
+    are used as they are, without network access. progress: told when a download starts.
+    Raises DataError if they are damaged, or if they are missing and cannot be downloaded; all of them in one error.
     """
-    folder = Path(root).expanduser().absolute() / FOLDER
-    if not folder.is_dir():
+    given = Path(root).expanduser().absolute()
+    folder = _find_batches(given)
+    notes: tuple[str, ...] = ()
+    if folder is None:
+        _check_other_data(given)
+        # Where the batches' own folder was given, they belong there, not into a second one inside it.
+        folder = given if given.name == FOLDER else given / FOLDER
         if not download:
             raise NotDownloadedError(
                 f"{folder}: there is no such folder, and data.source.download=false; {_alternatives(folder)}"
             )
-        _download(folder)
+        _download(folder, progress)
+    elif folder != given / FOLDER:
+        notes = (f"data.root={root}: CIFAR-10's batches in {folder} are used",)
     paths = [folder / name for name in (*TRAIN_FILES, *TEST_FILES)]
-    for path in paths:
-        if not path.is_file():
-            raise DataError(f"{path}: is missing from CIFAR-10's batches; {_repair_hint(folder)}")
+    missing = [f"{path}: is missing from CIFAR-10's batches" for path in paths if not path.is_file()]
+    if missing:
+        raise DataError(f"{'; '.join(missing)}; {_repair_hint(folder)}")
 
     def decode() -> DecodedDataset:
-        return _read_batches(folder, TRAIN_FILES), _read_batches(folder, TEST_FILES), CLASSES
+        batches = _read_all(paths)
+        train = _join(batches[: len(TRAIN_FILES)])
+        return DecodedDataset(train, _join(batches[len(TRAIN_FILES) :]), CLASSES)
 
-    stamps = "\n".join(f"{path} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in paths)
-    return cached_dataset(Path(cache), name=NAME, key=stamps, original_order=True, build=decode)
+    # Files of one archive have the same size and time: the inode and the time of the last change tell them apart.
+    stamps = "\n".join(
+        f"{path} {status.st_size} {status.st_mtime_ns} {status.st_ctime_ns} {status.st_ino}"
+        for path in paths
+        for status in [path.stat()]
+    )
+    return cached_dataset(Path(cache), name=NAME, key=stamps, original_order=True, build=decode, notes=notes)
+
+
+def _find_batches(root: Path) -> Path | None:
+    """Return the folder of the batches: in ``root`` as it should be, ``root`` itself, or in a folder of ``root``."""
+    if (root / FOLDER).is_dir():
+        return root / FOLDER
+    if not root.is_dir():
+        return None
+    if any((root / name).is_file() for name in (*TRAIN_FILES, *TEST_FILES)):
+        return root
+    inner = [entry / FOLDER for entry in sorted(root.iterdir()) if (entry / FOLDER).is_dir()]
+    return inner[0] if len(inner) == 1 else None
+
+
+def _check_other_data(root: Path) -> None:
+    """Raise DataError if ``root`` holds data of another kind: nothing is downloaded into what was meant otherwise."""
+    if root.exists() and not root.is_dir():
+        unpack = "; unpack it, and give the folder that it is unpacked in" if root.suffix in (".gz", ".tgz") else ""
+        raise DataError(f"data.root={root}: is a file{unpack}; data=cifar10 needs the folder that holds {FOLDER}")
+    for name, what in (
+        ("cifar-10-batches-bin", "CIFAR-10's binary version"),
+        ("cifar-10-batches-mat", "CIFAR-10's Matlab version"),
+        ("cifar-100-python", "CIFAR-100"),
+    ):
+        if (root / name).is_dir() or root.name == name:
+            raise DataError(
+                f"data.root={root}: holds {what}, and data=cifar10 reads the Python version ({FOLDER}); "
+                "give another data.root, where that lies or may be downloaded to"
+            )
+    if any((root / name).is_dir() for name in ("train", "Train", "training", "test", "Test", "testing")):
+        raise DataError(
+            f"data.root={root}: holds image folders, not CIFAR-10's batches; use data=image_folder data.root={root}, "
+            "or another data.root, where CIFAR-10 lies or may be downloaded to"
+        )
 
 
 def _repair_hint(folder: Path) -> str:
     return f"remove {folder} to download it again, or {_alternatives(folder)}"
 
 
-def _download(folder: Path) -> None:
+def _download(folder: Path, progress: Progress | None) -> None:
     """Download, verify and unpack the archive with torchvision; ``folder`` appears complete, once for all processes."""
     # Slow to import, and needed only here.
     from torchvision.datasets import CIFAR10
@@ -69,19 +120,38 @@ def _download(folder: Path) -> None:
     try:
         root.mkdir(parents=True, exist_ok=True)
         with file_lock(root / ".cifar10.lock"):
-            if folder.is_dir():  # another process has downloaded it while this one waited
+            if (folder / TRAIN_FILES[0]).is_file():  # another process has downloaded it while this one waited
                 return
+            if progress is not None:
+                has_archive = (root / CIFAR10.filename).is_file()
+                what = "unpacking" if has_archive else "downloading 170 MB, and unpacking,"
+                progress(f"{what} {CIFAR10.filename} in {root}", 0, 0)
             with tempfile.TemporaryDirectory(dir=root, prefix=".unpacking-") as unpacked:
                 download_and_extract_archive(
                     CIFAR10.url, str(root), unpacked, filename=CIFAR10.filename, md5=CIFAR10.tgz_md5
                 )
+                if folder.is_dir():  # an empty one of that name: rename refuses any other
+                    folder.rmdir()
                 (Path(unpacked) / FOLDER).replace(folder)
     except (OSError, RuntimeError, HTTPException) as error:
         raise DataError(f"CIFAR-10 cannot be downloaded to {root} ({error}); {_alternatives(folder)}") from error
 
 
-def _read_batches(folder: Path, names: Sequence[str]) -> LabelledImages:
-    batches = [_read_batch(folder / name) for name in names]
+def _read_all(paths: Sequence[Path]) -> list[dict[str, Any]]:
+    """Read all batches. Raises DataError with all that are damaged."""
+    batches: list[dict[str, Any]] = []
+    damaged: list[str] = []
+    for path in paths:
+        try:
+            batches.append(_read_batch(path))
+        except Exception as error:  # noqa: BLE001 (a damaged pickle may raise anything)
+            damaged.append(f"{path}: is damaged ({error})")
+    if damaged:
+        raise DataError(f"{'; '.join(damaged)}; {_repair_hint(paths[0].parent)}")
+    return batches
+
+
+def _join(batches: Sequence[dict[str, Any]]) -> LabelledImages:
     pixels = np.concatenate([batch["data"] for batch in batches])
     labels = [label for batch in batches for label in batch["labels"]]
     # Each row holds the 32×32 red values, then the green, then the blue.
@@ -104,14 +174,12 @@ class _SafeUnpickler(pickle.Unpickler):
 
 
 def _read_batch(path: Path) -> dict[str, Any]:
-    try:
-        with path.open("rb") as file:
-            batch: dict[str, Any] = _SafeUnpickler(file, encoding="latin1").load()
-        count = len(batch["labels"])
-        if batch["data"].shape != (count, 3072) or batch["data"].dtype != np.uint8:
-            raise ValueError(f"{batch['data'].shape} {batch['data'].dtype} pixels for {count} labels")
-        if count == 0 or not all(0 <= label < len(CLASSES) for label in batch["labels"]):
-            raise ValueError("no labels, or labels beyond 9")
-    except Exception as error:
-        raise DataError(f"{path}: is damaged ({error}); {_repair_hint(path.parent)}") from error
+    """Read one file of images. Raises whatever a damaged pickle raises, or ValueError if it holds something else."""
+    with path.open("rb") as file:
+        batch: dict[str, Any] = _SafeUnpickler(file, encoding="latin1").load()
+    count = len(batch["labels"])
+    if batch["data"].shape != (count, 3072) or batch["data"].dtype != np.uint8:
+        raise ValueError(f"{batch['data'].shape} {batch['data'].dtype} pixels for {count} labels")
+    if count == 0 or not all(0 <= label < len(CLASSES) for label in batch["labels"]):
+        raise ValueError("no labels, or labels beyond 9")
     return batch

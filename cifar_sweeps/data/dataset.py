@@ -1,12 +1,16 @@
 """Data sets in memory: labelled training and test images, class names and a fingerprint."""
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from cifar_sweeps.errors import DataError
+
+Progress = Callable[[str, int, int], None]
+"""Called with what is being done (``reading 60,000 images of photos``), how many images are done, and of how many."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,8 @@ class ImageData:
     original_order: whether the training images are in CIFAR-10's published order, so that "the last tenth" and
         "data_batch_1" are the same images as in the documents.
     fingerprint: 16 hex digits of a SHA-256 over all images, labels and class names.
+    val: validation images of their own, if the data set has them and they were asked for.
+    notes: messages for the user: what the loader changed, left out or found odd; one a line.
     """
 
     name: str
@@ -50,12 +56,16 @@ class ImageData:
     classes: tuple[str, ...]
     original_order: bool
     fingerprint: str
+    val: LabelledImages | None = None
+    notes: tuple[str, ...] = ()
 
 
-def fingerprint(train: LabelledImages, test: LabelledImages, classes: tuple[str, ...]) -> str:
+def fingerprint(
+    train: LabelledImages, test: LabelledImages, classes: tuple[str, ...], val: LabelledImages | None = None
+) -> str:
     """Return 16 hex digits that change with any pixel, label or class name, and with the order of the images."""
-    digest = hashlib.sha256("\n".join(classes).encode())
-    for part in (train, test):
+    digest = hashlib.sha256("\n".join(classes).encode(errors="surrogateescape"))
+    for part in (train, test, *([] if val is None else [val])):
         digest.update(str(tuple(part.images.shape)).encode())
         digest.update(part.images.permute(0, 2, 3, 1).contiguous().numpy().data)
         digest.update(part.labels.contiguous().numpy().data)

@@ -1,149 +1,202 @@
 """Load images from a folder with ``train/CLASS/*`` and ``test/CLASS/*`` in the usual formats."""
 
-import os
-import stat
+import hashlib
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from PIL import Image
 
 from cifar_sweeps.data.cache import DecodedDataset, cached_dataset, load_if_unchanged
 from cifar_sweeps.data.cifar10 import CLASSES as CIFAR10_CLASSES
-from cifar_sweeps.data.dataset import ImageData, LabelledImages
-from cifar_sweeps.errors import ConfigError, DataError, in_one_line
+from cifar_sweeps.data.dataset import ImageData, LabelledImages, Progress
+from cifar_sweeps.data.folder_layout import (
+    LAYOUT,
+    FolderLayout,
+    ImageFile,
+    Problem,
+    common_classes,
+    find_layout,
+    list_files,
+    same_but_for_case,
+    show,
+)
+from cifar_sweeps.data.picture_files import Fit, Picture, Treatment, UnreadableError, parse_colour, read_picture
+from cifar_sweeps.data.picture_notes import LoadedPictures, loading_notes
+from cifar_sweeps.errors import ConfigError, DataError
 from cifar_sweeps.system.cores import available_cores
 
-LAYOUT = "FOLDER/train/CLASS/*.png and FOLDER/test/CLASS/*.png, with the same classes in both"
-
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "JPEG2000", "TGA")
-"""Formats to read. Pillow knows more, but runs other programs for some: Ghostscript for PostScript under any name."""
-
+# Part of the cache key: increase it when images are read in another way.
+_READING_VERSION = 2
 _CHUNK = 256  # images a task: handing each small image to a thread costs more than decoding it
+_NAMED_PROBLEMS = 10
 
 
-class _ImageFile(NamedTuple):
-    path: str
-    label: int
-    stamp: str
-    """Name, size and modification time, which change when the file does."""
-
-
-def load_image_folder(*, root: str | Path | None, cache: str | Path, image_size: int = 32) -> ImageData:
+def load_image_folder(
+    *,
+    root: str | Path | None,
+    cache: str | Path,
+    image_size: int | Sequence[int] = 32,
+    fit: Fit = "squash",
+    background: str = "white",
+    split: Literal["stratified", "tail", "batch_1", "test", "folder"] = "stratified",
+    progress: Progress | None = None,
+) -> ImageData:
     """Load a folder of images, decoded or from the cache.
 
-    Classes are the folders' names, sorted; images are in RGB (transparency is dropped), and are resized (bilinear,
-    antialiased) where their size is not image_size × image_size pixels. Hidden files are ignored. Adding, removing or
-    changing a file makes a new cache.
-    Raises ConfigError if root is None, DataError if the folder has another layout, or if an image is damaged, a
-    decompression bomb, or has more than 8 bits a channel.
+    Classes are the folders' names, sorted. Images are in RGB, as a viewer shows them: turned as EXIF says, transparency
+    laid on ``background`` (a colour's name or #rrggbb), the first frame of an animation; and brought to image_size
+    pixels (a side, or [height, width]) by ``fit``: squash, crop or pad, bilinear and antialiased. Hidden and system
+    files are left out. What was changed is in the data's notes. Adding, removing or changing a file makes a new cache.
+    split: ``folder`` also loads ``val/CLASS/*`` (or valid, validation); with another, a note says that it is not used.
+    progress: told how many images have been read.
+    Raises ConfigError if an argument is invalid, DataError if the folder has another layout, or if images are damaged,
+    decompression bombs, or have more than 16 bits a channel: one error for all of them.
     """
+    treatment = _treatment(image_size, fit, background)
     if root is None:
         raise ConfigError(f"data.root=null: must be a folder of images; set data.root=FOLDER with {LAYOUT}")
-    folder = Path(root).expanduser().resolve()
-    request = f"{folder} {image_size}"
+    given = Path(root).expanduser().resolve()
+    request = f"{given} {tuple(treatment)} {split == 'folder'}"
     verified = load_if_unchanged(request)
     if verified is not None:
         return verified
-    sides = {side: _class_names(folder, side) for side in ("train", "test")}
-    if sides["train"] != sides["test"]:
-        unmatched = sorted(set(sides["train"]) ^ set(sides["test"]))
+    layout = find_layout(given)
+    if split == "folder" and layout.val is None:
         raise DataError(
-            f"data.root={root}: {', '.join(unmatched[:5])} is not in both train and test; expected {LAYOUT}"
+            f"data.split=folder: {show(layout.folder)} has no folder val, valid or validation; "
+            "add one, or use data.split=stratified"
         )
-    classes = sides["train"]
-    files = {side: _list_files(folder / side, classes) for side in sides}
+    uses_val = split == "folder" and layout.val is not None
+    folders = [layout.train, layout.test, *([layout.val] if uses_val and layout.val is not None else [])]
+    names = common_classes(folders)
+    problems: list[Problem] = []
+    listed = [list_files(folder, names, problems) for folder in folders]
+    files = [side for side, _ in listed]
+    classes = _shown_classes(names)
 
     def decode() -> DecodedDataset:
-        return _decode_images(files["train"], image_size), _decode_images(files["test"], image_size), classes
+        sides = _decode_sides(files, treatment, problems, progress, layout.folder)
+        notes = loading_notes([found for _, found in sides], treatment, background, sum(n for _, n in listed))
+        images = [side for side, _ in sides]
+        return DecodedDataset(images[0], images[1], classes, images[2] if uses_val else None, notes)
 
-    listing = "\n".join(file.stamp for side in files.values() for file in side)
-    name = "CIFAR-10 (JPEG copy)" if _is_jpeg_copy(classes, files["train"]) else folder.name
-    key = f"{request}\n{listing}"
-    return cached_dataset(Path(cache), name=name, key=key, original_order=False, build=decode, request=request)
-
-
-def _class_names(folder: Path, side: str) -> tuple[str, ...]:
-    if not folder.is_dir():
-        raise DataError(f"data.root={folder}: there is no such folder; expected {LAYOUT}")
-    if not (folder / side).is_dir():
-        raise DataError(f"data.root={folder}: has no folder {side!r}; expected {LAYOUT}")
-    names = sorted(entry.name for entry in (folder / side).iterdir() if entry.is_dir() and entry.name[0] != ".")
-    if not names:
-        raise DataError(f"{folder / side}: has no class folders; expected {LAYOUT}")
-    return tuple(names)
+    if problems:  # of the folder; those of the images come with them
+        decode()
+    listing = "\n".join(file.stamp for side in files for file in side)
+    name = "CIFAR-10 (JPEG copy)" if _is_jpeg_copy(classes, files[0]) else show(layout.folder.name)
+    key = f"{_READING_VERSION} {layout.folder} {tuple(treatment)} {uses_val}\n{listing}"
+    notes = (*([layout.note] if layout.note else []), *_layout_notes(layout, names, uses_val))
+    return cached_dataset(
+        Path(cache), name=name, key=key, original_order=False, build=decode, request=request, notes=notes
+    )
 
 
-def _list_files(folder: Path, classes: Sequence[str]) -> list[_ImageFile]:
-    # Every job of a sweep does this: plain strings take half the time of os.scandir, and a twentieth of pathlib's.
-    files: list[_ImageFile] = []
-    for label, name in enumerate(classes):
-        class_folder = f"{folder / name}{os.sep}"
-        filenames = sorted(file for file in os.listdir(class_folder) if file[0] != ".")  # noqa: PTH208 (see above)
-        if not filenames:
-            raise DataError(f"{folder / name}: has no images; add some, or remove the class")
-        prefix = f"{folder.name}/{name}/"
-        for file in filenames:
-            path = class_folder + file
-            status = _stat_file(path)
-            files.append(_ImageFile(path, label, f"{prefix}{file} {status.st_size} {status.st_mtime_ns}"))
-    return files
-
-
-def _stat_file(path: str) -> os.stat_result:
+def _treatment(image_size: int | Sequence[int], fit: Fit, background: str) -> Treatment:
+    if fit not in ("squash", "crop", "pad"):
+        raise ConfigError(f"data.fit={fit}: must be squash, crop or pad")
     try:
-        status = os.stat(path)  # noqa: PTH116 (a Path for each of 60,000 files takes longer than the rest)
-    except FileNotFoundError:
-        status = None
-    if status is None or not stat.S_ISREG(status.st_mode):  # if it were ignored, images could be missing unnoticed
-        raise DataError(f"{path}: is a folder or a broken link; remove it; expected {LAYOUT}")
-    return status
+        colour = parse_colour(background)
+    except ValueError:
+        raise ConfigError(
+            f"data.background={background}: must be a colour's name or '#rrggbb'; use e.g. white"
+        ) from None
+    height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
+    return Treatment(height, width, fit, colour)
 
 
-def _is_jpeg_copy(classes: Sequence[str], files: Sequence[_ImageFile]) -> bool:
+def _shown_classes(names: Sequence[str]) -> tuple[str, ...]:
+    """Return class names that can be printed and recorded, whatever bytes the folders' names have."""
+    shown = tuple(show(name) for name in names)
+    if len(set(shown)) < len(shown):
+        twice = next(name for name in shown if shown.count(name) > 1)
+        raise DataError(f"{twice}: is the name of two class folders, one with control characters; rename one")
+    return shown
+
+
+def _layout_notes(layout: FolderLayout, names: Sequence[str], uses_val: bool) -> list[str]:
+    notes = [
+        f"classes {show(one)} and {show(other)} differ in capital letters or spaces alone; rename one if they are one"
+        for one, other in same_but_for_case(names)
+    ]
+    if layout.val is not None and not uses_val:
+        notes.append(f"{show(layout.val)} is not used; data.split=folder validates on its images")
+    return notes
+
+
+def _is_jpeg_copy(classes: Sequence[str], files: Sequence[ImageFile]) -> bool:
     """Return whether these are CIFAR-10's images as JPEG files, which must not be reported as CIFAR-10 itself."""
     return tuple(classes) == CIFAR10_CLASSES and len(files) == 50_000 and files[0].path.endswith(".jpg")
 
 
-def _decode_images(files: Sequence[_ImageFile], size: int) -> LabelledImages:
-    pixels = np.empty((len(files), size, size, 3), dtype=np.uint8)
+def _decode_sides(
+    files: Sequence[Sequence[ImageFile]],
+    treatment: Treatment,
+    problems: Sequence[Problem],
+    progress: Progress | None,
+    folder: Path,
+) -> list[tuple[LabelledImages, LoadedPictures]]:
+    """Decode all images. Raises one DataError with all problems, those of the listing included."""
+    found, done, total = list(problems), 0, sum(map(len, files))
 
-    def fill(start: int) -> None:
-        for index in range(start, min(start + _CHUNK, len(files))):
-            pixels[index] = _read_image(files[index].path, size)
+    def advance(count: int) -> None:
+        nonlocal done
+        done += count
+        if progress is not None:
+            progress(f"reading {total:,} images of {show(folder)}", done, total)
+
+    sides = [_decode_images(side, treatment, found, advance) for side in files]
+    if found:
+        raise DataError(_describe_problems(found, total + len(problems)))
+    return sides
+
+
+def _describe_problems(problems: Sequence[Problem], total: int) -> str:
+    named = [f"{show(problem.path)}: {problem.text}" for problem in problems[:_NAMED_PROBLEMS]]
+    if len(problems) == 1:
+        return named[0]
+    more = len(problems) - len(named)
+    lines = [*named, *([f"and {more:,} more"] if more else [])]
+    return f"{len(problems):,} of {total:,} files and folders of images cannot be used:\n  " + "\n  ".join(lines)
+
+
+def _decode_images(
+    files: Sequence[ImageFile], treatment: Treatment, problems: list[Problem], advance: Callable[[int], None]
+) -> tuple[LabelledImages, LoadedPictures]:
+    """Decode the images of one side. problems: receives what cannot be. advance: told of images as they come."""
+    pixels = np.empty((len(files), treatment.height, treatment.width, 3), dtype=np.uint8)
+    found = LoadedPictures([file.label for file in files])
+
+    def read(start: int) -> list[tuple[Picture, bytes] | Problem]:
+        chunk: list[tuple[Picture, bytes] | Problem] = []
+        for index, file in enumerate(files[start : start + _CHUNK], start):
+            try:
+                picture = read_picture(file.path, treatment)
+            except UnreadableError as error:
+                chunk.append(Problem(file.path, str(error)))
+                continue
+            pixels[index] = picture.pixels
+            chunk.append((picture, hashlib.blake2b(pixels[index].data, digest_size=8).digest()))
+        return chunk
 
     with warnings.catch_warnings(), ThreadPoolExecutor(available_cores()) as pool:
+        warnings.simplefilter("ignore")  # Pillow's, of what it repairs or finds unusual
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         # Pillow releases the GIL while it decodes and resizes: photographs gain, 32×32 images lose nothing.
-        for _ in pool.map(fill, range(0, len(files), _CHUNK)):
-            pass
-    labels = torch.tensor([file.label for file in files], dtype=torch.int64)
-    return LabelledImages(torch.from_numpy(pixels).permute(0, 3, 1, 2), labels)
-
-
-def _read_image(path: str, size: int) -> NDArray[np.uint8]:
-    """Decode an image file to (size, size, 3)."""
-    try:
-        with Image.open(path, formats=FORMATS) as image:  # reads only the header
-            if image.mode[0] in "IF":  # Pillow would clip at 255, and leave a white image
-                raise DataError(
-                    f"{path}: has pixels of more than 8 bits (Pillow's mode {image.mode}); convert it to 8 bits"
-                )
-            rgb = image.convert("RGB")
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise DataError(f"{path}: is too large an image to open safely ({error}); shrink or remove it") from error
-    except DataError:
-        raise
-    except Exception as error:  # a damaged file may raise anything
-        raise DataError(
-            f"{path}: is not an image that Pillow can read as {', '.join(FORMATS)} ({in_one_line(error)}); "
-            "repair or remove it"
-        ) from error
-    if rgb.size != (size, size):
-        rgb = rgb.resize((size, size), Image.Resampling.BILINEAR)
-    return np.asarray(rgb)
+        for chunk in pool.map(read, range(0, len(files), _CHUNK)):
+            for entry in chunk:
+                if isinstance(entry, Problem):
+                    problems.append(entry)
+                    continue
+                picture, digest = entry
+                found.sizes.append(picture.size)
+                found.changes.append(picture.changes)
+                found.digests.append(digest)
+                found.flat.append(bool((picture.pixels == picture.pixels[0, 0]).all()))
+            advance(len(chunk))
+    labels = torch.tensor(found.labels, dtype=torch.int64)
+    return LabelledImages(torch.from_numpy(pixels).permute(0, 3, 1, 2), labels), found

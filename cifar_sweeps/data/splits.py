@@ -1,15 +1,16 @@
 """Split the training images of a data set into training and validation images."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-from cifar_sweeps.data.dataset import ImageData
+from cifar_sweeps.data.dataset import ImageData, LabelledImages
 from cifar_sweeps.errors import ConfigError
 from cifar_sweeps.system.seeds import derive_seed
 
-SPLITS = ("stratified", "tail", "batch_1", "test")
+SPLITS = ("stratified", "tail", "batch_1", "test", "folder")
 BATCHES = 5
 """Number of files of CIFAR-10's training images; ``batch_1`` is the first."""
 
@@ -19,16 +20,23 @@ class Splits:
     """Indices of training and validation images, each (n,) int64.
 
     parts: into the training images; training uses one part after another.
-    val: into the training images, or into the test images if ``val_on_test``.
+    val: into the images of ``val_from``: training images, test images, or validation images of their own.
     notes: messages for the user where a split differs from the configured one.
     available: number of training images before ``train_size`` and ``train_fraction`` are applied.
+    least_batch: images of the smallest batch that the network can train on.
     """
 
     parts: tuple[Tensor, ...]
     val: Tensor
     notes: tuple[str, ...] = ()
-    val_on_test: bool = False
+    val_from: Literal["train", "test", "val"] = "train"
     available: int = 0
+    least_batch: int = 1
+
+    @property
+    def val_on_test(self) -> bool:
+        """Whether the test images validate."""
+        return self.val_from == "test"
 
     @property
     def train(self) -> Tensor:
@@ -58,6 +66,7 @@ def split(
         ``batch_1`` takes data_batch_1, the first fifth, whatever ``val_fraction`` is. The latter two need CIFAR-10's
         original order: on other data they become stratified splits of the same size, and a note says so.
         ``test`` holds nothing out and validates on the test images, as some documents do, and a note says so.
+        ``folder`` holds nothing out and validates on the data's own validation images.
     train_size: how many of the remaining images are trained on, a stratified draw; None means all. The validation
         images do not depend on it, and a smaller draw is a subset of a larger one. train_fraction: the fraction of
         those that is used, in (0, 1].
@@ -72,18 +81,23 @@ def split(
         raise ConfigError(f"data.val_fraction={val_fraction}: must be in [0, 1); use e.g. 0.1")
     labels = data.train.labels
     count = len(labels)
-    held_out = {"batch_1": count // BATCHES, "test": 0}.get(split, round(count * val_fraction))
+    held_out = {"batch_1": count // BATCHES, "test": 0, "folder": 0}.get(split, round(count * val_fraction))
     if held_out == 0 and split == "batch_1":
         raise ConfigError(
             f"data.split=batch_1: a fifth of {count} images is less than one; use more images, or stratified"
         )
-    if held_out == 0 and val_fraction > 0 and split != "test":
+    if split == "folder" and data.val is None:
+        raise ConfigError(
+            f"data.split=folder: {data.name} has no validation images of its own; use data.split=stratified"
+        )
+    if held_out == 0 and val_fraction > 0 and split not in ("test", "folder"):
         raise ConfigError(f"data.val_fraction={val_fraction}: is less than one of {count} images; use a larger one")
     if held_out == count:
         raise ConfigError(f"data.val_fraction={val_fraction}: leaves none of {count} images to train on")
     val, notes = _validation_indices(data, split, held_out, seed)
     is_train = torch.ones(count, dtype=torch.bool)
-    if split != "test":
+    val_from: Literal["train", "test", "val"] = "test" if split == "test" else "val" if split == "folder" else "train"
+    if val_from == "train":
         is_train[val] = False
     train = is_train.nonzero().flatten()
     available = len(train)
@@ -100,10 +114,35 @@ def split(
     if val_size is not None:
         if not 1 <= val_size <= len(val):
             raise ConfigError(f"data.val_size={val_size}: must be 1 to {len(val)}, or null for all of them")
-        images = data.test if split == "test" else data.train
-        val = val[_stratified_order(images.labels[val], seed, "val_size")[:val_size]].sort().values
+        val = val[_stratified_order(_val_images(data, val_from).labels[val], seed, "val_size")[:val_size]].sort().values
     train_parts, part_notes = _divide_into_parts(data, train, parts, seed)
-    return Splits(train_parts, val, notes + part_notes, split == "test", available)
+    return Splits(train_parts, val, notes + part_notes, val_from, available)
+
+
+def _val_images(data: ImageData, val_from: Literal["train", "test", "val"]) -> LabelledImages:
+    images = {"train": data.train, "test": data.test, "val": data.val}[val_from]
+    assert images is not None
+    return images
+
+
+def class_notes(data: ImageData, splits: Splits) -> tuple[str, ...]:
+    """Return notes on classes that no image is left of, to train or to validate on."""
+    count = len(data.classes)
+    notes = []
+    for labels, what, remedy in (
+        (data.train.labels[splits.train], "training", "use a larger data.train_size or a smaller data.val_fraction"),
+        (
+            _val_images(data, splits.val_from).labels[splits.val],
+            "validation",
+            "use a larger data.val_fraction or data.val_size",
+        ),
+    ):
+        without = [data.classes[k] for k in (torch.bincount(labels, minlength=count) == 0).nonzero().flatten().tolist()]
+        if without and len(labels):
+            shown = ", ".join(without[:5]) + (f" and {len(without) - 5} more" if len(without) > 5 else "")
+            verb = "has" if len(without) == 1 else "have"
+            notes.append(f"{shown} {verb} no {what} image; {remedy}")
+    return tuple(notes)
 
 
 def _divide_into_parts(
@@ -123,6 +162,8 @@ def _validation_indices(data: ImageData, split: str, held_out: int, seed: int) -
     if split == "test":
         note = "data.split=test: validated on the test set; validation metrics are not independent of it"
         return torch.arange(len(data.test)), (note,)
+    if split == "folder" and data.val is not None:
+        return torch.arange(len(data.val)), ()
     if split != "stratified" and data.original_order:
         start = 0 if split == "batch_1" else count - held_out
         return torch.arange(start, start + held_out), ()

@@ -6,7 +6,7 @@ flips keep the label.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,11 @@ import torch
 from numpy.typing import NDArray
 
 from cifar_sweeps.data.cache import DecodedDataset, cached_dataset
-from cifar_sweeps.data.dataset import ImageData, LabelledImages
+from cifar_sweeps.data.dataset import ImageData, LabelledImages, Progress
 from cifar_sweeps.errors import ConfigError
+
+_Size = tuple[int, int]
+"""Height and width of an image in pixels."""
 
 Floats = NDArray[Any]  # float32; numpy's stubs lose the type in arithmetic
 
@@ -80,14 +83,17 @@ def load_synthetic(
     seed: int = 0,
     train_images: int = 4000,
     test_images: int = 2000,
-    image_size: int = 32,
+    image_size: int | Sequence[int] = 32,
     label_noise: float = 0.2,
+    progress: Progress | None = None,
 ) -> ImageData:
     """Load the synthetic data set, drawn or from the cache.
 
+    image_size: side of the images in pixels, or [height, width].
     label_noise: this fraction of the *training* labels, and so of the validation labels, is replaced by another class
         at random: no model generalizes to a validation accuracy above about ``1 - label_noise``, and one that
         memorizes the training labels shows it. All test labels are true.
+    progress: told how many images have been drawn.
     All classes have the same number of images, up to one. The same arguments give the same images in every process.
     Raises ConfigError naming each argument that is out of range, DataError if the cache cannot be written.
     """
@@ -97,29 +103,45 @@ def load_synthetic(
             ("seed", seed, 0),
             ("train_images", train_images, len(_SHAPES)),
             ("test_images", test_images, len(_SHAPES)),
-            ("image_size", image_size, 8),
         )
         if value < minimum
     ]
+    height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
+    if min(height, width) < 8:
+        errors.append(f"data.source.image_size={image_size}: must be at least 8 pixels")
     if not 0 <= label_noise < 1:
         errors.append(f"data.source.label_noise={label_noise}: must be in [0, 1); use e.g. 0.2")
     if errors:
         raise ConfigError(errors)
 
     def draw() -> DecodedDataset:
-        train = _draw_images(np.random.default_rng([seed, 0]), train_images, image_size, label_noise)
-        test = _draw_images(np.random.default_rng([seed, 1]), test_images, image_size, label_noise=0.0)
-        return train, test, tuple(_SHAPES)
+        total, done = train_images + test_images, 0
 
-    key = f"{_DRAWING_VERSION} {seed} {train_images} {test_images} {image_size} {label_noise}"
+        def advance(count: int) -> None:
+            nonlocal done
+            done += count
+            if progress is not None:
+                progress(f"drawing {total:,} synthetic images", done, total)
+
+        train = _draw_images(np.random.default_rng([seed, 0]), train_images, (height, width), label_noise, advance)
+        test = _draw_images(np.random.default_rng([seed, 1]), test_images, (height, width), 0.0, advance)
+        return DecodedDataset(train, test, tuple(_SHAPES))
+
+    size = height if height == width else (height, width)
+    key = f"{_DRAWING_VERSION} {seed} {train_images} {test_images} {size} {label_noise}"
     return cached_dataset(Path(cache), name="synthetic", key=key, original_order=False, build=draw)
 
 
-def _draw_images(rng: np.random.Generator, count: int, size: int, label_noise: float) -> LabelledImages:
-    """Draw ``count`` scenes of ``size`` x ``size`` pixels with their labels."""
+def _draw_images(
+    rng: np.random.Generator, count: int, size: _Size, label_noise: float, advance: Callable[[int], None]
+) -> LabelledImages:
+    """Draw ``count`` scenes of ``size`` pixels with their labels."""
     shapes = rng.permutation(np.arange(count) % len(_SHAPES))
-    starts = range(0, count, _CHUNK)
-    scenes = np.concatenate([_draw_scenes(rng, shapes[start : start + _CHUNK], size) for start in starts])
+    chunks = []
+    for start in range(0, count, _CHUNK):
+        chunks.append(_draw_scenes(rng, shapes[start : start + _CHUNK], size))
+        advance(len(chunks[-1]))
+    scenes = np.concatenate(chunks)
     labels = shapes.copy()
     noisy = rng.permutation(count)[: round(label_noise * count)]
     labels[noisy] = (shapes[noisy] + rng.integers(1, len(_SHAPES), size=len(noisy))) % len(_SHAPES)
@@ -127,8 +149,8 @@ def _draw_images(rng: np.random.Generator, count: int, size: int, label_noise: f
     return LabelledImages(images, torch.from_numpy(labels.astype(np.int64)))
 
 
-def _draw_scenes(rng: np.random.Generator, classes: NDArray[np.int64], size: int) -> NDArray[np.uint8]:
-    """Draw one scene for each class index: (N, size, size, 3) uint8."""
+def _draw_scenes(rng: np.random.Generator, classes: NDArray[np.int64], size: _Size) -> NDArray[np.uint8]:
+    """Draw one scene for each class index: (N, H, W, 3) uint8."""
     count = len(classes)
     scene = _draw_backgrounds(rng, count, size)
     _paint(scene, _shape_masks(rng, classes, size), _draw_colours(rng, count, _SHAPE_LUMINANCE))
@@ -154,13 +176,13 @@ def _draw_uniform(rng: np.random.Generator, count: int, low: float, high: float)
     return (low + (high - low) * rng.random((count, 1, 1), dtype=np.float32)).astype(np.float32)
 
 
-def _pixel_coordinates(size: int) -> tuple[Floats, Floats]:
+def _pixel_coordinates(size: _Size) -> tuple[Floats, Floats]:
     """Return the pixel centres' coordinates x (1, 1, W) and y (1, H, 1), from -1 to 1 over the image."""
-    centres = ((np.arange(size, dtype=np.float32) + 0.5) * 2 / size - 1).astype(np.float32)
-    return centres[None, None, :], centres[None, :, None]
+    down, across = (((np.arange(n, dtype=np.float32) + 0.5) * 2 / n - 1).astype(np.float32) for n in size)
+    return across[None, None, :], down[None, :, None]
 
 
-def _draw_backgrounds(rng: np.random.Generator, count: int, size: int) -> Floats:
+def _draw_backgrounds(rng: np.random.Generator, count: int, size: _Size) -> Floats:
     """Draw gradients between two colours in a random direction, with ripples: (N, H, W, 3)."""
     x, y = _pixel_coordinates(size)
     angle = _draw_uniform(rng, count, 0, 2 * math.pi)
@@ -171,7 +193,7 @@ def _draw_backgrounds(rng: np.random.Generator, count: int, size: int) -> Floats
     return start + (end - start) * (ramp + ripple)[..., None]
 
 
-def _shape_masks(rng: np.random.Generator, classes: NDArray[np.int64], size: int) -> Floats:
+def _shape_masks(rng: np.random.Generator, classes: NDArray[np.int64], size: _Size) -> Floats:
     """Draw masks of each image's shape, tilted, shifted and scaled at random, with soft edges: (N, H, W) in [0, 1]."""
     count = len(classes)
     x, y = _pixel_coordinates(size)
@@ -186,11 +208,11 @@ def _shape_masks(rng: np.random.Generator, classes: NDArray[np.int64], size: int
     for index, shape in enumerate(_SHAPES.values()):
         chosen = classes == index
         distance[chosen] = shape(u[chosen], v[chosen])
-    edge = radius * np.float32(size / 2)  # the shape's unit in pixels: the soft edge is one pixel wide
+    edge = radius * np.float32(min(size) / 2)  # the shape's unit in pixels: the soft edge is one pixel wide
     return np.clip(0.5 - distance * edge, 0, 1)
 
 
-def _patch_masks(rng: np.random.Generator, count: int, size: int) -> Floats:
+def _patch_masks(rng: np.random.Generator, count: int, size: _Size) -> Floats:
     """Draw masks of one small rectangle an image: (N, H, W), 0 or 1."""
     x, y = _pixel_coordinates(size)
     inside_x = np.abs(x - _draw_uniform(rng, count, -1, 1)) < _draw_uniform(rng, count, 0.1, 0.4)

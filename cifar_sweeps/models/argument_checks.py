@@ -17,6 +17,13 @@ class ErrorList:
         """Add an error: the config's ``key``, the value that it has, and what is wrong with it."""
         self._messages[f"{key}={value}: {problem}"] = None
 
+    def extend(self, others: "ErrorList") -> None:
+        """Add all errors of another list."""
+        self._messages |= others._messages
+
+    def __len__(self) -> int:
+        return len(self._messages)
+
     def raise_if_any(self) -> None:
         """Raise one ConfigError with all errors; return if there are none."""
         if self._messages:
@@ -57,6 +64,16 @@ def check_integer(key: str, value: object, minimum: int, errors: ErrorList) -> N
     """Add an error if ``value`` is not an integer of at least ``minimum``."""
     if not is_integer(value, minimum):
         errors.add(key, value, f"must be an integer of at least {minimum}")
+
+
+def check_image_size(value: object, errors: ErrorList) -> tuple[int, int]:
+    """Return height and width of an image size: one integer, or both. If it is neither, add an error; return 32×32."""
+    if is_integer(value, 1):
+        return value, value
+    if is_list(value) and len(value) == 2 and is_integer(value[0], 1) and is_integer(value[1], 1):
+        return value[0], value[1]
+    errors.add("data.image_size", value, "must be an integer of at least 1, or [height, width]")
+    return 32, 32
 
 
 def check_bool(key: str, value: object, errors: ErrorList) -> None:

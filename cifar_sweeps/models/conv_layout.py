@@ -29,13 +29,13 @@ class Conv:
 
 @dataclass(frozen=True)
 class Block:
-    """Convolutions, then max-pooling by ``pool`` (0: none). ``side``: of the block's output map, in pixels."""
+    """Convolutions, then max-pooling by ``pool`` (0: none). ``side``: (height, width) of its output map."""
 
     convs: tuple[Conv, ...]
     pool: int
     batch_norm: bool
     dropout: float
-    side: int
+    side: tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -49,14 +49,20 @@ class _BlockSpec:
 
 
 def parse_conv_layout(
-    blocks: object, kernel_sizes: object, dropout: object, *, batch_norm: bool, image_size: int, errors: ErrorList
+    blocks: object,
+    kernel_sizes: object,
+    dropout: object,
+    *,
+    batch_norm: bool,
+    image_size: tuple[int, int],
+    errors: ErrorList,
 ) -> list[Block]:
     """Return the blocks that the config describes; they are valid unless an error was added to ``errors``.
 
     blocks: list of mappings with ``filters`` (list of output channels, one a convolution) and optionally ``padding``
     ('same', 'valid' or a list, one a convolution; default 'same'), ``pool`` (default 2; 0: none), ``batch_norm``.
     kernel_sizes: see kernel_sizes.py. dropout: a rate, or a list of one rate a block.
-    batch_norm: default of blocks that do not set it. image_size: side of the input in pixels.
+    batch_norm: default of blocks that do not set it. image_size: height and width of the input in pixels.
     """
     if not is_list(blocks) or not blocks:
         errors.add("model.blocks", blocks, "must be a list of one or more blocks; use e.g. [{filters: [32, 32]}]")
@@ -75,22 +81,26 @@ def parse_conv_layout(
                 hint = f"use {size - 1} or {size + 1}"
                 errors.add(KERNEL_SIZE_KEY, kernel_sizes, f"{size} is even, and 'same' padding needs odd sizes; {hint}")
             if padding == "valid":
+                after = (side[0] - size + 1, side[1] - size + 1)
                 side = _side_after_layer(
-                    side, side - size + 1, f"{block_key}.padding", "valid", f"a {size}x{size} kernel", errors
+                    side, after, f"{block_key}.padding", "valid", f"a {size}x{size} kernel", errors
                 )
             convs.append(Conv(filters, size, size // 2 if padding == "same" else 0))
         if spec.pool:
-            side = _side_after_layer(side, side // spec.pool, f"{block_key}.pool", spec.pool, "this pooling", errors)
+            after = (side[0] // spec.pool, side[1] // spec.pool)
+            side = _side_after_layer(side, after, f"{block_key}.pool", spec.pool, "this pooling", errors)
         layout.append(Block(tuple(convs), spec.pool, spec.batch_norm, rate, side))
     return layout
 
 
-def _side_after_layer(before: int, after: int, key: str, value: object, layer: str, errors: ErrorList) -> int:
-    """Return the map's side after a layer. If the layer leaves no pixel, add an error and return the side before it."""
-    if after >= 1:
+def _side_after_layer(
+    before: tuple[int, int], after: tuple[int, int], key: str, value: object, layer: str, errors: ErrorList
+) -> tuple[int, int]:
+    """Return the map's height and width after a layer. If it leaves no pixel, add an error and return those before."""
+    if min(after) >= 1:
         return after
     hint = "use fewer blocks, less pooling, 'same' padding or a larger data.image_size"
-    errors.add(key, value, f"{layer} leaves nothing of the {before}x{before} map before it; {hint}")
+    errors.add(key, value, f"{layer} leaves nothing of the {before[0]}x{before[1]} map before it; {hint}")
     return before
 
 

@@ -12,6 +12,7 @@ from cifar_sweeps.models.argument_checks import (
     check_batch_norm,
     check_bool,
     check_choice,
+    check_image_size,
     check_integer,
     expand_dropout_rates,
     is_integer,
@@ -39,7 +40,7 @@ DROPOUT_PLACES = ("pool", "conv")
 class ConvNet(nn.Module):
     """Blocks of [convolutions, max-pooling, dropout], then dense layers, then one logit a class.
 
-    (N, in_channels, image_size, image_size) float -> (N, num_classes) float.
+    (N, in_channels, H, W) float -> (N, num_classes) float. image_size: H and W, or one number for both.
 
     blocks: list of mappings ``{filters: [32, 32], padding: same, pool: 2, batch_norm: false}``; all but ``filters``
         have these defaults. ``filters`` has one entry a convolution, ``padding`` ('same' or 'valid') may have one
@@ -76,7 +77,7 @@ class ConvNet(nn.Module):
         dropout_after: str = "pool",
         dense_dropout: float | Sequence[float] = 0.0,
         num_classes: int = 10,
-        image_size: int = 32,
+        image_size: int | Sequence[int] = 32,
         in_channels: int = 3,
         init: str = "glorot_uniform",
     ) -> None:
@@ -87,15 +88,14 @@ class ConvNet(nn.Module):
         check_batch_norm(batch_norm_momentum, batch_norm_eps, errors)
         check_choice("model.dropout_after", dropout_after, DROPOUT_PLACES, errors)
         check_integer("model.num_classes", num_classes, 1, errors)
-        check_integer("data.image_size", image_size, 1, errors)
+        side = check_image_size(image_size, errors)
         check_integer("model.in_channels", in_channels, 1, errors)
         check_init(init, errors)
         widths = _parse_dense(dense, errors)
         dense_rates = expand_dropout_rates(
             "regularization.dropout.dense", dense_dropout, len(widths), "dense layer", errors
         )
-        # So that an invalid value reported above is not reported again for every block.
-        norm, side = batch_norm is True, image_size if is_integer(image_size, 1) else 32
+        norm = batch_norm is True  # so that an invalid value reported above is not reported again for every block
         layout = parse_conv_layout(blocks, kernel_sizes, conv_dropout, batch_norm=norm, image_size=side, errors=errors)
         errors.raise_if_any()
 
@@ -112,14 +112,14 @@ class ConvNet(nn.Module):
                 channels, block, make_activation, make_norm, dropout_after, pool_first=activation in MONOTONE
             )
             channels = block.convs[-1].filters
-        num_features = channels * layout[-1].side ** 2
+        num_features = channels * layout[-1].side[0] * layout[-1].side[1]
         super().__init__()
         self.features = nn.Sequential(features)
         self.head = _make_head(num_features, widths, dense_rates, num_classes, make_activation)
         initialize_weights(self, init)
 
     def forward(self, images: Tensor) -> Tensor:
-        """images: (N, in_channels, image_size, image_size) float -> logits: (N, num_classes) float."""
+        """images: (N, in_channels, H, W) float -> logits: (N, num_classes) float."""
         maps = self.features(images)
         if maps.requires_grad and maps.is_contiguous(memory_format=torch.channels_last):
             # The head's gradient has the order (C, H, W): without this copy all earlier layers read it with strides.

@@ -68,6 +68,26 @@ def summarize(model: nn.Module, input_shape: tuple[int, ...] = (3, 32, 32)) -> S
     )
 
 
+def can_train_on_one_image(model: nn.Module, input_shape: tuple[int, ...]) -> bool:
+    """Return whether a copy of ``model`` can train on a batch of one blank image (C, H, W).
+
+    Batch norm cannot where its maps are one pixel, or its input is features: one number has no variance.
+    """
+    probe = copy.deepcopy(model).train()
+    image = torch.zeros(1, *input_shape, device=next(model.parameters()).device)
+    state = torch.get_rng_state()
+    try:
+        with torch.no_grad():
+            probe(image)
+    except ValueError as error:
+        if "more than 1 value per channel" in str(error):
+            return False
+        raise
+    finally:
+        torch.set_rng_state(state)  # dropout draws from it
+    return True
+
+
 def _multiply_adds(module: nn.Module, output_shape: tuple[int, ...]) -> int:
     """Return the multiply-adds of one call on one image; 0 unless ``module`` is a convolution or a dense layer.
 

@@ -72,6 +72,8 @@ def provenance_tags(setup: TrainingSetup) -> dict[str, str]:
         tags["weight_files"] = ",".join(files[key][:16] for key in sorted(files))
     tags["budget"] = setup.describe_budget()
     tags["validated_on"] = "test" if setup.splits.val_on_test else "validation"
+    if setup.data.notes:
+        tags["data_notes"] = "; ".join(setup.data.notes)
     if setup.splits.notes:
         tags["split_notes"] = "; ".join(setup.splits.notes)
     return {f"{PREFIX}{key}": value for key, value in tags.items()}

@@ -70,6 +70,9 @@ def pretraining_config(config: RunConfig) -> RunConfig:
         "trainer.precision": own.precision,
         "trainer.device": own.device,
     }
+    if "num_classes" in config.model:
+        count = config.model["num_classes"]
+        shared["model.num_classes"] = "null" if count is None else count
     composed = compose([*kept, f"experiment={own.init_from}", *(f"{key}={value}" for key, value in shared.items())])
     config_dict = {**composed.as_dict, "data": config.as_dict["data"]}
     # The budget is already applied to both.
@@ -133,7 +136,9 @@ def _pretrained_weights(config: RunConfig, name: str, reporter: RunReporter) -> 
     folder = _weights_folder(config)
     folder.mkdir(parents=True, exist_ok=True)
     computed_with = f"{resolve_threads(config)}-{torch.__version__}"  # these change the result's bits
-    path = folder / f"{config_hash(config.as_dict)}-{build.images(config).fingerprint}-{computed_with}.pt"
+    images = build.images(config, reporter.on_loading)
+    config = build.with_classes_of(config, images)
+    path = folder / f"{config_hash(config.as_dict)}-{images.fingerprint}-{computed_with}.pt"
     with file_lock(path.with_suffix(".lock")):  # other jobs wait for the one that trains
         if path.is_file():
             return path

@@ -8,6 +8,7 @@ from typing import IO, Protocol, cast
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from cifar_sweeps.runs.loading import LoadingBar, LoadingMessage
 from cifar_sweeps.system.streams import ForgivingText
 from cifar_sweeps.training.metrics import EpochMetrics, StepProgress
 
@@ -42,6 +43,9 @@ def notebook_console() -> Console:
 class RunReporter(Protocol):
     """Receives the progress of a run."""
 
+    def on_loading(self, what: str, done: int, total: int) -> None:
+        """Called while images are read, drawn or downloaded: how many are done, and of how many (0: not counted)."""
+
     def on_start(self, description: RunDescription) -> None:
         """Called before the first epoch."""
 
@@ -60,6 +64,14 @@ class RunReporter(Protocol):
 
 class LogReporter:
     """Writes lines to the run's log file."""
+
+    _loading: LoadingMessage | None = None
+
+    def on_loading(self, what: str, done: int, total: int) -> None:
+        """Log what takes long, once."""
+        if self._loading is None:
+            self._loading = LoadingMessage(lambda line: log.info("%s", line))
+        self._loading(what, done, total)
 
     def on_start(self, description: RunDescription) -> None:
         """Log the description."""
@@ -90,9 +102,14 @@ class TerminalReporter:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._is_live = shows_live_output(console)
+        self._loading = LoadingBar(console)
         self._bar: Progress | None = None
         self._task = TaskID(0)
         self._epochs = 0
+
+    def on_loading(self, what: str, done: int, total: int) -> None:
+        """Show a bar while images are loaded."""
+        self._loading(what, done, total)
 
     def on_start(self, description: RunDescription) -> None:
         """Print the description, and start the bar."""
@@ -147,6 +164,11 @@ class ReporterGroup:
 
     def __init__(self, *reporters: RunReporter) -> None:
         self._reporters = reporters
+
+    def on_loading(self, what: str, done: int, total: int) -> None:
+        """Forward the call."""
+        for reporter in self._reporters:
+            reporter.on_loading(what, done, total)
 
     def on_start(self, description: RunDescription) -> None:
         """Forward the call."""

@@ -107,7 +107,8 @@ def rerun_with_overrides(
     before = recorded_config(original, store)
     own = [*recorded_overrides(original), *overrides]
     localized = _localized(before, original, store)
-    config = dataclasses.replace(_with_overrides(own, overrides, localized, original, store), overrides=tuple(own))
+    config = _with_overrides(own, overrides, localized, original, store)
+    config = dataclasses.replace(build.with_classes_of(config, build.images(config)), overrides=tuple(own))
     changes = [f"changed {line}" for line in _differences(localized, config.as_dict)]
     if not changes:
         raise ConfigError(f"{' '.join(overrides)}: changes nothing; leave it out to repeat the run")

@@ -70,7 +70,8 @@ def run(
     config = _with_threads(config, _previous_threads(folder) or threads)
     check_not_finished(folder)
     initial = resolve_initial_weights(config, reporter)
-    setup = build_setup(config, initial)
+    setup = build_setup(config, initial, reporter.on_loading)
+    config = setup.config
     create_writable(folder)
     logger = open_run_logger(
         config, name, folder, training_hash(config, setup.data.fingerprint), tags, sweep, reporter.on_message

@@ -1,5 +1,6 @@
 """Build data, model, optimizer and schedule of one run from its config, and check them before the first step."""
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -12,9 +13,9 @@ from cifar_sweeps.config.budget import describe_budget
 from cifar_sweeps.config.schema import RunConfig
 from cifar_sweeps.data.augment import Unchanged
 from cifar_sweeps.data.batches import Augmentation, EvalBatches, TrainBatches
-from cifar_sweeps.data.dataset import ImageData, LabelledImages
+from cifar_sweeps.data.dataset import ImageData, LabelledImages, Progress
 from cifar_sweeps.data.frozen_features import Extractor, LabelledFeatures, cached_features
-from cifar_sweeps.data.splits import Splits, split
+from cifar_sweeps.data.splits import Splits, class_notes, split
 from cifar_sweeps.errors import ConfigError
 from cifar_sweeps.models.pretrained.transfer_net import TransferNet
 from cifar_sweeps.models.summary import Summary
@@ -75,14 +76,16 @@ class TrainingSetup:
         machine = f"{self.device.type}, {self.precision.name}, {count} thread{'s' if count > 1 else ''}"
         text = self.describe_budget()
         budget = () if text == "full" else (f"budget {text}",)
-        lines = (images, *self.splits.notes, *budget, size, machine)
+        notes = (*self.data.notes, *self.splits.notes, *setting_notes(self.config, self.data, self.splits))
+        lines = (images, *notes, *budget, size, machine)
         return RunDescription(name, str(folder), self.config.total_epochs, lines)
 
 
-def build_setup(config: RunConfig, initial: Path | None = None) -> TrainingSetup:
+def build_setup(config: RunConfig, initial: Path | None = None, progress: Progress | None = None) -> TrainingSetup:
     """Build the setup of a run. Raises ConfigError or DataError with everything that is wrong.
 
-    initial: a checkpoint with the net's initial weights; the optimizer starts anew.
+    initial: a checkpoint with the net's initial weights; the optimizer starts anew. progress: told what is loaded. Its
+    ``config`` has the data's number of classes where that was left to the data.
     """
     set_threads(resolve_threads(config))
     make_deterministic()
@@ -90,7 +93,10 @@ def build_setup(config: RunConfig, initial: Path | None = None) -> TrainingSetup
     device = resolve_device(config.trainer.device)
     precision = resolve_precision(config.trainer.precision, device)
     summary = build.check_config(config)
-    data = build.images(config)
+    data = build.images(config, progress)
+    if build.with_classes_of(config, data) is not config:
+        config = build.with_classes_of(config, data)
+        summary = build.summarize_model(config)
     splits = check_data(config, summary, data)
     seed_everything(config.seed)
     layout = torch.channels_last if config.trainer.channels_last else torch.contiguous_format
@@ -98,7 +104,7 @@ def build_setup(config: RunConfig, initial: Path | None = None) -> TrainingSetup
     if initial is not None:
         load_weights(initial, net)
     net = net.to(device=device, memory_format=layout)  # type: ignore[call-overload]
-    used = splits.train if splits.val_on_test else torch.cat([splits.train, splits.val])
+    used = splits.train if splits.val_from != "train" else torch.cat([splits.train, splits.val])
     train_inputs = _inputs(config, data, "train", used, net, precision, device)
     train = TrainBatches(
         train_inputs,
@@ -106,6 +112,7 @@ def build_setup(config: RunConfig, initial: Path | None = None) -> TrainingSetup
         config.trainer.batch_size,
         seed=config.seed,
         epochs_a_part=config.trainer.epochs,
+        least=splits.least_batch,
         augmentation=build.augmentation(config),
         mean=config.data.mean,
         std=config.data.std,
@@ -113,8 +120,8 @@ def build_setup(config: RunConfig, initial: Path | None = None) -> TrainingSetup
         channels_last=config.trainer.channels_last,
     )
     val_inputs = train_inputs
-    if splits.val_on_test:
-        val_inputs = _inputs(config, data, "test", splits.val, net, precision, device)
+    if splits.val_from != "train":
+        val_inputs = _inputs(config, data, splits.val_from, splits.val, net, precision, device)
     val = _eval_batches(config, val_inputs, splits.val, device) if len(splits.val) else None
     optimizer, schedule = build.optimizer(config, net), build.schedule(config)
     return TrainingSetup(config, data, splits, net, summary, device, precision, train, val, optimizer, schedule)
@@ -135,15 +142,16 @@ def check_data(config: RunConfig, summary: Summary, data: ImageData) -> Splits:
     if outputs != len(data.classes):
         raise ConfigError(
             f"model.num_classes={outputs}: {data.name} has {len(data.classes)} classes; "
-            f"set model.num_classes={len(data.classes)}"
+            f"set model.num_classes={len(data.classes)}, or leave it out"
         )
-    size = data.train.images.shape[-1]
-    if size != config.data.image_size:
+    height, width = data.train.images.shape[-2:]
+    if (height, width) != config.data.image_shape:
+        fitting = str(height) if height == width else f"[{height},{width}]"
         raise ConfigError(
-            f"data.image_size={config.data.image_size}: {data.name} has images of {size}×{size} pixels; "
-            f"set data.image_size={size}"
+            f"data.image_size={config.data.image_size}: {data.name} has images of {width}×{height} pixels; "
+            f"set data.image_size={fitting}"
         )
-    return split(
+    splits = split(
         data,
         config.data.val_fraction,
         config.data.split,
@@ -153,19 +161,58 @@ def check_data(config: RunConfig, summary: Summary, data: ImageData) -> Splits:
         val_size=config.data.val_size,
         parts=config.trainer.parts,
     )
+    return dataclasses.replace(splits, least_batch=_least_batch(config, splits))
+
+
+def setting_notes(config: RunConfig, data: ImageData, splits: Splits) -> tuple[str, ...]:
+    """Return notes on settings that have no effect on these images, or another than one would think."""
+    trainer, notes = config.trainer, [*class_notes(data, splits)]
+    least = min(len(part) for part in splits.parts)
+    if trainer.batch_size > least:
+        notes.append(
+            f"trainer.batch_size={trainer.batch_size}: is above the {least:,} training images, so an epoch is one step"
+        )
+    patience = trainer.early_stopping.patience
+    if patience is not None and patience >= config.total_epochs:
+        notes.append(
+            f"trainer.early_stopping.patience={patience}: never stops a training of {config.total_epochs} epochs"
+        )
+    milestones = config.lr_schedule.get("milestones")
+    if isinstance(milestones, list) and milestones and all(milestone >= trainer.epochs for milestone in milestones):
+        notes.append(f"lr_schedule.milestones={milestones}: are not reached in {trainer.epochs} epochs")
+    return tuple(notes)
+
+
+def _least_batch(config: RunConfig, splits: Splits) -> int:
+    """Return how many images the smallest batch needs, so that the model can train on it: one, or two.
+
+    Two only where one would fail: a model that trains on a single image keeps the batches that it has always had.
+    Raises ConfigError if some batch has one image whatever is joined.
+    """
+    batch, sizes = config.trainer.batch_size, [len(part) for part in splits.parts]
+    if all(size % batch != 1 and batch > 1 for size in sizes) or build.trains_on_one_image(config):
+        return 1
+    why = "the model's batch norm cannot train on a batch of one image"
+    if batch == 1:
+        raise ConfigError(f"trainer.batch_size=1: {why}; use at least 2, or a model without batch norm")
+    if 1 in sizes:
+        key = f"trainer.parts={config.trainer.parts}" if len(sizes) > 1 else "data.train_size"
+        raise ConfigError(f"{key}: leaves one image to train on, and {why}; train on more images")
+    return 2
 
 
 def _inputs(
     config: RunConfig,
     data: ImageData,
-    split_name: Literal["train", "test"],
+    split_name: Literal["train", "test", "val"],
     used: Tensor,
     net: nn.Module,
     precision: Precision,
     device: torch.device,
 ) -> LabelledImages | LabelledFeatures:
     """Return the images of one split, or their features if a frozen backbone always gets the same images."""
-    images = data.train if split_name == "train" else data.test
+    images = {"train": data.train, "test": data.test, "val": data.val}[split_name]
+    assert images is not None
     if not (isinstance(net, TransferNet) and net.frozen and isinstance(build.augmentation(config), Unchanged)):
         return images
 

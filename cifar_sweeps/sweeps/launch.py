@@ -55,7 +55,8 @@ def launch(
     parent_run = callback.parent_run
     try:
         limit, per_gpu = _n_jobs(n_jobs), _jobs_per_gpu(jobs_per_gpu)
-        jobs = plan_jobs(context.config_loader, master, job_overrides, parent_run)
+        console = Console(highlight=False)
+        jobs = plan_jobs(context.config_loader, master, job_overrides, parent_run, console)
         parent_run.requested |= {job.number: job.name for job in jobs}
         _check_arms(jobs, master, parent_run.manifest.swept)
         gpus = _gpus(jobs)

@@ -9,18 +9,20 @@ from pathlib import Path
 
 from hydra.core.config_loader import ConfigLoader
 from omegaconf import DictConfig, open_dict
+from rich.console import Console
 
 from cifar_sweeps.config import build
 from cifar_sweeps.config.hydra_messages import explain_composition_error
 from cifar_sweeps.config.parse import parse_config
 from cifar_sweeps.config.schema import RunConfig
-from cifar_sweeps.data.dataset import ImageData
+from cifar_sweeps.data.dataset import ImageData, Progress
 from cifar_sweeps.errors import CifarSweepsError, ConfigError, DataError, NotDownloadedError
 from cifar_sweeps.hydra_support import is_composition_error
 from cifar_sweeps.models.summary import Summary
 from cifar_sweeps.runs.identity import training_hash
 from cifar_sweeps.runs.initial_weights import check_initial_weights
-from cifar_sweeps.runs.setup import check_data
+from cifar_sweeps.runs.loading import LoadingBar
+from cifar_sweeps.runs.setup import check_data, setting_notes
 from cifar_sweeps.sweeps.checks.job_folders import check_job_folders
 from cifar_sweeps.sweeps.checks.resolvers import replace_task, resolve_task, resolved_overrides
 from cifar_sweeps.sweeps.manifest import run_name
@@ -71,15 +73,21 @@ class PlannedJob:
 
 
 def plan_jobs(
-    loader: ConfigLoader, master: DictConfig, job_overrides: Sequence[Sequence[str]], parent_run: ParentRun
+    loader: ConfigLoader,
+    master: DictConfig,
+    job_overrides: Sequence[Sequence[str]],
+    parent_run: ParentRun,
+    console: Console | None = None,
 ) -> list[PlannedJob]:
     """Compose and check every job, and fill the caches of the data that they need.
 
+    console: where it is shown that images are being read, and once what was changed in them.
     Raises ConfigError with the errors of all jobs, each error once.
     """
     drafts: list[_Draft] = []
     errors: dict[str, list[str]] = {}
-    cache = PlanCache()
+    bar = None if console is None else LoadingBar(console)
+    cache = PlanCache(bar)
     for place, overrides in enumerate(job_overrides):
         try:
             drafts.append(_compose_job(loader, master, list(overrides), place, cache))
@@ -87,11 +95,20 @@ def plan_jobs(
             name = run_name(list(overrides), parent_run.manifest.swept) or f"job {place}"
             for message in error.errors if isinstance(error, ConfigError) else (str(error),):
                 errors.setdefault(message, []).append(name)
+    if bar is not None:
+        bar.close()
     if errors:
         raise ConfigError(_by_job(errors, len(job_overrides)))
     numbering = parent_run.choose_folder([draft.job for draft in drafts])
     jobs = [_number_job(draft, parent_run, numbering) for draft in drafts]
     check_job_folders([(job.name, job.folder) for job in jobs], parent_run.folder)
+    if console is not None:
+        notes: dict[str, list[str]] = {}
+        for draft, job in zip(drafts, jobs, strict=True):
+            for note in draft.notes:
+                notes.setdefault(note, []).append(job.name)
+        for line in _by_job(notes, len(jobs)):
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
     return jobs
 
 
@@ -102,6 +119,7 @@ class _Draft:
     job: NewJob
     node: DictConfig
     summary: Summary
+    notes: tuple[str, ...]
 
 
 def _compose_job(
@@ -124,11 +142,18 @@ def _compose_job(
     _check_same_store(master, config)
     summary = cache.summary(config)
     images = cache.images(config)
+    notes: tuple[str, ...] = ()
     if images is not None:
-        check_data(config, summary, images)
+        if build.with_classes_of(config, images) is not config:
+            config = build.with_classes_of(config, images)
+            summary = cache.summary(config)
+        splits = check_data(config, summary, images)
+        notes = (*images.notes, *splits.notes, *setting_notes(config, images, splits))
     check_initial_weights(config)
     fingerprint = "" if images is None else images.fingerprint
-    return _Draft(NewJob(tuple(overrides), config, fingerprint, training_hash(config, fingerprint)), node, summary)
+    return _Draft(
+        NewJob(tuple(overrides), config, fingerprint, training_hash(config, fingerprint)), node, summary, notes
+    )
 
 
 def _number_job(draft: _Draft, parent_run: ParentRun, numbering: JobNumbering) -> PlannedJob:
@@ -153,9 +178,13 @@ def _check_same_store(master: DictConfig, config: RunConfig) -> None:
 
 
 class PlanCache:
-    """Images and model summaries that several jobs of a sweep share, each made once."""
+    """Images and model summaries that several jobs of a sweep share, each made once.
 
-    def __init__(self) -> None:
+    progress: told what is loaded.
+    """
+
+    def __init__(self, progress: Progress | None = None) -> None:
+        self._progress = progress
         self._images: dict[str, ImageData | DataError | None] = {}
         self._summaries: dict[str, Summary] = {}
 
@@ -167,7 +196,7 @@ class PlanCache:
         key = repr(sorted(config.data.source.items()))
         if key not in self._images:
             try:
-                self._images[key] = build.images(_offline(config) if config.sweep.dry_run else config)
+                self._images[key] = build.images(_offline(config) if config.sweep.dry_run else config, self._progress)
             except NotDownloadedError as error:
                 self._images[key] = error
                 if config.sweep.dry_run and config.data.source["download"]:

@@ -29,7 +29,7 @@ def test_partial_binds_arguments_without_calling():
         pytest.param({"_target_": "torch.hub.load"}, id="torch.hub"),
         pytest.param({"_target_": "torch.optimised.X"}, id="prefix without a dot"),
         pytest.param({"_target_": "cifar_sweeps.config.build.os.system", "_args_": ["true"]}, id="not a listed module"),
-        pytest.param({"_target_": "cifar_sweeps.data.image_folder.os.system"}, id="alias through a module"),
+        pytest.param({"_target_": "cifar_sweeps.data.folder_layout.os.system"}, id="alias through a module"),
         pytest.param({"_target_": "cifar_sweeps.training.checkpoint_file.torch.load"}, id="alias of torch.load"),
         pytest.param({"_target_": "torch.optim.sgd.torch.hub.load"}, id="alias through torch.optim"),
         pytest.param({"_target_": 7}, id="not a name"),

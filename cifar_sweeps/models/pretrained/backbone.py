@@ -1,14 +1,14 @@
 """A pretrained network up to a given layer (the cut), which computes the features for a head."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cifar_sweeps.models.argument_checks import ErrorList, check_choice, check_integer, is_integer
+from cifar_sweeps.models.argument_checks import ErrorList, check_choice, check_image_size, check_integer, is_integer
 from cifar_sweeps.models.pretrained.weights_file import Shape, WeightsFile
 
 CHANNELS = ("rgb", "bgr")
@@ -36,7 +36,7 @@ class InputTransform:
     channels: str = "rgb"
     standardise: str = "none"
     pool: str = "flatten"
-    image_size: int = 32
+    image_size: int | Sequence[int] = 32
 
     def check(self, errors: ErrorList) -> bool:
         """Add an error for each invalid value, and return whether all are valid."""
@@ -44,19 +44,22 @@ class InputTransform:
         check_choice("model.channels", self.channels, CHANNELS, errors)
         check_choice("model.standardise", self.standardise, STANDARDISATIONS, errors)
         check_choice("model.pool", self.pool, POOLS, errors)
-        check_integer("data.image_size", self.image_size, 1, errors)
+        shape = ErrorList()
+        check_image_size(self.image_size, shape)
+        errors.extend(shape)
         return (
             is_integer(self.enlarge, 1)
-            and is_integer(self.image_size, 1)
+            and not shape
             and self.channels in CHANNELS
             and self.standardise in STANDARDISATIONS
             and self.pool in POOLS
         )
 
     @property
-    def side(self) -> int:
-        """Side of the first layer's input, in pixels."""
-        return self.enlarge * self.image_size
+    def side(self) -> tuple[int, int]:
+        """Height and width of the first layer's input, in pixels."""
+        height, width = check_image_size(self.image_size, ErrorList())
+        return self.enlarge * height, self.enlarge * width
 
 
 class Backbone(nn.Module):

@@ -43,19 +43,19 @@ def efficientnet_lite0_backbone(
     layers, file_keys = _build_layers(cut, side)
     parts = (_STEM, *_STAGES, _TOP)[: CUTS.index(cut) + 1]
     for _, stride, _ in parts:
-        side = -(-side // stride)
+        side = (-(-side[0] // stride), -(-side[1] // stride))
     file = WeightsFile(weights, _package_weights_file()) if weights == "imagenet" else None
-    return Backbone("efficientnet_lite0", cut, layers, (parts[-1][0], side, side), input_transform, file, file_keys)
+    return Backbone("efficientnet_lite0", cut, layers, (parts[-1][0], *side), input_transform, file, file_keys)
 
 
-def _build_layers(cut: str, side: int) -> tuple[nn.Sequential, dict[str, str]]:
+def _build_layers(cut: str, side: tuple[int, int]) -> tuple[nn.Sequential, dict[str, str]]:
     """Return the layers up to ``cut``, and the package's key of each of their tensors."""
     try:
         from efficientnet_lite_pytorch import EfficientNet
     except ModuleNotFoundError as error:
         raise _missing_package_error(error) from error
     # The padding of a strided convolution depends on whether the side is even, and is fixed when the network is built.
-    net = EfficientNet.from_name("efficientnet-lite0", image_size=side)
+    net = EfficientNet.from_name("efficientnet-lite0", image_size=list(side))
     package_keys = {id(tensor): name for name, tensor in net.state_dict(keep_vars=True).items()}
     _replace_convolutions(net)
     blocks = iter(net._blocks)

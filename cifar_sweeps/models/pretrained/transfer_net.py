@@ -79,7 +79,7 @@ def transfer_vgg16(
     batch_norm: str = "none",
     batch_norm_momentum: float = 0.01,
     batch_norm_eps: float = 1e-3,
-    image_size: int = 32,
+    image_size: int | Sequence[int] = 32,
     init: str = "glorot_uniform",
 ) -> TransferNet:
     """Build VGG16 up to ``cut`` (Keras' names: block3_conv3, block3_pool) and a head; weights are not loaded yet.
@@ -108,7 +108,7 @@ def transfer_efficientnet_lite0(
     batch_norm: str = "none",
     batch_norm_momentum: float = 0.01,
     batch_norm_eps: float = 1e-3,
-    image_size: int = 32,
+    image_size: int | Sequence[int] = 32,
     init: str = "glorot_uniform",
 ) -> TransferNet:
     """Build EfficientNet-Lite0 up to ``cut`` (stem, stage1 to stage7, top) and a head; weights are not loaded yet.

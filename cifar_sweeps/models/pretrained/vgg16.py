@@ -33,15 +33,17 @@ def vgg16_backbone(cut: str, weights: str, input_transform: InputTransform, erro
     if not valid or cut not in CUTS:
         return None
     pools = sum(name.endswith("pool") for name in CUTS[: CUTS.index(cut) + 1])
-    if side < 2**pools:
-        errors.add("model.cut", cut, f"halves the {side} pixels of a side {pools} times; cut earlier, or enlarge more")
+    if min(side) < 2**pools:
+        errors.add(
+            "model.cut", cut, f"halves the {min(side)} pixels of a side {pools} times; cut earlier, or enlarge more"
+        )
         return None
     layers = _build_layers(cut)
     channels = _BLOCKS[int(cut[len("block")]) - 1][0]
     # torchvision numbers all layers of `features`, ReLUs and pools included.
     names = {name: f"features.{number}" for number, (name, _) in enumerate(layers.named_children())}
     file_keys = {key: f"{names[layer]}.{kind}" for key in layers.state_dict() for layer, kind in [key.split(".")]}
-    maps = (channels, side >> pools, side >> pools)
+    maps = (channels, side[0] >> pools, side[1] >> pools)
     return Backbone("vgg16", cut, layers, maps, input_transform, file, file_keys)
 
 

@@ -19,6 +19,9 @@ class Told:
     def on_start(self, description):
         self.events.append(TrainingStarted(5, description.epochs))
 
+    def on_loading(self, what, done, total):
+        pass
+
     def on_step(self, progress):
         pass
 

@@ -77,6 +77,9 @@ class EventReporter:
         """Send which process works on the job."""
         self._send({"kind": "process", "id": process_id})
 
+    def on_loading(self, what: str, done: int, total: int) -> None:
+        """Send nothing: the sweep has loaded the images before."""
+
     def on_start(self, description: RunDescription) -> None:
         """Send how many epochs there will be."""
         self._send({"kind": "start", "epochs": description.epochs})
