@@ -59,7 +59,8 @@ def test_the_sweep_says_how_to_repeat_a_run_and_leaves_its_report(sweep):
     best = max(sweep.children, key=lambda run: run.data.metrics["best/val_accuracy"])
     assert f"cifar-sweeps reproduce {best.info.run_id[:8]}" in sweep.command.stdout
     note = best.data.tags["mlflow.note.content"]
-    assert note.removeprefix("Repeat it: ").strip("`") in sweep.command.stdout
+    arguments = note.removeprefix("Repeat it: ").strip("`").partition("cifar-train ")[2]
+    assert f"cifar-train {arguments}" in sweep.command.stdout
     assert "trainer.threads=1 trainer.precision=fp32" in note
     names = {f"report/report.{ending}" for ending in ("html", "md", "csv")}
     assert sweep.artifacts(parent, "report") == names
