@@ -150,3 +150,21 @@ def test_augmented_evaluation_is_the_same_each_time_whatever_else_was_drawn():
 def test_no_images_are_no_batches():
     batches = EvalBatches(DATA, torch.arange(0), 32)
     assert len(batches) == len(list(batches)) == 0
+
+
+@pytest.mark.parametrize(
+    ("least", "size"),
+    [(least, size) for least in (1, 2, 5) for size in (1, 2, 5, 8, 33, 64, 99, 100, 101, 200) if size >= least],
+)
+@pytest.mark.parametrize("count", [1, 2, 9, 33, 64, 65, 66, 97, 100])
+def test_a_last_batch_that_is_too_small_is_joined_to_the_one_before_and_no_other_changes(count, size, least):
+    plain = [len(images) for images, _ in TrainBatches(DATA, [EVERY[:count]], size, seed=0).epoch(1)]
+    batches = TrainBatches(DATA, [EVERY[:count]], size, seed=0, least=least)
+    found = [len(images) for images, _ in batches.epoch(1)]
+    assert sum(found) == count
+    assert batches.steps(1) == len(found)
+    if plain[-1] >= least or len(plain) == 1:
+        assert found == plain
+    else:
+        assert found == [*plain[:-2], plain[-2] + plain[-1]]
+    assert order(batches, 1) == order(TrainBatches(DATA, [EVERY[:count]], size, seed=0), 1)

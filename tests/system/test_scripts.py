@@ -1,11 +1,12 @@
 """What is printed to be typed can be typed: the shell may know the command by its name, or only by its path."""
 
 import os
+import shlex
 import sys
 
 import pytest
 
-from cifar_sweeps.system.scripts import typed
+from cifar_sweeps.system.scripts import as_typed, recorded_command, shell_command, store_environment, typed
 
 
 @pytest.fixture
@@ -50,3 +51,28 @@ def test_the_command_of_another_environment_is_not_meant(environment, tmp_path, 
 
 def test_where_there_is_no_such_script_the_name_is_all_there_is(environment):
     assert typed("cifar-train") == "cifar-train"
+
+
+@pytest.mark.parametrize("folder", ["outputs", "elsewhere", "with a blank", "it's $HOME", "ünïcode"])
+def test_a_printed_command_finds_its_outputs_whatever_they_are_called(environment, folder, tmp_path):
+    here = tmp_path / "my project"
+    line = shell_command("cifar-sweeps", ["reproduce", "a b", "$x"], store_environment(here / folder, None))
+    parts = shlex.split(line)
+    assert parts[-4:] == [".venv/bin/cifar-sweeps", "reproduce", "a b", "$x"]
+    assert parts[:-4] == ([] if folder == "outputs" else [f"CIFAR_SWEEPS_OUTPUTS={here / folder}"])
+
+
+def test_a_printed_command_finds_its_store_and_shows_no_password(environment):
+    assert store_environment("outputs", "http://host:5000") == {"MLFLOW_TRACKING_URI": "http://host:5000"}
+    assert store_environment("outputs", "http://me:***@host") == {}
+
+
+def test_a_recorded_command_is_typed_with_the_path_that_this_shell_needs(environment):
+    recorded = recorded_command("cifar-sweeps", ["x=[1, 2]", "y='z'"], {"CIFAR_SWEEPS_OUTPUTS": "/a b"})
+    assert shlex.split(recorded) == ["CIFAR_SWEEPS_OUTPUTS=/a b", "cifar-sweeps", "x=[1, 2]", "y='z'"]
+    assert shlex.split(as_typed(recorded)) == [
+        "CIFAR_SWEEPS_OUTPUTS=/a b",
+        ".venv/bin/cifar-sweeps",
+        "x=[1, 2]",
+        "y='z'",
+    ]

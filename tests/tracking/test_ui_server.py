@@ -1,13 +1,19 @@
 """The MLflow page has no login, so it is served on this machine only."""
 
+import os
+import re
 import shlex
+import signal
 import subprocess
+import sys
+import time
 
 import pytest
 from mlflow.cli import server as mlflow_server
 
 from cifar_sweeps.errors import TrackingError
-from cifar_sweeps.tracking import ui_server
+from cifar_sweeps.tracking import ui_server, ui_watchdog
+from cifar_sweeps.tracking.journal import Journal
 from cifar_sweeps.tracking.store import Store
 
 
@@ -48,3 +54,79 @@ def test_it_is_served_on_the_loopback_address(outputs, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         ui_server.serve(outputs, 5001, "localhost")
     assert started[0][started[0].index("--host") + 1] == "127.0.0.1"
+
+
+SERVER = "import os, sys, time; print(os.getpid(), flush=True); os.fork(); time.sleep(60)"
+
+
+@pytest.mark.parametrize("ending", ["closed", signal.SIGKILL, signal.SIGTERM], ids=str)
+def test_what_the_page_is_served_by_ends_with_its_command_however_that_ends(ending):
+    starter = (
+        "import subprocess, sys, time\n"
+        "p = subprocess.Popen(sys.argv[1:], stdin=subprocess.PIPE, start_new_session=True)\n"
+        "sys.stdin.read()\n"
+    )
+    watched = [sys.executable, ui_watchdog.__file__, sys.executable, "-c", SERVER]
+    command = subprocess.Popen(
+        [sys.executable, "-c", starter, *watched], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    server = int(command.stdout.readline())
+    os.killpg(server, 0)  # it runs, in a group of its own
+    if ending == "closed":
+        command.stdin.close()
+    else:
+        command.send_signal(ending)
+        time.sleep(0.01)
+        command.send_signal(ending)
+    command.wait(timeout=20)
+    end = time.monotonic() + 20
+    while _is_alive(server):
+        assert time.monotonic() < end, "the server still runs"
+        time.sleep(0.05)
+
+
+def _is_alive(group):
+    """Whether a process of the group runs; one that has ended may still wait for this container's init."""
+    found = subprocess.run(["ps", "-o", "stat=", "-g", str(group)], capture_output=True, text=True, check=False)
+    return any(not state.startswith("Z") for state in found.stdout.split())
+
+
+def test_the_status_of_a_server_that_fails_is_passed_on():
+    failing = [sys.executable, ui_watchdog.__file__, sys.executable, "-c", "raise SystemExit(3)"]
+    done = subprocess.run(failing, stdin=subprocess.PIPE, check=False, timeout=20)
+    assert done.returncode in (0, 3)  # 0 where the pipe's end was seen first
+
+
+def recorded_in(outputs, name, uri):
+    folder = outputs / "runs" / name
+    folder.mkdir(parents=True)
+    journal = Journal(folder)
+    journal.append("open", backend="mlflow", uri=uri)
+    journal.close()
+
+
+@pytest.mark.parametrize(
+    ("uri", "said"),
+    [
+        ("http://host:5000", "recorded at http://host:5000; open that page in a browser"),
+        ("postgresql://me:***@host/db", "serve its page: mlflow server --backend-store-uri"),
+    ],
+)
+def test_a_store_that_the_page_cannot_show_is_named(outputs, uri, said, monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    recorded_in(outputs, "2026-01-01", None)
+    recorded_in(outputs, "2026-01-02", uri)
+    with pytest.raises(TrackingError, match=re.escape(said)):
+        ui_server.serve(outputs, 5001)
+
+
+def test_the_page_shows_the_store_of_the_last_run(outputs, tmp_path, monkeypatch, capsys):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    recorded_in(outputs, "2026-01-01", f"sqlite:///{tmp_path}/other.db")
+    monkeypatch.setattr(ui_server, "_is_reachable", lambda _: True)
+    with pytest.raises(TrackingError, match="in use"):
+        ui_server.serve(outputs, 5001)
+    assert f"Serving sqlite:///{tmp_path}/other.db" in capsys.readouterr().out
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", " ")  # set to nothing is not set
+    with pytest.raises(TrackingError, match="in use"):
+        ui_server.serve(outputs, 5001)
