@@ -6,7 +6,7 @@ from pathlib import Path
 
 from cifar_sweeps.config.schema import RunConfig
 from cifar_sweeps.runs.setup import resolve_threads
-from cifar_sweeps.system.scripts import recorded_command, store_environment
+from cifar_sweeps.system.scripts import needed_environment, recorded_command
 from cifar_sweeps.tracking.run_logger import RunHeader, RunLogger
 from cifar_sweeps.tracking.store import DEFAULT_EXPERIMENT, PREFIX, Store, configured_uri, tracking_uri
 from cifar_sweeps.training.precision import resolve_device, resolve_precision
@@ -66,10 +66,7 @@ def repeat_command(config: RunConfig, config_dir: str | None) -> str:
     own_files = ["--config-dir", config_dir] if config_dir else []
     overrides = reproduce_overrides(config, config.overrides)
     single = ["hydra.mode=RUN"] if any(each.startswith("study=") for each in overrides) else []
-    environment = store_environment(config.outputs, configured_uri(config.tracking.uri))
-    for key, variable in (("outputs=", "CIFAR_SWEEPS_OUTPUTS"), ("tracking.uri=", "MLFLOW_TRACKING_URI")):
-        if any(each.startswith(key) for each in overrides):
-            environment.pop(variable, None)
+    environment = needed_environment(overrides, config.outputs, configured_uri(config.tracking.uri))
     return recorded_command("cifar-train", [*own_files, *overrides, *single], environment)
 
 

@@ -20,7 +20,7 @@ from cifar_sweeps.sweeps.manifest import NAME, RESUME_FOLDER, SweepManifest, rea
 from cifar_sweeps.sweeps.previous.differences import NewJob, difference, fixed_values
 from cifar_sweeps.sweeps.previous.launches import JobNumbering, read_previous_jobs, resumable_sweeps, sweep_hash
 from cifar_sweeps.sweeps.terminal.summary import JobFailure, SweepSummary, print_summary
-from cifar_sweeps.system.scripts import recorded_command, shell_command, store_environment
+from cifar_sweeps.system.scripts import needed_environment, recorded_command, shell_command, store_environment
 from cifar_sweeps.tracking import journal
 from cifar_sweeps.tracking.delivery import (
     END_PATIENCE,
@@ -157,7 +157,7 @@ class ParentRun:
             "study": self.manifest.study,
             "overrides": shlex.join(self._overrides),
             "role": "sweep",
-            "command": recorded_command("cifar-train", self.manifest.command),
+            "command": self._command(),
         }
         config_dir = _config_dir()
         own |= {"config_dir": config_dir} if config_dir else {}
@@ -251,6 +251,12 @@ class ParentRun:
             not_started=self._not_started(runs),
             environment=self._environment(),
         )
+
+    def _command(self) -> str:
+        """Return what was typed, with the variables that stood ahead of it."""
+        config, typed = self._config, self.manifest.command
+        uri = configured_uri(config.tracking.uri) if self._store is not None else None
+        return recorded_command("cifar-train", typed, needed_environment(typed, config.outputs, uri))
 
     def _environment(self) -> dict[str, str]:
         config = self._config

@@ -65,6 +65,15 @@ def store_environment(outputs: str | Path, uri: str | None) -> dict[str, str]:
     return found
 
 
+def needed_environment(arguments: Sequence[str], outputs: str | Path, uri: str | None) -> dict[str, str]:
+    """Return `store_environment` without what the arguments of a cifar-train say themselves."""
+    found = store_environment(outputs, uri)
+    for key, variable in (("outputs=", "CIFAR_SWEEPS_OUTPUTS"), ("tracking.uri=", "MLFLOW_TRACKING_URI")):
+        if any(argument.startswith(key) for argument in arguments):
+            found.pop(variable, None)
+    return found
+
+
 def sync_command(outputs: str | Path) -> str:
     """Return the command that sends what lies in an outputs folder to its store."""
     return shell_command("cifar-sweeps", ["sync"], store_environment(outputs, None))
