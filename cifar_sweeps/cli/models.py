@@ -17,7 +17,11 @@ def summary(overrides: Overrides = None, config_dir: ConfigDir = None) -> None:
     from cifar_sweeps.config import build
     from cifar_sweeps.config.compose import compose
 
-    Console(highlight=False).print(summary_table(build.summarize_model(compose(overrides or [], config_dir))))
+    config, note = build.with_classes_at_hand(compose(overrides or [], config_dir))
+    console = Console(highlight=False)
+    console.print(summary_table(build.summarize_model(config)))
+    if note:
+        console.print(note, markup=False)
 
 
 def summary_table(summary: "Summary") -> "Table":

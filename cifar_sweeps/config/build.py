@@ -18,7 +18,7 @@ from cifar_sweeps.config.targets import resolve
 from cifar_sweeps.config.type_checks import Target
 from cifar_sweeps.data.augment import Unchanged
 from cifar_sweeps.data.dataset import ImageData, Progress
-from cifar_sweeps.errors import CifarSweepsError, ConfigError, did_you_mean, in_one_line
+from cifar_sweeps.errors import CifarSweepsError, ConfigError, DataError, did_you_mean, in_one_line
 from cifar_sweeps.models.parameter_groups import conv_kernels, weight_decay_parameters
 from cifar_sweeps.models.pretrained.weights_file import Pretrained
 from cifar_sweeps.models.summary import Summary, can_train_on_one_image, summarize
@@ -43,6 +43,19 @@ def images(config: RunConfig, progress: Progress | None = None) -> ImageData:
 def with_classes_of(config: RunConfig, data: ImageData) -> RunConfig:
     """Return the config with the number of classes that ``data`` has, where the config leaves it to the data."""
     return _with_num_classes(config, len(data.classes))
+
+
+def with_classes_at_hand(config: RunConfig) -> tuple[RunConfig, str]:
+    """Return the config as `with_classes_of` does, and a line if its images cannot be had without a download."""
+    source = config.data.source
+    if "root" not in source or config.data.num_classes is not None:
+        return config, ""
+    offline = {**source, "download": False} if "download" in source else source
+    try:
+        data = images(dataclasses.replace(config, data=dataclasses.replace(config.data, source=offline)))
+    except DataError:
+        return config, "The images are not at hand: ten classes are assumed."
+    return with_classes_of(config, data), ""
 
 
 def _with_num_classes(config: RunConfig, count: int) -> RunConfig:

@@ -118,6 +118,8 @@ def _how_to_write(override: str) -> str:
     key, equals, value = override.partition("=")
     if not equals or not _KEY.fullmatch(key):
         return "write key=value"
+    if re.fullmatch(r"[\w.+/-]+(,[\w.+/-]+)*,", value):
+        return f"leave its last comma out: {key}={value[:-1]}"
     if value.strip()[:1] in ("[", "{"):
         example = f'{key}=["first text","second text"]'
         return f"close its brackets, quote the texts in it, and all of it for the shell: {shlex.quote(example)}"

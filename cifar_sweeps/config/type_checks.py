@@ -65,7 +65,10 @@ def _type_errors(value: Any, hint: Any, path: str) -> Iterator[str]:  # noqa: AN
 def as_value(value: object, hint: Any, path: str) -> str:  # noqa: ANN401
     """Say how a text that reads as the number or truth value wanted becomes one; empty for any other value."""
     if not isinstance(value, str):
-        return ""
+        is_text = isinstance(value, int | float) and matches_type("", hint) and not _is_choice(hint)
+        return f"; what reads as a number needs two pairs of quotes to be a text: '{path}=\"TEXT\"'" if is_text else ""
+    if value.lower() in ("none", "nil", "~") and matches_type(None, hint):
+        return f"; write {path}=null"
     try:
         plain = json.loads(value.lower())
     except ValueError:

@@ -64,3 +64,23 @@ def test_a_number_from_the_environment_is_decoded_as_the_error_says(monkeypatch,
     advice = re.search(r"write '(.+)'$", str(caught.value))
     assert advice is not None, caught.value
     assert flatten(compose([advice[1]]).as_dict)[key].lower() == value
+
+
+@pytest.mark.parametrize(
+    ("override", "advice"),
+    [
+        ("trainer.early_stopping.patience=None", "trainer.early_stopping.patience=null"),
+        ("seed=0,1,", "seed=0,1"),
+        ("study_name=1e5", 'study_name="1e5"'),
+        ("study_name=true", None),
+    ],
+)
+def test_slips_of_values_are_named(override, advice):
+    with pytest.raises(ConfigError) as caught:
+        compose([override])
+    said = str(caught.value)
+    if advice is not None and '"' not in advice:
+        assert said.endswith((f"write {advice}", f"out: {advice}"))
+    elif advice is not None:
+        assert said.endswith("'study_name=\"TEXT\"'")
+        assert compose([advice]).study_name == "1e5"

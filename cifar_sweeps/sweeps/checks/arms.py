@@ -74,10 +74,15 @@ def equal_arms(jobs: Sequence[ArmOfJob]) -> Iterator[str]:
     """Yield a line for arms of different names that are the same training, so that their difference says nothing."""
     groups: dict[str, dict[str, None]] = {}
     seen: dict[tuple[str, int], None] = {}
+    twice: dict[str, None] = {}
     for job in jobs:
-        if (job.name, job.config.seed) not in seen:
+        if (job.name, job.config.seed) in seen:
+            twice[" ".join(f"{key}={value}" for key, value in job.swept.items()) or job.name] = None
+        else:
             seen[job.name, job.config.seed] = None
             groups.setdefault(repr(_training(job.config)), {})[job.name] = None
+    if twice:
+        yield f"Given more than once, and trained as often: {_few(twice)}."
     alike = [[*names] for names in groups.values() if len(names) > 1]
     for names in alike[:_MAX_LINES]:
         yield f"{' and '.join(names[:_MAX_NAMED])} are the same training here: they will differ in nothing."

@@ -37,7 +37,20 @@ def check_flags(arguments: Sequence[str]) -> list[str]:
     errors = [*_refused(flags)]
     if errors:
         raise ConfigError(errors)
-    return [] if flags.config_dir is None else [*_replaced(Path(flags.config_dir).expanduser())]
+    replaced = [] if flags.config_dir is None else _replaced(Path(flags.config_dir).expanduser())
+    return [*_repeated(flags.overrides), *replaced]
+
+
+def _repeated(overrides: Sequence[str]) -> Iterator[str]:
+    """Yield a line for each key that is given more than once: Hydra takes the last without a word."""
+    given: dict[str, list[str]] = {}
+    for line in overrides:
+        key, equals, value = line.lstrip("+").partition("=")
+        if equals:
+            given.setdefault(key, []).append(value)
+    for key, values in given.items():
+        if len(values) > 1:
+            yield f"{key} is given {len(values)} times; the last one counts: {key}={values[-1]}"
 
 
 def _refused(flags: "Namespace") -> Iterator[str]:

@@ -66,7 +66,9 @@ def print_summary(summary: SweepSummary, console: Console) -> None:
         say(f"  its log: {failure.log_file}")
     if summary.not_started:
         say(f"Not started: {'; '.join(summary.not_started)}")
-    if summary.state != "FINISHED" and summary.can_resume:
+    # A training that diverged would diverge again.
+    can_go_on = summary.not_started or any(not each.reason.startswith("DivergedError") for each in summary.failures)
+    if summary.state != "FINISHED" and summary.can_resume and (can_go_on or not summary.failures):
         say("To resume, repeat the command, or run anywhere:")
         outputs = {"CIFAR_SWEEPS_OUTPUTS": str(summary.outputs.absolute())}
         environment = {**summary.environment, **outputs}

@@ -84,3 +84,8 @@ def test_claims_about_arms_that_are_there_are_silent():
     claim = {**CLAIM, "arm": {"optimizer": "adam"}, "against": {"optimizer": "sgd"}}
     by_params = {**CLAIM, "arm": {"optimizer.lr": 0.01}, "against": {"optimizer.lr": 1e-3}}
     assert list(check_claims(arms(*JOBS, swept=("optimizer",), claims=[claim, by_params]), [])) == []
+
+
+def test_a_job_that_is_given_twice_is_said():
+    (line,) = equal_arms(arms(["seed=0"], ["seed=0"], ["seed=1"], swept=("seed",)))
+    assert line == "Given more than once, and trained as often: seed=0."

@@ -85,3 +85,8 @@ def test_the_command_refuses_in_one_line(outputs, arguments, message):
     assert done.stderr.startswith(message)
     assert done.stderr.count("\n") == 1
     assert not list(outputs.iterdir())
+
+
+def test_a_key_that_is_given_twice_is_said():
+    assert check_flags(["seed=1", "optimizer=sgd", "+seed=2"]) == ["seed is given 2 times; the last one counts: seed=2"]
+    assert check_flags(["seed=1", "optimizer=sgd", "optimizer.lr=2"]) == []
