@@ -78,4 +78,6 @@ def _default_run_name(hydra: HydraConf) -> str:
     choices = hydra.runtime.choices
     if choices.get("experiment"):
         return str(choices["experiment"])
-    return " ".join(f"{group}={choices[group]}" for group in ("model", "regularization", "kernel_size"))
+    named = {group: choices[group] for group in ("model", "regularization", "kernel_size") if group in choices}
+    # A group that was deleted, and given whole by an override (+model={...}), has no name.
+    return " ".join(f"{group}={option}" for group, option in named.items())
