@@ -61,8 +61,10 @@ def in_one_line(error: BaseException) -> str:
 
 HIDDEN = "***"
 _SECRET_VARIABLES = ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN", "DATABRICKS_TOKEN")
-_IN_ADDRESS = re.compile(r"(\w://[^\s/:@]*:)([^\s@/]+)(@)")
-_IN_QUERY = re.compile(r"([?&]\w*(?:pass|pwd|secret|token|credential|api_?key)\w*=)([^\s&'\"]+)", re.IGNORECASE)
+_IN_ADDRESS = re.compile(r"(\w://[^\s/:@]*:)([^\s'\"<>]+)(@)")  # to the last @: a password may hold one, or a slash
+_TOKEN = re.compile(r"(https?://)([^\s/:@*]+)(@)", re.IGNORECASE)
+"""A server's address with a token in place of a user and a password."""
+_IN_QUERY = re.compile(r"([?&]\w*(?:pass|pwd|secret|token|credential|key)\w*=)([^\s&'\"]+)", re.IGNORECASE)
 
 
 def hide_secrets(text: str) -> str:
@@ -70,7 +72,8 @@ def hide_secrets(text: str) -> str:
 
     A library's own message may hold the address that it could not reach.
     """
-    text = _IN_QUERY.sub(rf"\1{HIDDEN}", _IN_ADDRESS.sub(rf"\1{HIDDEN}\3", text))
+    for pattern, by in ((_IN_ADDRESS, rf"\1{HIDDEN}\3"), (_TOKEN, rf"\1{HIDDEN}\3"), (_IN_QUERY, rf"\1{HIDDEN}")):
+        text = pattern.sub(by, text)
     for name in _SECRET_VARIABLES:
         secret = os.environ.get(name)
         if secret:

@@ -17,9 +17,10 @@ _DRIVERS = {"postgresql": "psycopg2", "mysql": "pymysql", "mssql": "pymssql"}
 """The driver for an address that names none."""
 _PACKAGES = {"psycopg2": "psycopg2-binary"}
 """Packages that are not called as their drivers are."""
-_SECRET = re.compile(r"pass|pwd|secret|token|credential|api_?key", re.IGNORECASE)
+_SECRET = re.compile(r"pass|pwd|secret|token|credential|key", re.IGNORECASE)
 """Query keys whose values are secrets."""
 _MANAGED = ("databricks", "databricks-uc", "uc")
+_TOKEN = re.compile(r"^(?P<start>https?://)[^/:@]+@", re.IGNORECASE)
 _LINK = re.compile(r"(?P<start>[a-z][\w+.-]*://)(?P<user>[^:@/?#]*):(?P<password>.+)@(?P<rest>[^@]*)", re.IGNORECASE)
 
 
@@ -67,10 +68,12 @@ def parse_address(text: str, key: str = _VARIABLE) -> StoreAddress | None:
 
 
 def without_password(uri: str) -> str:
-    """Return an address with its password, and the secrets in its query, replaced by ***."""
+    """Return an address with its password or token, and the secrets in its query, replaced by ***."""
     found = _LINK.fullmatch(uri)
     if found is not None:
         uri = f"{found['start']}{found['user']}:{HIDDEN}@{found['rest']}"
+    else:
+        uri = _TOKEN.sub(rf"\g<start>{HIDDEN}@", uri)
     start, mark, query = uri.partition("?")
     pairs = [pair.partition("=") for pair in query.split("&")] if mark else []
     return (

@@ -7,6 +7,7 @@ import pytest
 
 from cifar_sweeps.errors import ConfigError, hide_secrets
 from cifar_sweeps.tracking.address import parse_address, sqlite_file, with_password, without_password
+from cifar_sweeps.tracking.store import configured_uri
 
 
 @pytest.mark.parametrize("text", ["", "  ", "''", '" "', "\n"])
@@ -91,6 +92,10 @@ def test_a_missing_driver_is_named(uri):
     "text",
     [
         "http://alice:hunter2@127.0.0.1:9",
+        "http://alice:hunter2/hunter2@127.0.0.1:9",
+        "http://alice:hunter2@hunter2@127.0.0.1:9/path",
+        "https://hunter2@host/path",
+        "https://host/?key=hunter2",
         "postgresql://u:hunter2@h:5432/d?sslmode=require",
         "mysql+pymysql://h/d?user=u&password=hunter2",
         "https://h/?api_key=hunter2&x=1",
@@ -103,6 +108,15 @@ def test_no_password_is_shown(text, monkeypatch):
     assert "hunter2" not in without_password(text) or " " in text
     monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "tok")
     assert hide_secrets("Bearer tok") == "Bearer ***"
+
+
+@pytest.mark.parametrize("secret", ["alice:pw", "alice:p/w", "alice:p@w", "TOKEN"])
+def test_a_password_in_the_config_is_refused_before_anything_is_recorded(secret):
+    with pytest.raises(ConfigError, match="holds a password") as caught:
+        configured_uri(f"http://{secret}@host:5000")
+    assert secret not in str(caught.value)
+    assert hide_secrets("postgresql://alice@host/db") == "postgresql://alice@host/db"
+    assert configured_uri("http://host:5000/") == "http://host:5000"
 
 
 def test_an_address_gets_its_password_back_from_the_environment_alone(monkeypatch):
