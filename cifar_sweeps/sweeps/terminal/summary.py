@@ -77,7 +77,7 @@ def print_summary(summary: SweepSummary, console: Console) -> None:
         say(f"The runs lie in {summary.folder}; they were not recorded (tracking=none).")
         return
     if summary.unsent:
-        say(f"Not all is in the store yet: {summary.unsent} journals wait in {summary.folder};")
+        say(f"Not all is in the store yet: {summary.unsent} journals wait in {summary.folder}; send them:")
         say(f"  {shell_command('cifar-sweeps', ['sync'], summary.environment)}")
     finished = [run for run in summary.runs if run.state == "FINISHED" and run.run_id]
     if finished:
