@@ -17,7 +17,8 @@ _TAGS = {IMAGES: "data_fingerprint", CODE: "numbers", FILES: "weight_files", BUD
 _RESOLVED = {"trainer.precision": "precision", "trainer.device": "device"}
 """Keys of which the value that was used is a tag; the parameter may say ``auto``."""
 _NOT_OF_AN_ARM = frozenset({"seed", "trainer.threads"})
-_FIRST_NUMBERS = "1"
+FIRST_NUMBERS = "1"
+"""Of runs that were recorded before the tag existed."""
 _MAX_SHOWN = 3
 
 
@@ -34,7 +35,7 @@ def arm_values(params: Mapping[str, str], tags: Mapping[str, str]) -> dict[str, 
         if key not in _NOT_OF_AN_ARM and not is_without_effect(key) and not is_place(key)
     }
     values |= {name: tags[tag] for name, tag in _TAGS.items() if tag in tags}
-    return {CODE: _FIRST_NUMBERS, **values} if values else {}
+    return {CODE: FIRST_NUMBERS, **values} if values else {}
 
 
 def name_arms(runs: Iterable[StudyRun]) -> list[StudyRun]:
@@ -153,16 +154,31 @@ def _differing(group: Sequence[Mapping[str, str]]) -> set[str]:
 
 def _variants(runs: Sequence[StudyRun], settings: Sequence[str], values: Sequence[Mapping[str, str]]) -> list[str]:
     """Return what separates each run from others of its name and setting; empty where nothing does."""
-    groups = _groups(runs, settings, values)
-    variants = []
-    for run, setting, own in zip(runs, settings, values, strict=True):
-        group = groups.get((run.arm, setting), [])
-        keys = _differing(group)
-        text = _describe(own, keys) if own else ""
-        hidden = {repr(sorted(other.items())): None for other in group if keys and _describe(other, keys) == text}
-        number = list(hidden).index(repr(sorted(own.items()))) if own and hidden else 0
-        variants.append(f"{text} ({number + 1})" if number else text)  # several that the names shown do not tell apart
-    return variants
+    names: dict[tuple[str, str], dict[str, str]] = {
+        key: _variant_names(group) for key, group in _groups(runs, settings, values).items()
+    }
+    return [
+        names[run.arm, setting][_identity(own)] if own else ""
+        for run, setting, own in zip(runs, settings, values, strict=True)
+    ]
+
+
+def _variant_names(group: Sequence[Mapping[str, str]]) -> dict[str, str]:
+    """Return what separates the runs of one name and setting, by their identities; all are different texts."""
+    keys = _differing(group)
+    names: dict[str, str] = {}
+    uses: dict[str, int] = {}
+    for values in group:
+        identity = _identity(values)
+        if identity not in names:
+            text = _describe(values, keys)
+            uses[text] = uses.get(text, 0) + 1  # several that the keys shown do not tell apart
+            names[identity] = text if uses[text] == 1 else f"{text} ({uses[text]})"
+    return names
+
+
+def _identity(values: Mapping[str, str]) -> str:
+    return repr(sorted(values.items()))
 
 
 def _describe(values: Mapping[str, str], keys: Iterable[str]) -> str:

@@ -122,14 +122,15 @@ class ParentRun:
             if not changed:
                 self.folder = folder
                 self.manifest = replace(self.manifest, sweep_id=folder.name)
-                restore_deleted(folder, self.manifest.study)
+                if not self._config.sweep.dry_run:
+                    restore_deleted(folder, self.manifest.study)
                 known = {job.identity for job in previous}
                 new = sum(job.identity not in known for job in jobs)
                 there = sum(not job.is_finished for job in previous)
                 left = f", {there} of them not finished" if there else ""
                 _say(f"Joins sweep {folder.name}: {len(previous)} jobs there{left}, {new} new")
                 return JobNumbering(previous)
-            named = os.environ.get(RESUME_FOLDER)
+            named = _named_folder()
             if named or folder == self._own_folder:
                 how = "the same command again starts a new sweep" if named else "choose another hydra.sweep.dir"
                 raise ConfigError(f"sweep {folder.name} cannot be resumed: {changed}; {how}")
@@ -279,7 +280,8 @@ class ParentRun:
             raise ConfigError(
                 f"hydra.sweep.dir={self._own_folder}: holds another sweep; choose another folder, or leave it out"
             )
-        if journal.is_locked(self._own_folder):
+        # Without locks a killed sweep looks like one at work: who names it by its id says that it is not.
+        if journal.is_locked(self._own_folder) and not (_named_folder() and not journal.has_locks(self._own_folder)):
             raise ConfigError(f"hydra.sweep.dir={self._own_folder}: a sweep is running there; choose another folder")
         if self._config.sweep.rerun == "all":
             raise ConfigError(
@@ -344,11 +346,17 @@ class ParentRun:
                 each.rmdir()
 
 
+def _named_folder() -> Path | None:
+    """Return the folder of the sweep that `cifar-sweeps resume` was asked for by its id."""
+    named = os.environ.get(RESUME_FOLDER)
+    return Path(named) if named else None
+
+
 def _candidates(folder: Path, identity: str) -> list[tuple[Path, SweepManifest]]:
     """Return the previous launches that a launch may join; the one that `cifar-sweeps resume` names, if it does."""
-    named = os.environ.get(RESUME_FOLDER)
+    named = _named_folder()
     if named:
-        return [(Path(named), read_manifest(Path(named)))]
+        return [(named, read_manifest(named))]
     return [*resumable_sweeps(folder, identity)]
 
 

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -11,7 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 from cifar_sweeps.config.parse import flatten
 from cifar_sweeps.config.schema import RunConfig
 from cifar_sweeps.runs.identity import NUMBERS
-from cifar_sweeps.studies.pooling import CODE, IMAGES, arm_values
+from cifar_sweeps.studies.pooling import CODE, FIRST_NUMBERS, IMAGES, arm_values
 from cifar_sweeps.sweeps.manifest import SweepManifest, swept_values
 from cifar_sweeps.sweeps.previous.launches import PreviousJob
 from cifar_sweeps.system.files import safe_load_yaml
@@ -19,6 +20,8 @@ from cifar_sweeps.tracking.store import PREFIX
 from cifar_sweeps.training.precision import resolve_device, resolve_precision
 
 _MAX_SHOWN = 3
+_IMAGE_KEYS = frozenset({"data.image_size", "data.fit", "data.background"})
+"""Keys beside ``data.source`` that say how images are read."""
 
 
 @dataclass(frozen=True)
@@ -65,16 +68,51 @@ def difference(
         if changed:
             return changed
     known = {job.identity for job in jobs}
-    recorded = [_recorded_values(job) for job in previous if job.identity not in known]
+    earlier = [_Earlier(job) for job in previous if job.identity not in known]
     for job in jobs:
-        own = _own_values(job)
         choice = _without_seed(swept_values(list(job.overrides), manifest.swept))
-        for values, swept in recorded:
-            keys = {IMAGES, CODE} if _read_alike(values, own) else {CODE}
-            # The same arm, perhaps with another seed, has all values in common.
-            changed = _changed(values, own, None if swept == choice else keys) if values else ""
+        for one in earlier:
+            changed = _difference_of(job, one, one.choice == choice)
             if changed:
                 return changed
+    return ""
+
+
+class _Earlier:
+    """What a previous job recorded. Its config is read only where it decides: there may be a thousand."""
+
+    def __init__(self, job: PreviousJob) -> None:
+        self._folder = job.folder
+        self.tags = {key.removeprefix(PREFIX): value for key, value in job.run.tags.items()}
+        self.choice = _without_seed(json.loads(self.tags.get("swept", "{}")))
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether it got as far as its images."""
+        return "data_fingerprint" in self.tags
+
+    @cached_property
+    def values(self) -> dict[str, str]:
+        """All that it was trained from, by key; empty if it was stopped before that was written."""
+        try:
+            config = safe_load_yaml(self._folder / "config.yaml")
+        except (OSError, ValueError):
+            return {}
+        compared = ("data_fingerprint", "numbers", "device", "precision")
+        kept = {str(key): self.tags[key] for key in compared if key in self.tags}
+        return arm_values(flatten(config), kept) if isinstance(config, dict) else {}
+
+
+def _difference_of(job: NewJob, earlier: _Earlier, is_same_arm: bool) -> str:
+    """Return what separates a job from an earlier one: any value if both are of one arm, else images and code."""
+    if not earlier.has_begun:
+        return ""
+    if is_same_arm:  # perhaps with another seed
+        return _changed(earlier.values, _own_values(job)) if earlier.values else ""
+    if earlier.tags.get("numbers", str(FIRST_NUMBERS)) != str(NUMBERS):
+        return _text(CODE, None, None)
+    if earlier.tags["data_fingerprint"] != job.fingerprint and _read_alike(earlier.values, _own_values(job)):
+        return _text(IMAGES, None, None)
     return ""
 
 
@@ -90,33 +128,19 @@ def _own_values(job: NewJob) -> dict[str, str]:
     return arm_values(flatten(job.config.as_dict), tags)
 
 
-def _recorded_values(job: PreviousJob) -> tuple[dict[str, str], dict[str, str]]:
-    """Return what a previous job was trained from, by key, and its swept values without the seed."""
-    tags = {key.removeprefix(PREFIX): value for key, value in job.run.tags.items()}
-    try:
-        config = safe_load_yaml(job.folder / "config.yaml")
-    except (OSError, ValueError):  # stopped before it was written
-        return {}, {}
-    if not isinstance(config, dict) or "data_fingerprint" not in tags:
-        return {}, {}
-    compared = ("data_fingerprint", "numbers", "device", "precision")
-    kept = {str(key): tags[key] for key in compared if key in tags}
-    return arm_values(flatten(config), kept), _without_seed(json.loads(tags.get("swept", "{}")))
-
-
 def _without_seed(values: Mapping[str, str]) -> dict[str, str]:
     return {key: str(value) for key, value in values.items() if key != "seed"}
 
 
 def _read_alike(values: Mapping[str, str], own: Mapping[str, str]) -> bool:
     """Return whether two jobs name the same images: then these can differ only where the files have changed."""
-    keys = {key for key in (*values, *own) if key.startswith("data.source.") or key == "data.image_size"}
-    return all(values.get(key) == own.get(key) for key in keys)
+    keys = {key for key in (*values, *own) if key.startswith("data.source.") or key in _IMAGE_KEYS}
+    return bool(values) and all(values.get(key) == own.get(key) for key in keys)
 
 
-def _changed(before: Mapping[str, str], now: Mapping[str, str], only: Iterable[str] | None = None) -> str:
+def _changed(before: Mapping[str, str], now: Mapping[str, str]) -> str:
     """Return the keys whose values differ, with both: ``optimizer.lr was 0.001, is 0.002``."""
-    keys = sorted({*before, *now} if only is None else only, key=lambda key: (key not in (IMAGES, CODE), key))
+    keys = sorted({*before, *now}, key=lambda key: (key not in (IMAGES, CODE), key))
     texts = [_text(key, before.get(key), now.get(key)) for key in keys if before.get(key) != now.get(key)]
     more = f", and {len(texts) - _MAX_SHOWN} more" if len(texts) > _MAX_SHOWN else ""
     return "; ".join(texts[:_MAX_SHOWN]) + more
