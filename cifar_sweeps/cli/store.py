@@ -39,6 +39,9 @@ def sync(
             autocompletion=complete_sweep_or_run,
         ),
     ] = None,
+    give_up: Annotated[
+        bool, typer.Option("--give-up", help="do not try again what cannot be sent now: its store is gone for good")
+    ] = False,
 ) -> None:
     """Send to MLflow what it lacks, such as runs that ended while it did not answer."""
     from cifar_sweeps.tracking.journal_reader import find_folder
@@ -47,7 +50,7 @@ def sync(
     place = outputs_folder() if folder is None else Path(folder).expanduser()
     if folder is not None and not place.exists() and not any(sign in folder for sign in (os.sep, "~")):
         place = find_folder(folder, outputs_folder())
-    if not send(place):
+    if not send(place, give_up):
         raise typer.Exit(1)
 
 

@@ -28,7 +28,7 @@ from cifar_sweeps.system.locks import file_lock
 from cifar_sweeps.tracking import journal, mlflow_inputs
 from cifar_sweeps.tracking.journal import Entry
 from cifar_sweeps.tracking.store import PREFIX, STORE_ERRORS, Store, StoreUnavailableError, embedded_uri, is_busy
-from cifar_sweeps.tracking.store_calls import is_gone, is_refusal, log_metrics, log_params, log_tags, restore_run
+from cifar_sweeps.tracking.store_calls import Told, is_gone, is_refusal, log_metrics, log_params, log_tags, restore_run
 
 NOTE = "delivered.json"
 LOCK = ".delivery.lock"
@@ -45,19 +45,21 @@ END_PATIENCE = 20.0
 class DeliveryState:
     """How much of a journal is delivered: its run's id in the store, and the number of lines that are there.
 
-    refused: what the store did not take, with the reasons; it is not sent again.
+    refused: what the store did not take, with the reasons; it is not sent again. renamed: what the user was told of
+    names that MLflow does not take.
     """
 
     run_id: str | None = None
     lines: int = 0
     refused: tuple[str, ...] = ()
+    renamed: tuple[str, ...] = ()
 
 
 def read_delivery_state(folder: Path) -> DeliveryState:
     """Return how much of the folder's journal is delivered; nothing if the note cannot be read: all is sent again."""
     try:
         state = DeliveryState(**json.loads((folder / NOTE).read_text(encoding="utf-8")))
-        return replace(state, refused=tuple(state.refused))
+        return replace(state, refused=tuple(state.refused), renamed=tuple(state.renamed))
     except (OSError, ValueError, TypeError):
         return DeliveryState()
 
@@ -146,8 +148,21 @@ def _restore_deleted(folder: Path, study: str, store: Store) -> None:
 def _send_anew(folder: Path) -> None:
     """Send a journal whose run is gone from the store as a new run."""
     _note(folder, DeliveryState())
-    _say(f"The run of {folder} is gone from MLflow; it is sent again from its journal, without a model to be loaded.")
+    _say(f"The run of {folder} is gone from MLflow; {_sent_again(journal.read(folder))}.")
     deliver(folder)
+
+
+def give_up(folder: Path) -> int:
+    """Set aside all lines of a folder's journal that its store lacks: they are not sent any more. Return how many.
+
+    The journal keeps them.
+    """
+    lines = count_undelivered_lines(folder)
+    if lines:
+        state = read_delivery_state(folder)
+        reason = f"{lines} lines: its store was given up"
+        _note(folder, replace(state, lines=state.lines + lines, refused=(*state.refused, reason)))
+    return lines
 
 
 def _say(line: str) -> None:
@@ -165,45 +180,55 @@ def store_of(folder: Path, header: Entry) -> Store:
 
 def _deliver(folder: Path, entries: Sequence[Entry], state: DeliveryState) -> str | None:
     store = store_of(folder, entries[0])
-    client, run_id, refused = store.client(), state.run_id, state.refused
+    client, run_id = store.client(), state.run_id
     for batch in _batches(entries[state.lines :]):
         if run_id is None:
             may_exist = (folder / NOTE).exists()
             _note(folder, state)
             run_id = _find_or_create_run(folder, entries[0], store, may_exist)
         try:
-            new = _send_or_set_aside(client, run_id, batch, folder)
+            told = _send_or_set_aside(client, run_id, batch, folder)
         except MlflowException as error:
-            if not is_gone(error):
+            restored = restore_run(client, run_id) if is_gone(error) else False
+            if restored is False:
                 raise
-            if restore_run(client, run_id) is None:
-                _say(f"The run of {folder} is gone from MLflow; it is sent again from its journal.")
+            if restored is None:
                 _note(folder, DeliveryState())
+                _say(f"The run of {folder} is gone from MLflow; {_sent_again(entries)}.")
                 return _deliver(folder, entries, DeliveryState())
             _say(f"The run of {folder} had been deleted in MLflow; it is restored.")
-            new = _send_or_set_aside(client, run_id, batch, folder)
-        for reason in new:
-            _say(f"{folder}: the store does not take, and is not sent again: {reason}")
-        refused += tuple(new)
-        _note(folder, DeliveryState(run_id, batch[-1].number, refused))
+            told = _send_or_set_aside(client, run_id, batch, folder)
+        state = _tell(folder, replace(state, run_id=run_id, lines=batch[-1].number), told)
+        _note(folder, state)
     return run_id
 
 
-def _send_or_set_aside(client: MlflowClient, run_id: str, batch: Sequence[Entry], folder: Path) -> list[str]:
-    """Send a batch; return what the store refused for good, with the reasons."""
+def _tell(folder: Path, state: DeliveryState, told: Told) -> DeliveryState:
+    """Say what was recorded otherwise than the journal has it, each thing once; return the state that remembers it."""
+    renamed = [line for line in told.renamed if line not in state.renamed]
+    for line in renamed:
+        _say(f"{folder}: {line}, which does not take that name")
+    for line in told.refused:
+        _say(f"{folder}: the store does not take, and is not sent again: {line}")
+    return replace(state, renamed=(*state.renamed, *renamed), refused=(*state.refused, *told.refused))
+
+
+def _sent_again(entries: Sequence[Entry]) -> str:
+    lost = ", without the model for mlflow.pyfunc" if any(entry.op == "model" for entry in entries) else ""
+    return f"it is sent again from its journal{lost}"
+
+
+def _send_or_set_aside(client: MlflowClient, run_id: str, batch: Sequence[Entry], folder: Path) -> Told:
+    """Send a batch; what the store refuses for good is set aside, and all else of it sent."""
     try:
         return _send(client, run_id, batch, folder)
-    except MlflowException as error:
+    except (MlflowException, OSError) as error:
         if not is_refusal(error):
             raise
-    if len(batch) > 1:
-        return [line for entry in batch for line in _send_or_set_aside(client, run_id, [entry], folder)]
-    try:
-        return _send(client, run_id, batch, folder)
-    except MlflowException as error:
-        if not is_refusal(error):
-            raise
-        return [f"{batch[0].op}: {in_one_line(error)}"]
+        if len(batch) == 1:
+            return Told(refused=[f"{batch[0].op} {batch[0].fields.get('path', '')}: {in_one_line(error)}"])
+    each = [_send_or_set_aside(client, run_id, [entry], folder) for entry in batch]
+    return Told([line for told in each for line in told.renamed], [line for told in each for line in told.refused])
 
 
 def _batches(entries: Sequence[Entry]) -> Iterator[list[Entry]]:
@@ -231,15 +256,19 @@ def _find_or_create_run(folder: Path, header: Entry, store: Store, may_exist: bo
     experiment_id = store.prepare(str(fields["study"]))
     tags = {**fields["tags"], f"{PREFIX}journal": str(fields["journal"])}
     if fields["parent"] is not None:
-        parent = deliver(Path(os.path.normpath(folder.absolute() / str(fields["parent"]))))
+        place = Path(os.path.normpath(folder.absolute() / str(fields["parent"])))
+        parent = deliver(place)
+        if may_exist and parent is not None and restore_run(store.client(), parent) is None:
+            _send_anew(place)
+            parent = read_delivery_state(place).run_id
         if parent is not None:
             tags["mlflow.parentRunId"] = parent
     found = store.run_with_tag(experiment_id, f"{PREFIX}journal", str(fields["journal"])) if may_exist else None
     return found or store.create_run(experiment_id, str(fields["name"]), tags, header.time)
 
 
-def _send(client: MlflowClient, run_id: str, batch: Sequence[Entry], folder: Path) -> list[str]:
-    """Make the store call for a batch, whose entries all have the same op; return which of its values were refused."""
+def _send(client: MlflowClient, run_id: str, batch: Sequence[Entry], folder: Path) -> Told:
+    """Make the store call for a batch, whose entries all have the same op."""
     first = batch[0]
     match first.op:
         case "open":
@@ -278,7 +307,7 @@ def _send(client: MlflowClient, run_id: str, batch: Sequence[Entry], folder: Pat
             client.set_terminated(run_id, str(first.fields["state"]), first.time)
         case unknown:
             raise TrackingError(f"{folder}: a newer cifar_sweeps wrote {unknown!r} into the journal; upgrade this one")
-    return []
+    return Told()
 
 
 def _path_in_folder(folder: Path, entry: Entry) -> Path:

@@ -8,16 +8,17 @@ from rich.console import Console
 from cifar_sweeps.errors import TrackingError
 from cifar_sweeps.system.scripts import sync_command
 from cifar_sweeps.tracking import journal
-from cifar_sweeps.tracking.delivery import count_undelivered_lines, deliver, read_delivery_state
+from cifar_sweeps.tracking.delivery import count_undelivered_lines, deliver, give_up, read_delivery_state, store_of
 from cifar_sweeps.tracking.journal import Journal, State
 
 ABANDONED = "its process was killed, or the machine stopped"
 
 
-def sync(root: Path) -> bool:
+def sync(root: Path, gives_up: bool = False) -> bool:
     """Send the undelivered lines of all journals under ``root``, print what was sent, and return whether all was.
 
-    Raises TrackingError if there are no journals.
+    gives_up: do not try again what cannot be sent now, as its store is gone for good; the journals keep it. What was
+    sent and then deleted in MLflow stays deleted. Raises TrackingError if there are no journals.
     """
     console = Console(highlight=False)
 
@@ -27,7 +28,8 @@ def sync(root: Path) -> bool:
     folders = list(journal.folders(root))
     if not folders:
         raise TrackingError(f"{root}: holds no runs; give an outputs folder, or set CIFAR_SWEEPS_OUTPUTS to it")
-    recover_abandoned_runs(root, report)
+    for folder in mark_abandoned(root):
+        report(f"{folder}: its process is gone; marked as KILLED")
     sent, failures = 0, list[TrackingError]()
     for folder in folders:
         lines = count_undelivered_lines(folder)
@@ -35,14 +37,19 @@ def sync(root: Path) -> bool:
             try:
                 deliver(folder)
             except TrackingError as error:
-                failures.append(error)
+                if gives_up:
+                    report(f"given up: {give_up(folder)} lines of {folder} ({error})")
+                else:
+                    failures.append(error)
                 continue
             sent += 1
             report(f"sent {lines} lines of {folder}")
-    complete = len(folders) - sent - len(failures)
+    complete = sum(not count_undelivered_lines(folder) for folder in folders) - sent
     report(f"{len(folders)} runs and sweeps: {sent} sent, {len(failures)} failed, {complete} up to date.")
     for failure in failures:
         report(str(failure))
+    if failures:
+        report("If the store is gone for good: cifar-sweeps sync --give-up; the journals keep all of it.")
     return not failures
 
 
@@ -66,14 +73,18 @@ def recover_abandoned_runs(root: Path, report: Callable[[str], None]) -> None:
     """
     for folder in mark_abandoned(root):
         report(f"{folder}: its process is gone; marked as KILLED")
+    away = set[str]()
     for folder in journal.folders(root):
         # Counting lines is fast, and enough to skip nearly all of them.
         if journal.count_lines(folder) != read_delivery_state(folder).lines and not journal.is_locked(folder):
+            uri = store_of(folder, journal.read(folder)[0]).uri
+            if uri in away:  # it has just not answered
+                continue
             try:
                 deliver(folder)
-            except TrackingError as error:  # the others would wait for the same store
+            except TrackingError as error:
+                away.add(uri)
                 report(f"{error}; send the rest later: {sync_command(root)}")
-                return
 
 
 def mark_abandoned(root: Path) -> list[Path]:

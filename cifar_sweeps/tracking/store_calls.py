@@ -1,7 +1,10 @@
 """Single calls to MLflow that a store may refuse: names made acceptable, what is refused for good set aside."""
 
+import errno
+import hashlib
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from mlflow import MlflowClient
@@ -17,53 +20,54 @@ _UNNAMEABLE = re.compile(r"[^\w.\- /]")  # a colon is refused on Windows
 _T = TypeVar("_T", Metric, Param, RunTag)
 
 
-def acceptable_names(names: Iterable[str]) -> dict[str, str]:
-    """Return for each name of a parameter, metric or tag one that MLflow takes: another only where it must be.
+def acceptable_name(name: str) -> str:
+    """Return the name under which MLflow takes a parameter, metric or tag: another only where it must be.
 
-    MLflow takes letters, digits, ``_.- /`` and no name that is a path elsewhere (``../x``, ``/x``, ``a//b``). Two names
-    that would become one are numbered.
+    MLflow takes letters, digits, ``_.- /`` and no name that is a path elsewhere (``../x``, ``/x``, ``a//b``). A changed
+    name ends in digits of its hash: it is the same in every call, and no other name becomes it.
     """
-    found: dict[str, str] = {}
-    taken: set[str] = set()
-    for name in sorted(names, key=lambda each: (_acceptable(each) != each, each)):  # those that stay keep their names
-        base = changed = _acceptable(name)
-        number = 2
-        while changed in taken:
-            changed = f"{base[: _MAX_NAME_LENGTH - 6]}_{number}"
-            number += 1
-        taken.add(changed)
-        found[name] = changed
-    return found
-
-
-def _acceptable(name: str) -> str:
     parts = [part for part in _UNNAMEABLE.sub("_", name).split("/") if part.strip(". ")]
-    return "/".join(parts)[:_MAX_NAME_LENGTH].rstrip("/") or "_"
+    changed = "/".join(parts)[:_MAX_NAME_LENGTH].rstrip("/")
+    if changed == name and name:
+        return name
+    digits = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:6]
+    return f"{changed[: _MAX_NAME_LENGTH - 7]}_{digits}"
 
 
-def log_params(client: MlflowClient, run_id: str, values: Mapping[str, str], at_once: int) -> list[str]:
-    """Log parameters, the values cut at what MLflow keeps; return what was refused for good, with the reason."""
-    names = acceptable_names(values)
-    params = [Param(names[key], value[:MAX_PARAM_LENGTH]) for key, value in values.items()]
-    refused = []
+@dataclass
+class Told:
+    """What of a journal was recorded otherwise than it stands there: names that were changed, and what was refused."""
+
+    renamed: list[str] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
+
+
+def log_params(client: MlflowClient, run_id: str, values: Mapping[str, str], at_once: int) -> Told:
+    """Log parameters, ``at_once`` in a call, the values cut at what MLflow keeps."""
+    params = [Param(acceptable_name(key), value[:MAX_PARAM_LENGTH]) for key, value in values.items()]
+    told = Told(_renamed("parameter", values))
     for start in range(0, len(params), at_once):
         some = params[start : start + at_once]
-        refused += _log(some, lambda batch: client.log_batch(run_id, params=batch), "parameter")
-    return refused
+        told.refused += _log(some, lambda batch: client.log_batch(run_id, params=batch), "parameter")
+    return told
 
 
-def log_tags(client: MlflowClient, run_id: str, values: Mapping[str, str]) -> list[str]:
-    """Log tags as `log_params` does parameters."""
-    names = acceptable_names(values)
-    tags = [RunTag(names[key], value[:MAX_TAG_LENGTH]) for key, value in values.items()]
-    return _log(tags, lambda batch: client.log_batch(run_id, tags=batch), "tag")
+def log_tags(client: MlflowClient, run_id: str, values: Mapping[str, str]) -> Told:
+    """Log tags, the values cut at what MLflow keeps."""
+    tags = [RunTag(acceptable_name(key), value[:MAX_TAG_LENGTH]) for key, value in values.items()]
+    return Told(_renamed("tag", values), _log(tags, lambda batch: client.log_batch(run_id, tags=batch), "tag"))
 
 
-def log_metrics(client: MlflowClient, run_id: str, metrics: Sequence[Metric]) -> list[str]:
-    """Log metrics as `log_params` does parameters."""
-    names = acceptable_names({metric.key for metric in metrics})
-    named = [Metric(names[each.key], each.value, each.timestamp, each.step) for each in metrics]
-    return _log(named, lambda batch: client.log_batch(run_id, metrics=batch), "metric")
+def log_metrics(client: MlflowClient, run_id: str, metrics: Sequence[Metric]) -> Told:
+    """Log metrics."""
+    named = [Metric(acceptable_name(each.key), each.value, each.timestamp, each.step) for each in metrics]
+    refused = _log(named, lambda batch: client.log_batch(run_id, metrics=batch), "metric")
+    return Told(_renamed("metric", dict.fromkeys(metric.key for metric in metrics)), refused)
+
+
+def _renamed(kind: str, names: Iterable[str]) -> list[str]:
+    pairs = ((name, acceptable_name(name)) for name in names)
+    return [f"{kind} {name!r} is {changed!r} in MLflow" for name, changed in pairs if name != changed]
 
 
 def _log(entities: list[_T], send: Callable[[list[_T]], object], kind: str) -> list[str]:
@@ -81,6 +85,8 @@ def _log(entities: list[_T], send: Callable[[list[_T]], object], kind: str) -> l
 
 def is_refusal(error: BaseException) -> bool:
     """Return whether the store will refuse the same call again: it did answer, and the run is there to be written."""
+    if isinstance(error, OSError):  # artifacts are written to where the store says, which may be another machine's
+        return error.errno in (errno.EACCES, errno.EPERM, errno.EROFS)
     if not isinstance(error, MlflowException) or is_busy(error) or is_gone(error):
         return False
     return error.error_code in ("INVALID_PARAMETER_VALUE", "BAD_REQUEST", "RESOURCE_ALREADY_EXISTS")

@@ -1,7 +1,6 @@
 # ruff: noqa: F811 (fixtures of another module)
 """What was deleted in MLflow, or is refused by it, keeps nothing else from the store."""
 
-import re
 import sqlite3
 
 import pytest
@@ -12,10 +11,10 @@ from test_delivery import Stored, empty_store, header, log_all, outputs  # noqa:
 
 from cifar_sweeps.tracking import delivery, journal
 from cifar_sweeps.tracking.delivery import count_undelivered_lines, deliver, read_delivery_state, restore_deleted
-from cifar_sweeps.tracking.recovery import sync
+from cifar_sweeps.tracking.recovery import recover_abandoned_runs, sync
 from cifar_sweeps.tracking.run_logger import RunLogger
 from cifar_sweeps.tracking.store import Store, StoreUnavailableError, is_busy
-from cifar_sweeps.tracking.store_calls import acceptable_names
+from cifar_sweeps.tracking.store_calls import acceptable_name
 
 
 def delete(outputs, what, purged):
@@ -85,15 +84,13 @@ NAMES += ["a:b", "a_b", "tab\there", "new\nline", "emoji 🎉", "per/class/recal
 
 
 def test_every_name_becomes_one_that_mlflow_takes_and_two_never_the_same():
-    names = acceptable_names(NAMES)
-    assert list(dict.fromkeys(names)) == sorted(set(NAMES), key=list(names).index)
+    names = {name: acceptable_name(name) for name in NAMES}
     assert len(set(names.values())) == len(set(NAMES))
-    for name, changed in names.items():
+    for changed in names.values():
         validation._validate_param(changed, "value")
         validation._validate_metric(changed, 1.0, 0, 0)
         validation._validate_tag(changed, "value")
-        if re.fullmatch(r"[\w./-]+", name) and name in ("a", "a_b", "ü/ß"):
-            assert changed == name
+    assert {name for name, changed in names.items() if name == changed} == {"a", "a_b", "ü/ß"}
 
 
 def test_odd_names_are_recorded_and_what_is_refused_for_good_holds_up_nothing(outputs, monkeypatch, capsys):
@@ -108,14 +105,16 @@ def test_odd_names_are_recorded_and_what_is_refused_for_good_holds_up_nothing(ou
     logger = RunLogger(header(outputs))
     logger.log_params(dict.fromkeys(NAMES, "value"))
     logger.log_metrics({"train/loss": float("nan"), "never": 1.0, "recall/cat (black), #1": 0.5}, step=1)
-    logger.log_metrics({"train/loss": float("inf")}, step=2)
+    logger.log_metrics({"train/loss": float("inf"), "recall/cat (black), #1": 0.25}, step=2)
     logger.end_run("FINISHED")
     assert logger.delivery_error is None
     (run,) = Stored(outputs).runs
     assert run.info.status == "FINISHED"
     assert len(run.data.params) == len(set(NAMES))
-    assert run.data.metrics["recall/cat _black__ _1"] == 0.5
+    odd = acceptable_name("recall/cat (black), #1")
+    assert run.data.metrics[odd] == 0.25
     said = capsys.readouterr().err
+    assert said.count(f"metric 'recall/cat (black), #1' is {odd!r} in MLflow") == 1  # not for each epoch
     assert said.count("the store does not take, and is not sent again: metric 'never'") == 1
     assert len(read_delivery_state(outputs / "run").refused) == 1
     assert count_undelivered_lines(outputs / "run") == 0
@@ -169,3 +168,47 @@ def test_a_database_that_another_program_has_locked_delays_no_start(outputs):
     finally:
         lock.close()
     assert store.availability_error("toys") is None
+
+
+def test_a_store_that_is_gone_can_be_given_up_and_keeps_nothing_else(outputs, monkeypatch, capsys):
+    gone = RunLogger(header(outputs, "gone", uri="http://127.0.0.1:9"))
+    log_all(gone)
+    gone.end_run("FINISHED")
+    here = RunLogger(header(outputs, "here"))
+    with monkeypatch.context() as patched:
+        patched.setattr(delivery.DeliveryThread, "finish", lambda *_, **__: None)
+        log_all(here)
+        here.end_run("FINISHED")
+    lines = []
+    recover_abandoned_runs(outputs, lines.append)  # what any command does
+    assert len(lines) == 1
+    assert count_undelivered_lines(outputs / "here") == 0  # behind one that does not answer
+    assert not sync(outputs)
+    assert "cifar-sweeps sync --give-up" in capsys.readouterr().out
+    assert sync(outputs, gives_up=True)
+    recover_abandoned_runs(outputs, pytest.fail)
+    assert sync(outputs)
+    assert "given up" in read_delivery_state(outputs / "gone").refused[0]
+
+
+def test_an_artifact_that_cannot_be_written_where_the_store_says_holds_up_nothing(outputs, monkeypatch, capsys):
+    def elsewhere(*_args, **_more):
+        raise PermissionError(13, "Permission denied", "/home/alice")
+
+    monkeypatch.setattr(MlflowClient, "log_artifact", elsewhere)
+    logger = RunLogger(header(outputs))
+    log_all(logger)
+    logger.end_run("FINISHED")
+    assert logger.delivery_error is None
+    (run,) = Stored(outputs).runs
+    assert run.info.status == "FINISHED"
+    assert "is not sent again: artifact config.yaml: PermissionError" in capsys.readouterr().err
+
+
+def test_a_child_that_is_sent_late_finds_its_purged_parent_sent_again(outputs, capsys):
+    recorded_sweep(outputs, end=False)
+    delete(outputs, "both", purged=True)
+    again = RunLogger(header(outputs, "sweep/child", parent=outputs / "sweep", name="child"))
+    again.end_run("FINISHED")
+    by_name = {run.info.run_name: run for run in Stored(outputs).runs}
+    assert by_name["child"].data.tags["mlflow.parentRunId"] == by_name["sweep"].info.run_id
