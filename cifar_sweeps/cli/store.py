@@ -24,7 +24,7 @@ def ui(
 ) -> None:
     """Serve the MLflow page of the runs in this folder's outputs, on 127.0.0.1 only. Ctrl-C stops it."""
     from cifar_sweeps.system.signals import interrupt_on_signals
-    from cifar_sweeps.tracking.ui_server import serve
+    from cifar_sweeps.tracking.ui.server import serve
 
     mark_abandoned_runs()
     with interrupt_on_signals():

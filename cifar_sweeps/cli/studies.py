@@ -9,7 +9,7 @@ from cifar_sweeps.cli.common import ConfigDir, mark_abandoned_runs, outputs_fold
 from cifar_sweeps.cli.completion import complete_study, complete_sweep, complete_sweep_or_study
 
 if TYPE_CHECKING:
-    from cifar_sweeps.studies.sweep_list import ListedSweep
+    from cifar_sweeps.studies.overview.sweep_list import ListedSweep
 
 
 def studies(
@@ -19,7 +19,7 @@ def studies(
     """List the studies: their arms, parameters, published results, and what an arm needs to run."""
     from rich.console import Console
 
-    from cifar_sweeps.studies.catalogue import catalogue
+    from cifar_sweeps.studies.overview.catalogue import catalogue
     from cifar_sweeps.studies.reports.terminal_tables import print_catalogue
 
     print_catalogue(catalogue(names or [], config_dir), Console(highlight=False))
@@ -108,7 +108,7 @@ def results(
 def _list_sweeps(study: str | None) -> "list[ListedSweep]":
     """Return the sweeps, all or of one study. Raises TrackingError if there are none."""
     from cifar_sweeps.errors import TrackingError, did_you_mean
-    from cifar_sweeps.studies.sweep_list import list_sweeps
+    from cifar_sweeps.studies.overview.sweep_list import list_sweeps
     from cifar_sweeps.tracking.store import STORE_ERRORS, default_store
 
     outputs = outputs_folder()

@@ -22,16 +22,11 @@ from cifar_sweeps.sweeps.previous.launches import JobNumbering, read_previous_jo
 from cifar_sweeps.sweeps.terminal.summary import JobFailure, SweepSummary, print_summary
 from cifar_sweeps.system.scripts import needed_environment, recorded_command, shell_command, store_environment
 from cifar_sweeps.tracking import journal
-from cifar_sweeps.tracking.delivery import (
-    END_PATIENCE,
-    deliver_patiently,
-    read_delivery_state,
-    restore_deleted,
-    undelivered_folders,
-)
+from cifar_sweeps.tracking.delivery import read_delivery_state, undelivered_folders
+from cifar_sweeps.tracking.delivery_thread import END_PATIENCE, deliver_patiently
 from cifar_sweeps.tracking.journal import State
 from cifar_sweeps.tracking.journal_reader import read_run
-from cifar_sweeps.tracking.recovery import append_end, recover_abandoned_runs
+from cifar_sweeps.tracking.recovery import append_end, recover_abandoned_runs, restore_deleted
 from cifar_sweeps.tracking.run_logger import RunHeader, RunLogger
 from cifar_sweeps.tracking.store import DEFAULT_EXPERIMENT, PREFIX, RecordedRun, Store, configured_uri, tracking_uri
 

@@ -11,15 +11,13 @@ import json
 import os
 import shutil
 import sys
-import threading
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import groupby
 from pathlib import Path
 
 from mlflow import MlflowClient
-from mlflow.entities import LifecycleStage, Metric, ViewType
+from mlflow.entities import Metric
 from mlflow.exceptions import MlflowException
 
 from cifar_sweeps.errors import TrackingError, in_one_line
@@ -27,7 +25,7 @@ from cifar_sweeps.system.files import is_inside
 from cifar_sweeps.system.locks import file_lock
 from cifar_sweeps.tracking import journal, mlflow_inputs
 from cifar_sweeps.tracking.journal import Entry
-from cifar_sweeps.tracking.store import PREFIX, STORE_ERRORS, Store, StoreUnavailableError, embedded_uri, is_busy
+from cifar_sweeps.tracking.store import PREFIX, Store, StoreUnavailableError, embedded_uri, is_busy
 from cifar_sweeps.tracking.store_calls import Told, is_gone, is_refusal, log_metrics, log_params, log_tags, restore_run
 
 NOTE = "delivered.json"
@@ -35,10 +33,6 @@ LOCK = ".delivery.lock"
 _MAX_METRICS, _MAX_PARAMS, _MAX_TAGS = 1000, 100, 100
 END_TAGS = tuple(f"{PREFIX}{key}" for key in ("failure", "failed_epoch", "failed_step", "last_checkpoint"))
 """Tags that say why a run ended; removed when it is resumed."""
-_RETRY_DELAYS = (1.0, 2.0, 5.0, 10.0, 30.0)
-"""Seconds between attempts while the store does not answer; the last one repeats."""
-END_PATIENCE = 20.0
-"""Seconds that a command waits at its end for a store that has answered before: it may be locked, or restart."""
 
 
 @dataclass(frozen=True)
@@ -106,49 +100,10 @@ def deliver(folder: Path) -> str | None:
         ) from error
 
 
-def restore_deleted(folder: Path, study: str) -> None:
-    """Put back what was deleted in MLflow of the sweep in ``folder``, and say so, a line each.
-
-    What is in MLflow's trash is taken out of it; what is gone for good is sent anew from its journal.
-    """
-    entries = journal.read(folder)
-    if not entries or entries[0].fields["backend"] == "none" or read_delivery_state(folder).run_id is None:
-        return
-    try:
-        _restore_deleted(folder, study, store_of(folder, entries[0]))
-    except TrackingError as error:
-        _say(f"Whether runs of this sweep were deleted cannot be told now: {error}")
-    except STORE_ERRORS as error:
-        _say(f"Whether runs of this sweep were deleted cannot be told now: {in_one_line(error)}")
-
-
-def _restore_deleted(folder: Path, study: str, store: Store) -> None:
-    client = store.client()
-    before = client.get_experiment_by_name(study)
-    if before is not None and before.lifecycle_stage == LifecycleStage.DELETED:
-        _say(f"The experiment {study} had been deleted in MLflow; it is restored.")
-    runs = store.sweep_runs(store.prepare(study), folder.name, ViewType.ALL)
-    parent = None
-    for path in [folder, *(each for each in journal.folders(folder) if each != folder)]:
-        run_id = read_delivery_state(path).run_id
-        if run_id is None:  # it is sent when its journal is next looked at
-            continue
-        found = runs.get(run_id)
-        if found is None:
-            _send_anew(path)
-        elif found.info.lifecycle_stage == LifecycleStage.DELETED:
-            client.restore_run(run_id)
-            _say(f"The run {found.info.run_name} had been deleted in MLflow; it is restored.")
-        if path == folder:
-            parent = read_delivery_state(folder).run_id
-        elif found is not None and parent is not None and found.data.tags.get("mlflow.parentRunId") != parent:
-            client.set_tag(run_id, "mlflow.parentRunId", parent)
-
-
-def _send_anew(folder: Path) -> None:
+def send_anew(folder: Path) -> None:
     """Send a journal whose run is gone from the store as a new run."""
     _note(folder, DeliveryState())
-    _say(f"The run of {folder} is gone from MLflow; {_sent_again(journal.read(folder))}.")
+    say(f"The run of {folder} is gone from MLflow; {_sent_again(journal.read(folder))}.")
     deliver(folder)
 
 
@@ -165,7 +120,8 @@ def give_up(folder: Path) -> int:
     return lines
 
 
-def _say(line: str) -> None:
+def say(line: str) -> None:
+    """Print a line about a delivery, which may run in a thread beside a live table: on stderr."""
     sys.stderr.write(f"{line}\n")
     sys.stderr.flush()
 
@@ -194,9 +150,9 @@ def _deliver(folder: Path, entries: Sequence[Entry], state: DeliveryState) -> st
                 raise
             if restored is None:
                 _note(folder, DeliveryState())
-                _say(f"The run of {folder} is gone from MLflow; {_sent_again(entries)}.")
+                say(f"The run of {folder} is gone from MLflow; {_sent_again(entries)}.")
                 return _deliver(folder, entries, DeliveryState())
-            _say(f"The run of {folder} had been deleted in MLflow; it is restored.")
+            say(f"The run of {folder} had been deleted in MLflow; it is restored.")
             told = _send_or_set_aside(client, run_id, batch, folder)
         state = _tell(folder, replace(state, run_id=run_id, lines=batch[-1].number), told)
         _note(folder, state)
@@ -207,9 +163,9 @@ def _tell(folder: Path, state: DeliveryState, told: Told) -> DeliveryState:
     """Say what was recorded otherwise than the journal has it, each thing once; return the state that remembers it."""
     renamed = [line for line in told.renamed if line not in state.renamed]
     for line in renamed:
-        _say(f"{folder}: {line}, which does not take that name")
+        say(f"{folder}: {line}, which does not take that name")
     for line in told.refused:
-        _say(f"{folder}: the store does not take, and is not sent again: {line}")
+        say(f"{folder}: the store does not take, and is not sent again: {line}")
     return replace(state, renamed=(*state.renamed, *renamed), refused=(*state.refused, *told.refused))
 
 
@@ -259,7 +215,7 @@ def _find_or_create_run(folder: Path, header: Entry, store: Store, may_exist: bo
         place = Path(os.path.normpath(folder.absolute() / str(fields["parent"])))
         parent = deliver(place)
         if may_exist and parent is not None and restore_run(store.client(), parent) is None:
-            _send_anew(place)
+            send_anew(place)
             parent = read_delivery_state(place).run_id
         if parent is not None:
             tags["mlflow.parentRunId"] = parent
@@ -329,72 +285,6 @@ def _note(folder: Path, state: DeliveryState) -> None:
     temporary = path.with_suffix(".tmp")
     temporary.write_text(json.dumps(asdict(state)), encoding="utf-8")
     temporary.replace(path)
-
-
-class DeliveryThread:
-    """Delivers a journal in a thread of its own, so that the run never waits for the store.
-
-    A store that does not answer is tried again at growing intervals.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._wake = threading.Event()
-        self._is_finishing = False
-        self._patience = 0.0
-        self._error: TrackingError | None = None
-        self._thread = threading.Thread(target=self._run, daemon=True, name="delivery")
-        self._thread.start()
-
-    def send(self) -> None:
-        """Wake the thread: the journal has new lines."""
-        self._wake.set()
-
-    def finish(self, patient: bool = False) -> TrackingError | None:
-        """Send what is left in one last attempt, and return its error, if any.
-
-        patient: a store that has answered before, and does not now, is tried for `END_PATIENCE` seconds.
-        """
-        self._patience = END_PATIENCE if patient else 0.0
-        self._is_finishing = True
-        self._wake.set()
-        self._thread.join()
-        return self._error
-
-    def _run(self) -> None:
-        failures = 0
-        while True:
-            wait = _RETRY_DELAYS[min(failures, len(_RETRY_DELAYS)) - 1] if failures else None
-            self._wake.wait(wait)
-            self._wake.clear()  # before reading the journal, or a later call would be lost
-            last = self._is_finishing
-            try:
-                if last:
-                    deliver_patiently(self._folder, self._patience)
-                else:
-                    deliver(self._folder)
-                failures, self._error = 0, None
-            except TrackingError as error:
-                failures, self._error = failures + 1, error
-            if last:
-                return
-
-
-def deliver_patiently(folder: Path, patience: float) -> str | None:
-    """Deliver as `deliver`; while a store that has answered before does not, try again for ``patience`` seconds."""
-    end = time.monotonic() + patience
-    attempt = 0
-    while True:
-        try:
-            return deliver(folder)
-        except StoreUnavailableError:
-            delay = _RETRY_DELAYS[min(attempt, len(_RETRY_DELAYS) - 1)]
-            if read_delivery_state(folder).run_id is None or time.monotonic() + delay > end:
-                raise
-            if not attempt:
-                _say(f"The store does not answer; waiting for it, {patience:.0f} s at most …")
-            attempt += 1
-            time.sleep(delay)
 
 
 def undelivered_folders(root: Path) -> list[Path]:

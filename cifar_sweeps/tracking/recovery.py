@@ -1,15 +1,25 @@
-"""Send undelivered journals, and mark runs whose process died."""
+"""Put a store and its journals in order: send what is undelivered, mark runs that died, restore deleted ones."""
 
 from collections.abc import Callable
 from pathlib import Path
 
+from mlflow.entities import LifecycleStage, ViewType
 from rich.console import Console
 
-from cifar_sweeps.errors import TrackingError
+from cifar_sweeps.errors import TrackingError, in_one_line
 from cifar_sweeps.system.scripts import sync_command
 from cifar_sweeps.tracking import journal
-from cifar_sweeps.tracking.delivery import count_undelivered_lines, deliver, give_up, read_delivery_state, store_of
+from cifar_sweeps.tracking.delivery import (
+    count_undelivered_lines,
+    deliver,
+    give_up,
+    read_delivery_state,
+    say,
+    send_anew,
+    store_of,
+)
 from cifar_sweeps.tracking.journal import Journal, State
+from cifar_sweeps.tracking.store import STORE_ERRORS, Store
 
 ABANDONED = "its process was killed, or the machine stopped"
 
@@ -98,3 +108,42 @@ def mark_abandoned(root: Path) -> list[Path]:
                 continue
             marked.append(folder)
     return marked
+
+
+def restore_deleted(folder: Path, study: str) -> None:
+    """Put back what was deleted in MLflow of the sweep in ``folder``, and say so, a line each.
+
+    What is in MLflow's trash is taken out of it; what is gone for good is sent anew from its journal.
+    """
+    entries = journal.read(folder)
+    if not entries or entries[0].fields["backend"] == "none" or read_delivery_state(folder).run_id is None:
+        return
+    try:
+        _restore_deleted(folder, study, store_of(folder, entries[0]))
+    except TrackingError as error:
+        say(f"Whether runs of this sweep were deleted cannot be told now: {error}")
+    except STORE_ERRORS as error:
+        say(f"Whether runs of this sweep were deleted cannot be told now: {in_one_line(error)}")
+
+
+def _restore_deleted(folder: Path, study: str, store: Store) -> None:
+    client = store.client()
+    before = client.get_experiment_by_name(study)
+    if before is not None and before.lifecycle_stage == LifecycleStage.DELETED:
+        say(f"The experiment {study} had been deleted in MLflow; it is restored.")
+    runs = store.sweep_runs(store.prepare(study), folder.name, ViewType.ALL)
+    parent = None
+    for path in [folder, *(each for each in journal.folders(folder) if each != folder)]:
+        run_id = read_delivery_state(path).run_id
+        if run_id is None:  # it is sent when its journal is next looked at
+            continue
+        found = runs.get(run_id)
+        if found is None:
+            send_anew(path)
+        elif found.info.lifecycle_stage == LifecycleStage.DELETED:
+            client.restore_run(run_id)
+            say(f"The run {found.info.run_name} had been deleted in MLflow; it is restored.")
+        if path == folder:
+            parent = read_delivery_state(folder).run_id
+        elif found is not None and parent is not None and found.data.tags.get("mlflow.parentRunId") != parent:
+            client.set_tag(run_id, "mlflow.parentRunId", parent)

@@ -9,7 +9,8 @@ from typing import Literal
 
 from cifar_sweeps.errors import ConfigError, TrackingError
 from cifar_sweeps.tracking import journal
-from cifar_sweeps.tracking.delivery import DeliveryThread, read_delivery_state, reset_delivery
+from cifar_sweeps.tracking.delivery import read_delivery_state, reset_delivery
+from cifar_sweeps.tracking.delivery_thread import DeliveryThread
 from cifar_sweeps.tracking.journal import Journal, State
 
 

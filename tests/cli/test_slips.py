@@ -10,7 +10,7 @@ from cifar_sweeps.cli import main as cli
 from cifar_sweeps.config import build
 from cifar_sweeps.config.compose import compose
 from cifar_sweeps.errors import ConfigError
-from cifar_sweeps.studies.catalogue import catalogue
+from cifar_sweeps.studies.overview.catalogue import catalogue
 from cifar_sweeps.sweeps.checks.doors import check_flags
 from cifar_sweeps.tracking.run_logger import RunHeader, RunLogger
 

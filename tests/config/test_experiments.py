@@ -7,7 +7,7 @@ from conftest import TINY
 from cifar_sweeps.config import build
 from cifar_sweeps.config.compose import compose, compose_all
 from cifar_sweeps.runs.run import run
-from cifar_sweeps.studies.catalogue import catalogue, experiments
+from cifar_sweeps.studies.overview.catalogue import catalogue, experiments
 
 COUNTS = {
     "keras_lesson/conv_pairs": 276_138,
@@ -93,7 +93,7 @@ def test_every_study_has_its_runs_and_compares_arms_that_it_has(configs, monkeyp
     def composed(many, config_dir=None):  # composing all arms a second time would take seconds
         return [configs[overrides[0].removeprefix("experiment=")] for overrides in many]
 
-    monkeypatch.setattr("cifar_sweeps.studies.catalogue.compose_all", composed)
+    monkeypatch.setattr("cifar_sweeps.studies.overview.catalogue.compose_all", composed)
     studies = {study.name: study for study in catalogue()}
     assert {name: study.runs for name, study in studies.items() if name} == STUDIES
     for name in STUDIES:

@@ -9,9 +9,9 @@ from mlflow.exceptions import MlflowException
 from mlflow.utils import validation
 from test_delivery import Stored, empty_store, header, log_all, outputs  # noqa: F401 (fixtures)
 
-from cifar_sweeps.tracking import delivery, journal
-from cifar_sweeps.tracking.delivery import count_undelivered_lines, deliver, read_delivery_state, restore_deleted
-from cifar_sweeps.tracking.recovery import recover_abandoned_runs, sync
+from cifar_sweeps.tracking import delivery_thread, journal
+from cifar_sweeps.tracking.delivery import count_undelivered_lines, deliver, read_delivery_state
+from cifar_sweeps.tracking.recovery import recover_abandoned_runs, restore_deleted, sync
 from cifar_sweeps.tracking.run_logger import RunLogger
 from cifar_sweeps.tracking.store import Store, StoreUnavailableError, is_busy
 from cifar_sweeps.tracking.store_calls import acceptable_name
@@ -149,10 +149,10 @@ def test_a_store_that_is_busy_or_restarts_is_tried_again(outputs, monkeypatch, e
         return own(*args, **more)
 
     monkeypatch.setattr(MlflowClient, "log_batch", busy_twice)
-    monkeypatch.setattr(delivery, "_RETRY_DELAYS", (0.01,))
+    monkeypatch.setattr(delivery_thread, "_RETRY_DELAYS", (0.01,))
     with pytest.raises(StoreUnavailableError):
         deliver(outputs / "sweep" / "child")
-    assert delivery.deliver_patiently(outputs / "sweep" / "child", 5.0) is not None
+    assert delivery_thread.deliver_patiently(outputs / "sweep" / "child", 5.0) is not None
     assert "waiting for it" in capsys.readouterr().err
     assert count_undelivered_lines(outputs / "sweep" / "child") == 0
 
@@ -176,7 +176,7 @@ def test_a_store_that_is_gone_can_be_given_up_and_keeps_nothing_else(outputs, mo
     gone.end_run("FINISHED")
     here = RunLogger(header(outputs, "here"))
     with monkeypatch.context() as patched:
-        patched.setattr(delivery.DeliveryThread, "finish", lambda *_, **__: None)
+        patched.setattr(delivery_thread.DeliveryThread, "finish", lambda *_, **__: None)
         log_all(here)
         here.end_run("FINISHED")
     lines = []

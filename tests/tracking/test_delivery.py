@@ -10,7 +10,7 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from cifar_sweeps.errors import ConfigError, TrackingError
-from cifar_sweeps.tracking import delivery, journal
+from cifar_sweeps.tracking import delivery, delivery_thread, journal
 from cifar_sweeps.tracking.delivery import count_undelivered_lines, deliver, read_delivery_state, undelivered_folders
 from cifar_sweeps.tracking.journal_reader import read_run
 from cifar_sweeps.tracking.recovery import ABANDONED, recover_abandoned_runs
@@ -206,7 +206,7 @@ def test_runs_of_killed_processes_are_marked_in_the_journal_and_the_store(output
 
 
 def test_a_store_that_answers_again_gets_what_it_missed(outputs, monkeypatch):
-    monkeypatch.setattr(delivery, "_RETRY_DELAYS", (0.01,))
+    monkeypatch.setattr(delivery_thread, "_RETRY_DELAYS", (0.01,))
     away = [True]
     prepare = delivery.Store.prepare
 
@@ -244,7 +244,7 @@ def test_a_finished_run_stays_finished_when_its_delivery_is_interrupted(outputs,
     logger = RunLogger(header(outputs))
     log_all(logger)
     with monkeypatch.context() as patched:
-        patched.setattr(delivery.DeliveryThread, "finish", interrupted)
+        patched.setattr(delivery_thread.DeliveryThread, "finish", interrupted)
         with pytest.raises(KeyboardInterrupt):
             logger.end_run("FINISHED")
     logger.set_tags({"late": "too late"})
@@ -309,6 +309,6 @@ def test_the_next_command_sends_what_an_ended_run_did_not(outputs, monkeypatch):
 
 def test_the_delivery_thread_finishes_at_any_time(outputs):
     for _ in range(30):
-        thread = delivery.DeliveryThread(outputs)
+        thread = delivery_thread.DeliveryThread(outputs)
         thread.send()
         assert thread.finish() is None

@@ -10,8 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from cifar_sweeps.studies.columns import MISSING, Quantity, quantity
+from cifar_sweeps.studies.overview.sweep_list import ListedSweep
 from cifar_sweeps.studies.results import Selection
-from cifar_sweeps.studies.sweep_list import ListedSweep
 
 RUNS = ("sweep", "arm", "seed", "best val", "at", "val", "train", "gap", "test", "s/epoch", "parameters", "state")
 EPOCHS = ("arm", "seed", "epoch", "train", "val", "train loss", "val loss", "lr", "seconds")

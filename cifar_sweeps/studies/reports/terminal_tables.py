@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from cifar_sweeps.studies.catalogue import CatalogueStudy
+from cifar_sweeps.studies.overview.catalogue import CatalogueStudy
 from cifar_sweeps.studies.reports.report_tables import TextTable
 
 WIDE_TERMINAL = 110

@@ -10,8 +10,9 @@ import time
 from pathlib import Path
 
 from cifar_sweeps.errors import TrackingError
-from cifar_sweeps.tracking import journal, ui_watchdog
+from cifar_sweeps.tracking import journal
 from cifar_sweeps.tracking.store import Store, configured_uri, embedded_uri
+from cifar_sweeps.tracking.ui import watchdog
 
 HOST = "127.0.0.1"
 """Localhost only: the page has no login, and runs hold paths, overrides and facts about the machine."""
@@ -37,11 +38,11 @@ def serve(outputs: Path, port: int, host: str = HOST) -> None:
     command = [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1"]
     log_file = outputs / "mlflow-ui.log"
     _print(f"Starting MLflow (takes some seconds; log: {log_file}) …")
-    watchdog = [sys.executable, ui_watchdog.__file__]
+    watched = [sys.executable, watchdog.__file__]
     with log_file.open("ab") as log:
         # The watchdog sees its standard input closed when this process ends, even if it is killed, and ends MLflow.
         server = subprocess.Popen(
-            [*watchdog, *command, *store_options],
+            [*watched, *command, *store_options],
             stdin=subprocess.PIPE,
             stdout=log,
             stderr=log,

@@ -12,9 +12,9 @@ import pytest
 from mlflow.cli import server as mlflow_server
 
 from cifar_sweeps.errors import TrackingError
-from cifar_sweeps.tracking import ui_server, ui_watchdog
 from cifar_sweeps.tracking.journal import Journal
 from cifar_sweeps.tracking.store import Store
+from cifar_sweeps.tracking.ui import server, watchdog
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def outputs(tmp_path, monkeypatch):
 def test_it_is_not_served_to_other_machines_without_a_login(outputs, monkeypatch, host):
     monkeypatch.setattr(subprocess, "Popen", lambda *_, **__: pytest.fail("starts a server"))
     with pytest.raises(TrackingError) as caught:
-        ui_server.serve(outputs, 5001, host)
+        server.serve(outputs, 5001, host)
     message = str(caught.value)
     assert message.startswith(f"--host={host}: the page has no login")
     assert "pip install 'mlflow[auth]'" in message
@@ -49,10 +49,10 @@ def test_it_is_served_on_the_loopback_address(outputs, monkeypatch):
         started.append(command)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(ui_server, "_is_reachable", lambda _: False)
+    monkeypatch.setattr(server, "_is_reachable", lambda _: False)
     monkeypatch.setattr(subprocess, "Popen", popen)
     with pytest.raises(KeyboardInterrupt):
-        ui_server.serve(outputs, 5001, "localhost")
+        server.serve(outputs, 5001, "localhost")
     assert started[0][started[0].index("--host") + 1] == "127.0.0.1"
 
 
@@ -66,12 +66,12 @@ def test_what_the_page_is_served_by_ends_with_its_command_however_that_ends(endi
         "p = subprocess.Popen(sys.argv[1:], stdin=subprocess.PIPE, start_new_session=True)\n"
         "sys.stdin.read()\n"
     )
-    watched = [sys.executable, ui_watchdog.__file__, sys.executable, "-c", SERVER]
+    watched = [sys.executable, watchdog.__file__, sys.executable, "-c", SERVER]
     command = subprocess.Popen(
         [sys.executable, "-c", starter, *watched], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
-    server = int(command.stdout.readline())
-    os.killpg(server, 0)  # it runs, in a group of its own
+    group = int(command.stdout.readline())
+    os.killpg(group, 0)  # it runs, in a group of its own
     if ending == "closed":
         command.stdin.close()
     else:
@@ -80,7 +80,7 @@ def test_what_the_page_is_served_by_ends_with_its_command_however_that_ends(endi
         command.send_signal(ending)
     command.wait(timeout=20)
     end = time.monotonic() + 20
-    while _is_alive(server):
+    while _is_alive(group):
         assert time.monotonic() < end, "the server still runs"
         time.sleep(0.05)
 
@@ -92,9 +92,9 @@ def _is_alive(group):
 
 
 def test_the_status_of_a_server_that_fails_is_passed_on():
-    failing = [sys.executable, ui_watchdog.__file__, sys.executable, "-c", "raise SystemExit(3)"]
-    with subprocess.Popen(failing, stdin=subprocess.PIPE) as watchdog:
-        assert watchdog.wait(timeout=20) == 3
+    failing = [sys.executable, watchdog.__file__, sys.executable, "-c", "raise SystemExit(3)"]
+    with subprocess.Popen(failing, stdin=subprocess.PIPE) as started:
+        assert started.wait(timeout=20) == 3
 
 
 def recorded_in(outputs, name, uri):
@@ -117,16 +117,16 @@ def test_a_store_that_the_page_cannot_show_is_named(outputs, uri, said, monkeypa
     recorded_in(outputs, "2026-01-01", None)
     recorded_in(outputs, "2026-01-02", uri)
     with pytest.raises(TrackingError, match=re.escape(said)):
-        ui_server.serve(outputs, 5001)
+        server.serve(outputs, 5001)
 
 
 def test_the_page_shows_the_store_of_the_last_run(outputs, tmp_path, monkeypatch, capsys):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     recorded_in(outputs, "2026-01-01", f"sqlite:///{tmp_path}/other.db")
-    monkeypatch.setattr(ui_server, "_is_reachable", lambda _: True)
+    monkeypatch.setattr(server, "_is_reachable", lambda _: True)
     with pytest.raises(TrackingError, match="in use"):
-        ui_server.serve(outputs, 5001)
+        server.serve(outputs, 5001)
     assert f"Serving sqlite:///{tmp_path}/other.db" in capsys.readouterr().out
     monkeypatch.setenv("MLFLOW_TRACKING_URI", " ")  # set to nothing is not set
     with pytest.raises(TrackingError, match="in use"):
-        ui_server.serve(outputs, 5001)
+        server.serve(outputs, 5001)

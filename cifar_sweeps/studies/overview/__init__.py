@@ -1,0 +1,1 @@
+"""What there is: the studies and arms in `conf/`, and the sweeps that were recorded."""

@@ -1,0 +1,80 @@
+"""Deliver a run's journal while it trains, and wait at its end for a store that is busy."""
+
+import threading
+import time
+from pathlib import Path
+
+from cifar_sweeps.errors import TrackingError
+from cifar_sweeps.tracking.delivery import deliver, read_delivery_state, say
+from cifar_sweeps.tracking.store import StoreUnavailableError
+
+_RETRY_DELAYS = (1.0, 2.0, 5.0, 10.0, 30.0)
+"""Seconds between attempts while the store does not answer; the last one repeats."""
+END_PATIENCE = 20.0
+"""Seconds that a command waits at its end for a store that has answered before: it may be locked, or restart."""
+
+
+class DeliveryThread:
+    """Delivers a journal in a thread of its own, so that the run never waits for the store.
+
+    A store that does not answer is tried again at growing intervals.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._wake = threading.Event()
+        self._is_finishing = False
+        self._patience = 0.0
+        self._error: TrackingError | None = None
+        self._thread = threading.Thread(target=self._run, daemon=True, name="delivery")
+        self._thread.start()
+
+    def send(self) -> None:
+        """Wake the thread: the journal has new lines."""
+        self._wake.set()
+
+    def finish(self, patient: bool = False) -> TrackingError | None:
+        """Send what is left in one last attempt, and return its error, if any.
+
+        patient: a store that has answered before, and does not now, is tried for `END_PATIENCE` seconds.
+        """
+        self._patience = END_PATIENCE if patient else 0.0
+        self._is_finishing = True
+        self._wake.set()
+        self._thread.join()
+        return self._error
+
+    def _run(self) -> None:
+        failures = 0
+        while True:
+            wait = _RETRY_DELAYS[min(failures, len(_RETRY_DELAYS)) - 1] if failures else None
+            self._wake.wait(wait)
+            self._wake.clear()  # before reading the journal, or a later call would be lost
+            last = self._is_finishing
+            try:
+                if last:
+                    deliver_patiently(self._folder, self._patience)
+                else:
+                    deliver(self._folder)
+                failures, self._error = 0, None
+            except TrackingError as error:
+                failures, self._error = failures + 1, error
+            if last:
+                return
+
+
+def deliver_patiently(folder: Path, patience: float) -> str | None:
+    """Deliver as `deliver`; while a store that has answered before does not, try again for ``patience`` seconds."""
+    end = time.monotonic() + patience
+    attempt = 0
+    while True:
+        try:
+            return deliver(folder)
+        except StoreUnavailableError:
+            delay = _RETRY_DELAYS[min(attempt, len(_RETRY_DELAYS) - 1)]
+            if read_delivery_state(folder).run_id is None or time.monotonic() + delay > end:
+                raise
+            if not attempt:
+                say(f"The store does not answer; waiting for it, {patience:.0f} s at most …")
+            attempt += 1
+            time.sleep(delay)

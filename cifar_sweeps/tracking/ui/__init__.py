@@ -1,0 +1,1 @@
+"""MLflow's web page: the server, and what ends it with its command."""
