@@ -25,6 +25,8 @@ _NARROWEST = 40
 """Columns below which tables are no tables any more."""
 _OPEN_FILES = 4096
 _BINDING = ("OMP_PROC_BIND", "OMP_PLACES", "GOMP_CPU_AFFINITY", "KMP_AFFINITY")
+_OF_FLAGS = ("default", "default::BytesWarning", "error::BytesWarning")
+"""Filters that Python's own flags have set: ``-X dev``, ``-b``, ``-bb``."""
 _TRACKER_WARNING = "ignore:::multiprocessing.resource_tracker"
 """At the end of a killed command the tracker removes what was left, and warns of it."""
 
@@ -33,9 +35,10 @@ def prepare(on_failing_output: Callable[[str, OSError], None]) -> list[str]:
     """Prepare this process, which runs one of the commands; before it imports torch, MLflow or matplotlib.
 
     on_failing_output: see `prepare_streams`. Returns a line for each setting that is not followed.
-    Raises MachineError if no folder takes temporary files.
+    Raises MachineError if no folder takes temporary files, or Python leaves out what Hydra needs.
     """
     prepare_streams(on_failing_output)
+    _check_optimization()
     keep_warnings_off_the_terminal()
     _prepare_environment(os.environ)
     _prepare_import_path()
@@ -52,7 +55,8 @@ def keep_warnings_off_the_terminal() -> None:
     if any(option.partition(":")[0] == "error" for option in sys.warnoptions) or sys.flags.bytes_warning > 1:
         warnings.resetwarnings()
         warnings.simplefilter("default")
-    sys.warnoptions[:] = [_TRACKER_WARNING]  # what processes started by multiprocessing get
+    # What processes started by multiprocessing get, and what it takes out of this list again, having flags for it.
+    sys.warnoptions[:] = [*(option for option in sys.warnoptions if option in _OF_FLAGS), _TRACKER_WARNING]
     os.environ.pop("PYTHONWARNINGS", None)
     logging.captureWarnings(True)
     if logging.lastResort is not None:  # prints where no log file is open
@@ -147,6 +151,17 @@ def _allow_more_open_files() -> None:
     if soft != resource.RLIM_INFINITY and soft < wanted:
         with contextlib.suppress(OSError, ValueError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def _check_optimization() -> None:
+    """Refuse ``python -O``: Hydra's reader of overrides takes steps inside of assertions, and fails without them."""
+    if sys.flags.optimize:
+        value = os.environ.get("PYTHONOPTIMIZE")
+        setting = f"PYTHONOPTIMIZE={value}" if value else "python -O"
+        raise MachineError(
+            f"{setting} leaves out assertions, without which Hydra cannot read overrides; "
+            f"{'unset PYTHONOPTIMIZE' if value else 'start Python without -O'}, and repeat the command"
+        )
 
 
 def _check_temporary_folder() -> None:

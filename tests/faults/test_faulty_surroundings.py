@@ -121,6 +121,26 @@ def test_a_server_that_stays_away_is_told_and_synced_later_from_elsewhere(
     assert ": 0 sent, 0 failed" in cifar_sweeps("sync", str(outputs), outputs=elsewhere, cwd=elsewhere).stdout
 
 
+@pytest.mark.parametrize("away", [False, True], ids=["it answers", "it is away"])
+@pytest.mark.parametrize("full_error", ["0", "1"])
+def test_a_store_s_password_is_printed_and_written_nowhere(begin, outputs, server, tmp_path, away, full_error):
+    uri = server.uri.replace("//", "//alice:hunter2@")
+    if away:
+        server.stop()
+    command = begin(
+        (*MISBEHAVING, "model.deed=none,diverge", "sweep.report=true", "hydra.verbose=true"),
+        MLFLOW_TRACKING_URI=uri,
+        HYDRA_FULL_ERROR=full_error,
+        **ALLOWED,
+    )
+    assert command.wait() == 1, command.said
+    assert "deed=diverge" in command.said
+    files = [path for place in (outputs, tmp_path) for path in place.rglob("*") if path.is_file()]
+    assert any(path.name == "journal.jsonl" for path in files)
+    assert any(path.name == "mlflow.db" for path in files)
+    assert [path for path in files if b"hunter2" in path.read_bytes()] == []  # what it printed is one of them
+
+
 @pytest.fixture
 def small_disk(tmp_path):
     """Eight megabytes that hold an outputs folder."""

@@ -66,7 +66,7 @@ def prepared(folder: Path, *options: str, status: int = 0, preexec=None, **envir
         ({"PYTHONWARNINGS": "error::DeprecationWarning,default"}, {"PYTHONWARNINGS": None}),
         ({"PYTHONWARNINGS": "always"}, {"PYTHONWARNINGS": None}),
         ({"PYTHONDEVMODE": "1"}, {}),
-        ({"PYTHONOPTIMIZE": "2"}, {}),
+        ({"PYTHONOPTIMIZE": "0"}, {}),
         ({"PYTHONSAFEPATH": "1"}, {}),
         ({"HTTP_PROXY": "http://proxy:3128"}, {"no_proxy": "127.0.0.1,localhost,::1"}),
         (
@@ -126,6 +126,12 @@ def test_a_folder_that_the_user_has_put_first_stays_there(tmp_path):
     facts = prepared(tmp_path, CIFAR_SWEEPS_ALLOW_TARGETS="mynets", PYTHONPATH=".")
     assert facts["path"].count(str(tmp_path)) == 1
     assert facts["path"][-1] != str(tmp_path)
+
+
+def test_a_python_without_assertions_is_refused_with_what_to_unset(tmp_path):
+    said = prepared(tmp_path, status=1, PYTHONOPTIMIZE="2")
+    assert said.startswith("MachineError: PYTHONOPTIMIZE=2 leaves out assertions")
+    assert "unset PYTHONOPTIMIZE" in said
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems keep such a folder")

@@ -30,38 +30,43 @@ def resolve_task(node: DictConfig, of_sweep: bool = False) -> DictConfig:
     node: with Hydra's part, which ``${hydra:…}`` refers to. of_sweep: leave what has a value for each job alone, as
     ``${hydra:job.num}``. Raises ConfigError for one that has no value.
     """
+    task = OmegaConf.masked_copy(node, [str(key) for key in node if key != "hydra"])
+    OmegaConf.copy_cache(node, task)
     with hydra_config(node):
-        task = copy.deepcopy(node)
-        with read_write(task), open_dict(task):
-            del task["hydra"]
-        found = resolve(task, of_sweep)
-    OmegaConf.copy_cache(task, node)  # a sweep's jobs get the sweep's
-    return found
+        _resolve(task, of_sweep)
+    OmegaConf.copy_cache(task, node)  # the time stays what it was here; a sweep's jobs get the sweep's
+    return task
 
 
-def resolve(task: DictConfig, of_sweep: bool = False) -> DictConfig:
+def resolve(task: DictConfig) -> DictConfig:
     """Return a job's config, which Hydra has set up, with each resolver replaced by its value. Raises ConfigError."""
     found = copy.deepcopy(task)
-    with read_write(found), open_dict(found):
-        for path, text in _with_resolver(task):
-            if of_sweep and _PER_JOB.search(text):
-                continue
-            try:
-                value = OmegaConf.select(found, path, throw_on_missing=True, throw_on_resolution_failure=True)
-            except OmegaConfBaseException as error:
-                if of_sweep:
-                    continue
-                raise ConfigError(f"{path}={text}: has no value here: {str(error).splitlines()[0]}") from error
-            OmegaConf.update(found, path, _escaped(value), merge=False)
+    _resolve(found, of_sweep=False)
     OmegaConf.copy_cache(found, task)  # the time stays what it was here
     return found
 
 
+def _resolve(task: DictConfig, of_sweep: bool) -> None:
+    with read_write(task), open_dict(task):
+        for path, text in _with_resolver(task):
+            if of_sweep and _PER_JOB.search(text):
+                continue
+            try:
+                value = OmegaConf.select(task, path, throw_on_missing=True, throw_on_resolution_failure=True)
+            except OmegaConfBaseException as error:
+                if of_sweep:
+                    continue
+                raise ConfigError(f"{path}={text}: has no value here: {str(error).splitlines()[0]}") from error
+            OmegaConf.update(task, path, _escaped(value), merge=False)
+
+
 def replace_task(node: DictConfig, task: DictConfig) -> None:
-    """Put a resolved config into the place of the one that Hydra composed, beside Hydra's part."""
+    """Put what `resolve_task` made of a composed config into it, beside Hydra's part."""
+    unresolved = {path for path, _ in _with_resolver(task)}
     with read_write(node), open_dict(node):
-        for key, value in OmegaConf.to_container(task, resolve=False).items():  # type: ignore[union-attr]
-            node[key] = value
+        for path, _ in _with_resolver(node):
+            if path not in unresolved:
+                OmegaConf.update(node, path, _escaped(OmegaConf.select(task, path)), merge=False)
 
 
 def resolved_overrides(overrides: Sequence[str], before: DictConfig, after: DictConfig) -> list[str]:
