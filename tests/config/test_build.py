@@ -4,7 +4,8 @@ import pytest
 import torch
 import torchvision
 
-from cifar_sweeps.config.build import build
+from cifar_sweeps import compose
+from cifar_sweeps.config.build import build, check_config, summarize_model
 from cifar_sweeps.config.parse import conf_folder
 from cifar_sweeps.config.targets import resolve
 from cifar_sweeps.errors import ConfigError
@@ -137,3 +138,18 @@ def test_an_error_names_the_key_and_what_to_do(node, message):
     with pytest.raises(ConfigError, match=message) as caught:
         build(node, "optimizer")
     assert str(caught.value).startswith("optimizer")
+
+
+MODELS = sorted(path.stem for path in (conf_folder() / "model").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("size", [[32, 48], [20, 33], [9, 64]], ids=str)
+@pytest.mark.parametrize("name", MODELS)
+def test_each_model_takes_images_that_are_not_square_or_says_what_it_takes(name, size):
+    config = compose([f"model={name}", f"data.image_size=[{size[0]},{size[1]}]"])
+    try:
+        check_config(config, download=False)
+    except ConfigError as error:
+        assert "image_size" in str(error) or f"the {min(size)} pixels of a side" in str(error)
+        return
+    assert summarize_model(config).parameters > 0

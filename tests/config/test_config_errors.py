@@ -32,6 +32,15 @@ INVALID = {
     "batch size 0": (["trainer.batch_size=0"], "trainer.batch_size=0", "at least 1"),
     "no epochs": (["trainer.epochs=0"], "trainer.epochs=0", "at least 1"),
     "split fraction 1": (["data.val_fraction=1.0"], "data.val_fraction=1.0", "below 1"),
+    "a key of other data": (["data=synthetic", "+data.fit=crop"], "data.fit=crop", "belongs to data=image_folder"),
+    "another such": (["data=cifar10", "+data.background=red"], "data.background=red", "would ignore it; leave it out"),
+    "three sides": (["data.image_size=[32,32,3]"], "data.image_size=[32, 32, 3]", "or [height, width]"),
+    "a side too short": (["data.image_size=[32,4]"], "data.image_size=[32, 4]", "at least 8 pixels"),
+    "no classes": (
+        ["data=image_folder", "data.root=x", "data.num_classes=0"],
+        "data.num_classes=0",
+        "null for as many",
+    ),
     "NaN split fraction": (["data.val_fraction=nan"], "data.val_fraction=nan", "below 1"),
     "train size 0": (["data.train_size=0"], "data.train_size=0", "at least 1"),
     "more pooling than pixels": (
