@@ -38,9 +38,9 @@ def value_errors(plain: Mapping[str, Any]) -> Iterator[str]:
     if data.get("num_classes") is not None and data["num_classes"] < 1:
         yield f"data.num_classes={data['num_classes']}: must be at least 1, or null for as many as the data has"
     for key, default in (("fit", "squash"), ("background", "white")):
-        if data.get(key, default) != default and str(data["source"].get("_target_")).startswith("cifar_sweeps."):
-            if key not in data["source"]:
-                yield f"data.{key}={data[key]}: belongs to data=image_folder; this data would ignore it; leave it out"
+        is_own = str(data["source"].get("_target_")).startswith("cifar_sweeps.")
+        if is_own and key not in data["source"] and data.get(key, default) != default:
+            yield f"data.{key}={data[key]}: belongs to data=image_folder; this data would ignore it; leave it out"
     for key in ("mean", "std"):
         channels = data[key]
         if channels is not None and (len(channels) != 3 or not all(math.isfinite(x) for x in channels)):
