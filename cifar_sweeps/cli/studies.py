@@ -127,7 +127,11 @@ def _list_sweeps(study: str | None) -> "list[ListedSweep]":
         )
     if not found:
         single = "; single runs: cifar-sweeps results cifar_sweeps" if (outputs / "runs").is_dir() else ""
-        raise TrackingError(f"{outputs}: holds no sweeps yet; train one: cifar-train study=quickstart{single}")
+        elsewhere = "; of another outputs folder: set CIFAR_SWEEPS_OUTPUTS"
+        raise TrackingError(
+            f"{Path(outputs).absolute()}: holds no sweeps yet; train one: cifar-train study=quickstart"
+            f"{single or elsewhere}"
+        )
     return found
 
 

@@ -1,5 +1,6 @@
 """Explain Hydra's and OmegaConf's composition errors: what arrived, what is allowed, what to type instead."""
 
+import fnmatch
 import re
 import shlex
 from collections.abc import Sequence
@@ -39,6 +40,8 @@ def explain_composition_error(error: BaseException) -> str:
         folder = conf_folder() / group
         names = sorted(path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.yaml"))
         guess = did_you_mean(option, names) or f"; {group} has {', '.join(names)}"
+        if (matching := fnmatch.filter(names, option)) and set("*?[") & set(option):
+            guess = f"; options are listed, by commas: {group}={','.join(matching)}"
         return f"{group}={option}: unknown option{guess}"
     cause = error.__cause__
     if isinstance(error, ConfigCompositionException) and isinstance(cause, ConfigAttributeError | ConfigKeyError):
@@ -101,9 +104,24 @@ def explain_words(words: Sequence[str]) -> str | None:
         options = [
             name.replace("/", "=", 1) for name in sorted(names) if f"/{name}".endswith(f"/{word}") and "/" in name
         ]
-        guess = f"; did you mean {' or '.join(options[:3])}?" if options else "; for example trainer.epochs=5"
+        before = words[i - 1] if i and "=" in words[i - 1] and not words[i - 1].startswith("-") else ""
+        guess = (
+            f"; did you mean {' or '.join(options[:3])}?"
+            if options
+            else f"; several values are joined by commas: {shlex.quote(f'{before},{word}')}, and a value with a space "
+            f"is quoted: {_in_quotes(f'{before} {word}')}"
+            if before
+            else "; for example trainer.epochs=5"
+        )
         return f"{word}: is no key=value{guess}"
     return None
+
+
+def _in_quotes(override: str) -> str:
+    """Return an override with its value quoted, as it is typed in a shell: for Hydra, and again for the shell."""
+    key, _, value = override.partition("=")
+    text = f"{key}={quote(value)}"
+    return shlex.quote(text) if set('"$`\\!') & set(text) else f'"{text}"'
 
 
 def quote(text: str) -> str:

@@ -1,13 +1,16 @@
 """Identify a run: the hash of its training, and the tags of its provenance."""
 
+import dataclasses
 import functools
 from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 
-from cifar_sweeps.config.parse import config_hash
+from cifar_sweeps.config.parse import config_hash, from_dict
 from cifar_sweeps.config.schema import RunConfig
+from cifar_sweeps.errors import ConfigError
 from cifar_sweeps.models.parameter_groups import weights_hash
 from cifar_sweeps.runs.setup import TrainingSetup
 from cifar_sweeps.system.files import sha256
@@ -34,6 +37,21 @@ def training_hash(config: RunConfig, fingerprint: str) -> str:
     config_dict = {**config.as_dict, "trainer": {**config.as_dict["trainer"], **resolved}, "model": model}
     parts = [config_hash(config_dict), fingerprint, *([] if NUMBERS == 1 else [str(NUMBERS)])]
     return "-".join(parts)
+
+
+def check_same_training(folder: Path, config: RunConfig) -> None:
+    """Raise ConfigError if a folder holds a run of another config. Whether its images differ is not looked at."""
+    path = folder / "config.yaml"
+    if path.is_file():
+        recorded = from_dict(yaml.safe_load(path.read_text(encoding="utf-8")))
+        if _hash_without_classes(recorded) != _hash_without_classes(config):
+            raise ConfigError(f"{folder}: holds a run of another config; choose another folder")
+
+
+def _hash_without_classes(config: RunConfig) -> str:
+    # How many classes there are may be known once the images are read.
+    model = {key: value for key, value in config.as_dict["model"].items() if key != "num_classes"}
+    return training_hash(dataclasses.replace(config, as_dict={**config.as_dict, "model": model}), "")
 
 
 def _weight_files(config: RunConfig) -> dict[str, str]:

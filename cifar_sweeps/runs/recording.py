@@ -45,7 +45,7 @@ def open_run_logger(
             folder=folder,
             outputs=Path(config.outputs),
             backend=config.tracking.backend,
-            uri=configured_uri(config.tracking.uri),
+            uri=configured_uri(config.tracking.uri, config.outputs),
             study=experiment_name(config),
             name=name,
             tags=named,
@@ -66,7 +66,7 @@ def repeat_command(config: RunConfig, config_dir: str | None) -> str:
     own_files = ["--config-dir", config_dir] if config_dir else []
     overrides = reproduce_overrides(config, config.overrides)
     single = ["hydra.mode=RUN"] if any(each.startswith("study=") for each in overrides) else []
-    environment = needed_environment(overrides, config.outputs, configured_uri(config.tracking.uri))
+    environment = needed_environment(overrides, config.outputs, configured_uri(config.tracking.uri, config.outputs))
     return recorded_command("cifar-train", [*own_files, *overrides, *single], environment)
 
 

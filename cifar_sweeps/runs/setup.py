@@ -140,9 +140,10 @@ def check_data(config: RunConfig, summary: Summary, data: ImageData) -> Splits:
     """
     outputs = summary.layers[-1].output_shape[-1]
     if outputs != len(data.classes):
+        key = "data.num_classes" if config.data.num_classes == outputs else "model.num_classes"
         raise ConfigError(
-            f"model.num_classes={outputs}: {data.name} has {len(data.classes)} classes; "
-            f"set model.num_classes={len(data.classes)}, or leave it out"
+            f"{key}={outputs}: {data.name} has {len(data.classes)} classes; "
+            f"set {key}={len(data.classes)}, or leave it out"
         )
     height, width = data.train.images.shape[-2:]
     if (height, width) != config.data.image_shape:

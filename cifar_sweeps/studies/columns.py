@@ -95,6 +95,7 @@ def find_column(name: str, columns: Sequence[str]) -> str:
     if ends:
         raise ConfigError(f"{name}: could be {', '.join(ends)}; write one of them")
     names = [*columns, *(heading for heading, each in _BY_HEADING.items() if each.key in columns)]
+    names = list(dict.fromkeys(names))
     near = difflib.get_close_matches(name, names, n=4, cutoff=0.5) or [each for each in names if name in each][:4]
     hint = f"the nearest: {', '.join(near)}" if near else f"there are {', '.join(names[:20])} …"
     raise ConfigError(f"{name}: no such column; {hint} (--columns all shows every one)")

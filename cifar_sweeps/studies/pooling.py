@@ -183,10 +183,22 @@ def _identity(values: Mapping[str, str]) -> str:
 
 def _describe(values: Mapping[str, str], keys: Iterable[str]) -> str:
     """Return a run's values of these keys for a name: ``optimizer.lr=0.002, images 3f2a91c0``."""
-    first = sorted(keys, key=lambda key: (key not in _TAGS, key))
+    first = sorted(_without_followers(values, set(keys)), key=lambda key: (key not in _TAGS, key))
     texts = [_describe_value(key, values.get(key)) for key in first if values]
     shown = texts if len(texts) <= _MAX_SHOWN + 1 else [*texts[:_MAX_SHOWN], f"{len(texts) - _MAX_SHOWN} more"]
     return ", ".join(shown)
+
+
+def _without_followers(values: Mapping[str, str], keys: set[str]) -> set[str]:
+    """Return the keys without those of a loader's arguments that only repeat another one: ``data.source.split``."""
+    source = "data.source."
+    return {
+        key
+        for key in keys
+        if not key.startswith(source)
+        or f"data.{key.removeprefix(source)}" not in keys
+        or values.get(key) != values.get(f"data.{key.removeprefix(source)}")
+    }
 
 
 def _describe_value(key: str, value: str | None) -> str:

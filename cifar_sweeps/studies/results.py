@@ -126,11 +126,15 @@ def _options(group: str, key: str) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Selection:
-    """Rows that a user chose, in their order. keys: the columns to show or write; notes: what was left out."""
+    """Rows that a user chose, in their order. keys: the columns to show or write; notes: what was left out.
+
+    sorted_by: the column that the user sorted by.
+    """
 
     table: pd.DataFrame
     keys: list[str]
     notes: list[str]
+    sorted_by: str | None = None
 
 
 def select_results(
@@ -172,7 +176,10 @@ def select_results(
     if sort or not epochs:
         default = "val/accuracy" if "val/accuracy" in table else "test/accuracy" if "test/accuracy" in table else "arm"
         table = selection.sort(table, sort or default)
-    return Selection(table, keys, notes)
+    sorted_by = selection.find_column(sort.lstrip("+-"), list(map(str, table.columns))) if sort else None
+    if sorted_by is not None and sorted_by not in keys and not columns:
+        keys = [*keys, sorted_by]
+    return Selection(table, keys, notes, sorted_by)
 
 
 def as_json(table: pd.DataFrame) -> str:

@@ -11,10 +11,12 @@ from hydra.core.utils import JobReturn
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
+from cifar_sweeps.config.parse import parse_config
 from cifar_sweeps.errors import CifarSweepsError
 from cifar_sweeps.hydra_support import AbortHydra, current_loader, hydra_config, task_overrides
 from cifar_sweeps.sweeps.checks.empty_sweeps import check_not_empty
 from cifar_sweeps.sweeps.checks.job_folders import check_own_folder
+from cifar_sweeps.sweeps.checks.resolvers import resolve_task
 from cifar_sweeps.sweeps.engines.local import fork_server
 from cifar_sweeps.system.gc_control import imports_without_gc
 
@@ -53,8 +55,10 @@ class SweepCallback(Callback):
             check_own_folder("hydra.run.dir", folder, outputs)
             if (folder / "journal.jsonl").exists():
                 from cifar_sweeps.runs.folder import check_not_finished  # imports mlflow, as the run itself will
+                from cifar_sweeps.runs.identity import check_same_training
 
                 check_not_finished(folder)
+                check_same_training(folder, parse_config(resolve_task(config)))
         except CifarSweepsError as error:
             raise AbortHydra(error) from error
 

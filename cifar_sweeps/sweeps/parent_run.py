@@ -162,7 +162,7 @@ class ParentRun:
                 folder=self.folder,
                 outputs=Path(self._config.outputs),
                 backend=self._config.tracking.backend,
-                uri=configured_uri(self._config.tracking.uri),
+                uri=configured_uri(self._config.tracking.uri, self._config.outputs),
                 study=self.manifest.study,
                 name=f"sweep {self.manifest.sweep_id}",
                 tags={f"{PREFIX}{key}": value for key, value in own.items()},
@@ -251,12 +251,12 @@ class ParentRun:
     def _command(self) -> str:
         """Return what was typed, with the variables that stood ahead of it."""
         config, typed = self._config, self.manifest.command
-        uri = configured_uri(config.tracking.uri) if self._store is not None else None
+        uri = configured_uri(config.tracking.uri, config.outputs) if self._store is not None else None
         return recorded_command("cifar-train", typed, needed_environment(typed, config.outputs, uri))
 
     def _environment(self) -> dict[str, str]:
         config = self._config
-        uri = configured_uri(config.tracking.uri) if self._store is not None else None
+        uri = configured_uri(config.tracking.uri, config.outputs) if self._store is not None else None
         return store_environment(config.outputs, uri)
 
     def _not_started(self, runs: list[RecordedRun]) -> list[str]:

@@ -9,6 +9,9 @@ from pathlib import Path
 
 from cifar_sweeps.errors import HIDDEN
 
+_OWN_MODULES = "CIFAR_SWEEPS_ALLOW_TARGETS"
+"""Names the modules of the user's own networks; see `config.allow_list`."""
+
 
 def typed(command: str, anywhere: bool = False) -> str:
     """Return what to type for ``cifar-train`` or ``cifar-sweeps``: its name, or its path where the shell has no such.
@@ -32,14 +35,23 @@ def shell_command(
 
     environment: variables that it needs, put ahead of it.
     """
-    variables = [f"{name}={shlex.quote(value)}" for name, value in (environment or {}).items()]
-    return " ".join([*variables, typed(command, anywhere), *map(shlex.quote, arguments)])
+    return " ".join(
+        [*_variables(command, arguments, environment), typed(command, anywhere), *map(shlex.quote, arguments)]
+    )
 
 
 def recorded_command(command: str, arguments: Sequence[str], environment: Mapping[str, str] | None = None) -> str:
     """Return a command for a record, which may be read on another machine: with the command's plain name."""
-    variables = [f"{name}={shlex.quote(value)}" for name, value in (environment or {}).items()]
-    return " ".join([*variables, command, *map(shlex.quote, arguments)])
+    return " ".join([*_variables(command, arguments, environment), command, *map(shlex.quote, arguments)])
+
+
+def _variables(command: str, arguments: Sequence[str], environment: Mapping[str, str] | None) -> list[str]:
+    """Return what stands ahead of a command; also the user's own modules, where it builds a model."""
+    found = dict(environment or {})
+    allowed = os.environ.get(_OWN_MODULES, "").strip()
+    if allowed and (command == "cifar-train" or {*arguments[:1]} & {"reproduce", "resume"}):
+        found.setdefault(_OWN_MODULES, allowed)
+    return [f"{name}={shlex.quote(value)}" for name, value in found.items()]
 
 
 def as_typed(recorded: str) -> str:

@@ -80,9 +80,10 @@ def tracking_uri(configured: str | None, outputs: str | Path) -> str:
     return configured_uri(configured) or embedded_uri(outputs)
 
 
-def configured_uri(configured: str | None) -> str | None:
+def configured_uri(configured: str | None, outputs: str | Path | None = None) -> str | None:
     """Return the configured address, else ``MLFLOW_TRACKING_URI``, made whole and without its password; None if none.
 
+    outputs: None too if it is that of this folder's own SQLite file, which may be moved with the folder.
     Raises ConfigError if MLflow cannot use it, or if the configured one holds a password, which records would show.
     """
     if configured and hide_secrets(configured) != configured:
@@ -92,18 +93,24 @@ def configured_uri(configured: str | None) -> str | None:
         )
     address = parse_address(configured, "tracking.uri") if configured else None
     address = address or parse_address(os.environ.get("MLFLOW_TRACKING_URI", ""))
-    return None if address is None else address.uri
+    if address is None or (outputs is not None and address.uri == f"sqlite:///{_embedded_file(outputs)}"):
+        return None
+    return address.uri
 
 
 def embedded_uri(outputs: str | Path) -> str:
     """Return the URI of the SQLite file in an outputs folder; raises as `tracking_uri` does."""
-    path = (Path(outputs).absolute() / "mlflow.db").as_posix()
+    path = _embedded_file(outputs)
     if "?" in path or "%" in path:
         raise ConfigError(
             f"outputs={outputs}: {path} contains ? or %, which an SQLite URI cannot hold; "
             "choose a folder without them, or another store: MLFLOW_TRACKING_URI"
         )
     return f"sqlite:///{path}"
+
+
+def _embedded_file(outputs: str | Path) -> str:
+    return (Path(outputs).absolute() / "mlflow.db").as_posix()
 
 
 @dataclass(frozen=True)
@@ -196,12 +203,27 @@ class Store:
         experiments = [str(experiment.experiment_id) for experiment in client.search_experiments()]
         pages = self.search(experiments, order="DESC")
         candidates = [_candidate(found) for found in pages]
-        chosen = choose(run, candidates, "run", self.uri)
+        try:
+            chosen = choose(run, candidates, "run", self.uri)
+        except TrackingError as error:
+            raise self._deleted_error(run, experiments) or error from None
         if chosen.tag("role") == "sweep":
             jobs = [each for each in candidates if each.item.tags.get("mlflow.parentRunId") == chosen.run_id]
             shown = ", ".join(f"{each.item.run_id[:8]} ({each.name})" for each in reversed(jobs)) or "it has none"
             raise TrackingError(f"{run}: is a sweep, not a run; give the id or name of one of its runs: {shown}")
         return chosen
+
+    def _deleted_error(self, run: str, experiments: list[str]) -> TrackingError | None:
+        """Return what to say of a run that cannot be found because it is in MLflow's trash."""
+        for found in _all_pages(
+            lambda token: self.client().search_runs(experiments, "", ViewType.DELETED_ONLY, 1000, None, token)
+        ):
+            if str(found.info.run_id).startswith(run) or found.info.run_name == run:
+                return TrackingError(
+                    f"{run}: the run {found.info.run_name} is deleted in MLflow; the page restores it from its trash, "
+                    "as does its sweep's command when it is repeated"
+                )
+        return None
 
     def search(self, experiments: list[str], condition: str = "", order: str = "ASC") -> Iterator[Run]:
         """Yield the runs of these experiments that fulfil a condition of MLflow, in the order in which they started."""
@@ -235,7 +257,8 @@ class Store:
         """Raise TrackingError if the store is a missing file (opening creates it) or of another MLflow version."""
         if self._file is not None and not self._file.exists():
             raise TrackingError(
-                f"{self._file}: there is no store yet; train something first, e.g. cifar-train study=quickstart"
+                f"{self._file}: there is no store yet; train something first, e.g. cifar-train study=quickstart, "
+                "or set CIFAR_SWEEPS_OUTPUTS to the outputs folder that has one"
             )
         try:
             self._is_current()

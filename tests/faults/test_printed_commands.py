@@ -62,12 +62,12 @@ def test_what_is_printed_can_be_pasted_and_gives_what_it_says(shape, tmp_path):
         "description": recorded(tmp_path),
     }
     assert all(printed.values()), printed
-    assert len(printed["terminal"]) == 3, printed["terminal"]  # reproduce, repeat, ui
+    assert len(printed["terminal"]) == 4, printed["terminal"]  # reproduce, repeat, means, ui
     seen = set()
     for place, lines in printed.items():
         for line in lines:
             words = shlex.split(line)
-            verb = next((word for word in words if word in ("reproduce", "ui")), place)
+            verb = next((word for word in words if word in ("reproduce", "results", "ui")), place)
             seen.add(verb)
             if verb == "ui":
                 done = paste(
@@ -79,6 +79,8 @@ def test_what_is_printed_can_be_pasted_and_gives_what_it_says(shape, tmp_path):
             assert done.returncode == 0, (line, done.stdout, done.stderr)
             if verb == "reproduce":
                 assert done.stdout.rstrip().endswith("bit-identical"), done.stdout
+            elif verb == "results":
+                assert "Mean over seeds" in done.stdout, done.stdout
             elif verb == "report":  # the whole sweep again: all of it is there
                 assert "Joins sweep" in done.stdout, (line, done.stdout)
                 assert "2 jobs were finished by a previous launch" in " ".join(done.stdout.split()), done.stdout

@@ -181,3 +181,15 @@ def test_no_word_breaks_and_what_is_not_shown_is_named(ask, arguments, width):
     assert max(map(len, lines)) <= width
     assert sum("model=a_network_with_a_long_name" in line for line in lines) >= 2
     assert any("Not shown:" in line for line in lines) == (width == 80 or arguments == ("--arms",))
+
+
+@pytest.mark.parametrize("key", ["test", "gap", "parameters", "optimizer.lr"])
+def test_the_column_that_rows_are_sorted_by_is_shown_at_any_width(ask, key):
+    heading = next(line for line in ask("--sort", key).splitlines() if line.strip())
+    assert f" {key}" in heading
+
+
+def test_all_columns_are_shown_as_a_block_of_lines_a_run(ask):
+    lines = ask("--columns", "all").splitlines()
+    assert lines.count("optimizer.lr: 0.001") == 2
+    assert sum(line.startswith("val: ") for line in lines) == 4

@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 import pytest
-from conftest import cifar_train
+from conftest import TINY, cifar_train
 from test_launched_sweeps import SMALL, alive_in_session, wait_until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
@@ -66,3 +66,12 @@ def test_a_wrong_launcher_is_refused_before_anything_is_trained(outputs, wrong, 
     assert done.returncode == 1
     assert done.stderr.strip() == f"ConfigError: {message}"
     assert not list(outputs.glob("sweeps/*"))
+
+
+def test_the_folder_of_a_stopped_run_is_not_touched_by_another_config(outputs):
+    folder = f"hydra.run.dir={outputs}/runs/x"
+    assert cifar_train(folder, "optimizer.lr=1e30", *TINY).returncode == 1  # it diverges
+    before = {path: path.read_bytes() for path in (outputs / "runs" / "x").rglob("*") if path.is_file()}
+    refused = cifar_train(folder, "optimizer.lr=0.001", *TINY)
+    assert "holds a run of another config; choose another folder" in refused.stderr
+    assert {path: path.read_bytes() for path in (outputs / "runs" / "x").rglob("*") if path.is_file()} == before

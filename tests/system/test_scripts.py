@@ -76,3 +76,15 @@ def test_a_recorded_command_is_typed_with_the_path_that_this_shell_needs(environ
         "x=[1, 2]",
         "y='z'",
     ]
+
+
+def test_a_command_that_builds_a_network_of_the_user_s_own_allows_it_in_a_fresh_shell(environment, monkeypatch):
+    monkeypatch.setenv("CIFAR_SWEEPS_ALLOW_TARGETS", "mynets")
+    for line in (
+        shell_command("cifar-sweeps", ["reproduce", "1"]),
+        shell_command("cifar-sweeps", ["resume", "1"], {"CIFAR_SWEEPS_OUTPUTS": "x"}),
+        recorded_command("cifar-train", ["model=small"]),
+        as_typed("CIFAR_SWEEPS_ALLOW_TARGETS=mynets cifar-train model=small"),
+    ):
+        assert line.count("CIFAR_SWEEPS_ALLOW_TARGETS=mynets ") == 1
+    assert "ALLOW" not in shell_command("cifar-sweeps", ["ui"])

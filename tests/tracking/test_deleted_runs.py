@@ -9,11 +9,12 @@ from mlflow.exceptions import MlflowException
 from mlflow.utils import validation
 from test_delivery import Stored, empty_store, header, log_all, outputs  # noqa: F401 (fixtures)
 
+from cifar_sweeps.errors import TrackingError
 from cifar_sweeps.tracking import delivery_thread, journal
 from cifar_sweeps.tracking.delivery import count_undelivered_lines, deliver, read_delivery_state
 from cifar_sweeps.tracking.recovery import recover_abandoned_runs, restore_deleted, sync
 from cifar_sweeps.tracking.run_logger import RunLogger
-from cifar_sweeps.tracking.store import Store, StoreUnavailableError, is_busy
+from cifar_sweeps.tracking.store import Store, StoreUnavailableError, embedded_uri, is_busy
 from cifar_sweeps.tracking.store_calls import acceptable_name
 
 
@@ -42,6 +43,17 @@ def recorded_sweep(outputs, end=True):
     log_all(child)
     child.end_run("FINISHED" if end else "KILLED")
     parent.end_run("FINISHED" if end else "KILLED")
+
+
+def test_a_run_in_the_trash_is_said_to_be_there(outputs):
+    recorded_sweep(outputs)
+    stored = Stored(outputs)
+    run_id = next(run.info.run_id for run in stored.runs if run.info.run_name == "child")
+    delete(outputs, "child", purged=False)
+    store = Store(embedded_uri(outputs), outputs)
+    for typed in (run_id, run_id[:8], "child"):
+        with pytest.raises(TrackingError, match=f"{typed}: the run child is deleted in MLflow"):
+            store.find_run(typed)
 
 
 @pytest.mark.parametrize("purged", [False, True], ids=["in the trash", "gone"])

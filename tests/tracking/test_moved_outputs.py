@@ -7,7 +7,7 @@ from mlflow import MlflowClient
 from test_delivery import empty_store, header, log_all  # noqa: F401 (a fixture)
 
 from cifar_sweeps.tracking.run_logger import RunLogger
-from cifar_sweeps.tracking.store import Store, embedded_uri, locate_folder
+from cifar_sweeps.tracking.store import Store, configured_uri, embedded_uri, locate_folder
 
 
 @pytest.fixture
@@ -67,3 +67,12 @@ def test_a_store_that_cannot_be_written_is_read_as_it_is(recorded, tmp_path, mon
 def test_a_folder_that_is_not_there_is_as_recorded(recorded, folder):
     found = locate_folder(folder, recorded)
     assert found is None or str(found) == folder
+
+
+def test_a_folder_s_own_store_is_no_other_one_however_it_is_named(tmp_path, monkeypatch):
+    own = embedded_uri(tmp_path / "outputs")
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    assert configured_uri(own, tmp_path / "outputs") is None
+    assert configured_uri(own, tmp_path / "moved") == own
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", own)
+    assert configured_uri(None, tmp_path / "outputs") is None

@@ -36,8 +36,14 @@ def plot_cost(arms: Sequence[PlottedArm]) -> Figure:
     _annotate_names(axes, points)
     axes.set(xlabel="seconds per epoch (median)", ylabel="validation accuracy, last epoch")
     axes.set_xlim(left=0)
+    axes.set_ylim(*_possible(axes.get_ylim()))
     axes.grid(alpha=0.3)
     return figure
+
+
+def _possible(limits: tuple[float, float]) -> tuple[float, float]:
+    """Return the limits of an axis of accuracies: a wide interval of two seeds goes on beyond what there can be."""
+    return max(limits[0], -0.02), min(limits[1], 1.02)
 
 
 def _plot_against_value(arms: Sequence[PlottedArm], key: str) -> Figure:
@@ -60,6 +66,7 @@ def _plot_against_value(arms: Sequence[PlottedArm], key: str) -> Figure:
     if positive and max(positive) / min(positive) > 50:
         axes.set_xscale("log") if len(positive) == len(values) else axes.set_xscale("symlog", linthresh=min(positive))
     axes.set(xlabel=key, ylabel="accuracy, last epoch")
+    axes.set_ylim(*_possible(axes.get_ylim()))
     axes.grid(alpha=0.3)
     add_legend(figure, axes)
     return figure
@@ -77,6 +84,7 @@ def _plot_rows(arms: Sequence[PlottedArm]) -> Figure:
             axes.plot(by_seed, [row] * len(by_seed), "|", color="#555555", markersize=9)
     axes.set_yticks(range(len(arms)), [shorten(arm.name) for arm in arms], fontsize=9)
     axes.set_ylim(len(arms) - 0.5, -0.5)
+    axes.set_xlim(*_possible(axes.get_xlim()))
     axes.set_xlabel("validation accuracy, last epoch")
     axes.grid(alpha=0.3)
     return figure

@@ -1,7 +1,7 @@
 """Tables of runs, epochs and means over seeds for the terminal, fitted to its width."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import pandas as pd
 from rich import box
@@ -18,6 +18,8 @@ EPOCHS = ("arm", "seed", "epoch", "train", "val", "train loss", "val loss", "lr"
 MEANS = ("best val", "val", "gap", "test", "s/epoch", "train", "parameters")
 """Headings that are shown where the user names none; of means, after those of the arm."""
 
+_MOST = 12
+"""Columns that a user names, above which rows that do not fit are blocks of lines: as of ``--columns all``."""
 _WHEN, _BEST = 11, 8
 """Widths of the columns of a list of sweeps."""
 
@@ -36,10 +38,15 @@ def results_table(selected: Selection, width: int, chosen: bool = False) -> Grou
         if "seeds" in keys:
             headings = ("arm", *(["epoch"] if "epoch" in keys else []), "seeds", *MEANS)
         keys = [quantity(heading).key for heading in headings if quantity(heading).key in table]
+        if selected.sorted_by is not None and selected.sorted_by not in keys:
+            keys.append(selected.sorted_by)
     rows = [{str(key): value for key, value in row.items()} for row in table.to_dict("records")]
     quantities = [quantity(key, [row[key] for row in rows]) for key in keys]
     cells = {each.heading: [_cell(row, each) for row in rows] for each in quantities}
-    shown = list(cells) if chosen else _fitting(cells, width)
+    if chosen and len(cells) > _MOST and _needed(cells) > width:
+        return Group(*_blocks(cells))
+    kept = None if selected.sorted_by is None else quantity(selected.sorted_by).heading
+    shown = list(cells) if chosen else _fitting(cells, width, kept)
     result = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for each in quantities:
         if each.heading in shown:
@@ -91,12 +98,26 @@ def _captions(table: pd.DataFrame, shown: Sequence[Quantity], left_out: Sequence
     return lines
 
 
-def _fitting(cells: dict[str, list[str]], width: int) -> list[str]:
-    """Return the headings that fit beside each other, with no word broken; the least important ones are left out."""
+def _blocks(cells: dict[str, list[str]]) -> Iterator[Text]:
+    """Yield a block of lines for each row: its headings and values, those that are missing left out."""
+    for row in zip(*cells.values(), strict=True):
+        named = [(heading, value) for heading, value in zip(cells, row, strict=True) if value != MISSING]
+        yield Text("\n".join(f"{heading}: {value}" for heading, value in named) + "\n")
+
+
+def _needed(cells: dict[str, list[str]]) -> int:
+    return sum(_width(heading, column) + 2 for heading, column in cells.items())
+
+
+def _fitting(cells: dict[str, list[str]], width: int, kept: str | None) -> list[str]:
+    """Return the headings that fit beside each other, with no word broken; the least important ones are left out.
+
+    kept: one that is not, as the rows are sorted by it.
+    """
     widths = {heading: _width(heading, column) for heading, column in cells.items()}
     if "sweep" in widths and len(set(cells["sweep"])) < 2:
         del widths["sweep"]
-    for least in _LEAST:
+    for least in (heading for heading in _LEAST if heading != kept):
         if sum(widths.values()) + 2 * len(widths) <= width:
             break
         widths.pop(least, None)

@@ -25,13 +25,15 @@ def check_job_folders(folders: Iterable[tuple[str, Path]], sweep: Path) -> None:
     root = _absolute(sweep)
     errors: dict[str, None] = {}
     taken: dict[str, str] = {}
+    fold = str.casefold if ignores_case(sweep) else str
     for job, folder in folders:
-        path = _absolute(folder)
-        problem = _problem(path, root)
+        path = fold(_absolute(folder))
+        problem = _problem(_absolute(folder), root)
         if problem:
             errors[f"hydra.sweep.subdir: the folder of job {job!r} {problem}; {_HINT}"] = None
         elif path in taken:
-            errors[f"hydra.sweep.subdir: {path} is the folder of two jobs, {taken[path]!r} and {job!r}; {_HINT}"] = None
+            both = f"{taken[path]!r} and {job!r}"
+            errors[f"hydra.sweep.subdir: {_absolute(folder)} is the folder of two jobs, {both}; {_HINT}"] = None
         taken.setdefault(path, job)
     for path, job in taken.items():
         above = next((each for each in taken if path.startswith(f"{each}/")), None)
@@ -39,6 +41,13 @@ def check_job_folders(folders: Iterable[tuple[str, Path]], sweep: Path) -> None:
             errors[f"hydra.sweep.subdir: job {job!r} would lie in the folder of job {taken[above]!r}; {_HINT}"] = None
     if errors:
         raise ConfigError(errors)
+
+
+def ignores_case(folder: Path) -> bool:
+    """Return whether ``A`` and ``a`` are one file there, as on macOS; of a folder to come, where it will be made."""
+    existing = next(each for each in (folder, *folder.absolute().parents) if each.exists()).absolute()
+    other = existing.with_name(existing.name.swapcase())
+    return other.name != existing.name and other.exists() and other.samefile(existing)
 
 
 def check_own_folder(key: str, folder: Path, outputs: Path) -> None:

@@ -85,6 +85,10 @@ def print_summary(summary: SweepSummary, console: Console) -> None:
         say("Repeat a run, the best one for example (each run's description in MLflow says how):")
         say(f"  {shell_command('cifar-sweeps', ['reproduce', best.run_id[:8]], summary.environment)}")
         say(f"  {as_typed(best.tags.get('mlflow.note.content', '').removeprefix('Repeat it: ').strip('`'))}")
+        if "seed" in summary.manifest.swept and len({run.tag("swept") for run in finished}) > 1:
+            say("Means over seeds:")
+            arms = ["results", summary.manifest.sweep_id, "--arms"]
+            say(f"  {shell_command('cifar-sweeps', arms, summary.environment)}")
     if summary.experiment_id is not None:
         say("Look at the runs in MLflow:")
         say(f"  {ui_command(summary.environment)}")

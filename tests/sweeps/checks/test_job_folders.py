@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from cifar_sweeps.errors import ConfigError
+from cifar_sweeps.sweeps.checks import job_folders
 from cifar_sweeps.sweeps.checks.job_folders import check_job_folders, check_own_folder
 from cifar_sweeps.sweeps.manifest import SweepManifest, find_manifests
 
@@ -47,6 +48,19 @@ def test_a_folder_that_cannot_be_used_is_refused(subdirs, problem):
 )
 def test_a_folder_for_each_is_taken(subdirs):
     check_job_folders([(subdir, SWEEP / subdir) for subdir in subdirs], SWEEP)
+
+
+def test_names_that_differ_in_case_alone_are_one_folder_where_the_file_system_says_so(monkeypatch):
+    folders = [("job 0", SWEEP / "lr=A"), ("job 1", SWEEP / "lr=a")]
+    monkeypatch.setattr(job_folders, "ignores_case", lambda _folder: True)
+    with pytest.raises(ConfigError, match="lr=a is the folder of two jobs, 'job 0' and 'job 1'"):
+        check_job_folders(folders, SWEEP)
+
+
+def test_case_is_looked_at_where_the_folder_will_be(tmp_path):
+    (tmp_path / "Aa").mkdir()
+    as_here = (tmp_path / "aA").exists()
+    assert job_folders.ignores_case(tmp_path / "Aa" / "to" / "come") == as_here
 
 
 @pytest.mark.parametrize("folder", ["outputs", "elsewhere", "outputs/../x", "outputs/data/x", "outputs/artifacts/1"])
