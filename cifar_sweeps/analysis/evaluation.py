@@ -34,6 +34,16 @@ class EvaluationReport:
     by_class: dict[str, Any]
     text: str
 
+    def metrics_by_class(self) -> dict[str, float]:
+        """Return precision, recall and F1 of each class as metrics of the test images: ``test/recall/cat``."""
+        averages = ("accuracy", "micro avg", "macro avg", "weighted avg")
+        return {
+            f"test/{'f1' if figure == 'f1-score' else figure}/{name}": float(values[figure])
+            for name, values in self.by_class.items()
+            if name not in averages
+            for figure in ("precision", "recall", "f1-score")
+        }
+
 
 def evaluation_report(logits: Tensor, labels: Tensor, classes: Sequence[str]) -> EvaluationReport:
     """Compute the metrics of logits against labels.

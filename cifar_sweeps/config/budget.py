@@ -77,7 +77,7 @@ def describe_budget(
 
 def _scale_epochs(entries: list[dict[str, Any]], factor: float) -> None:
     for entry in entries:
-        for key in ("epoch", "at", "against_at"):
+        for key in ("epoch", "first_epoch", "at", "against_at"):
             if entry.get(key) is not None:
                 entry[key] = _scale_count(entry[key], factor)
 

@@ -129,13 +129,23 @@ class Sweep:
 
 @dataclass(frozen=True)
 class Published:
-    """A published metric: one ``value`` after ``epoch`` (null: at the end), or ``values`` by epoch from 1."""
+    """What a document printed of a metric: one ``value``, or ``values`` by epoch, or ``by_class``, or a ``matrix``.
+
+    value: after ``epoch`` (null: at the end); with ``extreme``, the lowest or highest of the epochs from
+    ``first_epoch`` to ``epoch``. values: the first is of ``first_epoch``. by_class: of a metric such as
+    ``test/recall``, by the names of CIFAR-10's classes. matrix: counts, a row a true class, null where the document
+    shows none.
+    """
 
     metric: str
     where: str
     value: float | None = None
     values: list[float] | None = None
+    by_class: dict[str, float] | None = None
+    matrix: list[list[int | None]] | None = None
     epoch: int | None = None
+    first_epoch: int = 1
+    extreme: Literal["min", "max"] | None = None
 
 
 @dataclass(frozen=True)
@@ -144,7 +154,11 @@ class Claim:
 
     arm, against: a mapping of swept keys to values, or the name of an experiment. expects: the expected sign of
     arm − against; ``same`` means within ``margin``, ``not_higher`` and ``not_lower`` by no more than it.
-    at, against_at: the epoch at which each side is compared; null: the last.
+    at, against_at: the epoch at which each side is compared; null: the last. against_metric: the other side's metric,
+    if it is another one. strength: how sure the document is; a ``hedged`` claim ("could", "may") is supported or not,
+    and never contradicted. needs_full_budget: of lengths and levels. copy_allowance: by how much a figure may be lower
+    on a copy of CIFAR-10 with other pixels; null: of no such copy is it judged. own_document: what the document itself
+    prints against it.
     """
 
     says: str
@@ -158,6 +172,11 @@ class Claim:
     against_at: int | None = None
     margin: float = 0.01
     needs_full_budget: bool = False
+    against_metric: str | None = None
+    strength: Literal["stated", "hedged"] = "stated"
+    needs_original_images: bool = False
+    copy_allowance: float | None = None
+    own_document: str | None = None
 
 
 @dataclass(frozen=True)

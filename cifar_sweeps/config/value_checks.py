@@ -111,8 +111,10 @@ def _selection_errors(trainer: Mapping[str, Any], data: Mapping[str, Any]) -> It
 
 def _publication_errors(plain: Mapping[str, Any]) -> Iterator[str]:
     for i, entry in enumerate(plain.get("published", [])):
-        if (entry.get("value") is None) == (entry.get("values") is None):
-            yield f"published[{i}]: must have either a value or values by epoch; give one of them"
+        if sum(entry.get(key) is not None for key in ("value", "values", "by_class", "matrix")) != 1:
+            yield f"published[{i}]: must have either a value, values by epoch, by_class or a matrix; give one of them"
+        elif entry.get("extreme") is not None and entry.get("value") is None:
+            yield f"published[{i}].extreme: is that of a value; give one"
     for i, claim in enumerate(plain.get("claims", [])):
         if (claim.get("against") is None) == (claim.get("than") is None):
             yield f"claims[{i}]: compares with either against (another arm) or than (a number); give one of them"

@@ -16,6 +16,7 @@ from cifar_sweeps.errors import in_one_line
 from cifar_sweeps.runs.setup import TrainingSetup
 from cifar_sweeps.system.files import write_text_atomic
 from cifar_sweeps.tracking.run_logger import RunLogger
+from cifar_sweeps.tracking.store_calls import acceptable_name
 from cifar_sweeps.training.metrics import Evaluation
 
 
@@ -27,6 +28,10 @@ def wrapping_up(config: RunConfig) -> str:
     if config.analysis.log_model and config.tracking.backend != "none":
         work.append("saving the model")
     return " and ".join(work)
+
+
+_MOST_CLASSES = 100
+"""Above which the figures of each class are in the report alone: three metrics a class."""
 
 
 def log_artifacts(
@@ -45,6 +50,9 @@ def log_artifacts(
     the epoch of the net's weights. report: called with a line for what could not be drawn.
     """
     evaluation = evaluation_report(test.logits, test.labels, setup.data.classes)
+    if len(setup.data.classes) <= _MOST_CLASSES:
+        named = {acceptable_name(metric): value for metric, value in evaluation.metrics_by_class().items()}
+        logger.log_metrics(named, step=tested_epoch)
     paths = _write_report(evaluation, folder)
     if setup.config.analysis.pictures:
         paths += _write_figures(setup, name, evaluation, history, test, folder, report)

@@ -11,6 +11,7 @@ History = Mapping[str, Mapping[int, float]]
 """The metrics of one run: by name, then by epoch."""
 
 _BY_EPOCH = ("train/", "val/", "test/", "test_augmented/", "lr", "epoch_seconds", "images_per_second")
+PER_CLASS = ("test/precision/", "test/recall/", "test/f1/")
 _GAPS = (("gap/accuracy", "train/accuracy", "val/accuracy"), ("gap/loss", "val/loss", "train/loss"))
 _RUNS_PER_QUERY = 500  # SQLite takes a limited number of values in one query
 _THREADS = 8
@@ -18,8 +19,8 @@ _NO_LIMIT = 2**62
 
 
 def is_by_epoch(metric: str) -> bool:
-    """Return whether a metric has one value per epoch, rather than one per run."""
-    return metric.startswith(_BY_EPOCH)
+    """Return whether a metric has one value per epoch, rather than one per run, as those of a class have."""
+    return metric.startswith(_BY_EPOCH) and not metric.startswith(PER_CLASS)
 
 
 def read_histories(client: MlflowClient, run_ids: Sequence[str], metrics: Iterable[str]) -> dict[str, History]:

@@ -10,13 +10,18 @@ from cifar_sweeps.studies.study import StudyRun
 
 @dataclass(frozen=True)
 class Published:
-    """A published metric. ``epoch``: None for the last; ``last_epoch``: of a published curve, its last."""
+    """A published metric. ``epoch``: None for the last; ``last_epoch``: of a published curve, its last.
+
+    extreme: "min" or "max" of the epochs from ``first_epoch`` to ``epoch``.
+    """
 
     metric: str
     value: float
     where: str
     epoch: int | None = None
     last_epoch: int | None = None
+    first_epoch: int = 1
+    extreme: str | None = None
 
 
 @dataclass(frozen=True)
@@ -42,12 +47,22 @@ def published_values(entries: object, epochs: int | None = None) -> list[Publish
     return [point for metric, entry in _entries(entries) for point in _points(metric, entry, epochs)]
 
 
-def published_curves(entries: object) -> dict[str, list[float]]:
-    """Return the published curves in a run's config by metric; the first value is of epoch 1."""
+def published_curves(entries: object) -> dict[str, dict[int, float]]:
+    """Return the published curves in a run's config by metric, then by epoch."""
+    curves: dict[str, dict[int, float]] = {}
+    for metric, entry in _entries(entries):
+        if isinstance(values := entry.get("values"), Sequence):
+            first = _first_epoch(entry)
+            curves.setdefault(metric, {}).update({first + i: float(value) for i, value in enumerate(values)})
+    return curves
+
+
+def published_matrices(entries: object) -> dict[str, list[list[int | None]]]:
+    """Return the published confusion matrices by metric: counts, a row a true class, None where none is shown."""
     return {
-        metric: [float(value) for value in values]
+        metric: [[None if count is None else int(count) for count in row] for row in matrix]
         for metric, entry in _entries(entries)
-        if isinstance(values := entry.get("values"), Sequence)
+        if isinstance(matrix := entry.get("matrix"), Sequence)
     }
 
 
@@ -87,6 +102,14 @@ def _trained_as_published(config: Mapping[str, object]) -> bool:
 
 
 def _measured(run: StudyRun, history: History, published: Published) -> float | None:
+    if published.extreme is not None:
+        last = published.epoch or max(history.get("train/loss", {0: 0.0}))
+        values = [
+            value
+            for epoch in range(published.first_epoch, last + 1)
+            if (value := metric_at(history, published.metric, epoch)) is not None
+        ]
+        return (min if published.extreme == "min" else max)(values, default=None)
     if published.epoch is None:
         return metric_at_end(run.metrics, published.metric)
     return metric_at(history, published.metric, published.epoch)
@@ -102,8 +125,22 @@ def _entries(entries: object) -> Iterator[tuple[str, Mapping[str, object]]]:
 def _points(metric: str, entry: Mapping[str, object], epochs: int | None) -> Iterator[Published]:
     where = str(entry.get("where", ""))
     values, value, at = entry.get("values"), entry.get("value"), entry.get("epoch")
+    first, by_class = _first_epoch(entry), entry.get("by_class")
     if isinstance(values, Sequence) and values and not isinstance(values, str):
-        epoch = min(len(values), epochs or len(values))
-        yield Published(metric, float(values[epoch - 1]), where, epoch, len(values))
+        last = first + len(values) - 1
+        epoch = min(last, epochs or last)
+        if epoch >= first:
+            yield Published(metric, float(values[epoch - first]), where, epoch, last)
+    elif isinstance(by_class, Mapping):
+        for name, figure in by_class.items():
+            yield Published(f"{metric}/{name}", float(figure), where)
     elif isinstance(value, (int, float)):
-        yield Published(metric, float(value), where, int(str(at)) if at is not None else None)
+        epoch_of_value = int(str(at)) if at is not None else None
+        extreme = entry.get("extreme")
+        yield Published(
+            metric, float(value), where, epoch_of_value, None, first, None if extreme is None else str(extreme)
+        )
+
+
+def _first_epoch(entry: Mapping[str, object]) -> int:
+    return int(str(entry.get("first_epoch") or 1))

@@ -110,7 +110,7 @@ def test_errors_of_all_parts_are_reported_together():
         (["trainer.early_stopping.patience=2", "trainer.parts=2"], "could end before the last of trainer.parts"),
         (["trainer.early_stopping.patience=2", "trainer.validate_every=2"], "counts validated epochs"),
         (["trainer.test_at=[0,11]"], "leave out 0, 11"),
-        (["published=[{metric: x, where: y}]"], "published[0]: must have either a value or values"),
+        (["published=[{metric: x, where: y}]"], "published[0]: must have either a value, values"),
         (["claims=[{says: a, where: b, metric: c, arm: d, expects: higher}]"], "claims[0]: compares with either"),
         (["claims=[{says: a}]"], "claims[0].where: missing"),
     ],

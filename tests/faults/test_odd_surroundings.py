@@ -22,7 +22,7 @@ LINES = {
     "a notebook's backend": "MPLBACKEND=module://matplotlib_inline.backend_inline {sweep}",
     "a long TMPDIR": "mkdir -p {long} && TMPDIR=$PWD/{long} {sweep}",
     "no HOME": "env -u HOME {sweep}",
-    "a HOME that is not there": "HOME=/nowhere {sweep}",
+    "a HOME that is not there": "HOME=/proc/nowhere {sweep}",
     "no name of the user": "env -u USER -u LOGNAME {sweep}",
     "files named like libraries": "for file in {own_files}; do echo 'raise SystemExit(9)' > $file; done; {sweep}",
     "few open files": "ulimit -n 256; {sweep}",

@@ -32,7 +32,7 @@ class PlottedArm:
     name: str
     runs: Sequence[StudyRun]
     histories: Sequence[History]
-    published: Mapping[str, Sequence[float]]
+    published: Mapping[str, Mapping[int, float]]
     colour: str
     marker: str
     line: str
@@ -47,7 +47,7 @@ def style_arms(
     names: Sequence[str],
     runs: Sequence[StudyRun],
     histories: Mapping[str, History],
-    published: Mapping[str, Mapping[str, Sequence[float]]],
+    published: Mapping[str, Mapping[str, Mapping[int, float]]],
 ) -> list[PlottedArm]:
     """Return the first `MAX_ARMS` of the named arms, each with one colour, marker and line for all figures."""
     shown = names[:MAX_ARMS]
@@ -78,8 +78,15 @@ def plot_curves(arms: Sequence[PlottedArm], metric: str, label: str) -> Figure:
             _plot_line(axes, arm, epochs, means, shorten(arm.name))
         published = arm.published.get(metric)
         if published:
-            epochs = [epoch / scale for epoch in range(1, len(published) + 1)]
-            axes.plot(epochs, published, color=arm.colour, linestyle=(0, (1, 2)), marker=arm.marker, markersize=3)
+            epochs = [epoch / scale for epoch in published]
+            axes.plot(
+                epochs,
+                list(published.values()),
+                color=arm.colour,
+                linestyle=(0, (1, 2)),
+                marker=arm.marker,
+                markersize=3,
+            )
             axes.lines[-1].set(markerfacecolor="white", label=f"{shorten(arm.name)}, as published")
     _format_epoch_axis(axes, by_pass)
     axes.set_ylabel(label)
