@@ -61,6 +61,8 @@ def main() -> None:
 def _check_config(config: DictConfig) -> None:
     """Check a composed config before anything is built of it, with the home folder in the places of its files."""
     check_hydra_targets(config)
+    if "outputs" not in config:  # --hydra-help composes Hydra's own config alone
+        return
     if not OmegaConf.is_interpolation(config, "outputs"):
         with read_write(config):
             config.outputs = expand_home(str(config.outputs))

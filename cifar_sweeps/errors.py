@@ -60,10 +60,15 @@ def in_one_line(error: BaseException) -> str:
 
 
 HIDDEN = "***"
-_SECRET_VARIABLES = ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN", "DATABRICKS_TOKEN")
+_SECRET_VARIABLES = (
+    *("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN", "DATABRICKS_TOKEN"),
+    *("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AZURE_STORAGE_ACCESS_KEY", "AZURE_STORAGE_CONNECTION_STRING"),
+)
 _IN_ADDRESS = re.compile(r"(\w://[^\s/:@]*:)([^\s'\"<>]+)(@)")  # to the last @: a password may hold one, or a slash
 _TOKEN = re.compile(r"(https?://)([^\s/:@*]+)(@)", re.IGNORECASE)
 """A server's address with a token in place of a user and a password."""
+_BARE = re.compile(r"(?<![\w/@:.])([A-Za-z_][\w.+-]*:)(?!//)([^\s'\"<>@/]+)(@[\w.-]+(?::\d+)?)")
+"""``user:password@host``, whose scheme was forgotten."""
 _IN_QUERY = re.compile(r"([?&]\w*(?:pass|pwd|secret|token|credential|key)\w*=)([^\s&'\"]+)", re.IGNORECASE)
 
 
@@ -72,7 +77,12 @@ def hide_secrets(text: str) -> str:
 
     A library's own message may hold the address that it could not reach.
     """
-    for pattern, by in ((_IN_ADDRESS, rf"\1{HIDDEN}\3"), (_TOKEN, rf"\1{HIDDEN}\3"), (_IN_QUERY, rf"\1{HIDDEN}")):
+    for pattern, by in (
+        (_IN_ADDRESS, rf"\1{HIDDEN}\3"),
+        (_BARE, rf"\1{HIDDEN}\3"),
+        (_TOKEN, rf"\1{HIDDEN}\3"),
+        (_IN_QUERY, rf"\1{HIDDEN}"),
+    ):
         text = pattern.sub(by, text)
     for name in _SECRET_VARIABLES:
         secret = os.environ.get(name)

@@ -56,6 +56,11 @@ def explain_composition_error(error: BaseException) -> str:
         what = (lines or ["no override"])[0].partition(" expecting ")[0]  # the parser's own names follow
         return f"{error.override}: cannot be read as an override ({what}); {_how_to_write(str(error.override or ''))}"
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if lines and lines[0].startswith("Multiple values for ") and " override " in lines[0]:
+        group = lines[0].removeprefix("Multiple values for ").partition(".")[0]
+        return f"{group}: is chosen already; write {group}=NAME without the + to choose another one"
+    if lines and "does not support sweep type" in lines[0]:
+        return f"{lines[0].rstrip('.')}: an interval has no values to train one by one; list them: KEY=0.001,0.01"
     if isinstance(error, AttributeError | TypeError):  # what OmegaConf stumbles over when it merges an override
         named = [line.removeprefix("full_key: ") for line in lines if line.startswith("full_key: ")]
         return f"{(*named, 'the config')[0]}: the override does not fit what stands there ({lines[0]})"
@@ -142,7 +147,7 @@ def _how_to_write(override: str) -> str:
         example = f'{key}=["first text","second text"]'
         return f"close its brackets, quote the texts in it, and all of it for the shell: {shlex.quote(example)}"
     # Two pairs of quotes: the shell takes off the outer one, and Hydra needs one around all but plain words.
-    inner = f'"{value}"' if not set(value) & set('"\\$') else quote(value)
+    inner = f'"{value}"' if not set(value) & set('"\\') else quote(value)
     return f"write {shlex.quote(f'{key}={inner}')}"
 
 

@@ -72,12 +72,14 @@ def _errors(config: DictConfig) -> Iterator[str]:
     is_sweep = str(hydra["mode"]).rpartition(".")[2] == "MULTIRUN"
     if is_sweep and not any(isinstance(each, dict) and each.get("_target_") == _SWEEP_CALLBACK for each in callbacks):
         yield "hydra.callbacks: no sweep runs without the callback 'parent', which records it; add yours beside it"
-    uri = OmegaConf.select(config, "tracking.uri", throw_on_resolution_failure=False)
-    if isinstance(uri, str) and hide_secrets(uri) != uri:  # before Hydra writes the config into a folder
-        yield (
-            f"tracking.uri={hide_secrets(uri)}: holds a password, which the run's records would show; put the address "
-            "into the environment variable MLFLOW_TRACKING_URI instead"
-        )
+    plain = OmegaConf.to_container(config, resolve=False)
+    assert isinstance(plain, dict)
+    for key, value in _leaves({name: value for name, value in plain.items() if name != "hydra"}, ""):
+        if isinstance(value, str) and "@" in value and hide_secrets(value) != value:  # before Hydra writes it anywhere
+            yield (
+                f"{key.lstrip('.')}={hide_secrets(value)}: holds a password, which the run's records would show; put "
+                "the address of a store into the environment variable MLFLOW_TRACKING_URI instead"
+            )
     if hydra["job"]["env_set"]:
         yield f"hydra.job.env_set={hydra['job']['env_set']}: a config sets no environment; set it in your shell"
 

@@ -95,8 +95,8 @@ def is_without_effect(key: str) -> bool:
 
 
 def is_place(key: str) -> bool:
-    """Return whether a key says where data lie, which counts by its content alone."""
-    return key.rpartition(".")[2] in _PATHS
+    """Return whether a key says where data lie, which counts by its content alone: a model's ``root`` does not."""
+    return key.startswith("data.") and key.rpartition(".")[2] in _PATHS
 
 
 def config_hash(values: Mapping[str, Any]) -> str:
@@ -105,12 +105,13 @@ def config_hash(values: Mapping[str, Any]) -> str:
     They outlive an upgrade; `config.upgrades` says how to add a key so that they do.
     """
 
-    def relevant(value: object) -> object:
+    def without_places(value: object) -> Any:  # noqa: ANN401 (as deep as the config)
         if isinstance(value, Mapping):
-            return {key: relevant(entry) for key, entry in value.items() if key not in _PATHS}
+            return {key: without_places(entry) for key, entry in value.items() if key not in _PATHS}
         return value
 
-    kept: dict[str, Any] = {key: relevant(value) for key, value in values.items() if key not in _WITHOUT_EFFECT}
+    kept: dict[str, Any] = {key: value for key, value in values.items() if key not in _WITHOUT_EFFECT}
+    kept["data"] = without_places(kept["data"])
     # What they say is said by the model, by the loader's own arguments, and by data.split.
     kept["data"] = {k: value for k, value in kept["data"].items() if k not in ("num_classes", "fit", "background")}
     if isinstance(source := kept["data"].get("source"), Mapping):

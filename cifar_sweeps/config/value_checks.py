@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from cifar_sweeps.config.type_checks import matches_type
+from cifar_sweeps.config.type_checks import as_value, matches_type
 
 _LONGEST_STUDY_NAME = 200  # the name of an MLflow experiment, which databases cut at 256
 
@@ -131,7 +131,8 @@ def _rate_errors(plain: Mapping[str, Any]) -> Iterator[str]:
                 yield f"regularization.dropout.{key}={rates}: {rate} is not a rate; use at least 0 and below 1"
     lr = optimizer.get("lr")
     if not matches_type(lr, float) or not (math.isfinite(lr) and lr > 0):
-        yield f"optimizer.lr={lr}: must be a finite number above 0; use e.g. 0.001"
+        advice = as_value(lr, float, "optimizer.lr") or "; use e.g. 0.001"
+        yield f"optimizer.lr={lr}: must be a finite number above 0{advice}"
     if optimizer.get("weight_decay"):
         yield (
             f"optimizer.weight_decay={optimizer['weight_decay']}: weight decay is set in one place; "

@@ -2,13 +2,17 @@
 
 import dataclasses
 import functools
+import hashlib
+import importlib.util
+import os
 from pathlib import Path
 from typing import Any
 
 import torch
 import yaml
 
-from cifar_sweeps.config.parse import config_hash, from_dict
+from cifar_sweeps.config.allow_list import allowed_modules, is_in_package
+from cifar_sweeps.config.parse import config_hash, flatten, from_dict
 from cifar_sweeps.config.schema import RunConfig
 from cifar_sweeps.errors import ConfigError
 from cifar_sweeps.models.parameter_groups import weights_hash
@@ -19,6 +23,8 @@ from cifar_sweeps.tracking.provenance import provenance
 from cifar_sweeps.tracking.store import PREFIX
 from cifar_sweeps.training.precision import resolve_device, resolve_precision
 
+_BUILT = ("model", "optimizer", "augmentation", "lr_schedule")
+"""Groups of which objects are built, perhaps the user's own."""
 NUMBERS = 1
 """Version of the numbers that the code computes, recorded with each run: raise it with a change that alters them.
 
@@ -31,12 +37,14 @@ def training_hash(config: RunConfig, fingerprint: str) -> str:
     device = resolve_device(config.trainer.device)
     resolved = {"precision": resolve_precision(config.trainer.precision, device).name, "device": device.type}
     model = dict(config.as_dict["model"])
-    files = _weight_files(config)
+    files, own = _weight_files(config), own_code(config)
     resolved |= {"init_from": files["init_from"]} if "init_from" in files else {}
     model |= {"weights": files["weights"]} if "weights" in files else {}
     config_dict = {**config.as_dict, "trainer": {**config.as_dict["trainer"], **resolved}, "model": model}
+    others = sorted(f"{key} {content}" for key, content in files.items() if key not in ("init_from", "weights"))
     parts = [config_hash(config_dict), fingerprint, *([] if NUMBERS == 1 else [str(NUMBERS)])]
-    return "-".join(parts)
+    parts += [hashlib.sha256("\n".join(others).encode()).hexdigest()[:16]] if others else []
+    return "-".join([*parts, own] if own else parts)
 
 
 def check_same_training(folder: Path, config: RunConfig) -> None:
@@ -55,13 +63,65 @@ def _hash_without_classes(config: RunConfig) -> str:
 
 
 def _weight_files(config: RunConfig) -> dict[str, str]:
-    """Return the hashes of the files that a run's weights come from: a file is identified by its content."""
+    """Return the hashes of the files that a run's parts are made from: a file is identified by its content.
+
+    Any text among the arguments of a model, an optimizer or an augmentation may name one.
+    """
     named = {"init_from": config.trainer.init_from, "weights": config.model.get("weights")}
+    for group in _BUILT:
+        for key, value in flatten(config.as_dict[group], f"{group}.").items():
+            if key != "model.weights" and ("." in value or os.sep in value):
+                named[key] = value
     return {
         key: _file_hash(Path(path).resolve(), Path(path).stat().st_mtime_ns)
         for key, path in named.items()
-        if path is not None and Path(path).is_file()
+        if path is not None and _is_file(path)
     }
+
+
+def own_tags(config: RunConfig) -> dict[str, str]:
+    """Return the tags of the files and modules of the user's own that a run is made from; those that there are."""
+    files, own = _weight_files(config), own_code(config)
+    tags = {"weight_files": ",".join(files[key][:16] for key in sorted(files)), "own_code": own}
+    return {key: value for key, value in tags.items() if value}
+
+
+def _is_file(path: str) -> bool:
+    try:
+        return Path(path).is_file()
+    except (OSError, ValueError):  # a text that can be no path
+        return False
+
+
+def own_code(config: RunConfig) -> str:
+    """Return a hash of the user's own modules that a run's parts are built from; empty if all of it is ours.
+
+    Of each module that CIFAR_SWEEPS_ALLOW_TARGETS allows and a ``_target_`` names: its file, or all of its package's.
+    """
+    targets = [
+        value
+        for group in (*_BUILT, "data")
+        for key, value in flatten(config.as_dict[group]).items()
+        if key.rpartition(".")[2] == "_target_"
+    ]
+    modules = sorted(name for name in allowed_modules() if any(is_in_package(target, (name,)) for target in targets))
+    hashes = []
+    for name in modules:
+        files = _source_files(name)
+        hashes += [f"{name} {path.name} {_file_hash(path, path.stat().st_mtime_ns)}" for path in files]
+    return hashlib.sha256("\n".join(hashes).encode()).hexdigest()[:16] if hashes else ""
+
+
+def _source_files(module: str) -> list[Path]:
+    try:
+        found = importlib.util.find_spec(module)
+    except (ImportError, ValueError):
+        return []
+    if found is None or found.origin is None:
+        return []
+    path = Path(found.origin)
+    files = sorted(path.parent.rglob("*.py")) if found.submodule_search_locations else [path]
+    return [file for file in files if file.is_file()]
 
 
 @functools.cache  # all jobs of a sweep hash the same few files
@@ -85,9 +145,7 @@ def provenance_tags(setup: TrainingSetup) -> dict[str, str]:
         "cpu_features": torch.backends.cpu.get_cpu_capability(),
         **provenance(),
     }
-    files = _weight_files(setup.config)
-    if files:
-        tags["weight_files"] = ",".join(files[key][:16] for key in sorted(files))
+    tags |= own_tags(setup.config)
     tags["budget"] = setup.describe_budget()
     tags["validated_on"] = "test" if setup.splits.val_on_test else "validation"
     if setup.data.notes:

@@ -11,9 +11,9 @@ from cifar_sweeps.config.parse import flatten, is_place, is_without_effect
 from cifar_sweeps.config.upgrades import with_added_keys
 from cifar_sweeps.studies.study import Study, StudyRun
 
-IMAGES, CODE, FILES, BUDGET = "images", "code", "weight files", "budget"
+IMAGES, CODE, OWN_CODE, FILES, BUDGET = "images", "code", "own code", "weight files", "budget"
 """What a run was trained from besides its config: tags that count as values of its arm."""
-_TAGS = {IMAGES: "data_fingerprint", CODE: "numbers", FILES: "weight_files", BUDGET: "budget"}
+_TAGS = {IMAGES: "data_fingerprint", CODE: "numbers", OWN_CODE: "own_code", FILES: "weight_files", BUDGET: "budget"}
 _RESOLVED = {"trainer.precision": "precision", "trainer.device": "device"}
 """Keys of which the value that was used is a tag; the parameter may say ``auto``."""
 _NOT_OF_AN_ARM = frozenset({"seed", "trainer.threads"})
@@ -204,7 +204,7 @@ def _without_followers(values: Mapping[str, str], keys: set[str]) -> set[str]:
 def _describe_value(key: str, value: str | None) -> str:
     if value is None:
         return f"without {key}"
-    if key in (IMAGES, FILES):
+    if key in (IMAGES, FILES, OWN_CODE):
         return f"{key} {value[:8]}"
     return value if key == BUDGET else f"{key} {value}" if key == CODE else f"{key}={value}"
 

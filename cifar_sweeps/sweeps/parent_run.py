@@ -9,11 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from hydra.core.utils import JobReturn
-from omegaconf import DictConfig
+from omegaconf import DictConfig, read_write
 from rich.console import Console
 
 from cifar_sweeps.errors import ConfigError, TrackingError, in_one_line
-from cifar_sweeps.hydra_support import job_error, task_overrides
+from cifar_sweeps.hydra_support import hydra_config, job_error, task_overrides
 from cifar_sweeps.sweeps.checks.job_folders import check_own_folder
 from cifar_sweeps.sweeps.checks.resolvers import replace_task, resolve_task, resolved_sweep
 from cifar_sweeps.sweeps.manifest import NAME, RESUME_FOLDER, SweepManifest, read_manifest, swept_keys
@@ -45,7 +45,10 @@ class ParentRun:
     manifest: SweepManifest
 
     def __init__(self, config: DictConfig, is_local: bool) -> None:
-        self.folder = self._own_folder = Path(config.hydra.sweep.dir)
+        with hydra_config(config):  # its name may refer to it
+            self.folder = self._own_folder = Path(config.hydra.sweep.dir)
+        with read_write(config):  # Hydra's sweeper reads it where it may not refer to it
+            config.hydra.sweep.dir = str(self.folder)
         self.requested: dict[int, str] = {}
         self._config = config
         self._is_local = is_local
@@ -123,7 +126,8 @@ class ParentRun:
                 new = sum(job.identity not in known for job in jobs)
                 there = sum(not job.is_finished for job in previous)
                 left = f", {there} of them not finished" if there else ""
-                _say(f"Joins sweep {folder.name}: {len(previous)} jobs there{left}, {new} new")
+                count = "1 job" if len(previous) == 1 else f"{len(previous)} jobs"
+                _say(f"Joins sweep {folder.name}: {count} there{left}, {new} new")
                 return JobNumbering(previous)
             named = _named_folder()
             if named or folder == self._own_folder:

@@ -17,7 +17,7 @@ from cifar_sweeps.config.parse import parse_config
 from cifar_sweeps.config.schema import RunConfig
 from cifar_sweeps.data.dataset import ImageData, Progress
 from cifar_sweeps.errors import CifarSweepsError, ConfigError, DataError, NotDownloadedError
-from cifar_sweeps.hydra_support import is_composition_error
+from cifar_sweeps.hydra_support import hydra_config, is_composition_error
 from cifar_sweeps.models.summary import Summary
 from cifar_sweeps.runs.identity import training_hash
 from cifar_sweeps.runs.initial_weights import check_initial_weights
@@ -60,7 +60,8 @@ class PlannedJob:
     @property
     def folder(self) -> Path:
         """The folder of its run."""
-        return Path(self.node.hydra.sweep.dir, self.node.hydra.sweep.subdir).absolute()
+        with hydra_config(self.node):  # its name may refer to it
+            return Path(self.node.hydra.sweep.dir, self.node.hydra.sweep.subdir).absolute()
 
     @property
     def log_file(self) -> Path:

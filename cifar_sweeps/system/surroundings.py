@@ -69,6 +69,8 @@ def _prepare_environment(environment: "os._Environ[str]") -> None:
         del environment[_OUTPUTS]
     elif outputs is not None:
         environment[_OUTPUTS] = expand_home(outputs)
+    if not environment.get("HOME", "-"):  # set to nothing: ~ would be the root of the disk
+        del environment["HOME"]
     environment["MPLBACKEND"] = "agg"  # pictures are files; a notebook's backend may not even be installed here
     environment["MATPLOTLIBRC"] = os.devnull  # they look the same everywhere
     environment["PYTHONSAFEPATH"] = "1"  # processes started from here would find the folder's own random.py first

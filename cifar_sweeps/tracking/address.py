@@ -23,6 +23,9 @@ _MANAGED = ("databricks", "databricks-uc", "uc")
 _TOKEN = re.compile(r"^(?P<start>https?://)[^/:@]+@", re.IGNORECASE)
 _LINK = re.compile(r"(?P<start>[a-z][\w+.-]*://)(?P<user>[^:@/?#]*):(?P<password>.+)@(?P<rest>[^@]*)", re.IGNORECASE)
 
+_BARE = re.compile(r"(?P<start>)(?P<user>[^:@/?#\s]+):(?!//)(?P<password>.+)@(?P<rest>[^@]*)")
+"""An address whose scheme was forgotten."""
+
 
 @dataclass(frozen=True)
 class StoreAddress:
@@ -69,7 +72,7 @@ def parse_address(text: str, key: str = _VARIABLE) -> StoreAddress | None:
 
 def without_password(uri: str) -> str:
     """Return an address with its password or token, and the secrets in its query, replaced by ***."""
-    found = _LINK.fullmatch(uri)
+    found = _LINK.fullmatch(uri) or _BARE.fullmatch(uri)
     if found is not None:
         uri = f"{found['start']}{found['user']}:{HIDDEN}@{found['rest']}"
     else:
@@ -118,6 +121,9 @@ def _without_scheme(typed: str, shown: str) -> StoreAddress:
     if typed.lower().startswith("sqlite:"):
         path = typed[len("sqlite:") :].lstrip("/") or "mlflow.db"
         raise ConfigError(f"{shown}: an SQLite address has three slashes: sqlite:///{path}")
+    user, at, host = typed.rpartition("@")
+    if at and ":" in user:  # a password: shown as ***
+        raise ConfigError(f"{shown}: has no scheme; write http://{user.partition(':')[0]}:PASSWORD@{host}")
     if re.fullmatch(r"(\[[\da-fA-F:]+\]|[\w.-]+):\d+(/.*)?", typed) or re.fullmatch(r"[\d.]+|localhost", typed):
         raise ConfigError(f"{shown}: has no scheme; write http://{typed}")
     path = typed.removeprefix("file:")

@@ -54,6 +54,24 @@ def test_an_option_that_is_not_there_is_named_and_the_named_one_is(overrides):
     compose([f"{overrides[0].partition('=')[0]}={named[1]}"])
 
 
+def test_an_option_chosen_twice_is_told_without_a_plus():
+    with pytest.raises(ConfigError, match=r"experiment: is chosen already; write experiment=NAME without the \+"):
+        compose(["+experiment=base_cnn/longer"])
+
+
+def test_a_rate_from_the_environment_is_decoded_as_the_error_says(monkeypatch):
+    monkeypatch.setenv("NAME", "0.003")
+    with pytest.raises(ConfigError) as caught:
+        compose(["optimizer.lr=${oc.env:NAME}"])
+    advice = re.search(r"write '(.+)'$", str(caught.value))
+    assert advice is not None, caught.value
+    assert compose([advice[1]]).optimizer["lr"] == 0.003
+    with pytest.raises(ConfigError) as caught:  # a nested resolver without Hydra's own quotes
+        compose(["optimizer.lr=${oc.decode:${oc.env:NAME}}"])
+    (typed,) = shlex.split(str(caught.value).rpartition("; write ")[2])
+    assert compose([typed]).optimizer["lr"] == 0.003
+
+
 @pytest.mark.parametrize(
     ("key", "value"), [("seed", "3"), ("trainer.epochs", "4"), ("regularization.l2", "0.1"), ("sweep.report", "false")]
 )

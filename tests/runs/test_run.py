@@ -1,5 +1,8 @@
 """One run in this process, without MLflow: training, test and output."""
 
+import dataclasses
+import os
+
 import pytest
 import torch
 from running import SMALL, JournalContents, train, weights
@@ -214,3 +217,28 @@ def test_the_training_hash_uses_the_content_of_weight_files(tmp_path, model, key
     first = hash_with("a.pth", b"some weights")
     assert hash_with("b.pth", b"some weights") == first
     assert hash_with("a.pth", b"other weights") != first
+
+
+def test_the_training_hash_covers_the_user_s_own_modules_and_the_files_that_they_are_given(tmp_path, monkeypatch):
+    module, weights = tmp_path / "ownnets.py", tmp_path / "w.pt"
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("CIFAR_SWEEPS_ALLOW_TARGETS", "ownnets")
+    config = compose([])
+
+    def hash_now(source="class Net: ...", content=b"a", **arguments):
+        module.write_text(source)
+        weights.write_bytes(content)
+        os.utime(module, ns=(0, module.stat().st_mtime_ns + len(source)))
+        os.utime(weights, ns=(0, weights.stat().st_mtime_ns + content[0]))
+        model = {"_target_": "ownnets.Net", "start": str(weights), "root": 1, "cache": "x", **arguments}
+        return training_hash(dataclasses.replace(config, as_dict={**config.as_dict, "model": model}), "images")
+
+    hashes = [
+        hash_now(),
+        hash_now(source="class Net:  # another one\n    ..."),
+        hash_now(content=b"b"),
+        hash_now(root=2),
+        hash_now(cache="y"),
+    ]
+    assert len(set(hashes)) == len(hashes)
+    assert hash_now() == hashes[0]

@@ -80,6 +80,7 @@ def prepared(folder: Path, *options: str, status: int = 0, preexec=None, **envir
         ({"OMP_NUM_THREADS": "4,2"}, {"OMP_NUM_THREADS": "4,2", "lines": []}),
         ({"OMP_NUM_THREADS": "all"}, {"OMP_NUM_THREADS": None}),
         ({"TMPDIR": "/nonexistent"}, {}),
+        ({"HOME": ""}, {"home": str(Path.home())}),
         ({"HOME": None, "USER": None, "LOGNAME": None, "TERM": None, "PATH": "/usr/bin:/bin"}, {}),
         ({"LC_ALL": "tr_TR.UTF-8", "TZ": "Nonsense/Zone"}, {}),
     ],

@@ -45,6 +45,10 @@ REFUSED = [
     ("127.0.0.1:5000", "has no scheme; write (http://127.0.0.1:5000)"),
     ("localhost:5000", "write (http://localhost:5000)"),
     ("localhost", "write (http://localhost)"),
+    (
+        "alice:hunter2@host:5000",
+        "has no scheme; write (http://alice:\\*\\*\\*@host:5000)|write http://alice:PASSWORD@host",
+    ),
     ("mlflow.example.org:443/team", "write (http://mlflow.example.org:443/team)"),
     ("./mlruns", "no longer records in folders; .* for example (sqlite:///./mlruns/mlflow.db)"),
     ("/data/mlruns", "for example (sqlite:////data/mlruns/mlflow.db)"),

@@ -11,6 +11,7 @@ from cifar_sweeps.studies.arms import arm_name
 from cifar_sweeps.studies.claims import Claim, matches_side, read_claims
 from cifar_sweeps.studies.pooling import arm_values
 from cifar_sweeps.sweeps.manifest import swept_values
+from cifar_sweeps.training.precision import resolve_device, resolve_precision
 
 _MAX_NAMED = 12
 _MAX_LINES = 4
@@ -142,7 +143,22 @@ def _milestones_never_reached(config: dict[str, Any]) -> dict[str, Any]:
     return {**config, "lr_schedule": schedule}
 
 
+def _as_resolved(config: dict[str, Any]) -> dict[str, Any]:
+    """What ``auto`` stands for on this machine, what is tested after a single epoch, a patience beyond the end."""
+    trainer = dict(config["trainer"])
+    device = resolve_device(trainer["device"])
+    trainer |= {"device": device.type, "precision": resolve_precision(trainer["precision"], device).name}
+    total = trainer["epochs"] * trainer["parts"]
+    if total == 1:
+        trainer["select"] = "last"
+    patience = trainer["early_stopping"]["patience"]
+    if patience is None or patience >= total:
+        trainer["early_stopping"] = {"patience": None}
+    return {**config, "trainer": trainer}
+
+
 _EQUIVALENCES: tuple[Callable[[dict[str, Any]], dict[str, Any]], ...] = (
+    _as_resolved,
     _without_documentation,
     _adamw_without_decay,
     _sgd_without_momentum,

@@ -3,6 +3,7 @@
 Imports neither torch nor mlflow.
 """
 
+import importlib.util
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -76,6 +77,8 @@ def _refused(flags: "Namespace") -> Iterator[str]:
                     "to study/NAME.yaml or experiment/NAME.yaml there, with '# @package _global_' as its first line, "
                     "and add study=NAME or experiment=NAME"
                 )
+        for path in sorted(Path(flags.config_dir).glob("*/**/*.yml")):
+            yield f"--config-dir={flags.config_dir}: {path} is not read; rename it to {path.with_suffix('.yaml').name}"
 
 
 def _unread(overrides: Sequence[str]) -> Iterator[str]:
@@ -86,6 +89,8 @@ def _unread(overrides: Sequence[str]) -> Iterator[str]:
             places = override.value()
             for place in map(str, places if isinstance(places, list) else [places]):
                 scheme, _, path = place.rpartition("://")
+                if scheme == "pkg" and not _is_package(path):
+                    yield f"hydra.searchpath: there is no package {path}; install it, or leave it out"
                 if scheme not in ("file", ""):
                     continue
                 if not Path(path).is_dir():
@@ -97,6 +102,13 @@ def _unread(overrides: Sequence[str]) -> Iterator[str]:
                     )
                 if Path(path, f"{_PRIMARY}.yaml").exists():
                     yield f"hydra.searchpath: {path}/{_PRIMARY}.yaml would not be read; {_INSTEAD}"
+
+
+def _is_package(path: str) -> bool:
+    try:
+        return importlib.util.find_spec(path.replace("/", ".").partition(".")[0]) is not None
+    except (ImportError, ValueError):
+        return False
 
 
 def _repeat(config_path: str) -> str:

@@ -11,7 +11,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from cifar_sweeps.config.parse import flatten
 from cifar_sweeps.config.schema import RunConfig
-from cifar_sweeps.runs.identity import NUMBERS
+from cifar_sweeps.runs.identity import NUMBERS, own_tags
 from cifar_sweeps.studies.pooling import CODE, FIRST_NUMBERS, IMAGES, arm_values
 from cifar_sweeps.sweeps.manifest import SweepManifest, swept_values
 from cifar_sweeps.sweeps.previous.launches import PreviousJob
@@ -98,7 +98,7 @@ class _Earlier:
             config = safe_load_yaml(self._folder / "config.yaml")
         except (OSError, ValueError):
             return {}
-        compared = ("data_fingerprint", "numbers", "device", "precision")
+        compared = ("data_fingerprint", "numbers", "own_code", "weight_files", "device", "precision")
         kept = {str(key): self.tags[key] for key in compared if key in self.tags}
         return arm_values(flatten(config), kept) if isinstance(config, dict) else {}
 
@@ -124,6 +124,7 @@ def _own_values(job: NewJob) -> dict[str, str]:
         "numbers": str(NUMBERS),
         "device": device.type,
         "precision": precision,
+        **own_tags(job.config),
     }
     return arm_values(flatten(job.config.as_dict), tags)
 

@@ -8,6 +8,7 @@ from conftest import TINY
 from cifar_sweeps.config.compose import compose
 from cifar_sweeps.errors import ConfigError
 from cifar_sweeps.sweeps.checks.arms import ArmOfJob, check_claims, equal_arms
+from cifar_sweeps.training.precision import resolve_device, resolve_precision
 
 PLAIN = [each for each in TINY if not each.startswith("model")]
 
@@ -31,6 +32,10 @@ def arms(*jobs, swept, claims=(), base=("model=lenet_1",)):
         ("optimizer.nesterov", ("false", "true"), ("optimizer=sgd", "optimizer.momentum=0")),
         ("lr_schedule", ("constant", "step"), ("trainer.epochs=2",)),
         ("regularization.l2", ("0", "0.0"), ()),
+        ("trainer.device", ("auto", "cpu"), ()),
+        ("trainer.precision", ("auto", resolve_precision("auto", resolve_device("auto")).name), ()),
+        ("trainer.select", ("last", "best"), ("trainer.epochs=1",)),
+        ("trainer.early_stopping.patience", ("null", "50"), ("trainer.epochs=5",)),
     ],
 )
 def test_one_training_under_two_names_is_said(key, values, base):

@@ -14,7 +14,13 @@ from cifar_sweeps.sweeps.checks.doors import check_flags
 def folder(tmp_path, monkeypatch):
     """A working folder with config files of one's own, and what Hydra kept of a run."""
     monkeypatch.chdir(tmp_path)
-    for name in ("whole/config.yaml", "mine/study/mine.yaml", "RUN/.hydra/config.yaml", "RUN/journal.jsonl"):
+    for name in (
+        "whole/config.yaml",
+        "mine/study/mine.yaml",
+        "RUN/.hydra/config.yaml",
+        "RUN/journal.jsonl",
+        "yml/trainer/default.yml",
+    ):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("", encoding="utf-8")
     (tmp_path / "other" / "model").mkdir(parents=True)
@@ -37,6 +43,8 @@ def folder(tmp_path, monkeypatch):
         (["hydra.searchpath=[nowhere]"], "hydra.searchpath: there is no folder nowhere"),
         (["hydra.searchpath=[file://nowhere]"], "hydra.searchpath: there is no folder nowhere"),
         (["hydra.searchpath=[other]"], "lenet_1.yaml would not be read"),
+        (["hydra.searchpath=[pkg://no_such_package]"], "there is no package no_such_package"),
+        (["--config-dir", "yml"], "default.yml is not read; rename it to default.yaml"),
         (["hydra.searchpath=[whole]"], "whole/config.yaml would not be read"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -53,7 +61,7 @@ def test_another_config_is_refused(folder, arguments, message):
     [
         ["--config-name", "config"],
         ["--config-dir", "mine", "study=mine"],
-        ["hydra.searchpath=[mine,pkg://package]"],
+        ["hydra.searchpath=[mine,pkg://hydra]"],
         ["-m", "seed=0,1"],
         ["--cfg", "all", "--resolve", "--package", "hydra.sweep"],
         ["--info", "searchpath"],
@@ -84,6 +92,23 @@ def test_the_command_refuses_in_one_line(outputs, arguments, message):
     assert done.returncode == 1
     assert done.stderr.startswith(message)
     assert done.stderr.count("\n") == 1
+    assert not list(outputs.iterdir())
+
+
+def test_hydras_own_help_is_shown(outputs):
+    done = cifar_train("--hydra-help")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Hydra" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "override",
+    ["+tracking.extra=http://me:hunter2@host", "tracking.uri=me:hunter2@host:5000", "+note='[me:hunter2@h]'"],
+)
+def test_a_password_anywhere_in_a_config_is_refused_before_anything_is_written(outputs, override):
+    done = cifar_train(override)
+    assert "holds a password" in done.stderr
+    assert "hunter2" not in done.stdout + done.stderr
     assert not list(outputs.iterdir())
 
 

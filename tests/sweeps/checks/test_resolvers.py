@@ -100,7 +100,8 @@ def test_a_sweep_with_resolvers_is_recorded_and_resumed_resolved(outputs):
     swept = (
         "seed=0,${hydra:job.num}",
         "study_name=${oc.env:WHO}-${now:%f}",
-        "hydra.sweep.subdir=s${hydra.job.num}-${now:%f}",
+        "hydra.sweep.subdir=s${hydra:job.num}-${now:%f}",
+        "hydra.sweep.dir=${outputs}/sweeps/${hydra:job.name}",
     )
     done = cifar_train("-m", *swept, "analysis.pictures=false", "analysis.log_model=false", *TINY, WHO="me")
     assert done.returncode == 0, done.stderr
