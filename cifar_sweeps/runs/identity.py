@@ -146,6 +146,7 @@ def provenance_tags(setup: TrainingSetup) -> dict[str, str]:
         **provenance(),
     }
     tags |= own_tags(setup.config)
+    tags |= {"classes": str(len(setup.data.classes)), "train_images": str(setup.splits.num_train)}
     tags["budget"] = setup.describe_budget()
     tags["validated_on"] = "test" if setup.splits.val_on_test else "validation"
     if setup.data.notes:

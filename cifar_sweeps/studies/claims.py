@@ -4,6 +4,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from cifar_sweeps.studies.arms import arm_name, equal_values
+from cifar_sweeps.studies.fairness.chance import holm, p_value
+from cifar_sweeps.studies.fairness.comparability import Departure
+from cifar_sweeps.studies.fairness.learning import never_learned
 from cifar_sweeps.studies.histories import History, metric_at_epoch
 from cifar_sweeps.studies.intervals import Estimate, estimate
 from cifar_sweeps.studies.study import StudyRun
@@ -28,16 +31,37 @@ class Claim:
     """The epoch at which each side is compared; None: the last."""
     margin: float = 0.01
     needs_full_budget: bool = False
+    against_metric: str | None = None
+    """The other side's metric; None: the same."""
+    is_hedged: bool = False
+    """Whether the document only thinks it likely."""
+    needs_original_images: bool = False
+    copy_allowance: float | None = None
+    """By how much a figure may be lower on a copy of CIFAR-10 with other pixels."""
+    own_document: str | None = None
+    """What the document itself prints against it."""
+
+    @property
+    def is_documents(self) -> bool:
+        """Whether a document makes it; ours are questions that the documents leave open."""
+        return not self.where.startswith(OUR_QUESTION)
+
+
+OUR_QUESTION = "our question"
 
 
 @dataclass(frozen=True)
 class ClaimResult:
-    """The result of a claim in one setting. ``effect``: the arm's metric minus the other's, mean over seeds."""
+    """The result of a claim in one setting. ``effect``: the arm's metric minus the other's, mean over seeds.
+
+    p: of the test that its verdict rests on; None if it is not decided.
+    """
 
     claim: Claim
     setting: str
     effect: Estimate | None
     verdict: str
+    p: float | None = None
 
 
 def read_claims(entries: object) -> list[Claim]:
@@ -63,10 +87,29 @@ def merge_claims(configs: Mapping[str, Mapping[str, object]], runs: Sequence[Stu
 
 
 def evaluate_claims(
-    claims: Sequence[Claim], runs: Sequence[StudyRun], histories: Mapping[str, History]
+    claims: Sequence[Claim],
+    runs: Sequence[StudyRun],
+    histories: Mapping[str, History],
+    departures: Mapping[str, Sequence[Departure]] | None = None,
 ) -> list[ClaimResult]:
-    """Return one result per claim and setting, which is the values of the swept keys that the claim leaves open."""
-    return [result for claim in claims for result in _evaluate_claim(claim, runs, histories)]
+    """Return one result per claim and setting, which is the values of the swept keys that the claim leaves open.
+
+    departures: in what each arm was trained otherwise than its file says: of such runs no document's claim is judged.
+    Where several claims are decided, those that do not stand when all are judged together (Holm) say so.
+    """
+    results = [result for claim in claims for result in _evaluate_claim(claim, runs, histories, departures or {})]
+    return _judged_together(results)
+
+
+def _judged_together(results: Sequence[ClaimResult]) -> list[ClaimResult]:
+    decided = [i for i, result in enumerate(results) if result.p is not None]
+    stand = dict(zip(decided, holm([results[i].p or 0.0 for i in decided]), strict=True))
+    return [
+        result
+        if stand.get(i, True) or len(decided) < 2
+        else replace(result, verdict=f"{result.verdict} (alone; not with all {len(decided)} judged together)")
+        for i, result in enumerate(results)
+    ]
 
 
 def _claim(entry: Mapping[str, object]) -> Claim:
@@ -83,6 +126,11 @@ def _claim(entry: Mapping[str, object]) -> Claim:
         against_at=_epoch(entry.get("against_at")),
         margin=0.01 if margin is None else float(str(margin)),
         needs_full_budget=bool(entry.get("needs_full_budget", False)),
+        against_metric=None if entry.get("against_metric") is None else str(entry["against_metric"]),
+        is_hedged=entry.get("strength") == "hedged",
+        needs_original_images=bool(entry.get("needs_original_images", False)),
+        copy_allowance=None if entry.get("copy_allowance") is None else float(str(entry["copy_allowance"])),
+        own_document=None if entry.get("own_document") is None else str(entry["own_document"]),
     )
 
 
@@ -94,9 +142,14 @@ def _side(arm: object) -> Side:
     return {str(key): value for key, value in arm.items()} if isinstance(arm, Mapping) else {"experiment": arm}
 
 
-def _evaluate_claim(claim: Claim, runs: Sequence[StudyRun], histories: Mapping[str, History]) -> list[ClaimResult]:
+Departures = Mapping[str, Sequence[Departure]]
+
+
+def _evaluate_claim(
+    claim: Claim, runs: Sequence[StudyRun], histories: Mapping[str, History], departures: Departures
+) -> list[ClaimResult]:
     compare = _versus_arm if claim.against is not None else _versus_number
-    results = list(compare(claim, runs, histories))
+    results = list(compare(claim, runs, histories, departures))
     return results or [ClaimResult(claim, "", None, _why_not_measured(claim, runs))]
 
 
@@ -112,13 +165,16 @@ def _why_not_measured(claim: Claim, runs: Sequence[StudyRun]) -> str:
     )
 
 
-def _versus_arm(claim: Claim, runs: Sequence[StudyRun], histories: Mapping[str, History]) -> Iterator[ClaimResult]:
-    against = claim.against or {}
+def _versus_arm(
+    claim: Claim, runs: Sequence[StudyRun], histories: Mapping[str, History], departures: Departures
+) -> Iterator[ClaimResult]:
+    against, other_metric = claim.against or {}, claim.against_metric or claim.metric
 
-    def metric(run: StudyRun, epoch: int | None) -> float | None:
-        return metric_at_epoch(run.metrics, histories.get(run.run_id, {}), claim.metric, epoch)
+    def metric(run: StudyRun, name: str, epoch: int | None) -> float | None:
+        return metric_at_epoch(run.metrics, histories.get(run.run_id, {}), name, epoch)
 
-    if claim.at is not None and claim.at == claim.against_at and claim.arm == against:
+    same = claim.arm == against and claim.metric == other_metric
+    if claim.at is not None and claim.at == claim.against_at and same:
         yield ClaimResult(claim, "", None, f"not measured: this budget scales both sides to epoch {claim.at}")
         return
     claimed_keys = {*claim.arm, *against, _VARIANT}  # a variant of one side is compared with each of the other
@@ -129,19 +185,24 @@ def _versus_arm(claim: Claim, runs: Sequence[StudyRun], histories: Mapping[str, 
             if common != {key: value for key, value in other_values.items() if key not in claimed_keys}:
                 continue
             pairs = [(run, others_by_seed[seed]) for seed, run in by_seed.items() if seed in others_by_seed]
-            differences = [_difference(metric(run, claim.at), metric(other, claim.against_at)) for run, other in pairs]
-            paired = [run for pair in pairs for run in pair]
-            yield _claim_result(claim, _setting_text({**other_values, **values}), differences, paired)
+            differences = [
+                _difference(metric(run, claim.metric, claim.at), metric(other, other_metric, claim.against_at))
+                for run, other in pairs
+            ]
+            yield _claim_result(claim, _setting_text({**other_values, **values}), differences, pairs, departures)
 
 
-def _versus_number(claim: Claim, runs: Sequence[StudyRun], histories: Mapping[str, History]) -> Iterator[ClaimResult]:
+def _versus_number(
+    claim: Claim, runs: Sequence[StudyRun], histories: Mapping[str, History], departures: Departures
+) -> Iterator[ClaimResult]:
     for setting, by_seed in _group_by_setting(runs, claim.arm).items():
         values = [
             metric_at_epoch(run.metrics, histories.get(run.run_id, {}), claim.metric, claim.at)
             for run in by_seed.values()
         ]
         differences = [_difference(value, claim.than or 0.0) for value in values]
-        yield _claim_result(claim, _setting_text(dict(setting)), differences, list(by_seed.values()))
+        alone = [(run,) for run in by_seed.values()]
+        yield _claim_result(claim, _setting_text(dict(setting)), differences, alone, departures)
 
 
 Setting = tuple[tuple[str, str], ...]
@@ -180,15 +241,80 @@ def _difference(value: float | None, other: float | None) -> float | None:
     return None if value is None or other is None else value - other
 
 
-def _claim_result(claim: Claim, setting: str, differences: list[float | None], runs: Sequence[StudyRun]) -> ClaimResult:
+def _claim_result(
+    claim: Claim,
+    setting: str,
+    differences: Sequence[float | None],
+    compared: Sequence[tuple[StudyRun, ...]],
+    departures: Departures,
+) -> ClaimResult:
+    """Judge one claim in one setting. compared: the run or the pair of runs that each difference is of."""
     effect = estimate(differences)
+    runs = [run for some in compared for run in some]
     if effect is None:
         reason = "no seed in common" if not runs else f"{claim.metric} is not recorded"
         return ClaimResult(claim, setting, None, f"not measured: {reason}")
+    obstacle = _obstacle(claim, runs, departures)
+    if obstacle:
+        return ClaimResult(claim, setting, effect, f"not decided: {obstacle}")
+    is_copy = any(run.tag("data") != _ORIGINAL for run in runs)
+    verdict = _verdict(claim, effect, is_copy)
+    learned = [
+        difference
+        for difference, some in zip(differences, compared, strict=True)
+        if not any(never_learned(run) for run in some)
+    ]
+    if len(learned) < len(differences):
+        verdict += f" with {len(differences) - len(learned)} of {len(differences)} that never learned"
+        without = estimate(learned)
+        verdict += (
+            "" if without is None else f"; without: {_verdict(claim, without, is_copy)}, {without.text(sign=True)}"
+        )
+    if claim.own_document:
+        verdict += f" (the document's own figures say otherwise: {claim.own_document})"
+    limit = {"not_higher": claim.margin, "not_lower": -claim.margin}.get(claim.expects, 0.0)
+    p = None if verdict.startswith("not decided") or claim.expects == "same" else p_value(effect, limit)
+    return ClaimResult(claim, setting, effect, verdict, p)
+
+
+_ORIGINAL = "CIFAR-10"
+"""The data set's name where its own files were read; any other may have other pixels."""
+_TIMES = frozenset({"seconds_an_epoch", "epoch_seconds", "images_per_second"})
+
+
+def _obstacle(claim: Claim, runs: Sequence[StudyRun], departures: Departures) -> str:
+    """Return why a claim is not judged of these runs; empty if it is."""
+    named = {*claim.arm, *(claim.against or {})}
+    texts = dict.fromkeys(
+        each.text
+        for run in runs
+        for each in departures.get(run.arm, ())
+        if named.isdisjoint({each.key, each.key.partition(".")[0]})
+    )
+    if texts and claim.is_documents:
+        return f"trained otherwise ({'; '.join(texts)})"
+    if claim.metric in _TIMES:
+        return "seconds of a sweep, whose jobs share the machine; a quiet measurement of both arms decides"
     budgets = {(run.tag("budget") or "").split(":")[0] for run in runs}
     if claim.needs_full_budget and budgets != {"full"}:
-        return ClaimResult(claim, setting, effect, "not decided: needs the full budget")
-    return ClaimResult(claim, setting, effect, judge_effect(effect, claim.expects, claim.margin))
+        return "needs the full budget"
+    if claim.needs_original_images and claim.copy_allowance is None:
+        copies = dict.fromkeys(run.tag("data") or "" for run in runs if run.tag("data") != _ORIGINAL)
+        if copies:
+            return f"needs CIFAR-10's own images, not {' or '.join(copies)}"
+    return ""
+
+
+def _verdict(claim: Claim, effect: Estimate, is_copy: bool) -> str:
+    verdict = judge_effect(effect, claim.expects, claim.margin)
+    if is_copy and claim.copy_allowance is not None and verdict == "contradicts":
+        lifted = replace(effect, mean=effect.mean + claim.copy_allowance)
+        if judge_effect(lifted, claim.expects, claim.margin) != "contradicts":
+            return f"not decided: within {claim.copy_allowance:g}, the allowance for a copy of the images"
+    return _HEDGED.get(verdict, verdict) if claim.is_hedged else verdict
+
+
+_HEDGED = {"agrees": "supports", "contradicts": "does not support"}
 
 
 def judge_effect(effect: Estimate, expects: str, margin: float) -> str:

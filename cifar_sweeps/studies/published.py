@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from cifar_sweeps.studies.fairness.chance import noise_of_one_run
+from cifar_sweeps.studies.fairness.comparability import Departure
 from cifar_sweeps.studies.histories import History, metric_at, metric_at_end
 from cifar_sweeps.studies.intervals import Estimate, estimate
 from cifar_sweeps.studies.study import StudyRun
@@ -35,11 +37,19 @@ class Comparison:
     """Whether the run's validation data were the test set, as in the document."""
     budget: str = "full"
     """How much of the full training the runs were: see `cifar_sweeps.config.budget.describe_budget`."""
+    departures: tuple[str, ...] = ()
+    """In what the runs were trained otherwise than the arm; the published metric is then of another training."""
 
     @property
     def difference(self) -> float | None:
         """Measured minus published."""
         return None if self.measured is None else self.measured.mean - self.published.value
+
+    @property
+    def is_noise(self) -> bool | None:
+        """Whether the difference is within what one more run would differ by chance; None if that is not known."""
+        noise = None if self.measured is None else noise_of_one_run(self.measured)
+        return None if noise is None or self.difference is None else abs(self.difference) <= noise
 
 
 def published_values(entries: object, epochs: int | None = None) -> list[Published]:
@@ -67,26 +77,32 @@ def published_matrices(entries: object) -> dict[str, list[list[int | None]]]:
 
 
 def compare_with_published(
-    runs: Sequence[StudyRun], histories: Mapping[str, History], configs: Mapping[str, Mapping[str, object]]
+    runs: Sequence[StudyRun],
+    histories: Mapping[str, History],
+    configs: Mapping[str, Mapping[str, object]],
+    departures: Mapping[str, Sequence[Departure]] | None = None,
 ) -> list[Comparison]:
     """Return every published metric of the arms with the mean of the arm's runs.
 
-    configs: one per arm. Left out are runs that ended before the metric's epoch, arms that split the training images
-    into other parts than the document did, and arms trained on synthetic images.
+    configs: one per arm. departures: in what each arm's runs were trained otherwise than its file says. Left out are
+    runs that ended before the metric's epoch, and arms trained on synthetic images.
     """
     comparisons: list[Comparison] = []
     for arm in dict.fromkeys(run.arm for run in runs):
         arm_runs = [run for run in runs if run.arm == arm]
         config = configs.get(arm, {})
-        if not _trained_as_published(config) or any(_is_synthetic(run) for run in arm_runs):
+        if any(_is_synthetic(run) for run in arm_runs):
             continue
+        otherwise = [each.text for each in (departures or {}).get(arm, ())]
+        if not otherwise and not _in_published_parts(config):  # an arm of no file
+            otherwise = ["parts of the data otherwise than published"]
         epochs = max((max(histories.get(run.run_id, {}).get("train/loss", {0: 0.0})) for run in arm_runs), default=0)
         budget = " and ".join(sorted({run.tag("budget") or "full" for run in arm_runs}))
         on_test = any(run.tag("validated_on") == "test" for run in arm_runs)
         for published in published_values(config.get("published"), epochs):
             measured = estimate(_measured(run, histories.get(run.run_id, {}), published) for run in arm_runs)
             is_on_test = on_test and published.metric.startswith("val/")
-            comparisons.append(Comparison(arm, published, measured, is_on_test, budget))
+            comparisons.append(Comparison(arm, published, measured, is_on_test, budget, tuple(otherwise)))
     return comparisons
 
 
@@ -95,7 +111,7 @@ def _is_synthetic(run: StudyRun) -> bool:
     return run.tag("data") == "synthetic"
 
 
-def _trained_as_published(config: Mapping[str, object]) -> bool:
+def _in_published_parts(config: Mapping[str, object]) -> bool:
     trainer = config.get("trainer")
     parts = trainer.get("parts") if isinstance(trainer, Mapping) else None
     return parts is None or parts == config.get("published_parts", parts)

@@ -1,8 +1,9 @@
 """Rank the arms of a study by final validation accuracy, with means over seeds."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from cifar_sweeps.studies.fairness.learning import never_learned
 from cifar_sweeps.studies.intervals import Estimate, estimate
 from cifar_sweeps.studies.study import StudyRun
 
@@ -23,13 +24,25 @@ class ArmMetrics:
     seconds_an_epoch: float | None
     parameters: float | None
     multiply_adds: float | None
+    guessing: int = 0
+    """How many of its runs never learned."""
+    is_part: bool = False
+    """Whether it is an arm once more, without the runs that never learned."""
 
 
 def rank_arms(runs: Sequence[StudyRun]) -> list[ArmMetrics]:
-    """Return the arms by mean final validation accuracy, best first, then those without validation by test accuracy."""
-    arms = [
-        _arm_metrics(arm, [run for run in runs if run.arm == arm]) for arm in dict.fromkeys(run.arm for run in runs)
-    ]
+    """Return the arms by mean final validation accuracy, best first, then those without validation by test accuracy.
+
+    An arm some of whose runs never learned is there twice, with them and without them.
+    """
+    arms = []
+    for arm in dict.fromkeys(run.arm for run in runs):
+        of_arm = [run for run in runs if run.arm == arm]
+        learned = [run for run in of_arm if not never_learned(run)]
+        guessing = len(of_arm) - len(learned)
+        arms.append(replace(_arm_metrics(arm, of_arm), guessing=guessing))
+        if guessing and learned:
+            arms.append(replace(_arm_metrics(arm, learned), is_part=True))
     return sorted(arms, key=_sort_key)
 
 

@@ -156,7 +156,7 @@ def test_user_text_is_escaped_and_a_short_budget_is_a_warning(toy, tmp_path):
         assert hostile not in page
     assert "<script" not in text
     rows = [line for line in text.splitlines() if line.startswith("| &lt;script")]
-    assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows} == {8, 11}
+    assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows} == {9, 11}
     assert "NOT THE FULL TRAINING: budget short: 3 of 35 epochs" in page
     assert text.index("**NOT THE FULL TRAINING") < text.index("2 runs of 1 arm")
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from cifar_sweeps.studies.fairness.learning import never_learned
 from cifar_sweeps.studies.intervals import Estimate, estimate
 from cifar_sweeps.studies.reports.curves import (
     COLOURS,
@@ -15,6 +16,9 @@ from cifar_sweeps.studies.reports.curves import (
     figure_with_legend_space,
     shorten,
 )
+
+_ALARM = "#c00000"
+"""Colour of the crosses at runs that never learned."""
 
 
 def plot_comparison(arms: Sequence[PlottedArm]) -> Figure:
@@ -61,6 +65,14 @@ def _plot_against_value(arms: Sequence[PlottedArm], key: str) -> Figure:
                 [value for value, _ in estimates], means, yerr=errors, fmt=marker + line, color=colour, capsize=3
             )
             axes.containers[-1].set_label(name)
+    guessing = [
+        (value, run.metrics.get("val/accuracy", float("nan")))
+        for value, arm in by_value
+        for run in arm.runs
+        if never_learned(run)
+    ]
+    if guessing:
+        axes.plot(*zip(*guessing, strict=True), "x", color=_ALARM, label="never learned")
     values = [value for value, _ in by_value]
     positive = [value for value in values if value > 0]
     if positive and max(positive) / min(positive) > 50:
@@ -82,6 +94,8 @@ def _plot_rows(arms: Sequence[PlottedArm]) -> Figure:
             axes.errorbar([accuracy.mean], [row], xerr=error, fmt=arm.marker, color=arm.colour, capsize=3, markersize=7)
             by_seed = [run.metrics.get("val/accuracy", float("nan")) for run in arm.runs]
             axes.plot(by_seed, [row] * len(by_seed), "|", color="#555555", markersize=9)
+            guessing = [run.metrics.get("val/accuracy", float("nan")) for run in arm.runs if never_learned(run)]
+            axes.plot(guessing, [row] * len(guessing), "x", color=_ALARM, markersize=9)
     axes.set_yticks(range(len(arms)), [shorten(arm.name) for arm in arms], fontsize=9)
     axes.set_ylim(len(arms) - 0.5, -0.5)
     axes.set_xlim(*_possible(axes.get_xlim()))

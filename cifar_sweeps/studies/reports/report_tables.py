@@ -51,11 +51,46 @@ def claims_table(results: Sequence[ClaimResult]) -> TextTable:
         "95% t interval. A claim agrees or is contradicted only if the whole interval does. gap/loss is validation "
         "minus training loss, gap/accuracy training minus validation accuracy."
     )
+    decided = sum(result.p is not None for result in results)
+    if decided > 1:
+        note += (
+            f" {decided} claims are decided here; those that do not stand when all are judged together say so (Holm)."
+        )
     return TextTable("Claims", columns, rows, "This study's files make no claims.", note)
 
 
-def published_table(comparisons: Sequence[Comparison]) -> TextTable:
-    """Return published and measured metrics."""
+def published_tables(comparisons: Sequence[Comparison]) -> list[TextTable]:
+    """Return published and measured metrics; apart, those of runs that were trained otherwise than their arm."""
+    apart = [comparison for comparison in comparisons if comparison.departures]
+    tables = [_published_table([comparison for comparison in comparisons if not comparison.departures])]
+    return [*tables, _otherwise_table(apart)] if apart else tables
+
+
+def _otherwise_table(comparisons: Sequence[Comparison]) -> TextTable:
+    columns = (
+        Column("arm"),
+        Column("trained otherwise"),
+        Column("metric"),
+        Column("measured", is_number=True),
+        Column("seeds", is_number=True),
+        Column("published, of another training", is_number=True),
+    )
+    rows = tuple(
+        (
+            comparison.arm,
+            "; ".join(comparison.departures),
+            _metric(comparison),
+            _estimate(comparison.measured),
+            str(comparison.measured.n if comparison.measured else 0),
+            f"{comparison.published.value:.4f}",
+        )
+        for comparison in comparisons
+    )
+    note = "These runs were not trained as their arm's file says, so that their document's figures say nothing of them."
+    return TextTable("Not the same training as published", columns, rows, "", note)
+
+
+def _published_table(comparisons: Sequence[Comparison]) -> TextTable:
     budgets = sorted({comparison.budget for comparison in comparisons})
     has_budgets = len(budgets) > 1
     columns = (
@@ -66,6 +101,7 @@ def published_table(comparisons: Sequence[Comparison]) -> TextTable:
         Column("measured", is_number=True),
         Column("seeds", is_number=True),
         Column("difference", is_number=True),
+        Column("by chance", is_extra=True),
         Column("where", is_extra=True),
     )
     rows = tuple(
@@ -77,12 +113,14 @@ def published_table(comparisons: Sequence[Comparison]) -> TextTable:
             _estimate(comparison.measured),
             str(comparison.measured.n if comparison.measured else 0),
             MISSING if comparison.difference is None else f"{comparison.difference:+.4f}",
+            MISSING if comparison.is_noise is None else "possible" if comparison.is_noise else "no",
             comparison.published.where,
         )
         for comparison in comparisons
     )
     note = (
-        "Measured: mean over seeds ± half of the 95% t interval, at the epoch named. Difference: measured − published."
+        "Measured: mean over seeds ± half of the 95% t interval, at the epoch named. Difference: measured − published; "
+        "by chance: whether a single further run of ours would differ as much (95% prediction interval)."
     )
     if budgets not in ([], ["full"]) and not has_budgets:
         note += f" Not the full training: budget {budgets[0]}."
@@ -112,7 +150,7 @@ def ranking_table(arms: Sequence[ArmMetrics]) -> TextTable:
     all_on_test = all(arm.is_on_test for arm in arms)
     rows = tuple(
         (
-            arm.arm + (ON_TEST if arm.is_on_test and not all_on_test else ""),
+            _arm_name(arm) + (ON_TEST if arm.is_on_test and not all_on_test else ""),
             str(arm.seeds),
             _estimate(arm.val),
             _mean(arm.best),
@@ -133,6 +171,12 @@ def ranking_table(arms: Sequence[ArmMetrics]) -> TextTable:
     if arms and all_on_test:
         note += " Every arm was validated on the test set."
     return TextTable("Arms by final validation accuracy", columns, rows, "No run has finished.", note)
+
+
+def _arm_name(arm: ArmMetrics) -> str:
+    if arm.is_part:
+        return f"{arm.arm}, without the runs that never learned"
+    return f"{arm.arm}, {arm.guessing} of {arm.seeds} never learned" if arm.guessing else arm.arm
 
 
 def failures_table(runs: Sequence[StudyRun]) -> TextTable:
@@ -167,6 +211,8 @@ def _claim_row(result: ClaimResult, has_settings: bool) -> tuple[str, ...]:
         "not_lower": f"not lower by {claim.margin:g}",
     }
     against = f" than {claim.than:g}" if claim.against is None and claim.than is not None else ""
+    if claim.against_metric is not None:
+        against = f" than {claim.against_metric}"
     epochs = [f"epoch {epoch}" if epoch else "the end" for epoch in (claim.at, claim.against_at)]
     epoch_text = "" if claim.at is None and claim.against_at is None else f", {' against '.join(epochs)}"
     return (
@@ -185,6 +231,9 @@ def _metric(comparison: Comparison) -> str:
 
 
 def _epoch(published: Published) -> str:
+    if published.extreme is not None:
+        which = "lowest" if published.extreme == "min" else "highest"
+        return f", the {which} of epochs {published.first_epoch} to {published.epoch or 'the end'}"
     if published.epoch is None:
         return ""
     return f" at epoch {published.epoch}" + (f" of {published.last_epoch}" if published.last_epoch else "")

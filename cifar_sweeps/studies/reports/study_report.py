@@ -1,6 +1,6 @@
 """Write the report of a study: claims, published and measured metrics, figures, runs and environment."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,8 @@ from cifar_sweeps.analysis.matplotlib_setup import own_style
 from cifar_sweeps.studies.arm_configs import arm_configs
 from cifar_sweeps.studies.claims import evaluate_claims, merge_claims
 from cifar_sweeps.studies.current_claims import with_current_claims
+from cifar_sweeps.studies.fairness import learning
+from cifar_sweeps.studies.fairness.comparability import Departure, departures_by_arm
 from cifar_sweeps.studies.histories import History, is_by_epoch, read_histories
 from cifar_sweeps.studies.pooling import select_sweeps, separated_arms
 from cifar_sweeps.studies.published import compare_with_published, published_curves
@@ -89,18 +91,22 @@ def _template_values(
 ) -> dict[str, Any]:
     """Return the values of the HTML template, which the Markdown shows too."""
     arms = rank_arms(runs)
-    claims = report_tables.claims_table(evaluate_claims(merge_claims(configs, runs), runs, histories))
+    # One's own sweeps name no experiment, and depart from none.
+    otherwise = departures_by_arm(configs, runs)
+    claims = report_tables.claims_table(evaluate_claims(merge_claims(configs, runs), runs, histories, otherwise))
     # One's own sweeps have neither: their reports do not speak of documents.
-    published = [report_tables.published_table(compare_with_published(runs, histories, configs))]
+    published = report_tables.published_tables(compare_with_published(runs, histories, configs, otherwise))
     has_published = any(config.get("published") for config in configs.values())
     repeats = sum(run.finished for run in study.runs) - len(runs)
     warning = summary_text.test_set_warning(study.runs)
-    plotted = [arm.arm for arm in arms if arm.val is not None]
+    plotted = [arm.arm for arm in arms if arm.val is not None and not arm.is_part]
     return {
         "title": f"Study: {study.name}",
         "warnings": [
             *summary_text.budget_warnings(study.runs, has_published),
             *([warning] if warning else []),
+            *([guessing] if (guessing := learning.warning(study.runs)) else []),
+            *_otherwise(otherwise),
             *separated_arms(study.runs),
             *changes,
         ],
@@ -120,6 +126,15 @@ def _template_values(
         "commands": summary_text.commands(study),
         "version": cifar_sweeps.__version__,
     }
+
+
+def _otherwise(departures: Mapping[str, Sequence[Departure]]) -> list[str]:
+    """Return one line an arm that was trained otherwise than its file says."""
+    return [
+        f"{arm}: not trained as its file says: {'; '.join(each.text for each in some)}."
+        for arm, some in departures.items()
+        if some
+    ]
 
 
 def _figures(

@@ -1,0 +1,178 @@
+"""Each kind of claim on made runs whose right verdict is known."""
+
+import pytest
+
+from cifar_sweeps.studies.claims import evaluate_claims, read_claims
+from cifar_sweeps.studies.fairness.chance import holm, noise_of_one_run, p_value, sampling_error
+from cifar_sweeps.studies.fairness.comparability import Departure
+from cifar_sweeps.studies.intervals import estimate
+from cifar_sweeps.studies.published import Comparison, Published, compare_with_published, published_values
+from cifar_sweeps.studies.reports.report_tables import published_tables
+
+ORIGINAL = {"data": "CIFAR-10"}
+
+
+def judged(claim, runs, departures=None, histories=None):
+    plain = {"says": "A beats B", "where": "document 1", "metric": "val/accuracy", "arm": "A", "expects": "higher"}
+    against = {} if "than" in claim else {"against": "B"}
+    (result,) = evaluate_claims(read_claims([{**plain, **against, **claim}]), runs, histories or {}, departures)
+    return result
+
+
+@pytest.fixture
+def pair(make_run):
+    def make(tags=ORIGINAL, difference=0.1, **more):
+        return [
+            make_run(arm, seed, {"experiment": arm}, tags, val__accuracy=0.6 + shift + seed / 1000, **more)
+            for arm, shift in (("A", difference), ("B", 0))
+            for seed in (0, 1, 2)
+        ]
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("claim", "difference", "verdict"),
+    [
+        ({}, 0.1, "agrees"),
+        ({"strength": "hedged"}, 0.1, "supports"),
+        ({"strength": "hedged"}, -0.1, "does not support"),
+        (
+            {"own_document": "dog .61 < cat .69"},
+            0.1,
+            "agrees (the document's own figures say otherwise: dog .61 < cat .69)",
+        ),
+    ],
+)
+def test_what_a_document_only_thinks_likely_is_never_contradicted(pair, claim, difference, verdict):
+    runs = pair(difference=difference)
+    for run in runs:  # no noise: the verdict is that of the difference
+        assert run.seed in (0, 1, 2)
+    assert judged(claim, runs).verdict == verdict
+
+
+@pytest.mark.parametrize("where", ["document 1", "our question"])
+def test_a_document_s_claim_is_not_judged_of_another_training(pair, where):
+    other = {"A": [Departure("trainer.batch_size", 256, 10)]}
+    verdict = judged({"where": where}, pair(), other).verdict
+    assert verdict == (
+        "agrees" if where == "our question" else "not decided: trained otherwise (batch size 10 instead of 256)"
+    )
+
+
+def test_a_key_that_the_claim_itself_compares_is_no_departure(pair):
+    claim = {"arm": {"experiment": "A", "optimizer": "sgd"}, "against": {"experiment": "B"}}
+    runs = [*pair()]
+    runs[:3] = [type(run)(**{**vars(run), "swept": {**run.swept, "optimizer": "sgd"}}) for run in runs[:3]]
+    assert judged(claim, runs, {"A": [Departure("optimizer", "Adam", "SGD")]}).verdict == "agrees"
+
+
+def test_a_test_figure_against_a_validation_figure(make_run):
+    runs = [
+        make_run("A", seed, {"experiment": "A"}, ORIGINAL, test__accuracy=0.70 + seed / 1000, val__accuracy=0.705)
+        for seed in (0, 1, 2)
+    ]
+    claim = {"metric": "test/accuracy", "against": "A", "against_metric": "val/accuracy", "expects": "same"}
+    assert judged(claim, runs).verdict == "agrees"
+
+
+def test_a_figure_of_a_class(make_run):
+    runs = [
+        make_run("A", seed, {"experiment": "A"}, ORIGINAL, test__recall__ship=0.92 + seed / 1000) for seed in (0, 1)
+    ]
+    assert judged({"metric": "test/recall/ship", "than": 0.9}, runs).verdict == "agrees"
+
+
+@pytest.mark.parametrize(
+    ("data", "accuracy", "claim", "verdict"),
+    [
+        ("CIFAR-10", 0.73, {}, "contradicts"),
+        ("a copy", 0.73, {}, "contradicts"),
+        ("a copy", 0.73, {"needs_original_images": True}, "not decided: needs CIFAR-10's own images, not a copy"),
+        ("a copy", 0.73, {"copy_allowance": 0.04}, "not decided: within 0.04, the allowance for a copy of the images"),
+        ("a copy", 0.60, {"copy_allowance": 0.04}, "contradicts"),
+        ("CIFAR-10", 0.73, {"copy_allowance": 0.04}, "contradicts"),
+        ("a copy", 0.78, {"copy_allowance": 0.04}, "agrees"),
+    ],
+)
+def test_a_level_on_a_copy_of_the_images_has_an_allowance(make_run, data, accuracy, claim, verdict):
+    runs = [
+        make_run("A", seed, {"experiment": "A"}, {"data": data}, val__accuracy=accuracy + seed / 1000)
+        for seed in (0, 1, 2)
+    ]
+    assert judged({"than": 0.75, **claim}, runs).verdict == verdict
+
+
+def test_seconds_of_a_sweep_decide_nothing(pair):
+    runs = [type(run)(**{**vars(run), "metrics": {"seconds_an_epoch": run.metrics["val/accuracy"]}}) for run in pair()]
+    assert judged({"metric": "seconds_an_epoch"}, runs).verdict.startswith("not decided: seconds of a sweep")
+
+
+def test_claims_that_do_not_stand_together_say_so(make_run):
+    # Of each claim alone p is .035; of two, the smaller one has to be below .025.
+    runs = [
+        make_run(arm, seed, {"experiment": arm}, ORIGINAL, val__accuracy=0.5 + more)
+        for arm, values in (("A", (0.02, 0.03, 0.04)), ("B", (0, 0, 0)), ("C", (0.02, 0.03, 0.04)), ("D", (0, 0, 0)))
+        for seed, more in enumerate(values)
+    ]
+    plain = {"where": "d", "metric": "val/accuracy", "expects": "higher"}
+    claims = [{**plain, "says": "1", "arm": "A", "against": "B"}, {**plain, "says": "2", "arm": "C", "against": "D"}]
+    assert [each.verdict for each in evaluate_claims(read_claims(claims[:1]), runs, {})] == ["agrees"]
+    for result in evaluate_claims(read_claims(claims), runs, {}):
+        assert result.verdict == "agrees (alone; not with all 2 judged together)"
+    assert holm([0.04, 0.0001]) == [True, True]
+    assert holm([0.04, 0.03]) == [False, False]
+    assert holm([0.01, 0.04, 0.03]) == [True, False, False]
+    assert holm([]) == []
+
+
+def test_p_and_the_noise_of_one_more_run_are_students():
+    effect = estimate([0.02, 0.03, 0.04])  # t = .03 / (.01 / √3) = 5.196; two-sided, two degrees of freedom
+    assert p_value(effect) == pytest.approx(0.03509, abs=1e-4)
+    assert p_value(effect, 0.03) == pytest.approx(1.0)
+    assert noise_of_one_run(effect) == pytest.approx(4.302653 * 0.01 * (1 + 1 / 3) ** 0.5, rel=1e-6)
+    assert p_value(estimate([0.5])) is None
+    assert sampling_error(0.78, 10_000) == pytest.approx(0.00812, abs=1e-5)
+
+
+def test_published_figures_of_another_training_stand_apart(make_run):
+    runs = [make_run("A", seed, tags=ORIGINAL, val__accuracy=0.7 + seed / 100) for seed in (0, 1, 2)]
+    configs = {"A": {"published": [{"metric": "val/accuracy", "value": 0.73, "where": "figure 1"}]}}
+    (same,) = published_tables(compare_with_published(runs, {}, configs))
+    assert same.rows[0][2:6] == ("0.7300", "0.7100 ± 0.0248", "3", "-0.0200")
+    assert same.rows[0][6] == "possible"
+    together, apart = published_tables(
+        compare_with_published(runs, {}, configs, {"A": [Departure("trainer.batch_size", 256, 10)]})
+    )
+    assert together.rows == ()
+    assert apart.title == "Not the same training as published"
+    assert apart.rows[0][:2] == ("A", "batch size 10 instead of 256")
+
+
+def test_extremes_classes_and_curves_from_a_later_epoch():
+    entries = [
+        {"metric": "val/accuracy", "value": 0.8, "extreme": "max", "first_epoch": 2, "epoch": 3, "where": "w"},
+        {"metric": "test/recall", "by_class": {"cat": 0.5, "dog": 0.6}, "where": "w"},
+        {"metric": "val/loss", "values": [1.0, 0.9], "first_epoch": 4, "where": "w"},
+    ]
+    assert published_values(entries, 5) == [
+        Published("val/accuracy", 0.8, "w", 3, None, 2, "max"),
+        Published("test/recall/cat", 0.5, "w"),
+        Published("test/recall/dog", 0.6, "w"),
+        Published("val/loss", 0.9, "w", 5, 5),
+    ]
+    assert [each.metric for each in published_values(entries, 3)][-1] == "test/recall/dog"  # its curve begins later
+
+
+def test_an_extreme_is_measured_over_its_epochs(make_run):
+    history = {"train/loss": {1: 1.0, 2: 0.9, 3: 0.8, 4: 0.7}, "val/accuracy": {1: 0.9, 2: 0.3, 3: 0.5, 4: 0.8}}
+    configs = {
+        "A": {
+            "published": [
+                {"metric": "val/accuracy", "value": 0.5, "extreme": "max", "first_epoch": 2, "epoch": 3, "where": "w"}
+            ]
+        }
+    }
+    (found,) = compare_with_published([make_run("A", val__accuracy=0.8)], {"A-0": history}, configs)
+    assert isinstance(found, Comparison)
+    assert found.measured.mean == 0.5
