@@ -39,9 +39,10 @@ STUDIES = {
     "case_study": 12,
     "depth": 9,
     "improvements": 36,
-    "kernel_size": 18,
-    "regularization": 60,
+    "kernel_size": 21,
+    "regularization": 80,
     "training_length": 3,
+    "training_length_anew": 9,
     "transfer": 48,
 }
 """Number of runs of each study."""
