@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 export CIFAR_SWEEPS_MAKE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help sweep test test-hydra-next faults check format ui clean
+.PHONY: help sweep test test-hydra-next faults reference check format ui clean
 
 help:  ## say what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -44,6 +44,9 @@ test-hydra-next: $(NEXT_READY)  ## run the tests of composition, sweeps and refu
 faults: $(READY)  ## inject faults into runs and sweeps, the slow ones too, then kill sweeps at random: half an hour
 	$(BIN)/python -m pytest tests/faults -m ''
 	$(BIN)/python -m tests.faults.campaign
+
+reference: $(READY)  ## train what the documents' studies lack at their reference lengths: days; stop it and go on at any time
+	nice -n 19 $(BIN)/python -m cifar_sweeps.reference
 
 check: $(READY)  ## format, lint, types, layers
 	$(BIN)/ruff format --check .

@@ -64,6 +64,14 @@ def catalogue(names: Sequence[str] = (), config_dir: Path | None = None) -> list
     return studies
 
 
+def swept_by(study: str) -> dict[str, list[str]]:
+    """Return the keys that a study of ours sweeps, with their values. Raises ConfigError for an unknown one."""
+    known = _files([conf_folder()], "study")
+    if study not in known:
+        raise ConfigError(f"{study}: unknown study; choose from {', '.join(known)}{did_you_mean(study, list(known))}")
+    return {key: _expand_values(values) for key, values in _sweep_params(known[study]).items()}
+
+
 def experiments(folders: Sequence[Path] | None = None) -> list[str]:
     """Return the names of all arms in ``experiment/`` of these folders; by default, the documents'."""
     return list(_files(folders or [conf_folder()], "experiment"))

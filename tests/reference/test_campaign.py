@@ -1,0 +1,102 @@
+"""The reference is trained once, wherever it goes on; its tables are made of the archives alone."""
+
+import io
+import tarfile
+
+import pytest
+from conftest import TINY
+
+from cifar_sweeps.errors import DataError
+from cifar_sweeps.reference import archive, campaign
+from cifar_sweeps.reference.stages import STAGES, Stage
+from cifar_sweeps.reference.status import status_lines
+from cifar_sweeps.reference.tables import make_table
+from cifar_sweeps.studies.overview.catalogue import swept_by
+
+STAGE = Stage("quickstart", ("kernel_size=k3", "regularization=none,l2"), "two runs")
+
+
+@pytest.fixture
+def places(tmp_path, monkeypatch, capfd):
+    """A folder of archives, a folder to train in, what is told, and what the sweeps print."""
+    monkeypatch.delenv(campaign.REAL_DATA, raising=False)
+    return tmp_path / "reference", tmp_path / "work", [], lambda: capfd.readouterr().out
+
+
+def go_on(places, work=None):
+    folder, usual, told, printed = places
+    status = campaign.train([STAGE], folder, work or usual, told.append, TINY)
+    return status, printed()
+
+
+def jobs_in(path):
+    """Return the journals of the jobs in an archive."""
+    with tarfile.open(path) as packed:
+        names = [name for name in packed.getnames() if name.count("/") == 3 and name.endswith("journal.jsonl")]
+        return {name: packed.extractfile(name).read() for name in names}
+
+
+def test_what_is_archived_is_never_trained_again_and_its_table_is_the_same(places, tmp_path):
+    folder, _, told, _ = places
+    status, printed = go_on(places)
+    assert status == 0
+    assert "job 1 finished" in printed
+    path = campaign.archive_path(folder, "quickstart")
+    assert told[-1] == f"{path}: 2 finished runs"
+    first = jobs_in(path)
+    assert len(first) == 2
+    other_machine = tmp_path / "elsewhere"
+    status, printed = go_on(places, other_machine)
+    assert status == 0
+    assert "2 jobs were finished by a previous launch" in " ".join(printed.split())
+    assert "started" not in printed
+    assert archive.finished_runs(other_machine, "quickstart") == 2
+    assert jobs_in(path) == first
+    tables = [[place.read_text() for place in make_table("quickstart", folder)] for _ in range(2)]
+    assert tables[0] == tables[1]
+    assert "regularization=l2" in tables[0][0]
+    assert "by `python -m cifar_sweeps.reference table quickstart`" in tables[0][0]
+    assert not any(place.suffix in (".pt", ".png") for place in (folder / "journals").rglob("*"))
+
+
+def test_runs_are_only_ever_added(places, tmp_path):
+    folder, _, told, printed = places
+    go_on(places)
+    more = Stage("quickstart", ("kernel_size=k5", "regularization=none"), "one more")
+    empty = tmp_path / "empty"  # the archive's runs are not even there when it is packed
+    assert campaign.train([more], folder, empty, told.append, TINY) == 0
+    assert told[-1].endswith(": 3 finished runs")
+    lines = status_lines([STAGE, more], empty)
+    assert [line.split()[1:3] for line in lines[1:]] == [["2", "2"], ["1", "1"]]
+    printed()
+
+
+def test_a_damaged_archive_is_refused_and_nothing_is_written_outside(places, tmp_path):
+    folder, work, _, _ = places
+    path = campaign.archive_path(folder, "quickstart")
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"no archive")
+    with pytest.raises(DataError, match="cannot be read"):
+        archive.unpack(path, work)
+    with tarfile.open(path, "w:xz") as evil:
+        member = tarfile.TarInfo("../journal.jsonl")
+        member.size = 1
+        evil.addfile(member, io.BytesIO(b"x"))
+    with pytest.raises(DataError, match=r"holds \.\./journal.jsonl, which is no file of a run"):
+        archive.unpack(path, work)
+    with pytest.raises(DataError, match="there is no such archive; train first"):
+        make_table("depth", folder)
+
+
+def test_a_stage_that_was_interrupted_ends_the_campaign_with_what_is_finished_archived(places, monkeypatch):
+    folder, work, told, _ = places
+    monkeypatch.setattr(campaign, "_sweep", lambda *_: 130)
+    assert campaign.train([STAGE, STAGE], folder, work, told.append) == 130
+    assert told[-1] == "interrupted; the same command goes on"
+    assert sum(line.startswith("stage") for line in told) == 1
+
+
+def test_each_stage_is_of_arms_that_its_study_has():
+    for stage in STAGES:
+        arms = swept_by(stage.study)["experiment"]
+        assert set(stage.arms) <= set(arms), stage
