@@ -29,14 +29,16 @@ def resnet18(num_classes: int = 10, *, dropout: float = 0.0, init: str = "torch"
 def mobilenet_v2(num_classes: int = 10, *, dropout: float = 0.0, init: str = "torch") -> nn.Module:
     """Build torchvision's MobileNetV2, untrained: (N, 3, H, W) float -> (N, num_classes) float.
 
-    dropout: rate in [0, 1) before the last layer; torchvision's default is 0.2. init: see `initialize_weights`.
+    dropout: rate in [0, 1) before the last layer; torchvision's default is 0.2. init: see `initialize_weights`; 'torch'
+    draws the last layer as `nn.Linear` does, as for ResNet-18, where torchvision's own is normal (0.01) without biases.
     Raises ConfigError with all errors of the arguments.
     """
     _check_arguments(num_classes, dropout, init)
     from torchvision import models
 
     model = models.mobilenet_v2(weights=None, num_classes=num_classes)
-    model.classifier[0] = Dropout(dropout)
+    # A new last layer, as document 000 and most who adapt the net to other classes have it.
+    model.classifier = nn.Sequential(Dropout(dropout), nn.Linear(model.last_channel, num_classes))
     return _with_initial_weights(model, init)
 
 

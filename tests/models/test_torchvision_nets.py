@@ -1,5 +1,6 @@
 """torchvision's networks: outputs, dropout that keeps the names, initialisation, and an import that costs nothing."""
 
+import math
 import subprocess
 import sys
 
@@ -17,6 +18,7 @@ NETS = pytest.mark.parametrize("make", [resnet18, mobilenet_v2], ids=lambda make
 def test_dropout_comes_before_the_last_layer_and_keeps_the_names(make):
     torch.manual_seed(0)
     plain, dropped = make(num_classes=7), make(num_classes=7, dropout=0.5)
+    nn.init.zeros_(list(dropped.parameters())[-1])  # an untrained net's features are far smaller than the biases
     plain.load_state_dict(dropped.state_dict(), strict=True)
     images = torch.rand(2, 3, 32, 32)
     torch.testing.assert_close(plain.eval()(images), dropped.eval()(images))
@@ -27,14 +29,25 @@ def test_dropout_comes_before_the_last_layer_and_keeps_the_names(make):
 
 
 @NETS
-def test_init_torch_is_torchvisions_own(make):
+def test_init_torch_is_torchvisions_own_before_the_last_layer(make):
     from torchvision import models
 
     torch.manual_seed(0)
-    ours = make(init="torch")
+    ours = dict(make(init="torch").named_parameters())
     torch.manual_seed(0)
-    theirs = getattr(models, make.__name__)(weights=None, num_classes=10)
-    assert all(torch.equal(a, b) for a, b in zip(ours.parameters(), theirs.parameters(), strict=True))
+    theirs = dict(getattr(models, make.__name__)(weights=None, num_classes=10).named_parameters())
+    assert list(ours) == list(theirs)
+    assert all(torch.equal(ours[name], theirs[name]) for name in list(ours)[:-2])
+
+
+@NETS
+def test_init_torch_draws_the_last_layer_as_a_linear_layer_of_its_own(make):
+    torch.manual_seed(0)
+    weight, bias = list(make(num_classes=100, init="torch").parameters())[-2:]
+    limit = weight.shape[1] ** -0.5
+    assert 0.99 * limit < weight.abs().max() <= limit
+    assert weight.std().item() == pytest.approx(limit / math.sqrt(3), rel=0.02)
+    assert 0.5 * limit < bias.abs().max() <= limit
 
 
 @NETS
