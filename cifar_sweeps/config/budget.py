@@ -77,7 +77,8 @@ def describe_budget(
 
 def _scale_epochs(entries: list[dict[str, Any]], factor: float) -> None:
     for entry in entries:
-        for key in ("epoch", "first_epoch", "at", "against_at"):
+        scaled = ("epoch", "at", "against_at", *(("first_epoch",) if entry.get("extreme") else ()))
+        for key in scaled:  # the values of a curve stay those of their epochs
             if entry.get(key) is not None:
                 entry[key] = _scale_count(entry[key], factor)
 

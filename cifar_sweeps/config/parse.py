@@ -78,6 +78,7 @@ def _with_home(values: Mapping[str, Any]) -> dict[str, Any]:
 # What cannot change a run's result: names and places, documentation, what is made after the training.
 _WITHOUT_EFFECT = frozenset(
     {"outputs", "study_name", "tracking", "analysis", "sweep", "published", "published_epochs", "published_parts"}
+    | {"full_epochs"}
     | {"assumptions", "claims"}
     | {"budget"}  # its effect is in the epochs and images themselves
 )

@@ -203,6 +203,7 @@ class RunConfig:
     budget: Budget
     published: list[Published] = field(default_factory=list)
     published_epochs: int | None = None
+    full_epochs: int | None = None
     published_parts: int = 1
     assumptions: list[str] = field(default_factory=list)
     claims: list[Claim] = field(default_factory=list)

@@ -43,6 +43,7 @@ ADDED_KEYS: dict[int, tuple[AddedKey, ...]] = {
         AddedKey("data.source.fit", "squash", _IMAGE_FOLDER),
         AddedKey("data.source.background", "white", _IMAGE_FOLDER),
     ),
+    3: (AddedKey("model.head", "torchvision", "cifar_sweeps.models.mobilenet_v2"),),
 }
 """Keys by the version of the identity that came with them; version 1 is without."""
 

@@ -282,7 +282,7 @@ def _recorded_metrics(original: RecordedRun, store: Store) -> MetricsByEpoch:
 def _differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
     was, now = flatten(before), flatten(after)
     for key in sorted({*was, *now}):
-        if was.get(key) != now.get(key) and not key.startswith(("outputs", "published", "claims")):
+        if was.get(key) != now.get(key) and not key.startswith(("outputs", "published", "full_epochs", "claims")):
             yield f"{key}: {was.get(key, 'absent')} -> {now.get(key, 'absent')}"
 
 

@@ -58,7 +58,7 @@ class TrainingSetup:
         return describe_budget(
             config.budget.name,
             config.trainer.epochs,
-            config.published_epochs or (config.budget.full or {}).get("epochs"),
+            config.published_epochs or config.full_epochs or (config.budget.full or {}).get("epochs"),
             self.splits.num_train,
             self.splits.available,
             "epochs on each part" if config.trainer.parts > 1 else "epochs",

@@ -29,25 +29,26 @@ def test_dropout_comes_before_the_last_layer_and_keeps_the_names(make):
 
 
 @NETS
-def test_init_torch_is_torchvisions_own_before_the_last_layer(make):
+def test_init_torch_is_torchvisions_own(make):
     from torchvision import models
 
     torch.manual_seed(0)
-    ours = dict(make(init="torch").named_parameters())
+    ours = make(init="torch")
     torch.manual_seed(0)
-    theirs = dict(getattr(models, make.__name__)(weights=None, num_classes=10).named_parameters())
-    assert list(ours) == list(theirs)
-    assert all(torch.equal(ours[name], theirs[name]) for name in list(ours)[:-2])
+    theirs = getattr(models, make.__name__)(weights=None, num_classes=10)
+    assert all(torch.equal(a, b) for a, b in zip(ours.parameters(), theirs.parameters(), strict=True))
 
 
-@NETS
-def test_init_torch_draws_the_last_layer_as_a_linear_layer_of_its_own(make):
+def test_a_head_of_a_documents_own_is_drawn_as_a_linear_layer():
     torch.manual_seed(0)
-    weight, bias = list(make(num_classes=100, init="torch").parameters())[-2:]
+    weight, bias = list(mobilenet_v2(num_classes=100, head="linear").parameters())[-2:]
     limit = weight.shape[1] ** -0.5
     assert 0.99 * limit < weight.abs().max() <= limit
     assert weight.std().item() == pytest.approx(limit / math.sqrt(3), rel=0.02)
     assert 0.5 * limit < bias.abs().max() <= limit
+    assert list(mobilenet_v2().parameters())[-1].abs().max() == 0
+    with pytest.raises(ConfigError, match=r"model\.head=keras: must be torchvision or linear"):
+        mobilenet_v2(head="keras")
 
 
 @NETS

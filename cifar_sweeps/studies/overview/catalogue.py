@@ -14,7 +14,7 @@ from cifar_sweeps.hydra_support import parse_overrides
 from cifar_sweeps.system.files import safe_load_yaml
 
 # The published result shown for an arm: the first of these metrics that its document printed.
-_MAIN_METRICS = ("test/accuracy", "val/accuracy", "val/loss", "val/objective")
+_MAIN_METRICS = ("test/accuracy", "test_augmented/accuracy", "val/accuracy", "val/loss", "val/objective")
 
 
 @dataclass(frozen=True)
@@ -141,9 +141,12 @@ def _needs(config: RunConfig) -> Iterator[str]:
 
 def _published_result(config: RunConfig) -> str:
     for metric in _MAIN_METRICS:
-        values = [entry for entry in config.published if entry.metric == metric]
+        of_metric = [entry for entry in config.published if entry.metric == metric and entry.extreme is None]
+        at_end = [entry for entry in of_metric if entry.value is not None]
+        values = at_end or [entry for entry in of_metric if entry.values]
         if values:
             last = [entry.value if entry.value is not None else (entry.values or [0.0])[-1] for entry in values]
-            epochs = f" after {len(values[0].values)} epochs" if values[0].values else ""
+            curve = values[0].values
+            epochs = f" after {values[0].first_epoch + len(curve) - 1} epochs" if curve else ""
             return f"{metric} {' / '.join(f'{value:.4g}' for value in last)}{epochs}"
     return "-"
