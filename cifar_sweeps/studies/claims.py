@@ -157,7 +157,7 @@ def _why_not_measured(claim: Claim, runs: Sequence[StudyRun]) -> str:
     """Name the arms of a claim that no finished run has."""
     sides = [claim.arm, *([] if claim.against is None else [claim.against])]
     missing = [side for side in sides if not any(_matches_side(run, side) for run in runs)]
-    names = " and ".join(" ".join(f"{key}={value}" for key, value in side.items()) for side in missing)
+    names = " and ".join(dict.fromkeys(" ".join(f"{key}={value}" for key, value in side.items()) for side in missing))
     return (
         f"not measured: no finished run of {names}"
         if names
@@ -252,7 +252,10 @@ def _claim_result(
     effect = estimate(differences)
     runs = [run for some in compared for run in some]
     if effect is None:
-        reason = "no seed in common" if not runs else f"{claim.metric} is not recorded"
+        names = dict.fromkeys([claim.metric, claim.against_metric or claim.metric])
+        epochs = sorted({epoch for epoch in (claim.at, claim.against_at) if epoch is not None})
+        at = f" at epoch {' and '.join(map(str, epochs))}" if epochs else ""
+        reason = "no seed in common" if not runs else f"{' or '.join(names)}{at} is not recorded"
         return ClaimResult(claim, setting, None, f"not measured: {reason}")
     obstacle = _obstacle(claim, runs, departures)
     if obstacle:

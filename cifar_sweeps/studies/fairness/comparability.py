@@ -40,7 +40,6 @@ _NAMES = {
     "regularization.l2": "L2",
     "trainer.init_from": "initial weights",
 }
-_MISSING = "none"
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,9 @@ class Departure:
     @property
     def text(self) -> str:
         """``batch size 10 instead of 256``."""
-        return f"{_NAMES.get(self.key, self.key)} {_shown(self.run)} instead of {_shown(self.arm)}"
+        missing = "all" if self.key == "data.val_size" else "none"
+        shown = [missing if value is None else _shown(value) for value in (self.run, self.arm)]
+        return f"{_NAMES.get(self.key, self.key)} {shown[0]} instead of {shown[1]}"
 
 
 def departures(arm: Mapping[str, Any], run: Mapping[str, Any]) -> list[Departure]:
@@ -166,8 +167,6 @@ def _equal(one: object, other: object) -> bool:
 
 
 def _shown(value: object) -> str:
-    if value is None:
-        return _MISSING
     text = f"{value:g}" if isinstance(value, float) else str(value)
     name = text.rpartition(".")[2] if text.count(".") > 1 and text[:1].isalpha() else text  # a class's own name
     return name if len(name) <= 40 else f"{name[:39]}…"

@@ -213,7 +213,10 @@ def _claim_row(result: ClaimResult, has_settings: bool) -> tuple[str, ...]:
     against = f" than {claim.than:g}" if claim.against is None and claim.than is not None else ""
     if claim.against_metric is not None:
         against = f" than {claim.against_metric}"
-    epochs = [f"epoch {epoch}" if epoch else "the end" for epoch in (claim.at, claim.against_at)]
+    if claim.expects == "same":
+        against = against.replace(" than ", " as ")
+    sides = (claim.at,) if claim.against is None else (claim.at, claim.against_at)
+    epochs = [f"epoch {epoch}" if epoch else "the end" for epoch in sides]
     epoch_text = "" if claim.at is None and claim.against_at is None else f", {' against '.join(epochs)}"
     return (
         claim.says,

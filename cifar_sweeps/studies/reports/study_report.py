@@ -117,7 +117,7 @@ def _template_values(
             *(published if has_published else []),
             report_tables.ranking_table(arms),
         ],
-        "figures": _figures(plotted, runs, histories, configs),
+        "figures": _figures(plotted, runs, histories, {arm: configs[arm] for arm in configs if not otherwise.get(arm)}),
         "arms_shown": min(len(plotted), curves.MAX_ARMS),
         "arms_left_out": max(0, len(plotted) - curves.MAX_ARMS),
         "failures": [report_tables.failures_table(study.runs)],

@@ -48,7 +48,7 @@ def test_what_is_no_other_training(arm, overrides):
         ("optimizer.lr=0.01", "learning rate 0.01 instead of 0.001"),
         ("optimizer=sgd", "optimizer SGD instead of Adam"),
         ("trainer.parts=1", "parts of the data 1 instead of 4"),
-        ("data.val_size=500", "validation images 500 instead of none"),
+        ("data.val_size=500", "validation images 500 instead of all"),
         ("data.split=tail", "split tail instead of batch_1"),
         ("regularization.l2=0", "L2 0 instead of 0.0001"),
         ("regularization.weight_decay=0.1", "regularization.weight_decay 0.1 instead of 0"),
