@@ -1,4 +1,4 @@
-"""``python -m cifar_sweeps.reference [STUDY…]``, ``… status``, ``… table STUDY…``: see the package."""
+"""``python -m cifar_sweeps.reference [STUDY…]``, ``… status``, ``… table STUDY…``, ``… seconds STUDY…``."""
 
 import sys
 from collections.abc import Sequence
@@ -7,6 +7,7 @@ from pathlib import Path
 from cifar_sweeps.errors import CifarSweepsError, ConfigError
 from cifar_sweeps.reference import archive
 from cifar_sweeps.reference.campaign import archive_path, train
+from cifar_sweeps.reference.seconds import measure, studies_of, timed_pairs
 from cifar_sweeps.reference.stages import STAGES, Stage
 from cifar_sweeps.reference.status import status_lines
 from cifar_sweeps.reference.tables import make_table
@@ -15,7 +16,7 @@ FOLDER = Path("outputs/reference")
 """Of archives and tables, in a checkout."""
 WORK = Path("outputs/reference-work")
 """The outputs folder in which the campaign trains."""
-_USAGE = "python -m cifar_sweeps.reference [STUDY…] [KEY=VALUE…] | status | table STUDY…"
+_USAGE = "python -m cifar_sweeps.reference [STUDY…] [KEY=VALUE…] | status | table STUDY… | seconds STUDY…"
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -29,6 +30,9 @@ def main(arguments: Sequence[str]) -> int:
         if arguments[:1] == ["table"]:
             for study in arguments[1:] or _archived():
                 _say("\n".join(map(str, make_table(study, FOLDER))))
+            return 0
+        if arguments[:1] == ["seconds"]:
+            measure(timed_pairs(arguments[1:] or studies_of(STAGES)), FOLDER, _say)
             return 0
         studies = [argument for argument in arguments if "=" not in argument]
         return train(_chosen(studies), FOLDER, WORK, _say, [argument for argument in arguments if "=" in argument])

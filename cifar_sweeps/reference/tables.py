@@ -1,5 +1,6 @@
 """Make a study's table from its archive alone: the same archive gives the same table."""
 
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pandas as pd
 from cifar_sweeps.errors import DataError
 from cifar_sweeps.reference import archive
 from cifar_sweeps.reference.campaign import archive_path
+from cifar_sweeps.studies.fairness.quiet_seconds import NAME
 from cifar_sweeps.studies.query import find_runs
 from cifar_sweeps.studies.reports.study_report import write_report
 from cifar_sweeps.system.files import write_text_atomic
@@ -29,6 +31,9 @@ def make_table(study: str, folder: Path) -> list[Path]:
         archive.unpack(source, outputs)
         for run in journal.folders(outputs):  # a sweep's own folder comes ahead of those of its jobs
             deliver(run)
+        if (folder / NAME).exists():  # claims about seconds rest on it
+            (outputs / "reference").mkdir()
+            shutil.copy(folder / NAME, outputs / "reference" / NAME)
         store = Store(embedded_uri(outputs), outputs)
         sweeps = [sweep.sweep_id for sweep in find_runs(study, store).sweeps]
         report = write_report(study, outputs / "report.html", store, sweeps)

@@ -7,6 +7,7 @@ from cifar_sweeps.studies.arms import arm_name, equal_values
 from cifar_sweeps.studies.fairness.chance import holm, p_value
 from cifar_sweeps.studies.fairness.comparability import Departure
 from cifar_sweeps.studies.fairness.learning import never_learned
+from cifar_sweeps.studies.fairness.quiet_seconds import Quiet
 from cifar_sweeps.studies.histories import History, metric_at_epoch
 from cifar_sweeps.studies.intervals import Estimate, estimate
 from cifar_sweeps.studies.study import StudyRun
@@ -91,14 +92,41 @@ def evaluate_claims(
     runs: Sequence[StudyRun],
     histories: Mapping[str, History],
     departures: Mapping[str, Sequence[Departure]] | None = None,
+    quiet: Quiet | None = None,
 ) -> list[ClaimResult]:
     """Return one result per claim and setting, which is the values of the swept keys that the claim leaves open.
 
     departures: in what each arm was trained otherwise than its file says: of such runs no document's claim is judged.
+    quiet: seconds of pairs of arms, which claims about seconds are judged by, and never by those of a sweep.
     Where several claims are decided, those that do not stand when all are judged together (Holm) say so.
     """
-    results = [result for claim in claims for result in _evaluate_claim(claim, runs, histories, departures or {})]
+    results = [
+        result
+        for claim in claims
+        for result in (
+            [_of_quiet_seconds(claim, quiet or {})]
+            if _is_measured_quietly(claim, quiet or {})
+            else _evaluate_claim(claim, runs, histories, departures or {})
+        )
+    ]
     return _judged_together(results)
+
+
+def _is_measured_quietly(claim: Claim, quiet: Quiet) -> bool:
+    return claim.metric == "seconds_an_epoch" and _arms_of(claim) in quiet
+
+
+def _arms_of(claim: Claim) -> tuple[str, str]:
+    return str(claim.arm.get("experiment")), str((claim.against or {}).get("experiment"))
+
+
+def _of_quiet_seconds(claim: Claim, quiet: Quiet) -> ClaimResult:
+    pair = quiet[_arms_of(claim)]
+    if pair.effect is None:
+        return ClaimResult(claim, "", None, "not measured: no seconds")
+    verdict = judge_effect(pair.effect, claim.expects, claim.margin)
+    p = None if verdict.startswith("not decided") else p_value(pair.effect)
+    return ClaimResult(claim, f"measured quietly, relative: {pair.how}", pair.effect, verdict, p)
 
 
 def _judged_together(results: Sequence[ClaimResult]) -> list[ClaimResult]:
@@ -282,7 +310,7 @@ def _claim_result(
 
 _ORIGINAL = "CIFAR-10"
 """The data set's name where its own files were read; any other may have other pixels."""
-_TIMES = frozenset({"seconds_an_epoch", "epoch_seconds", "images_per_second"})
+TIMES = frozenset({"seconds_an_epoch", "epoch_seconds", "images_per_second"})
 
 
 def _obstacle(claim: Claim, runs: Sequence[StudyRun], departures: Departures) -> str:
@@ -296,7 +324,7 @@ def _obstacle(claim: Claim, runs: Sequence[StudyRun], departures: Departures) ->
     )
     if texts and claim.is_documents:
         return f"trained otherwise ({'; '.join(texts)})"
-    if claim.metric in _TIMES:
+    if claim.metric in TIMES:
         return "seconds of a sweep, whose jobs share the machine; a quiet measurement of both arms decides"
     budgets = {(run.tag("budget") or "").split(":")[0] for run in runs}
     if claim.needs_full_budget and budgets != {"full"}:

@@ -12,6 +12,7 @@ from cifar_sweeps.studies.claims import evaluate_claims, merge_claims
 from cifar_sweeps.studies.current_claims import with_current_claims
 from cifar_sweeps.studies.fairness import learning
 from cifar_sweeps.studies.fairness.comparability import Departure, departures_by_arm
+from cifar_sweeps.studies.fairness.quiet_seconds import Quiet, read_quiet_seconds
 from cifar_sweeps.studies.histories import History, is_by_epoch, read_histories
 from cifar_sweeps.studies.pooling import select_sweeps, separated_arms
 from cifar_sweeps.studies.published import compare_with_published, published_curves
@@ -67,7 +68,7 @@ def write_report(what: str, out: Path | None = None, store: Store | None = None,
     metrics = dict.fromkeys(metric for run in runs for metric in run.metrics if is_by_epoch(metric))
     histories = read_histories(client, [run.run_id for run in runs], metrics)
     configs, changes = with_current_claims(arm_configs(client, study.runs, store.outputs), study.sweeps)
-    values = _template_values(study, runs, histories, configs, changes)
+    values = _template_values(study, runs, histories, configs, changes, read_quiet_seconds(store.outputs))
     claims, ranking = values.pop("claims"), values["tables"][-1]
     files = (page, page.with_suffix(".md"), page.with_suffix(".csv"))
     report = Report(*files, claims, ranking, tuple(values["warnings"]))
@@ -87,13 +88,18 @@ def attach_report(store: Store, parent_run_id: str, study: str, sweep_id: str, f
 
 
 def _template_values(
-    study: Study, runs: list[StudyRun], histories: dict[str, History], configs: Configs, changes: Sequence[str]
+    study: Study,
+    runs: list[StudyRun],
+    histories: dict[str, History],
+    configs: Configs,
+    changes: Sequence[str],
+    quiet: Quiet,
 ) -> dict[str, Any]:
     """Return the values of the HTML template, which the Markdown shows too."""
     arms = rank_arms(runs)
     # One's own sweeps name no experiment, and depart from none.
     otherwise = departures_by_arm(configs, runs)
-    claims = report_tables.claims_table(evaluate_claims(merge_claims(configs, runs), runs, histories, otherwise))
+    claims = report_tables.claims_table(evaluate_claims(merge_claims(configs, runs), runs, histories, otherwise, quiet))
     # One's own sweeps have neither: their reports do not speak of documents.
     published = report_tables.published_tables(compare_with_published(runs, histories, configs, otherwise))
     has_published = any(config.get("published") for config in configs.values())
