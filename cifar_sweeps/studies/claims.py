@@ -1,17 +1,13 @@
-"""Test a document's claims about its arms: an effect over paired seeds, and a verdict."""
+"""The claims that a study's files make: read from their configs, and the runs that they are about."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from cifar_sweeps.studies.arms import arm_name, equal_values
-from cifar_sweeps.studies.fairness.chance import holm, p_value
-from cifar_sweeps.studies.fairness.comparability import Departure
-from cifar_sweeps.studies.fairness.learning import never_learned
-from cifar_sweeps.studies.fairness.quiet_seconds import Quiet
-from cifar_sweeps.studies.histories import History, metric_at_epoch
-from cifar_sweeps.studies.intervals import Estimate, estimate
+from cifar_sweeps.studies.arms import equal_values
 from cifar_sweeps.studies.study import StudyRun
 
+TIMES = frozenset({"seconds_an_epoch", "epoch_seconds", "images_per_second"})
+"""Metrics of time."""
 Side = Mapping[str, object]
 """The arm on one side of a claim: swept keys and their values."""
 
@@ -49,20 +45,7 @@ class Claim:
 
 
 OUR_QUESTION = "our question"
-
-
-@dataclass(frozen=True)
-class ClaimResult:
-    """The result of a claim in one setting. ``effect``: the arm's metric minus the other's, mean over seeds.
-
-    p: of the test that its verdict rests on; None if it is not decided.
-    """
-
-    claim: Claim
-    setting: str
-    effect: Estimate | None
-    verdict: str
-    p: float | None = None
+"""How the place of a claim begins that no document makes."""
 
 
 def read_claims(entries: object) -> list[Claim]:
@@ -82,62 +65,9 @@ def merge_claims(configs: Mapping[str, Mapping[str, object]], runs: Sequence[Stu
         example = next((run for run in runs if run.arm == arm), None)
         for claim in read_claims(config.get("claims")):
             key = repr(replace(claim, at=None, against_at=None))
-            if key not in claims or (example is not None and _matches_side(example, claim.arm)):
+            if key not in claims or (example is not None and run_matches(example, claim.arm)):
                 claims[key] = claim
     return list(claims.values())
-
-
-def evaluate_claims(
-    claims: Sequence[Claim],
-    runs: Sequence[StudyRun],
-    histories: Mapping[str, History],
-    departures: Mapping[str, Sequence[Departure]] | None = None,
-    quiet: Quiet | None = None,
-) -> list[ClaimResult]:
-    """Return one result per claim and setting, which is the values of the swept keys that the claim leaves open.
-
-    departures: in what each arm was trained otherwise than its file says: of such runs no document's claim is judged.
-    quiet: seconds of pairs of arms, which claims about seconds are judged by, and never by those of a sweep.
-    Where several claims are decided, those that do not stand when all are judged together (Holm) say so.
-    """
-    results = [
-        result
-        for claim in claims
-        for result in (
-            [_of_quiet_seconds(claim, quiet or {})]
-            if _is_measured_quietly(claim, quiet or {})
-            else _evaluate_claim(claim, runs, histories, departures or {})
-        )
-    ]
-    return _judged_together(results)
-
-
-def _is_measured_quietly(claim: Claim, quiet: Quiet) -> bool:
-    return claim.metric == "seconds_an_epoch" and _arms_of(claim) in quiet
-
-
-def _arms_of(claim: Claim) -> tuple[str, str]:
-    return str(claim.arm.get("experiment")), str((claim.against or {}).get("experiment"))
-
-
-def _of_quiet_seconds(claim: Claim, quiet: Quiet) -> ClaimResult:
-    pair = quiet[_arms_of(claim)]
-    if pair.effect is None:
-        return ClaimResult(claim, "", None, "not measured: no seconds")
-    verdict = judge_effect(pair.effect, claim.expects, claim.margin)
-    p = None if verdict.startswith("not decided") else p_value(pair.effect)
-    return ClaimResult(claim, f"measured quietly, relative: {pair.how}", pair.effect, verdict, p)
-
-
-def _judged_together(results: Sequence[ClaimResult]) -> list[ClaimResult]:
-    decided = [i for i, result in enumerate(results) if result.p is not None]
-    stand = dict(zip(decided, holm([results[i].p or 0.0 for i in decided]), strict=True))
-    return [
-        result
-        if stand.get(i, True) or len(decided) < 2
-        else replace(result, verdict=f"{result.verdict} (alone; not with all {len(decided)} judged together)")
-        for i, result in enumerate(results)
-    ]
 
 
 def _claim(entry: Mapping[str, object]) -> Claim:
@@ -170,201 +100,11 @@ def _side(arm: object) -> Side:
     return {str(key): value for key, value in arm.items()} if isinstance(arm, Mapping) else {"experiment": arm}
 
 
-Departures = Mapping[str, Sequence[Departure]]
-
-
-def _evaluate_claim(
-    claim: Claim, runs: Sequence[StudyRun], histories: Mapping[str, History], departures: Departures
-) -> list[ClaimResult]:
-    compare = _versus_arm if claim.against is not None else _versus_number
-    results = list(compare(claim, runs, histories, departures))
-    return results or [ClaimResult(claim, "", None, _why_not_measured(claim, runs))]
-
-
-def _why_not_measured(claim: Claim, runs: Sequence[StudyRun]) -> str:
-    """Name the arms of a claim that no finished run has."""
-    sides = [claim.arm, *([] if claim.against is None else [claim.against])]
-    missing = [side for side in sides if not any(_matches_side(run, side) for run in runs)]
-    names = " and ".join(dict.fromkeys(" ".join(f"{key}={value}" for key, value in side.items()) for side in missing))
-    return (
-        f"not measured: no finished run of {names}"
-        if names
-        else "not measured: the two sides have no setting in common"
-    )
-
-
-def _versus_arm(
-    claim: Claim, runs: Sequence[StudyRun], histories: Mapping[str, History], departures: Departures
-) -> Iterator[ClaimResult]:
-    against, other_metric = claim.against or {}, claim.against_metric or claim.metric
-
-    def metric(run: StudyRun, name: str, epoch: int | None) -> float | None:
-        return metric_at_epoch(run.metrics, histories.get(run.run_id, {}), name, epoch)
-
-    same = claim.arm == against and claim.metric == other_metric
-    if claim.at is not None and claim.at == claim.against_at and same:
-        yield ClaimResult(claim, "", None, f"not measured: this budget scales both sides to epoch {claim.at}")
-        return
-    claimed_keys = {*claim.arm, *against, _VARIANT}  # a variant of one side is compared with each of the other
-    for setting, by_seed in _group_by_setting(runs, claim.arm).items():
-        for other_setting, others_by_seed in _group_by_setting(runs, against).items():
-            values, other_values = dict(setting), dict(other_setting)
-            common = {key: value for key, value in values.items() if key not in claimed_keys}
-            if common != {key: value for key, value in other_values.items() if key not in claimed_keys}:
-                continue
-            pairs = [(run, others_by_seed[seed]) for seed, run in by_seed.items() if seed in others_by_seed]
-            differences = [
-                _difference(metric(run, claim.metric, claim.at), metric(other, other_metric, claim.against_at))
-                for run, other in pairs
-            ]
-            yield _claim_result(claim, _setting_text({**other_values, **values}), differences, pairs, departures)
-
-
-def _versus_number(
-    claim: Claim, runs: Sequence[StudyRun], histories: Mapping[str, History], departures: Departures
-) -> Iterator[ClaimResult]:
-    for setting, by_seed in _group_by_setting(runs, claim.arm).items():
-        values = [
-            metric_at_epoch(run.metrics, histories.get(run.run_id, {}), claim.metric, claim.at)
-            for run in by_seed.values()
-        ]
-        differences = [_difference(value, claim.than or 0.0) for value in values]
-        alone = [(run,) for run in by_seed.values()]
-        yield _claim_result(claim, _setting_text(dict(setting)), differences, alone, departures)
-
-
-Setting = tuple[tuple[str, str], ...]
-_SETTING, _VARIANT = "", " "
-"""Keys, unlike any of a config, under which a setting holds what separates sweeps, and runs of one name."""
-
-
-def _group_by_setting(runs: Sequence[StudyRun], side: Side) -> dict[Setting, dict[int | None, StudyRun]]:
-    """Return the runs of one side of a claim, by the swept values that it leaves open, then by seed."""
-    groups: dict[Setting, dict[int | None, StudyRun]] = {}
-    for run in runs:
-        if _matches_side(run, side):
-            open_values = {key: value for key, value in run.swept.items() if key not in side and key != "seed"}
-            apart = {_SETTING: run.setting, _VARIANT: run.variant}
-            setting = tuple(sorted({**open_values, **{key: text for key, text in apart.items() if text}}.items()))
-            groups.setdefault(setting, {})[run.seed] = run
-    return groups
-
-
 def matches_side(swept: Mapping[str, str], params: Mapping[str, str], side: Side) -> bool:
     """Return whether a run is one of a side's; a key that its sweep did not vary is in its parameters."""
     return all(equal_values(swept.get(key, params.get(key)), value) for key, value in side.items())
 
 
-def _matches_side(run: StudyRun, side: Side) -> bool:
+def run_matches(run: StudyRun, side: Side) -> bool:
+    """Return whether a recorded run is one of a side's."""
     return matches_side(run.swept, run.params, side)
-
-
-def _setting_text(values: Mapping[str, str]) -> str:
-    setting = ", ".join(filter(None, (values.get(_SETTING), values.get(_VARIANT))))
-    name = arm_name({key: value for key, value in values.items() if key.strip()}, "")
-    return f"{name} [{setting}]".strip() if setting else name
-
-
-def _difference(value: float | None, other: float | None) -> float | None:
-    return None if value is None or other is None else value - other
-
-
-def _claim_result(
-    claim: Claim,
-    setting: str,
-    differences: Sequence[float | None],
-    compared: Sequence[tuple[StudyRun, ...]],
-    departures: Departures,
-) -> ClaimResult:
-    """Judge one claim in one setting. compared: the run or the pair of runs that each difference is of."""
-    effect = estimate(differences)
-    runs = [run for some in compared for run in some]
-    if effect is None:
-        names = dict.fromkeys([claim.metric, claim.against_metric or claim.metric])
-        epochs = sorted({epoch for epoch in (claim.at, claim.against_at) if epoch is not None})
-        at = f" at epoch {' and '.join(map(str, epochs))}" if epochs else ""
-        reason = "no seed in common" if not runs else f"{' or '.join(names)}{at} is not recorded"
-        return ClaimResult(claim, setting, None, f"not measured: {reason}")
-    obstacle = _obstacle(claim, runs, departures)
-    if obstacle:
-        return ClaimResult(claim, setting, effect, f"not decided: {obstacle}")
-    is_copy = any(run.tag("data") != _ORIGINAL for run in runs)
-    verdict = _verdict(claim, effect, is_copy)
-    learned = [
-        difference
-        for difference, some in zip(differences, compared, strict=True)
-        if not any(never_learned(run) for run in some)
-    ]
-    if len(learned) < len(differences):
-        verdict += f" with {len(differences) - len(learned)} of {len(differences)} that never learned"
-        without = estimate(learned)
-        verdict += (
-            "" if without is None else f"; without: {_verdict(claim, without, is_copy)}, {without.text(sign=True)}"
-        )
-    if claim.own_document:
-        verdict += f" (the document's own figures say otherwise: {claim.own_document})"
-    limit = {"not_higher": claim.margin, "not_lower": -claim.margin}.get(claim.expects, 0.0)
-    p = None if verdict.startswith("not decided") or claim.expects == "same" else p_value(effect, limit)
-    return ClaimResult(claim, setting, effect, verdict, p)
-
-
-_ORIGINAL = "CIFAR-10"
-"""The data set's name where its own files were read; any other may have other pixels."""
-TIMES = frozenset({"seconds_an_epoch", "epoch_seconds", "images_per_second"})
-
-
-def _obstacle(claim: Claim, runs: Sequence[StudyRun], departures: Departures) -> str:
-    """Return why a claim is not judged of these runs; empty if it is."""
-    named = {*claim.arm, *(claim.against or {})}
-    texts = dict.fromkeys(
-        each.text
-        for run in runs
-        for each in departures.get(run.arm, ())
-        if named.isdisjoint({each.key, each.key.partition(".")[0]})
-    )
-    if texts and claim.is_documents:
-        return f"trained otherwise ({'; '.join(texts)})"
-    if claim.metric in TIMES:
-        return "seconds of a sweep, whose jobs share the machine; a quiet measurement of both arms decides"
-    budgets = {(run.tag("budget") or "").split(":")[0] for run in runs}
-    if claim.needs_full_budget and budgets != {"full"}:
-        return "needs the full budget"
-    if claim.needs_original_images and claim.copy_allowance is None:
-        copies = dict.fromkeys(run.tag("data") or "" for run in runs if run.tag("data") != _ORIGINAL)
-        if copies:
-            return f"needs CIFAR-10's own images, not {' or '.join(copies)}"
-    return ""
-
-
-def _verdict(claim: Claim, effect: Estimate, is_copy: bool) -> str:
-    verdict = judge_effect(effect, claim.expects, claim.margin)
-    if is_copy and claim.copy_allowance is not None and verdict == "contradicts":
-        lifted = replace(effect, mean=effect.mean + claim.copy_allowance)
-        if judge_effect(lifted, claim.expects, claim.margin) != "contradicts":
-            return f"not decided: within {claim.copy_allowance:g}, the allowance for a copy of the images"
-    return _HEDGED.get(verdict, verdict) if claim.is_hedged else verdict
-
-
-_HEDGED = {"agrees": "supports", "contradicts": "does not support"}
-
-
-def judge_effect(effect: Estimate, expects: str, margin: float) -> str:
-    """Return the verdict on an expected effect; it is decided only if the whole interval agrees or contradicts.
-
-    expects: ``higher`` or ``lower`` than 0, ``same`` within ±margin, ``not_higher`` or ``not_lower`` by over margin.
-    """
-    low, high = effect.low, effect.high
-    if low is None or high is None:
-        return "not decided: one seed"
-    if expects == "same":
-        agrees, contradicts = -margin <= low and high <= margin, low > margin or high < -margin
-    elif expects == "not_higher":
-        agrees, contradicts = high <= margin, low > margin
-    elif expects == "not_lower":
-        agrees, contradicts = low >= -margin, high < -margin
-    elif expects in ("higher", "lower"):
-        above, below = low > 0, high < 0
-        agrees, contradicts = (above, below) if expects == "higher" else (below, above)
-    else:
-        return f"not decided: expects={expects} is unknown; use higher, lower, same, not_higher or not_lower"
-    return "agrees" if agrees else "contradicts" if contradicts else "not decided by this much data"

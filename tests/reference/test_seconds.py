@@ -4,8 +4,9 @@ import pytest
 
 from cifar_sweeps.errors import DataError
 from cifar_sweeps.reference.seconds import measure, timed_pairs
-from cifar_sweeps.studies.claims import evaluate_claims, read_claims
+from cifar_sweeps.studies.claims import read_claims
 from cifar_sweeps.studies.fairness.quiet_seconds import NAME, QuietPair, read_quiet_seconds, write_quiet_seconds
+from cifar_sweeps.studies.verdicts import evaluate_claims
 
 PAIR = ("lenet_report/model_2", "lenet_report/model_1")
 

@@ -6,13 +6,14 @@ import datetime
 import pytest
 
 from cifar_sweeps.studies.arms import arm_name, equal_values, swept_values
-from cifar_sweeps.studies.claims import evaluate_claims, judge_effect, merge_claims, read_claims
+from cifar_sweeps.studies.claims import merge_claims, read_claims
 from cifar_sweeps.studies.histories import add_derived_metrics
 from cifar_sweeps.studies.intervals import Estimate, estimate
 from cifar_sweeps.studies.pooling import name_arms
 from cifar_sweeps.studies.published import compare_with_published, published_values
 from cifar_sweeps.studies.reports import markdown
 from cifar_sweeps.studies.study import StudyRun
+from cifar_sweeps.studies.verdicts import evaluate_claims, judge_effect
 
 NOW = datetime.datetime(2026, 1, 1, tzinfo=datetime.timezone.utc)
 

@@ -7,10 +7,11 @@ import pytest
 
 from cifar_sweeps.config.compose import compose
 from cifar_sweeps.config.parse import flatten
-from cifar_sweeps.studies.claims import evaluate_claims, read_claims
+from cifar_sweeps.studies.claims import read_claims
 from cifar_sweeps.studies.pooling import name_arms, separated_arms
 from cifar_sweeps.studies.ranking import rank_arms
 from cifar_sweeps.studies.study import Study, StudyRun
+from cifar_sweeps.studies.verdicts import evaluate_claims
 
 NOW = datetime.datetime(2026, 1, 1, tzinfo=datetime.timezone.utc)
 PARAMS = flatten(compose(["model=quick_3"]).as_dict)

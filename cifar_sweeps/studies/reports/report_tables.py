@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from cifar_sweeps.studies.claims import ClaimResult
 from cifar_sweeps.studies.columns import MISSING
 from cifar_sweeps.studies.intervals import Estimate
 from cifar_sweeps.studies.published import Comparison, Published
 from cifar_sweeps.studies.ranking import ArmMetrics
 from cifar_sweeps.studies.study import StudyRun
+from cifar_sweeps.studies.verdicts import ClaimResult
 
 ON_TEST = " (validated on the test set)"
 

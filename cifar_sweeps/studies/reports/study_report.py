@@ -8,7 +8,7 @@ from typing import Any
 import cifar_sweeps
 from cifar_sweeps.analysis.matplotlib_setup import own_style
 from cifar_sweeps.studies.arm_configs import arm_configs
-from cifar_sweeps.studies.claims import evaluate_claims, merge_claims
+from cifar_sweeps.studies.claims import merge_claims
 from cifar_sweeps.studies.current_claims import with_current_claims
 from cifar_sweeps.studies.fairness import learning
 from cifar_sweeps.studies.fairness.comparability import Departure, departures_by_arm
@@ -23,6 +23,7 @@ from cifar_sweeps.studies.reports.html_page import ReportFigure, render_page
 from cifar_sweeps.studies.reports.report_tables import TextTable
 from cifar_sweeps.studies.results import runs_frame
 from cifar_sweeps.studies.study import Study, StudyRun
+from cifar_sweeps.studies.verdicts import evaluate_claims
 from cifar_sweeps.system.files import file_name, write_text_atomic
 from cifar_sweeps.tracking.store import Store, default_store
 

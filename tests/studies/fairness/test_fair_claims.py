@@ -2,12 +2,13 @@
 
 import pytest
 
-from cifar_sweeps.studies.claims import evaluate_claims, read_claims
+from cifar_sweeps.studies.claims import read_claims
 from cifar_sweeps.studies.fairness.chance import holm, noise_of_one_run, p_value, sampling_error
 from cifar_sweeps.studies.fairness.comparability import Departure
 from cifar_sweeps.studies.intervals import estimate
 from cifar_sweeps.studies.published import Comparison, Published, compare_with_published, published_values
 from cifar_sweeps.studies.reports.report_tables import published_tables
+from cifar_sweeps.studies.verdicts import evaluate_claims
 
 ORIGINAL = {"data": "CIFAR-10"}
 

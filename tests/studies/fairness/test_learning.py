@@ -4,10 +4,11 @@ import math
 
 import pytest
 
-from cifar_sweeps.studies.claims import evaluate_claims, read_claims
+from cifar_sweeps.studies.claims import read_claims
 from cifar_sweeps.studies.fairness import learning
 from cifar_sweeps.studies.ranking import rank_arms
 from cifar_sweeps.studies.reports.report_tables import ranking_table
+from cifar_sweeps.studies.verdicts import evaluate_claims
 
 TAGS = {"classes": "10", "train_images": "10000"}
 
