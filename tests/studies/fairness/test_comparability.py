@@ -1,6 +1,7 @@
 """What a run was trained otherwise than its arm, over configs of which one value was changed."""
 
 import pytest
+from made_runs import make_run
 
 from cifar_sweeps.config.compose import compose, compose_all
 from cifar_sweeps.studies.fairness.comparability import departures, departures_by_arm
@@ -86,7 +87,7 @@ def test_no_arm_departs_from_itself_under_any_budget():
     ] == []
 
 
-def test_arms_are_compared_with_the_files_that_their_runs_chose(make_run):
+def test_arms_are_compared_with_the_files_that_their_runs_chose():
     runs = [
         make_run("one", swept={"experiment": "base_cnn/base"}),
         make_run("two", tags={"overrides": "experiment=base_cnn/base trainer.batch_size=64"}),

@@ -1,6 +1,7 @@
 """Each kind of claim on made runs whose right verdict is known."""
 
 import pytest
+from made_runs import make_run
 
 from cifar_sweeps.studies.claims import read_claims
 from cifar_sweeps.studies.fairness.chance import holm, noise_of_one_run, p_value, sampling_error
@@ -21,7 +22,7 @@ def judged(claim, runs, departures=None, histories=None):
 
 
 @pytest.fixture
-def pair(make_run):
+def pair():
     def make(tags=ORIGINAL, difference=0.1, **more):
         return [
             make_run(arm, seed, {"experiment": arm}, tags, val__accuracy=0.6 + shift + seed / 1000, **more)
@@ -68,7 +69,7 @@ def test_a_key_that_the_claim_itself_compares_is_no_departure(pair):
     assert judged(claim, runs, {"A": [Departure("optimizer", "Adam", "SGD")]}).verdict == "agrees"
 
 
-def test_a_test_figure_against_a_validation_figure(make_run):
+def test_a_test_figure_against_a_validation_figure():
     runs = [
         make_run("A", seed, {"experiment": "A"}, ORIGINAL, test__accuracy=0.70 + seed / 1000, val__accuracy=0.705)
         for seed in (0, 1, 2)
@@ -77,7 +78,7 @@ def test_a_test_figure_against_a_validation_figure(make_run):
     assert judged(claim, runs).verdict == "agrees"
 
 
-def test_a_figure_of_a_class(make_run):
+def test_a_figure_of_a_class():
     runs = [
         make_run("A", seed, {"experiment": "A"}, ORIGINAL, test__recall__ship=0.92 + seed / 1000) for seed in (0, 1)
     ]
@@ -96,7 +97,7 @@ def test_a_figure_of_a_class(make_run):
         ("a copy", 0.78, {"copy_allowance": 0.04}, "agrees"),
     ],
 )
-def test_a_level_on_a_copy_of_the_images_has_an_allowance(make_run, data, accuracy, claim, verdict):
+def test_a_level_on_a_copy_of_the_images_has_an_allowance(data, accuracy, claim, verdict):
     runs = [
         make_run("A", seed, {"experiment": "A"}, {"data": data}, val__accuracy=accuracy + seed / 1000)
         for seed in (0, 1, 2)
@@ -109,7 +110,7 @@ def test_seconds_of_a_sweep_decide_nothing(pair):
     assert judged({"metric": "seconds_an_epoch"}, runs).verdict.startswith("not decided: seconds of a sweep")
 
 
-def test_claims_that_do_not_stand_together_say_so(make_run):
+def test_claims_that_do_not_stand_together_say_so():
     # Of each claim alone p is .035; of two, the smaller one has to be below .025.
     runs = [
         make_run(arm, seed, {"experiment": arm}, ORIGINAL, val__accuracy=0.5 + more)
@@ -136,7 +137,7 @@ def test_p_and_the_noise_of_one_more_run_are_students():
     assert sampling_error(0.78, 10_000) == pytest.approx(0.00812, abs=1e-5)
 
 
-def test_published_figures_of_another_training_stand_apart(make_run):
+def test_published_figures_of_another_training_stand_apart():
     runs = [make_run("A", seed, tags=ORIGINAL, val__accuracy=0.7 + seed / 100) for seed in (0, 1, 2)]
     configs = {"A": {"published": [{"metric": "val/accuracy", "value": 0.73, "where": "figure 1"}]}}
     (same,) = published_tables(compare_with_published(runs, {}, configs))
@@ -165,7 +166,7 @@ def test_extremes_classes_and_curves_from_a_later_epoch():
     assert [each.metric for each in published_values(entries, 3)][-1] == "test/recall/dog"  # its curve begins later
 
 
-def test_an_extreme_is_measured_over_its_epochs(make_run):
+def test_an_extreme_is_measured_over_its_epochs():
     history = {"train/loss": {1: 1.0, 2: 0.9, 3: 0.8, 4: 0.7}, "val/accuracy": {1: 0.9, 2: 0.3, 3: 0.5, 4: 0.8}}
     configs = {
         "A": {

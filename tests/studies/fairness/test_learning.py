@@ -3,6 +3,7 @@
 import math
 
 import pytest
+from made_runs import make_run
 
 from cifar_sweeps.studies.claims import read_claims
 from cifar_sweeps.studies.fairness import learning
@@ -28,16 +29,16 @@ TAGS = {"classes": "10", "train_images": "10000"}
         ({}, TAGS, False),
     ],
 )
-def test_a_net_that_guesses_after_its_last_epoch_never_learned(make_run, metrics, tags, guesses):
+def test_a_net_that_guesses_after_its_last_epoch_never_learned(metrics, tags, guesses):
     assert learning.never_learned(make_run("a", tags=tags, **metrics)) == guesses
 
 
-def test_a_run_that_was_stopped_is_not_judged(make_run):
+def test_a_run_that_was_stopped_is_not_judged():
     assert not learning.never_learned(make_run("a", tags=TAGS, state="killed", train__accuracy=0.1))
 
 
 @pytest.fixture
-def runs(make_run):
+def runs():
     """Five seeds of two arms, of which one collapsed, as once in a measured study."""
     good = [0.68, 0.70, 0.69, 0.71, 0.70]
     first = [(val, val + 0.1) for val in [*good[:4], 0.1]]
