@@ -47,7 +47,7 @@ class ParentRun:
     def __init__(self, config: DictConfig, is_local: bool) -> None:
         with hydra_config(config):  # its name may refer to it
             self.folder = self._own_folder = Path(config.hydra.sweep.dir)
-        with read_write(config):  # Hydra's sweeper reads it where it may not refer to it
+        with read_write(config.hydra.sweep):  # Hydra's sweeper reads it where it may not refer to it
             config.hydra.sweep.dir = str(self.folder)
         self.requested: dict[int, str] = {}
         self._config = config
