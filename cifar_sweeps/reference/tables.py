@@ -1,11 +1,13 @@
 """Make a study's table from its archive alone: the same archive gives the same table."""
 
+import os
 import shutil
 import tempfile
 from pathlib import Path
 
 import pandas as pd
 
+from cifar_sweeps.config.parse import conf_folder
 from cifar_sweeps.errors import DataError
 from cifar_sweeps.reference import archive
 from cifar_sweeps.reference.campaign import archive_path
@@ -37,7 +39,7 @@ def make_table(study: str, folder: Path) -> list[Path]:
         store = Store(embedded_uri(outputs), outputs)
         sweeps = [sweep.sweep_id for sweep in find_runs(study, store).sweeps]
         report = write_report(study, outputs / "report.html", store, sweeps)
-        text = report.markdown.read_text(encoding="utf-8")
+        text = report.markdown.read_text(encoding="utf-8").replace(f"{conf_folder().parent}{os.sep}", "")
         # MLflow's ids are drawn anew in each store.
         table = pd.read_csv(report.table, dtype=str, keep_default_na=False).drop(columns="run_id").to_csv(index=False)
     again = f"\n\nMade from `journals/{source.name}` alone, by `python -m cifar_sweeps.reference table {study}`.\n"
