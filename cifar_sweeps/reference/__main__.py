@@ -36,6 +36,8 @@ def main(arguments: Sequence[str]) -> int:
             return 0
         studies = [argument for argument in arguments if "=" not in argument]
         return train(_chosen(studies), FOLDER, WORK, _say, [argument for argument in arguments if "=" in argument])
+    except KeyboardInterrupt:  # between two stages: nothing is half written
+        return 130
     except CifarSweepsError as error:
         sys.stderr.write(f"{type(error).__name__}: {error}\n")
         return 1

@@ -1,8 +1,8 @@
 """Train the stages of the reference one after another, with the lowest priority; stop and go on at any time.
 
-What is finished is archived after each stage, and when the campaign is stopped, and is never trained again: the archive
-is unpacked first, on any machine with the same kind of processor, and the sweeps find it there. What was stopped goes
-on from its last checkpoint on the machine that has it.
+What is finished is archived every ten minutes, after each stage, and when the campaign is stopped, and is never trained
+again: the archive is unpacked first, on any machine with the same kind of processor, and the sweeps find it there. What
+was stopped goes on from its last checkpoint on the machine that has it.
 """
 
 import contextlib
@@ -19,7 +19,11 @@ from cifar_sweeps.reference.stages import Stage
 
 REAL_DATA = "CIFAR_SWEEPS_REAL_DATA"
 """Names a folder of images by class, such as a JPEG copy of CIFAR-10; without it CIFAR-10 itself is downloaded."""
+_IMAGES = Path("outputs/data/cifar10-jpeg")
+"""Where they are found in every checkout: a sweep that goes on elsewhere is the same only if its command is."""
 _ALWAYS = ("analysis.pictures=false", "analysis.log_model=false", "sweep.report=false", "tracking.keep=last")
+_ARCHIVED_EVERY = 600.0
+"""Seconds."""
 _INTERRUPTED = (130, 143, -signal.SIGINT, -signal.SIGTERM)
 
 
@@ -45,9 +49,11 @@ def train(
         archive.unpack(archive_path(folder, study), work)
     for number, stage in enumerate(stages, 1):
         say(f"stage {number} of {len(stages)}: {stage.study}, {stage.why}")
-        ended = _sweep([*stage.command, *_data_overrides(), *_ALWAYS, *overrides], work)
-        runs = archive.pack(work, stage.study, archive_path(folder, stage.study))
-        say(f"{archive_path(folder, stage.study)}: {runs} finished runs")
+        path = archive_path(folder, stage.study)
+        command = [*stage.command, *_data_overrides(), *_ALWAYS, *overrides]
+        ended = _sweep(command, work, lambda study=stage.study, path=path: archive.pack(work, study, path))
+        runs = archive.pack(work, stage.study, path)
+        say(f"{path}: {runs} finished runs")
         if ended in _INTERRUPTED:
             say("interrupted; the same command goes on")
             return 130
@@ -55,19 +61,27 @@ def train(
     return status
 
 
-def _sweep(overrides: Sequence[str], work: Path) -> int:
-    """Run one sweep as a user does, at the lowest priority, and wait for it; a signal reaches it, too."""
+def _sweep(overrides: Sequence[str], work: Path, meanwhile: Callable[[], object]) -> int:
+    """Run one sweep as a user does, at the lowest priority, and wait for it; a signal to this process reaches it.
+
+    meanwhile: called every ten minutes: a machine may go away without a word.
+    """
     environment = {**os.environ, "CIFAR_SWEEPS_OUTPUTS": str(work)}
     process = subprocess.Popen(
-        [sys.executable, "-m", "cifar_sweeps", *overrides], env=environment, preexec_fn=_lowest_priority
+        [sys.executable, "-m", "cifar_sweeps", *overrides],
+        env=environment,
+        preexec_fn=_lowest_priority,
+        start_new_session=True,  # a terminal's Ctrl-C would reach it twice: its second one ends it at once
     )
     previous = signal.signal(signal.SIGTERM, lambda *_: process.terminate())
     try:
         while True:
             try:
-                return process.wait()
-            except KeyboardInterrupt:  # in a terminal the sweep has got it, too, and stops at a safe point
-                continue
+                return process.wait(_ARCHIVED_EVERY)
+            except subprocess.TimeoutExpired:
+                meanwhile()
+            except KeyboardInterrupt:
+                process.send_signal(signal.SIGINT)
     finally:
         signal.signal(signal.SIGTERM, previous)
 
@@ -83,4 +97,11 @@ def _data_overrides(environment: Mapping[str, str] = os.environ) -> list[str]:
         return []
     if not Path(root).is_dir():
         raise ConfigError(f"{REAL_DATA}={root}: there is no such folder; unset it, and CIFAR-10 is downloaded")
-    return ["data=image_folder", f"data.root={root}"]
+    if not _IMAGES.exists():
+        _IMAGES.parent.mkdir(parents=True, exist_ok=True)
+        _IMAGES.symlink_to(Path(root).absolute())
+    elif not _IMAGES.samefile(root):
+        raise ConfigError(
+            f"{REAL_DATA}={root}: the images of the reference are those of {_IMAGES}; move them away first"
+        )
+    return ["data=image_folder", f"data.root={_IMAGES}"]

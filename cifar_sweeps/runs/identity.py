@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 
 from cifar_sweeps.config.allow_list import allowed_modules, is_in_package
 from cifar_sweeps.config.parse import config_hash, flatten, from_dict
@@ -17,7 +16,7 @@ from cifar_sweeps.config.schema import RunConfig
 from cifar_sweeps.errors import ConfigError
 from cifar_sweeps.models.parameter_groups import weights_hash
 from cifar_sweeps.runs.setup import TrainingSetup
-from cifar_sweeps.system.files import sha256
+from cifar_sweeps.system.files import safe_load_yaml, sha256
 from cifar_sweeps.system.gpus import visible_gpus
 from cifar_sweeps.tracking.provenance import provenance
 from cifar_sweeps.tracking.store import PREFIX
@@ -49,11 +48,12 @@ def training_hash(config: RunConfig, fingerprint: str) -> str:
 
 def check_same_training(folder: Path, config: RunConfig) -> None:
     """Raise ConfigError if a folder holds a run of another config. Whether its images differ is not looked at."""
-    path = folder / "config.yaml"
-    if path.is_file():
-        recorded = from_dict(yaml.safe_load(path.read_text(encoding="utf-8")))
-        if _hash_without_classes(recorded) != _hash_without_classes(config):
-            raise ConfigError(f"{folder}: holds a run of another config; choose another folder")
+    try:
+        recorded = from_dict(safe_load_yaml(folder / "config.yaml"))
+    except (OSError, ValueError, ConfigError):  # none yet, damaged, or of another version: the journal decides
+        return
+    if _hash_without_classes(recorded) != _hash_without_classes(config):
+        raise ConfigError(f"{folder}: holds a run of another config; choose another folder")
 
 
 def _hash_without_classes(config: RunConfig) -> str:

@@ -1,12 +1,16 @@
 """The reference is trained once, wherever it goes on; its tables are made of the archives alone."""
 
 import io
+import signal
+import subprocess
+import sys
 import tarfile
+import time
 
 import pytest
 from conftest import TINY
 
-from cifar_sweeps.errors import DataError
+from cifar_sweeps.errors import ConfigError, DataError
 from cifar_sweeps.reference import archive, campaign
 from cifar_sweeps.reference.stages import STAGES, Stage
 from cifar_sweeps.reference.status import status_lines
@@ -87,6 +91,61 @@ def test_a_damaged_archive_is_refused_and_nothing_is_written_outside(places, tmp
         archive.unpack(path, work)
     with pytest.raises(DataError, match="there is no such archive; train first"):
         make_table("depth", folder)
+
+
+def test_images_are_named_alike_on_every_machine(tmp_path, monkeypatch):
+    commands = []
+    for machine in ("one", "two"):
+        images, checkout = tmp_path / machine / "images", tmp_path / machine / "checkout"
+        images.mkdir(parents=True)
+        checkout.mkdir()
+        monkeypatch.chdir(checkout)
+        commands.append(campaign._data_overrides({campaign.REAL_DATA: str(images)}))
+        assert campaign._data_overrides({campaign.REAL_DATA: str(images)}) == commands[-1]  # once more
+    assert commands[0] == commands[1] == ["data=image_folder", "data.root=outputs/data/cifar10-jpeg"]
+    with pytest.raises(ConfigError, match="the images of the reference are those of"):
+        campaign._data_overrides({campaign.REAL_DATA: str(tmp_path / "one" / "images")})
+    with pytest.raises(ConfigError, match="there is no such folder; unset it"):
+        campaign._data_overrides({campaign.REAL_DATA: "nowhere"})
+
+
+CAMPAIGN = """
+import sys
+from pathlib import Path
+from cifar_sweeps.reference import campaign
+from cifar_sweeps.reference.stages import Stage
+campaign._lowest_priority = lambda: None
+stage = Stage("quickstart", ("kernel_size=k3", "regularization=none,l2", "hydra.launcher.n_jobs=1"), "two runs")
+say = lambda line: print(line, flush=True)
+if __name__ == "__main__":
+    sys.exit(campaign.train([stage], Path(sys.argv[1]), Path(sys.argv[2]), say, sys.argv[3:]))
+"""
+
+
+@pytest.mark.slow_fault
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_a_campaign_that_is_stopped_goes_on_with_what_it_has(places, tmp_path, how):
+    folder, work, _, _ = places
+    script = tmp_path / "go.py"
+    script.write_text(CAMPAIGN)
+    command = [sys.executable, str(script), str(folder), str(work), *TINY, "trainer.epochs=200"]
+    log = (tmp_path / "log").open("w")
+    process = subprocess.Popen(
+        command, stdout=log, stderr=log, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)
+    )
+    end = time.monotonic() + 120
+    while "job 1 started" not in (tmp_path / "log").read_text() and time.monotonic() < end:
+        time.sleep(0.05)
+    process.send_signal(how)
+    assert process.wait(60) == 130, (tmp_path / "log").read_text()
+    first = jobs_in(campaign.archive_path(folder, "quickstart"))
+    assert len(first) == 1  # the one that had finished
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "1 job was finished by a previous launch" in " ".join(done.stdout.split())
+    both = jobs_in(campaign.archive_path(folder, "quickstart"))
+    assert len(both) == 2
+    assert {name: both[name] for name in first} == first
 
 
 def test_a_stage_that_was_interrupted_ends_the_campaign_with_what_is_finished_archived(places, monkeypatch):

@@ -128,7 +128,7 @@ def _published_table(comparisons: Sequence[Comparison]) -> TextTable:
         "Published and measured",
         columns,
         rows,
-        "Nothing to compare: the document printed no metric of these arms, or they were trained on other images.",
+        "Nothing to compare: the document printed no metric of these arms, or they were trained otherwise.",
         note,
     )
 
