@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from cifar_sweeps.errors import ConfigError
@@ -51,7 +52,7 @@ def train(
         say(f"stage {number} of {len(stages)}: {stage.study}, {stage.why}")
         path = archive_path(folder, stage.study)
         command = [*stage.command, *_data_overrides(), *_ALWAYS, *overrides]
-        ended = _sweep(command, work, lambda study=stage.study, path=path: archive.pack(work, study, path))
+        ended = _sweep(command, work, partial(archive.pack, work, stage.study, path))
         runs = archive.pack(work, stage.study, path)
         say(f"{path}: {runs} finished runs")
         if ended in _INTERRUPTED:

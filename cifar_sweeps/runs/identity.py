@@ -49,7 +49,8 @@ def training_hash(config: RunConfig, fingerprint: str) -> str:
 def check_same_training(folder: Path, config: RunConfig) -> None:
     """Raise ConfigError if a folder holds a run of another config. Whether its images differ is not looked at."""
     try:
-        recorded = from_dict(safe_load_yaml(folder / "config.yaml"))
+        content = safe_load_yaml(folder / "config.yaml")
+        recorded = from_dict(content if isinstance(content, dict) else {})
     except (OSError, ValueError, ConfigError):  # none yet, damaged, or of another version: the journal decides
         return
     if _hash_without_classes(recorded) != _hash_without_classes(config):
