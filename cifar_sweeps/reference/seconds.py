@@ -1,4 +1,4 @@
-"""Time the arms that claims about seconds compare, in turn and one at a time, for `studies.fairness.quiet_seconds`."""
+"""Time the arms that claims about seconds compare, in turn and one at a time, for `studies.validity.timings`."""
 
 import dataclasses
 import platform
@@ -12,8 +12,8 @@ from cifar_sweeps.reference.stages import Stage
 from cifar_sweeps.runs.reporters import LogReporter
 from cifar_sweeps.runs.run import run
 from cifar_sweeps.studies.claims import TIMES, read_claims
-from cifar_sweeps.studies.fairness.quiet_seconds import NAME, QuietPair, write_quiet_seconds
 from cifar_sweeps.studies.overview.catalogue import swept_by
+from cifar_sweeps.studies.validity.timings import NAME, TimedPair, write_timings
 from cifar_sweeps.tracking.provenance import provenance
 
 _IMAGES, _ROUNDS = 1024, 5
@@ -39,7 +39,7 @@ def measure(
     rounds: int = _ROUNDS,
     images: int = _IMAGES,
     overrides: Sequence[str] = (),
-) -> list[QuietPair]:
+) -> list[TimedPair]:
     """Time each pair, arm by arm in turn, and write what was measured into the folder of the reference.
 
     images: of one epoch, drawn ones, the same number for both. The second epoch is timed: the first warms up.
@@ -56,10 +56,10 @@ def measure(
             say(f"{arm} against {against}: cannot be timed here: {in_one_line(error)}")
             continue
         how = f"{machine}, one thread, an epoch of {images:,} drawn images, {rounds} rounds in turn"
-        measured.append(QuietPair(arm, against, seconds, how))
+        measured.append(TimedPair(arm, against, seconds, how))
         effect = measured[-1].effect
         say(f"{arm} against {against}: {'-' if effect is None else effect.text(digits=3, sign=True)} of its seconds")
-        write_quiet_seconds(folder / NAME, measured)
+        write_timings(folder / NAME, measured)
     return measured
 
 

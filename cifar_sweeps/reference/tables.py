@@ -11,9 +11,9 @@ from cifar_sweeps.config.parse import conf_folder
 from cifar_sweeps.errors import DataError
 from cifar_sweeps.reference import archive
 from cifar_sweeps.reference.campaign import archive_path
-from cifar_sweeps.studies.fairness.quiet_seconds import NAME
 from cifar_sweeps.studies.query import find_runs
 from cifar_sweeps.studies.reports.study_report import write_report
+from cifar_sweeps.studies.validity.timings import NAME
 from cifar_sweeps.system.files import write_text_atomic
 from cifar_sweeps.tracking import journal
 from cifar_sweeps.tracking.delivery import deliver

@@ -148,6 +148,7 @@ def provenance_tags(setup: TrainingSetup) -> dict[str, str]:
     }
     tags |= own_tags(setup.config)
     tags |= {"classes": str(len(setup.data.classes)), "train_images": str(setup.splits.num_train)}
+    tags["test_images"] = str(len(setup.data.test))
     tags["budget"] = setup.describe_budget()
     tags["validated_on"] = "test" if setup.splits.val_on_test else "validation"
     if setup.data.notes:

@@ -3,11 +3,11 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from cifar_sweeps.studies.fairness.chance import noise_of_one_run
-from cifar_sweeps.studies.fairness.comparability import Departure
 from cifar_sweeps.studies.histories import History, metric_at, metric_at_end
 from cifar_sweeps.studies.intervals import Estimate, estimate
 from cifar_sweeps.studies.study import StudyRun
+from cifar_sweeps.studies.validity.comparability import Departure
+from cifar_sweeps.studies.validity.significance import prediction_half_width
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Comparison:
     @property
     def is_noise(self) -> bool | None:
         """Whether the difference is within what one more run would differ by chance; None if that is not known."""
-        noise = None if self.measured is None else noise_of_one_run(self.measured)
+        noise = None if self.measured is None else prediction_half_width(self.measured)
         return None if noise is None or self.difference is None else abs(self.difference) <= noise
 
 

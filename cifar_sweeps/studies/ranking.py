@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from cifar_sweeps.studies.fairness.learning import never_learned
 from cifar_sweeps.studies.intervals import Estimate, estimate
 from cifar_sweeps.studies.study import StudyRun
+from cifar_sweeps.studies.validity.never_learned import never_learned
+from cifar_sweeps.studies.validity.significance import sampling_error
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,8 @@ class ArmMetrics:
     multiply_adds: float | None
     guessing: int = 0
     """How many of its runs never learned."""
+    test_sampling: float | None = None
+    """Half of the 95% interval of its test accuracy that is due to which images the test set has."""
     is_part: bool = False
     """Whether it is an arm once more, without the runs that never learned."""
 
@@ -59,13 +62,16 @@ def _arm_metrics(arm: str, runs: Sequence[StudyRun]) -> ArmMetrics:
         value = interval(metric)
         return None if value is None else value.mean
 
+    test, images = interval("test/accuracy"), {run.tag("test_images") or "" for run in runs}
+    count = int(images.pop()) if len(images) == 1 and min(images).isdigit() else None
     return ArmMetrics(
         arm=arm,
         seeds=len(runs),
         is_on_test=any(run.tag("validated_on") == "test" for run in runs),
         val=interval("val/accuracy"),
         best=interval("best/val_accuracy"),
-        test=interval("test/accuracy"),
+        test=test,
+        test_sampling=None if test is None or count is None else sampling_error(test.mean, count),
         train=interval("train/accuracy"),
         gap=interval("gap/accuracy"),
         seconds_an_epoch=mean("seconds_an_epoch"),

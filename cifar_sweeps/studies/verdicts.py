@@ -5,13 +5,13 @@ from dataclasses import dataclass, replace
 
 from cifar_sweeps.studies.arms import arm_name
 from cifar_sweeps.studies.claims import TIMES, Claim, Side, run_matches
-from cifar_sweeps.studies.fairness.chance import holm, p_value
-from cifar_sweeps.studies.fairness.comparability import Departure
-from cifar_sweeps.studies.fairness.learning import never_learned
-from cifar_sweeps.studies.fairness.quiet_seconds import Quiet
 from cifar_sweeps.studies.histories import History, metric_at_epoch
 from cifar_sweeps.studies.intervals import Estimate, estimate
 from cifar_sweeps.studies.study import StudyRun
+from cifar_sweeps.studies.validity.comparability import Departure
+from cifar_sweeps.studies.validity.never_learned import never_learned
+from cifar_sweeps.studies.validity.significance import holm, p_value
+from cifar_sweeps.studies.validity.timings import Timings
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ def evaluate_claims(
     runs: Sequence[StudyRun],
     histories: Mapping[str, History],
     departures: Mapping[str, Sequence[Departure]] | None = None,
-    quiet: Quiet | None = None,
+    quiet: Timings | None = None,
 ) -> list[ClaimResult]:
     """Return one result per claim and setting, which is the values of the swept keys that the claim leaves open.
 
@@ -53,7 +53,7 @@ def evaluate_claims(
     return _judged_together(results)
 
 
-def _is_measured_quietly(claim: Claim, quiet: Quiet) -> bool:
+def _is_measured_quietly(claim: Claim, quiet: Timings) -> bool:
     return claim.metric == "seconds_an_epoch" and _arms_of(claim) in quiet
 
 
@@ -61,7 +61,7 @@ def _arms_of(claim: Claim) -> tuple[str, str]:
     return str(claim.arm.get("experiment")), str((claim.against or {}).get("experiment"))
 
 
-def _of_quiet_seconds(claim: Claim, quiet: Quiet) -> ClaimResult:
+def _of_quiet_seconds(claim: Claim, quiet: Timings) -> ClaimResult:
     pair = quiet[_arms_of(claim)]
     if pair.effect is None:
         return ClaimResult(claim, "", None, "not measured: no seconds")

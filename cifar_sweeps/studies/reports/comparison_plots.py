@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from cifar_sweeps.studies.fairness.learning import never_learned
 from cifar_sweeps.studies.intervals import Estimate, estimate
 from cifar_sweeps.studies.reports.curves import (
     COLOURS,
@@ -16,6 +15,7 @@ from cifar_sweeps.studies.reports.curves import (
     figure_with_legend_space,
     shorten,
 )
+from cifar_sweeps.studies.validity.never_learned import never_learned
 
 _ALARM = "#c00000"
 """Colour of the crosses at runs that never learned."""

@@ -135,12 +135,14 @@ def _published_table(comparisons: Sequence[Comparison]) -> TextTable:
 
 def ranking_table(arms: Sequence[ArmMetrics]) -> TextTable:
     """Return the arms by final validation accuracy."""
+    has_sampling = any(arm.test_sampling is not None for arm in arms)
     columns = (
         Column("arm"),
         Column("seeds", is_number=True),
         Column("val", is_number=True),
         Column("best val", is_number=True, is_extra=True),
         Column("test", is_number=True),
+        *((Column("± drawn", is_number=True, is_extra=True),) if has_sampling else ()),
         Column("train", is_number=True, is_extra=True),
         Column("gap", is_number=True),
         Column("s/epoch", is_number=True),
@@ -155,6 +157,7 @@ def ranking_table(arms: Sequence[ArmMetrics]) -> TextTable:
             _estimate(arm.val),
             _mean(arm.best),
             _mean(arm.test),
+            *((MISSING if arm.test_sampling is None else f"{arm.test_sampling:.4f}",) if has_sampling else ()),
             _mean(arm.train),
             _mean(arm.gap, sign=True),
             MISSING if arm.seconds_an_epoch is None else f"{arm.seconds_an_epoch:.2f}",
@@ -168,6 +171,11 @@ def ranking_table(arms: Sequence[ArmMetrics]) -> TextTable:
         "best val: the highest of all epochs; gap: training minus validation accuracy. Training accuracy is the "
         "running mean of the last epoch, with dropout."
     )
+    if has_sampling:
+        note += (
+            " ± drawn: half of the 95% interval of the test accuracy that is due to which images the test set has; "
+            "all arms are tested on the same ones."
+        )
     if arms and all_on_test:
         note += " Every arm was validated on the test set."
     return TextTable("Arms by final validation accuracy", columns, rows, "No run has finished.", note)

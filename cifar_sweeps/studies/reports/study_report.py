@@ -10,9 +10,6 @@ from cifar_sweeps.analysis.matplotlib_setup import own_style
 from cifar_sweeps.studies.arm_configs import arm_configs
 from cifar_sweeps.studies.claims import merge_claims
 from cifar_sweeps.studies.current_claims import with_current_claims
-from cifar_sweeps.studies.fairness import learning
-from cifar_sweeps.studies.fairness.comparability import Departure, departures_by_arm
-from cifar_sweeps.studies.fairness.quiet_seconds import Quiet, read_quiet_seconds
 from cifar_sweeps.studies.histories import History, is_by_epoch, read_histories
 from cifar_sweeps.studies.pooling import select_sweeps, separated_arms
 from cifar_sweeps.studies.published import compare_with_published, published_curves
@@ -23,6 +20,9 @@ from cifar_sweeps.studies.reports.html_page import ReportFigure, render_page
 from cifar_sweeps.studies.reports.report_tables import TextTable
 from cifar_sweeps.studies.results import runs_frame
 from cifar_sweeps.studies.study import Study, StudyRun
+from cifar_sweeps.studies.validity.comparability import Departure, departures_by_arm
+from cifar_sweeps.studies.validity.never_learned import warning as never_learned_warning
+from cifar_sweeps.studies.validity.timings import Timings, read_timings
 from cifar_sweeps.studies.verdicts import evaluate_claims
 from cifar_sweeps.system.files import file_name, write_text_atomic
 from cifar_sweeps.tracking.store import Store, default_store
@@ -69,7 +69,7 @@ def write_report(what: str, out: Path | None = None, store: Store | None = None,
     metrics = dict.fromkeys(metric for run in runs for metric in run.metrics if is_by_epoch(metric))
     histories = read_histories(client, [run.run_id for run in runs], metrics)
     configs, changes = with_current_claims(arm_configs(client, study.runs, store.outputs), study.sweeps)
-    values = _template_values(study, runs, histories, configs, changes, read_quiet_seconds(store.outputs))
+    values = _template_values(study, runs, histories, configs, changes, read_timings(store.outputs))
     claims, ranking = values.pop("claims"), values["tables"][-1]
     files = (page, page.with_suffix(".md"), page.with_suffix(".csv"))
     report = Report(*files, claims, ranking, tuple(values["warnings"]))
@@ -94,7 +94,7 @@ def _template_values(
     histories: dict[str, History],
     configs: Configs,
     changes: Sequence[str],
-    quiet: Quiet,
+    quiet: Timings,
 ) -> dict[str, Any]:
     """Return the values of the HTML template, which the Markdown shows too."""
     arms = rank_arms(runs)
@@ -112,7 +112,7 @@ def _template_values(
         "warnings": [
             *summary_text.budget_warnings(study.runs, has_published),
             *([warning] if warning else []),
-            *([guessing] if (guessing := learning.warning(study.runs)) else []),
+            *([guessing] if (guessing := never_learned_warning(study.runs)) else []),
             *_otherwise(otherwise),
             *separated_arms(study.runs),
             *changes,

@@ -33,7 +33,7 @@ def holm(p_values: Sequence[float]) -> list[bool]:
     return rejected
 
 
-def noise_of_one_run(measured: Estimate) -> float | None:
+def prediction_half_width(measured: Estimate) -> float | None:
     """Return how far a single further run of the same training would lie from the mean, in 95% of cases; None for one.
 
     A 95% prediction interval: run-to-run noise, which on a test set of a few thousand images is mostly that of

@@ -4,11 +4,12 @@ import pytest
 from made_runs import make_run
 
 from cifar_sweeps.studies.claims import read_claims
-from cifar_sweeps.studies.fairness.chance import holm, noise_of_one_run, p_value, sampling_error
-from cifar_sweeps.studies.fairness.comparability import Departure
 from cifar_sweeps.studies.intervals import estimate
 from cifar_sweeps.studies.published import Comparison, Published, compare_with_published, published_values
-from cifar_sweeps.studies.reports.report_tables import published_tables
+from cifar_sweeps.studies.ranking import rank_arms
+from cifar_sweeps.studies.reports.report_tables import published_tables, ranking_table
+from cifar_sweeps.studies.validity.comparability import Departure
+from cifar_sweeps.studies.validity.significance import holm, p_value, prediction_half_width, sampling_error
 from cifar_sweeps.studies.verdicts import evaluate_claims
 
 ORIGINAL = {"data": "CIFAR-10"}
@@ -132,7 +133,7 @@ def test_p_and_the_noise_of_one_more_run_are_students():
     effect = estimate([0.02, 0.03, 0.04])  # t = .03 / (.01 / √3) = 5.196; two-sided, two degrees of freedom
     assert p_value(effect) == pytest.approx(0.03509, abs=1e-4)
     assert p_value(effect, 0.03) == pytest.approx(1.0)
-    assert noise_of_one_run(effect) == pytest.approx(4.302653 * 0.01 * (1 + 1 / 3) ** 0.5, rel=1e-6)
+    assert prediction_half_width(effect) == pytest.approx(4.302653 * 0.01 * (1 + 1 / 3) ** 0.5, rel=1e-6)
     assert p_value(estimate([0.5])) is None
     assert sampling_error(0.78, 10_000) == pytest.approx(0.00812, abs=1e-5)
 
@@ -178,3 +179,15 @@ def test_an_extreme_is_measured_over_its_epochs():
     (found,) = compare_with_published([make_run("A", val__accuracy=0.8)], {"A-0": history}, configs)
     assert isinstance(found, Comparison)
     assert found.measured.mean == 0.5
+
+
+def test_a_test_accuracy_says_how_much_of_it_is_its_images():
+    runs = [
+        make_run("A", seed, tags={"test_images": "10000"}, test__accuracy=0.78, val__accuracy=0.8) for seed in (0, 1)
+    ]
+    table = ranking_table(rank_arms(runs))
+    (row,) = table.rows
+    assert row[[column.title for column in table.columns].index("± drawn")] == "0.0081"
+    assert "which images the test set has" in table.note
+    unknown = ranking_table(rank_arms([make_run("A", val__accuracy=0.8)]))
+    assert "± drawn" not in [column.title for column in unknown.columns]

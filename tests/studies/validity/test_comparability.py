@@ -4,8 +4,8 @@ import pytest
 from made_runs import make_run
 
 from cifar_sweeps.config.compose import compose, compose_all
-from cifar_sweeps.studies.fairness.comparability import departures, departures_by_arm
 from cifar_sweeps.studies.overview.catalogue import experiments
+from cifar_sweeps.studies.validity.comparability import departures, departures_by_arm
 
 ARM = "experiment=lenet_report/model_3"
 

@@ -15,7 +15,7 @@ NAME = "seconds.json"
 
 
 @dataclass(frozen=True)
-class QuietPair:
+class TimedPair:
     """Seconds an epoch of ``arm`` and of ``against``, a pair a round; how: on which machine, of how many images."""
 
     arm: str
@@ -29,10 +29,10 @@ class QuietPair:
         return estimate(one / other - 1 for one, other in self.rounds if other > 0)
 
 
-Quiet = Mapping[tuple[str, str], QuietPair]
+Timings = Mapping[tuple[str, str], TimedPair]
 
 
-def read_quiet_seconds(outputs: Path) -> dict[tuple[str, str], QuietPair]:
+def read_timings(outputs: Path) -> dict[tuple[str, str], TimedPair]:
     """Return what was measured, by the pair's arms; empty if nothing was. Raises DataError for a damaged file."""
     path = outputs / "reference" / NAME
     if not path.exists():
@@ -40,7 +40,7 @@ def read_quiet_seconds(outputs: Path) -> dict[tuple[str, str], QuietPair]:
     try:
         entries = json.loads(path.read_text(encoding="utf-8"))
         pairs = [
-            QuietPair(
+            TimedPair(
                 str(entry["arm"]),
                 str(entry["against"]),
                 tuple((float(one), float(other)) for one, other in entry["rounds"]),
@@ -53,9 +53,9 @@ def read_quiet_seconds(outputs: Path) -> dict[tuple[str, str], QuietPair]:
     return {(pair.arm, pair.against): pair for pair in pairs}
 
 
-def write_quiet_seconds(path: Path, pairs: Sequence[QuietPair]) -> None:
+def write_timings(path: Path, pairs: Sequence[TimedPair]) -> None:
     """Write pairs beside those of other arms that the file has."""
-    known = read_quiet_seconds(path.parent.parent) if path.exists() else {}
+    known = read_timings(path.parent.parent) if path.exists() else {}
     known |= {(pair.arm, pair.against): pair for pair in pairs}
     entries = [
         {"arm": pair.arm, "against": pair.against, "rounds": [list(each) for each in pair.rounds], "how": pair.how}

@@ -6,9 +6,9 @@ import pytest
 from made_runs import make_run
 
 from cifar_sweeps.studies.claims import read_claims
-from cifar_sweeps.studies.fairness import learning
 from cifar_sweeps.studies.ranking import rank_arms
 from cifar_sweeps.studies.reports.report_tables import ranking_table
+from cifar_sweeps.studies.validity.never_learned import never_learned, warning
 from cifar_sweeps.studies.verdicts import evaluate_claims
 
 TAGS = {"classes": "10", "train_images": "10000"}
@@ -30,11 +30,11 @@ TAGS = {"classes": "10", "train_images": "10000"}
     ],
 )
 def test_a_net_that_guesses_after_its_last_epoch_never_learned(metrics, tags, guesses):
-    assert learning.never_learned(make_run("a", tags=tags, **metrics)) == guesses
+    assert never_learned(make_run("a", tags=tags, **metrics)) == guesses
 
 
 def test_a_run_that_was_stopped_is_not_judged():
-    assert not learning.never_learned(make_run("a", tags=TAGS, state="killed", train__accuracy=0.1))
+    assert not never_learned(make_run("a", tags=TAGS, state="killed", train__accuracy=0.1))
 
 
 @pytest.fixture
@@ -56,8 +56,8 @@ def test_tables_have_the_arm_with_it_and_without_it(runs):
     assert rows["A, 1 of 5 never learned"][0] == "5"
     assert rows["A, without the runs that never learned"] == ("4", "0.6950 ± 0.0205")
     assert set(rows) == {"A, 1 of 5 never learned", "A, without the runs that never learned", "B"}
-    assert "1 run with the training accuracy of guessing: A (1 of 5: seed 4)" in learning.warning(runs)
-    assert learning.warning(runs[5:]) == ""
+    assert "1 run with the training accuracy of guessing: A (1 of 5: seed 4)" in warning(runs)
+    assert warning(runs[5:]) == ""
 
 
 def test_a_verdict_that_rests_on_it_says_so_and_what_it_is_without(runs):
