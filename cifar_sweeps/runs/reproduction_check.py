@@ -8,6 +8,9 @@ COMPARED = ("train/loss", "train/accuracy", "val/loss", "val/accuracy")
 
 # Tags that may explain a difference, and their names in messages.
 _ENVIRONMENT_TAGS = {
+    "own_code": "your own modules",
+    "weight_files": "files that the model is made of",
+    "numbers": "version of the numbers that the code computes",
     "initial_weights": "initial weights",
     "threads": "threads",
     "precision": "precision",
