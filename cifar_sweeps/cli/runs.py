@@ -60,6 +60,7 @@ def reproduce(
     from rich.console import Console
 
     from cifar_sweeps.runs import reproduce as reproduction
+    from cifar_sweeps.runs.recorded import repeat_command
     from cifar_sweeps.runs.reproduction_check import Tolerance
     from cifar_sweeps.system.signals import interrupt_on_signals
     from cifar_sweeps.tracking.store import default_store
@@ -67,7 +68,7 @@ def reproduce(
     store, console = default_store(), Console(highlight=False)
     recorded = store.find_run(run)
     typer.echo(f"Run {recorded.run_id[:8]}, {recorded.name}:")
-    typer.echo(reproduction.repeat_command(recorded, overrides or []))
+    typer.echo(repeat_command(recorded, overrides or []))
     if show:
         return
     with interrupt_on_signals():

@@ -11,6 +11,7 @@ from cifar_sweeps.analysis import mlflow_model
 from cifar_sweeps.analysis.evaluation import EvaluationReport, evaluation_report
 from cifar_sweeps.analysis.mathtext import escape_mathtext
 from cifar_sweeps.analysis.matplotlib_setup import import_matplotlib, own_style
+from cifar_sweeps.analysis.predictions import FILE, from_logits
 from cifar_sweeps.config.schema import RunConfig
 from cifar_sweeps.errors import in_one_line
 from cifar_sweeps.runs.setup import TrainingSetup
@@ -54,6 +55,8 @@ def log_artifacts(
         named = {acceptable_name(metric): value for metric, value in evaluation.metrics_by_class().items()}
         logger.log_metrics(named, step=tested_epoch)
     paths = _write_report(evaluation, folder)
+    paths.append(folder / FILE)
+    from_logits(test.logits, test.labels, setup.data.classes).save(paths[-1])
     if setup.config.analysis.pictures:
         paths += _write_figures(setup, name, evaluation, history, test, folder, report)
     for path in paths:

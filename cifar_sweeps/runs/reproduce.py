@@ -3,14 +3,11 @@
 import copy
 import dataclasses
 import logging
-import shlex
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from mlflow.exceptions import MlflowException
 from rich.console import Console
 
 from cifar_sweeps.config import build
@@ -18,61 +15,19 @@ from cifar_sweeps.config.compose import compose
 from cifar_sweeps.config.hydra_messages import quote
 from cifar_sweeps.config.parse import flatten, from_dict
 from cifar_sweeps.config.schema import RunConfig
-from cifar_sweeps.config.upgrades import with_added_keys
-from cifar_sweeps.errors import ConfigError, DataError, TrackingError, in_one_line
+from cifar_sweeps.errors import ConfigError, TrackingError
 from cifar_sweeps.hydra_support import is_plain_value_override, parse_overrides
 from cifar_sweeps.runs.folder import next_run_folder
+from cifar_sweeps.runs.recorded import localized_config, recorded_config, recorded_images, recorded_overrides
 from cifar_sweeps.runs.reporters import LogReporter, ReporterGroup, TerminalReporter
 from cifar_sweeps.runs.reproduction_check import COMPARED, MetricsByEpoch, Tolerance, Verdict, compare_runs
 from cifar_sweeps.runs.run import RunResult, run
-from cifar_sweeps.system.files import is_inside, safe_load_yaml
-from cifar_sweeps.system.scripts import shell_command
 from cifar_sweeps.tracking.store import PREFIX, RecordedRun, Store
 
 _ENVIRONMENT_KEYS = frozenset({"trainer.threads", "trainer.precision", "trainer.device", "data.root", "tracking.uri"})
 """Keys of places and hardware: with other values it is still the same run."""
 _SOURCES = ("kernel_size", "regularization.dropout", "budget", "trainer.epochs")
 """Keys that other values of a config are made from when it is composed."""
-
-
-def recorded_overrides(original: RecordedRun) -> list[str]:
-    """Return the overrides that repeat a run: its own, its threads and its precision.
-
-    The latter two change sums in their last digits, and may have been chosen by the machine. Raises TrackingError if
-    they are not recorded.
-    """
-    recorded, threads, precision = original.tag("overrides"), original.tag("threads"), original.tag("precision")
-    if recorded is None or threads is None or precision is None:
-        raise TrackingError(f"{original.run_id} ({original.name}): was not recorded by cifar-train; choose another run")
-    try:
-        overrides = shlex.split(recorded)
-    except ValueError:  # cut off within quotes by MLflow's limit
-        raise TrackingError(
-            f"{original.run_id} ({original.name}): its recorded overrides are cut off; see its config.yaml"
-        ) from None
-    refused = [override for override in overrides if not _is_repeatable(override)]
-    if refused:
-        raise TrackingError(
-            f"{original.run_id} ({original.name}): its override {refused[0]!r} is not repeated from a record: flags, "
-            "Hydra's own keys and resolvers can do more than train; if you trust it, run the command yourself"
-        )
-    return [*overrides, f"trainer.threads={threads}", f"trainer.precision={precision}"]
-
-
-def repeat_command(original: RecordedRun, more: Sequence[str] = ()) -> str:
-    """Return the command that trains a recorded run again by itself. more: further overrides."""
-    overrides = [*recorded_overrides(original), *more]
-    config_dir = original.tag("config_dir")
-    own_files = ["--config-dir", config_dir] if config_dir else []
-    single = ["hydra.mode=RUN"] if any(each.startswith("study=") for each in overrides) else []
-    return shell_command("cifar-train", [*own_files, *overrides, *single])
-
-
-def _is_repeatable(override: str) -> bool:
-    """Return whether a recorded override only sets the training: the record may be another user's."""
-    key, _, value = override.lstrip("+~").partition("=")
-    resolves = "${" in value and ":" in value  # ${oc.env:TOKEN} would be read here and sent to the store
-    return override.isprintable() and not override.startswith("-") and not resolves and key.split(".")[0] != "hydra"
 
 
 def reproduce(original: RecordedRun, store: Store, console: Console, tolerance: Tolerance | None = None) -> Verdict:
@@ -88,10 +43,10 @@ def reproduce(original: RecordedRun, store: Store, console: Console, tolerance: 
             "--show prints the command that repeats it"
         )
     config = dataclasses.replace(
-        from_dict(_localized(recorded_config(original, store), original, store)),
+        from_dict(localized_config(recorded_config(original, store), original, store)),
         overrides=tuple(recorded_overrides(original)),
     )
-    _check_images(config, original)
+    recorded_images(config, original)
     result = _train_again(config, original, f"{original.name} again", console)
     return _compare(result, recorded, original, store, tolerance or Tolerance())
 
@@ -106,7 +61,7 @@ def rerun_with_overrides(
     """
     before = recorded_config(original, store)
     own = [*recorded_overrides(original), *overrides]
-    localized = _localized(before, original, store)
+    localized = localized_config(before, original, store)
     config = _with_overrides(own, overrides, localized, original, store)
     config = dataclasses.replace(build.with_classes_of(config, build.images(config)), overrides=tuple(own))
     changes = [f"changed {line}" for line in _differences(localized, config.as_dict)]
@@ -116,7 +71,7 @@ def rerun_with_overrides(
         console.print(change, markup=False, soft_wrap=True)
     is_same_run = all(override.partition("=")[0] in _ENVIRONMENT_KEYS for override in overrides)
     if is_same_run:
-        _check_images(config, original)
+        recorded_images(config, original)
     result = _train_again(config, original, f"{original.name} with {' '.join(overrides)}", console)
     for metric in (*COMPARED, "test/loss", "test/accuracy"):
         if metric in original.metrics and metric in result.metrics:
@@ -181,85 +136,6 @@ def _compare(
     }
     new_tags = store.find_run(str(result.run_id)).tags if result.run_id else {}
     return compare_runs(recorded, repeated, _short_tags(original.tags), _short_tags(new_tags), tolerance)
-
-
-def recorded_config(original: RecordedRun, store: Store) -> dict[str, Any]:
-    """Return a run's recorded config as a nested dict. Raises TrackingError if there is none."""
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            path = store.client().download_artifacts(original.run_id, "config.yaml", folder)
-            config_dict = safe_load_yaml(Path(path))
-    except (MlflowException, OSError, ValueError) as error:
-        raise TrackingError(
-            f"{original.run_id} ({original.name}): its config.yaml cannot be read ({in_one_line(error)}); "
-            f"repeat it yourself: {repeat_command(original)}"
-        ) from error
-    if not isinstance(config_dict, dict):
-        raise TrackingError(f"{original.run_id} ({original.name}): its config.yaml is not a config")
-    return config_dict
-
-
-def _localized(config_dict: Mapping[str, Any], original: RecordedRun, store: Store) -> dict[str, Any]:
-    """Return a recorded config with this machine's outputs folder, and the recorded threads and precision."""
-    then, now = str(config_dict.get("outputs", "")), str(store.outputs)
-
-    def relocate(value: object) -> object:
-        if isinstance(value, Mapping):
-            return {key: relocate(entry) for key, entry in value.items()}
-        if isinstance(value, str) and then and value.startswith(f"{then}/"):
-            return now + value[len(then) :]
-        return value
-
-    default = compose([]).as_dict
-    config = fill_missing_keys(with_added_keys({key: relocate(value) for key, value in config_dict.items()}), default)
-    # The record may be another user's: it must not choose where this machine writes, downloads and records to.
-    config |= {"outputs": now, "tracking": _local_tracking(config, store)}
-    config["data"] = _local_source(config.get("data"), Path(now), default["data"]["source"]["cache"])
-    threads, precision = original.tag("threads"), original.tag("precision")
-    if isinstance(config.get("trainer"), dict) and threads and precision:
-        config["trainer"] |= {"threads": int(threads), "precision": precision}
-    return config
-
-
-def _local_tracking(config: Mapping[str, Any], store: Store) -> dict[str, Any]:
-    tracking = config.get("tracking")
-    return {**tracking, "uri": store.uri} if isinstance(tracking, Mapping) else {"backend": "mlflow", "uri": store.uri}
-
-
-def _local_source(data: Any, outputs: Path, cache: str) -> Any:  # noqa: ANN401 (whatever was recorded)
-    """Return a recorded data node with its cache and downloads confined to the outputs folder."""
-    if not isinstance(data, Mapping) or not isinstance(data.get("source"), Mapping):
-        return data  # the schema reports the error
-    source = dict(data["source"])
-    if "cache" in source and not is_inside(str(source["cache"]), outputs):
-        source["cache"] = cache
-    if "download" in source and not is_inside(str(source.get("root")), outputs):
-        source["download"] = False
-    return {**data, "source": source}
-
-
-def fill_missing_keys(recorded: Mapping[str, Any], default: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a recorded config with the keys that the schema has gained since, at their defaults.
-
-    A default keeps the behaviour from before the key existed. Nodes with a ``_target_`` are not changed.
-    """
-    found = dict(recorded)
-    for key, value in default.items():
-        node = found.get(key)
-        if key not in found:
-            found[key] = value
-        elif isinstance(node, Mapping) and isinstance(value, Mapping) and "_target_" not in node and "name" not in node:
-            found[key] = fill_missing_keys(node, value)
-    return found
-
-
-def _check_images(config: RunConfig, original: RecordedRun) -> None:
-    recorded, found = original.tag("data_fingerprint"), build.images(config)
-    if recorded is not None and recorded != found.fingerprint:
-        raise DataError(
-            f"{found.name}: not the recorded images (fingerprint {found.fingerprint}, recorded {recorded}); "
-            "use the same data set in the same order (data.root), or give overrides to train on these"
-        )
 
 
 def _train_again(config: RunConfig, original: RecordedRun, name: str, console: Console) -> RunResult:

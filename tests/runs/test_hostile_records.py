@@ -15,7 +15,7 @@ from cifar_sweeps.config.compose import compose
 from cifar_sweeps.config.parse import from_dict
 from cifar_sweeps.errors import ConfigError, TrackingError
 from cifar_sweeps.runs import initial_weights
-from cifar_sweeps.runs.reproduce import _localized, recorded_config, recorded_overrides
+from cifar_sweeps.runs.recorded import localized_config, recorded_config, recorded_overrides
 from cifar_sweeps.studies.arm_configs import arm_configs
 from cifar_sweeps.tracking import store as store_module
 from cifar_sweeps.tracking.store import RecordedRun
@@ -58,7 +58,7 @@ def test_a_record_chooses_no_place_on_this_machine(store_with_config, outputs):
         data__source__root="/root/downloads",
     )
     store = store_with_config(yaml.safe_dump(hostile))
-    config = from_dict(_localized(recorded_config(recorded_run(), store), recorded_run(), store))
+    config = from_dict(localized_config(recorded_config(recorded_run(), store), recorded_run(), store))
     assert config.outputs == str(outputs)
     assert config.tracking.uri == store.uri
     assert Path(config.data.source["cache"]).is_relative_to(outputs)
@@ -68,7 +68,7 @@ def test_a_record_chooses_no_place_on_this_machine(store_with_config, outputs):
 def test_a_place_in_the_outputs_moves_with_them(store_with_config, outputs):
     before = changed(compose(["data=cifar10"]).as_dict, outputs="/then", data__source__root="/then/data/cifar10")
     store = store_with_config(yaml.safe_dump(changed(before, data__source__cache="/then/data/mine")))
-    config = from_dict(_localized(recorded_config(recorded_run(), store), recorded_run(), store))
+    config = from_dict(localized_config(recorded_config(recorded_run(), store), recorded_run(), store))
     assert config.data.source["cache"] == f"{outputs}/data/mine"
     assert config.data.source["root"] == f"{outputs}/data/cifar10"
     assert config.data.source["download"] is True
@@ -81,7 +81,7 @@ def test_a_recorded_target_is_built_only_if_it_is_allowed(store_with_config, par
     store = store_with_config(yaml.safe_dump(hostile))
     plain = recorded_config(recorded_run(), store)
     with pytest.raises(ConfigError, match="not on the list"):
-        build.check_config(from_dict(_localized(plain, recorded_run(), store)))
+        build.check_config(from_dict(localized_config(plain, recorded_run(), store)))
 
 
 BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from cifar_sweeps.runs.reproduce import fill_missing_keys
+from cifar_sweeps.runs.recorded import fill_missing_keys
 from cifar_sweeps.runs.reproduction_check import Tolerance, compare_runs
 
 THEN = {"threads": "1", "precision": "fp32", "version.torch": "2.6.0", "cpu": "a"}

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
-from cifar_sweeps.studies.reports.report_tables import TextTable
+from cifar_sweeps.analysis.tables import TextTable
 
 _MARKUP = re.compile(r"([\\|`*\[\]])")
 

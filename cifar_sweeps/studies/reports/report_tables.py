@@ -1,8 +1,8 @@
 """Build the report's tables as text, for HTML, Markdown and the terminal."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from cifar_sweeps.analysis.tables import Column, TextTable
 from cifar_sweeps.studies.columns import MISSING
 from cifar_sweeps.studies.intervals import Estimate
 from cifar_sweeps.studies.published import Comparison, Published
@@ -11,26 +11,6 @@ from cifar_sweeps.studies.study import StudyRun
 from cifar_sweeps.studies.verdicts import ClaimResult
 
 ON_TEST = " (validated on the test set)"
-
-
-@dataclass(frozen=True)
-class Column:
-    """A column of a table; numbers are right-aligned. ``is_extra``: omitted on a narrow terminal."""
-
-    title: str
-    is_number: bool = False
-    is_extra: bool = False
-
-
-@dataclass(frozen=True)
-class TextTable:
-    """A table of formatted cells. ``empty``: shown instead of a table without rows; ``note``: shown below it."""
-
-    title: str
-    columns: tuple[Column, ...]
-    rows: tuple[tuple[str, ...], ...]
-    empty: str = ""
-    note: str = ""
 
 
 def claims_table(results: Sequence[ClaimResult]) -> TextTable:

@@ -7,6 +7,8 @@ from typing import Any
 
 import cifar_sweeps
 from cifar_sweeps.analysis.matplotlib_setup import own_style
+from cifar_sweeps.analysis.pages.html_page import PageFigure, render_template
+from cifar_sweeps.analysis.tables import TextTable
 from cifar_sweeps.studies.arm_configs import arm_configs
 from cifar_sweeps.studies.claims import merge_claims
 from cifar_sweeps.studies.current_claims import with_current_claims
@@ -16,8 +18,6 @@ from cifar_sweeps.studies.published import compare_with_published, published_cur
 from cifar_sweeps.studies.query import find_runs
 from cifar_sweeps.studies.ranking import rank_arms
 from cifar_sweeps.studies.reports import comparison_plots, curves, markdown, report_tables, summary_text
-from cifar_sweeps.studies.reports.html_page import ReportFigure, render_page
-from cifar_sweeps.studies.reports.report_tables import TextTable
 from cifar_sweeps.studies.results import runs_frame
 from cifar_sweeps.studies.study import Study, StudyRun
 from cifar_sweeps.studies.validity.comparability import Departure, departures_by_arm
@@ -73,7 +73,7 @@ def write_report(what: str, out: Path | None = None, store: Store | None = None,
     claims, ranking = values.pop("claims"), values["tables"][-1]
     files = (page, page.with_suffix(".md"), page.with_suffix(".csv"))
     report = Report(*files, claims, ranking, tuple(values["warnings"]))
-    write_text_atomic(report.page, render_page(values))
+    write_text_atomic(report.page, render_template("report.html.jinja", values, "cifar_sweeps.studies.reports"))
     write_text_atomic(report.markdown, markdown.render_report(values, page.name))
     write_text_atomic(report.table, runs_frame(study).to_csv(index=False))
     return report
@@ -146,34 +146,34 @@ def _otherwise(departures: Mapping[str, Sequence[Departure]]) -> list[str]:
 
 def _figures(
     names: Sequence[str], runs: Sequence[StudyRun], histories: dict[str, History], configs: Configs
-) -> list[ReportFigure]:
+) -> list[PageFigure]:
     if not names:
         return []
     published = {arm: published_curves(config.get("published")) for arm, config in configs.items()}
     arms = curves.style_arms(names, runs, histories, published)
     by_seed = "Mean over seeds; the band is from the lowest to the highest seed."
     return [
-        ReportFigure(
+        PageFigure(
             "Validation accuracy by epoch",
             f"Validation accuracy of each arm. {by_seed}",
             curves.plot_curves(arms, "val/accuracy", "validation accuracy (fraction)"),
         ),
-        ReportFigure(
+        PageFigure(
             "Validation loss by epoch",
             f"Cross-entropy on validation data, without any penalty. {by_seed}",
             curves.plot_curves(arms, "val/loss", "validation loss (nats)"),
         ),
-        ReportFigure(
+        PageFigure(
             "Final validation accuracy",
             "Mean over seeds with the 95% t interval; an arm of one seed has none.",
             comparison_plots.plot_comparison(arms),
         ),
-        ReportFigure(
+        PageFigure(
             "Accuracy against cost",
             "Final validation accuracy against the seconds per epoch, with 95% t intervals.",
             comparison_plots.plot_cost(arms),
         ),
-        ReportFigure(
+        PageFigure(
             "Training against validation",
             "Mean accuracy over seeds. Dashed, open dots: training data; solid, filled dots: validation data. "
             "The distance is the overfitting gap.",

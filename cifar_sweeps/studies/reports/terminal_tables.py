@@ -7,8 +7,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from cifar_sweeps.analysis.tables import TextTable
 from cifar_sweeps.studies.overview.catalogue import CatalogueStudy
-from cifar_sweeps.studies.reports.report_tables import TextTable
 
 WIDE_TERMINAL = 110
 """Width of a terminal, in characters, from which on all columns of a table are shown."""
