@@ -109,10 +109,12 @@ class Tracking:
 
 @dataclass(frozen=True)
 class Analysis:
-    """What is logged of the trained model: figures, and the model itself."""
+    """What is logged of the trained model: figures as metrics, files and pictures, and the model itself."""
 
     pictures: bool
     log_model: bool
+    report: bool = True
+    details: bool = False
 
 
 @dataclass(frozen=True)
