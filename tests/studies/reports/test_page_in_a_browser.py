@@ -59,7 +59,7 @@ def test_text_can_be_read_in_light_and_dark(report, browser, scheme):
     page = browser.new_page(color_scheme=scheme)
     page.goto(report.page.as_uri())
     luminance = """colour => { const [r, g, b] = colour.match(/[\\d.]+/g).slice(0, 3).map(Number).map(
-        v => v / 255 <= .04045 ? v / 255 / 12.92 : ((v / 255 + .055) / 1.055) ** 2.4); 
+        v => v / 255 <= .04045 ? v / 255 / 12.92 : ((v / 255 + .055) / 1.055) ** 2.4);
         return .2126 * r + .7152 * g + .0722 * b }"""
     ratios = page.evaluate(
         f"""(() => {{ const light = {luminance}, page = light(getComputedStyle(document.body).backgroundColor);
