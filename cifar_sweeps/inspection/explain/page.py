@@ -38,7 +38,7 @@ def write_explanation(found: Explanation, folder: Path, command: str) -> tuple[P
         ]
         sections.append(Section("Feature maps", texts=texts, figures=maps))
     if found.filters is not None:
-        sections.append(Section("First filters", figures=[_filters_figure(*found.filters)]))
+        sections.append(Section("First convolution", figures=[_filters_figure(*found.filters)]))
     pictures = []
     for figure in (*images, *maps, *(sections[-1].figures if found.filters is not None else ())):
         pictures.append(folder / f"{file_name(figure.title.replace(' ', '_').replace(',', ''))}.png")
@@ -65,7 +65,7 @@ def _summary(found: Explanation) -> str:
     if files == len(found.subjects):
         text = f"{files} pictures from files."
     elif files:
-        text += f" {files} are pictures from files, whose classes are not known."
+        text += f" {files} of them from files, whose classes are not known."
     if found.attributions is not None:
         error = float(found.attributions.completeness.max())
         text += f" Integrated gradients sum to the difference of the logits within {error:.1%}."
