@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -11,6 +12,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from cifar_sweeps.data.folder_layout import show
 from cifar_sweeps.inspection.predict.prediction import PredictedPictures
 from cifar_sweeps.inspection.predict.reading import name_unreadable
 
@@ -18,6 +20,9 @@ _MOST_NAMED = 20
 """Classes that are named in a line; more are counted."""
 _MOST_CONFUSED = 10
 """Pairs of classes in the table of what was taken for what."""
+
+_LONG_FOLDER = 12
+"""Letters of a folder from which on it is named once, above the table."""
 
 Row = npt.NDArray[np.float32]
 
@@ -27,7 +32,9 @@ def predictions_table(found: PredictedPictures, top: int, each: bool = False) ->
 
     top: how many classes. each: with what each run says, below the mean.
     """
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    folder = _common_folder(found)
+    title = Text(f"Pictures in {show(folder)}") if folder else None
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     shows_label, shows_changes = bool(found.labelled.any()), any(found.changes)
     table.add_column("picture", overflow="fold")
     table.add_column("class", overflow="fold")
@@ -39,7 +46,7 @@ def predictions_table(found: PredictedPictures, top: int, each: bool = False) ->
     if shows_changes:
         table.add_column("changed", overflow="fold")
     for index, file in enumerate(found.files):
-        rows = [(file.shown, found.probabilities[index])]
+        rows = [(show(os.path.relpath(file.path, folder)) if folder else file.shown, found.probabilities[index])]
         if each:
             rows += [(f"  {run_id[:8]}", found.by_run[run, index]) for run, run_id in enumerate(found.run_ids)]
         for number, (name, probabilities) in enumerate(rows):
@@ -53,6 +60,14 @@ def predictions_table(found: PredictedPictures, top: int, each: bool = False) ->
                 cells.append(Text("" if number else found.changes[index]))
             table.add_row(*cells)
     return table
+
+
+def _common_folder(found: PredictedPictures) -> str:
+    """Return the folder that all pictures are in, if their paths are long for it; else an empty text."""
+    parents = [os.path.dirname(file.path) for file in found.files]  # noqa: PTH120 (as typed)
+    mixed = len({os.path.isabs(parent) for parent in parents}) > 1  # noqa: PTH117
+    common = "" if mixed else os.path.commonpath(parents)
+    return common if len(common) >= _LONG_FOLDER else ""
 
 
 def confusions_table(found: PredictedPictures) -> Table | None:

@@ -90,31 +90,28 @@ def transfer_net():
     return transfer_vgg16(cut="block1_pool", weights="none", num_classes=4)
 
 
-def with_drawn_statistics(net):
-    """Give each batch norm weights and statistics of its own, as training does."""
-    for module in net.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            for values, low, high in (
-                (module.weight.data, 0.5, 2),
-                (module.bias.data, -1, 1),
-                (module.running_mean, -1, 1),
-                (module.running_var, 0.5, 2),
-            ):
-                values.uniform_(low, high)
+def as_if_trained(net):
+    """Give each batch norm weights of its own, and the statistics of some images."""
+    norms = [module for module in net.modules() if isinstance(module, nn.BatchNorm2d)]
+    for module in norms:
+        module.weight.data.uniform_(0.5, 1.5)
+        module.bias.data.uniform_(-0.5, 0.5)
+        module.momentum = None  # the mean over all batches: of the only one
+    by_hand(net.train(), pixels(16))
     return net.eval()
 
 
 @pytest.mark.parametrize("build", [conv_net, SmallResNet, short_resnet18, short_mobilenet, transfer_net])
 def test_every_family_is_exported_for_any_batch_size(tmp_path, build):
     torch.manual_seed(0)
-    net = with_drawn_statistics(build(**({"num_classes": 4} if build is SmallResNet else {})))
+    net = as_if_trained(build(**({"num_classes": 4} if build is SmallResNet else {})))
     how, path = export_format("onnx", None), tmp_path / "model.onnx"
     how.write(ServableClassifier(net, MEAN, STD), torch.from_numpy(pixels(2)), path)
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     for count in (1, 2, 7):
         (found,) = session.run(None, {"pixels": pixels(count)})
         np.testing.assert_allclose(found, by_hand(net, pixels(count)), atol=1e-5)
-    assert by_hand(net, pixels(7)).std(axis=0).max() > 1e-4  # the images are told apart
+    assert by_hand(net, pixels(7)).std(axis=0).max() > 0.01  # the images are told apart
 
 
 @BOTH
