@@ -17,10 +17,10 @@ def export(
         ),
     ],
     format: Annotated[
-        str | None, typer.Option(help="onnx, or torch: a program of torch.export  [default: by the ending of --out]")
+        str | None, typer.Option(help="onnx, or torch: a program of torch.export; by default what --out ends in")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="the file  [default: export/model.onnx or model.pt2 in the run's folder]")
+        Path | None, typer.Option(help="the file; by default export/model.onnx or model.pt2 in the run's folder")
     ] = None,
 ) -> None:
     """Write a run's network to a file, raw pixels to probabilities, and check it on all test images."""

@@ -20,10 +20,10 @@ def predict(
     top: Annotated[int, typer.Option(min=1, help="how many classes of each picture")] = 3,
     each: Annotated[bool, typer.Option("--each", help="of several runs: also what each says")] = False,
     fit: Annotated[
-        str | None, typer.Option(help="how to bring a picture to size: squash, crop or pad  [default: the run's]")
+        str | None, typer.Option(help="how to bring a picture to size: squash, crop or pad; by default the run's")
     ] = None,
     background: Annotated[
-        str | None, typer.Option(help="colour under transparent pictures  [default: the run's, white]")
+        str | None, typer.Option(help="colour under transparent pictures; by default the run's, white")
     ] = None,
     csv: Annotated[bool, typer.Option("--csv", help="comma-separated values")] = False,
     json: Annotated[bool, typer.Option("--json", help="one object")] = False,

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from cifar_sweeps.data.dataset import Progress
+from cifar_sweeps.data.folder_layout import show
 from cifar_sweeps.data.picture_files import Fit, Treatment
 from cifar_sweeps.errors import ConfigError, DataError, TrackingError
 from cifar_sweeps.inspection.predict.reading import (
@@ -130,8 +131,8 @@ def predict(
         labels=labels,
         pictures=tuple(seen),
         changes=tuple(describe_changes(picture, ways[0]) for picture in seen),
-        classes=classes,
-        runs=tuple(run.record.name for run in runs),
+        classes=tuple(map(show, classes)),  # the record may be another user's, with anything in its texts
+        runs=tuple(show(run.record.name) for run in runs),
         run_ids=tuple(run.record.run_id for run in runs),
         left_out=tuple(problems),
         notes=(*skipped, *_way_notes(runs, ways, seen, background), *label_notes),
