@@ -7,7 +7,7 @@ import traceback
 
 import typer
 
-from cifar_sweeps.cli import explain, label_errors, models, runs, store, studies
+from cifar_sweeps.cli import explain, export, label_errors, models, predict, runs, store, studies
 from cifar_sweeps.errors import (
     CifarSweepsError,
     ConfigError,
@@ -31,6 +31,8 @@ def cifar_sweeps() -> None:
 
 for _command in (
     models.summary,
+    predict.predict,
+    export.export,
     store.ui,
     store.sync,
     runs.resume,

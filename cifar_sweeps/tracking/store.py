@@ -9,7 +9,7 @@ import os
 import re
 import sqlite3
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -213,6 +213,14 @@ class Store:
             shown = ", ".join(f"{each.item.run_id[:8]} ({each.name})" for each in reversed(jobs)) or "it has none"
             raise TrackingError(f"{run}: is a sweep, not a run; give the id or name of one of its runs: {shown}")
         return chosen
+
+    def naming_runs(self, words: Sequence[str]) -> list[str]:
+        """Return those of ``words`` that `find_run` would take for runs: of arguments that may be files as well."""
+        if not words:
+            return []
+        experiments = [str(experiment.experiment_id) for experiment in self.client().search_experiments()]
+        candidates = [_candidate(found) for found in self.search(experiments)]
+        return [word for word in words if any(each.is_named(word) for each in candidates)]
 
     def _deleted_error(self, run: str, experiments: list[str]) -> TrackingError | None:
         """Return what to say of a run that cannot be found because it is in MLflow's trash."""
