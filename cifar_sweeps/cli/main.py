@@ -7,7 +7,7 @@ import traceback
 
 import typer
 
-from cifar_sweeps.cli import models, runs, store, studies
+from cifar_sweeps.cli import models, register, runs, store, studies
 from cifar_sweeps.errors import (
     CifarSweepsError,
     ConfigError,
@@ -37,6 +37,7 @@ for _command in (
     store.clean,
     runs.logs,
     runs.reproduce,
+    register.register,
     studies.studies,
     studies.sweeps,
     studies.results,

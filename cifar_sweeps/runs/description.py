@@ -1,7 +1,6 @@
 """The description of a run on MLflow's page: what was trained, what came out, its pictures, how to repeat it."""
 
 from collections.abc import Iterator, Mapping, Sequence
-
 from pathlib import PurePosixPath
 
 from cifar_sweeps.config.parse import flatten

@@ -1,6 +1,6 @@
 """The description of a sweep's parent run on MLflow's page: what was asked, what came out, how to repeat it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from cifar_sweeps.sweeps.manifest import SweepManifest
 from cifar_sweeps.sweeps.mlflow_page.view import sweep_page
@@ -38,14 +38,11 @@ def describe_sweep(
         f"**Asked**: {count}, varying {keys}: {code(command)}",
         f"**Repeat it**: the same command in the same outputs folder, or {code(resume)}, trains what is not finished",
     ]
-    failed = [
-        f"- job {each.job} {each.state.lower()} ({code(each.name)}): {code(each.reason[:300])}"
-        for each in sorted(failures, key=lambda failure: failure.job)
-    ]
+    failed = [*_failed(failures)]
     room = MAX_TAG_LENGTH - _ROOM - len("\n\n".join(around))
     told = _fitting(failed, room // 3, "- … {} more")
     table = _table(runs, reused, room - len(told))
-    return "\n\n".join(filter(None, [around[0], told, table, *around[1:]]))
+    return "\n\n".join(filter(None, [around[0], told, f"{table}\n\n<br>" if table else "", *around[1:]]))
 
 
 def _best(runs: Sequence[RecordedRun]) -> list[str]:
@@ -55,6 +52,16 @@ def _best(runs: Sequence[RecordedRun]) -> list[str]:
         return []
     best = max(measured, key=lambda run: run.metrics["best/val_accuracy"])
     return [f"**Best**: {_run_cell(best, best.name)}, validation accuracy {best.metrics['best/val_accuracy']:.4f}"]
+
+
+def _failed(failures: Sequence[JobFailure]) -> Iterator[str]:
+    """Yield a line a reason, with the jobs that it ended."""
+    by_reason: dict[tuple[str, str], list[int]] = {}
+    for each in sorted(failures, key=lambda failure: failure.job):
+        by_reason.setdefault((each.state.lower(), each.reason), []).append(each.job)
+    for (state, reason), jobs in by_reason.items():
+        named = f"job {jobs[0]}" if len(jobs) == 1 else f"jobs {', '.join(map(str, jobs))}"
+        yield f"- {named} {state}: {code(reason[:300])}"
 
 
 def _table(runs: Sequence[RecordedRun], reused: frozenset[int], room: int) -> str:
@@ -83,4 +90,5 @@ def _run_cell(run: RecordedRun, name: str) -> str:
 
 
 def _row(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cells) + " |"
+    # MLflow's tables have no room between their columns.
+    return "| " + "&emsp; | ".join(cells) + " |"
