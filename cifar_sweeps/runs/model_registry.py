@@ -144,8 +144,8 @@ def _about(recorded: Run) -> Iterator[str]:
     info, data = recorded.info, recorded.data
     tags = {key.removeprefix(PREFIX): str(value) for key, value in data.tags.items()}
     yield f"**Model of** {link(str(info.run_name), run_page(info.experiment_id, info.run_id))}"
-    counts = ", ".join(f"{tags[key]} {key.replace('_', ' ')}" for key in ("train_images", "test_images") if key in tags)
-    yield f"**Trained on** {code(tags.get('data', 'unknown data'))}{f': {counts}' if counts else ''}"
+    images = f", {tags['train_images']} images" if "train_images" in tags else ""
+    yield f"**Trained on** {code(tags.get('data', 'unknown data'))}{images}"
     figures = [f"{key} {data.metrics[key]:.4f}" for key in _METRICS if key in data.metrics]
     if tags.get("validated_on") == "test":
         figures.append("validated on the test set, so that neither figure is independent of it")

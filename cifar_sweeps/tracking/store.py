@@ -20,6 +20,7 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # read when mlflow is
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
 os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"  # each run's address, with the server's password in it
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # shown where tqdm happens to be installed
 os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")  # no warning on a machine without git
 
 from mlflow import MlflowClient
@@ -248,6 +249,14 @@ class Store:
         client, of_sweep = self.client(), f"tags.`{PREFIX}sweep_id` = '{sweep_id}'"
         pages = _all_pages(lambda token: client.search_runs([experiment_id], of_sweep, view, 1000, None, token))
         return {str(run.info.run_id): run for run in pages}
+
+    def sweep_ids(self, experiment_id: str) -> set[str]:
+        """Return the ids of the sweeps that an experiment has runs of, deleted ones among them."""
+        client, of_sweeps = self.client(), f"tags.`{PREFIX}sweep_id` LIKE '%'"
+        pages = _all_pages(
+            lambda token: client.search_runs([experiment_id], of_sweeps, ViewType.ALL, 1000, None, token)
+        )
+        return {str(run.data.tags[f"{PREFIX}sweep_id"]) for run in pages}
 
     def children(self, experiment_id: str, parent_run_id: str) -> list["RecordedRun"]:
         """Return a sweep's child runs, in the order in which they started."""

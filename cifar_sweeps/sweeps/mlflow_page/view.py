@@ -11,10 +11,8 @@ from cifar_sweeps.tracking.page_links import filtered_page, view_page
 from cifar_sweeps.tracking.store import PREFIX, SWEPT, RecordedRun
 from cifar_sweeps.tracking.store_calls import acceptable_name
 from cifar_sweeps.tracking.ui import saved_view
-from cifar_sweeps.tracking.ui.saved_view import Card, Section, column
+from cifar_sweeps.tracking.ui.saved_view import Card, Section, column, view_id
 
-ID = "sweep-"
-"""What the ids of these views begin with; the sweep's id follows."""
 _RESULTS = ("best/val_accuracy", "final/val_accuracy", "test/accuracy")
 _SECONDS = "duration"  # the page always shows it, and the state beside the start
 _BY_EPOCH_ALONE = "test/"  # tested once, unless trainer.test_at says otherwise
@@ -25,11 +23,6 @@ _PIXELS = 7
 """The width of a letter in a column's heading."""
 _FIRST_MLFLOW = (3, 17)
 """The first release that the form of these views is known of."""
-
-
-def view_id(sweep_id: str) -> str:
-    """Return the id of a sweep's view: the same each time, so that a later one replaces it."""
-    return acceptable_name(f"{ID}{sweep_id}")
 
 
 def sweep_page(experiment_id: str, sweep_id: str) -> str:

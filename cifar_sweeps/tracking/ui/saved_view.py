@@ -12,8 +12,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from cifar_sweeps.tracking.store import Store
+from cifar_sweeps.tracking.store_calls import acceptable_name
+
 TAG = "mlflow.sharedViewState."
 """What the keys of these tags begin with; the view's id follows."""
+OF_SWEEPS = "sweep-"
+"""What the ids of our own views begin with; the sweep's id follows."""
 MAX_LENGTH = 20_000
 """Characters that MLflow takes as the value of an experiment's tag."""
 _COMPRESSED = "deflate;"
@@ -29,6 +34,24 @@ class Section:
     cards: Sequence[Card]
     is_open: bool = False
     columns: int = 3
+
+
+def view_id(sweep_id: str) -> str:
+    """Return the id of a sweep's view: the same each time, so that a later one replaces it."""
+    return acceptable_name(f"{OF_SWEEPS}{sweep_id}")
+
+
+def remove_orphans(store: Store) -> int:
+    """Remove the views of sweeps of which the store has no run any more, not even in its trash; return how many."""
+    client, removed = store.client(), 0
+    for experiment in client.search_experiments():
+        views = [key for key in experiment.tags if key.startswith(f"{TAG}{OF_SWEEPS}")]
+        kept = {f"{TAG}{view_id(sweep_id)}" for sweep_id in store.sweep_ids(experiment.experiment_id)} if views else ()
+        for key in views:
+            if key not in kept:
+                client.delete_experiment_tag(experiment.experiment_id, key)
+                removed += 1
+    return removed
 
 
 def line_card(metrics: Sequence[str]) -> Card:
