@@ -30,8 +30,8 @@ def describe_run(
         if place.endswith(_PICTURES)
     ]
     parts = [
-        f"**Result**: {outcome}" if outcome else "",  # first: the page folds all but a few lines
-        " · ".join([_place(name, tags), *pictures]),
+        " · ".join([_place(name, tags), *pictures]),  # first: of a folded description only these links can be clicked
+        f"**Result**: {outcome}" if outcome else "",
         f"**Trained**: {'; '.join(_settings(config))}. {' · '.join(about)}",
         f"**Repeat it**: {code(command)}",
     ]
@@ -42,7 +42,7 @@ def _place(name: str, tags: Mapping[str, str]) -> str:
     sweep_id = tags.get("sweep_id")
     if sweep_id is None:
         return code(name)
-    return f"{code(name)}, job {tags.get('job', '?')} of {link(f'sweep {sweep_id}', run_page(run_id=PARENT))}"
+    return f"Job {tags.get('job', '?')} of {link(f'sweep {sweep_id}', run_page(run_id=PARENT))}"
 
 
 def _settings(config: RunConfig) -> Iterator[str]:

@@ -4,6 +4,7 @@ Each begins with ``#``, so that it holds on whatever host and port the page is s
 ids that a store gives, so a description names them by `EXPERIMENT`, `RUN` and `PARENT`, which the delivery fills in.
 """
 
+import re
 from collections.abc import Mapping
 from urllib.parse import quote
 
@@ -13,6 +14,8 @@ NOTE = "mlflow.note.content"
 """The tag that MLflow's page shows as a run's description, in Markdown."""
 _MODE = "workflowType=machine_learning"
 """Without it the page opens on what it has for language models."""
+
+_MARKUP, _ESCAPED = re.compile(r"([\\|`*<\[\]])"), r"\\\1"
 
 
 def run_page(experiment_id: str = EXPERIMENT, run_id: str = RUN, artifact: str = "") -> str:
@@ -48,7 +51,7 @@ def with_ids(description: str, ids: Mapping[str, str]) -> str:
 
 def link(text: str, address: str) -> str:
     """Return a link in Markdown."""
-    return f"[{_one_line(text).replace('[', '(').replace(']', ')')}]({address})"
+    return f"[{_MARKUP.sub(_ESCAPED, _one_line(text))}]({address})"
 
 
 def code(text: str) -> str:

@@ -59,7 +59,8 @@ def line_card(metrics: Sequence[str]) -> Card:
     axes = {"xAxisKey": "step", "xAxisScaleType": "linear", "scaleType": "linear", "range": {}, "yAxisKey": "metric"}
     own = {"selectedXAxisMetricKey": "", "yAxisExpressions": [], "ignoreOutliers": False, "lineSmoothness": 0}
     shared = {"useGlobalXaxisKey": True, "useGlobalLineSmoothing": True}
-    return {"type": "LINE", "metricKey": metrics[0], "selectedMetricKeys": [*metrics], **axes, **own, **shared}
+    replaced = metrics[0] if len(metrics) == 1 else ""  # the page still draws each of several by itself
+    return {"type": "LINE", "metricKey": replaced, "selectedMetricKeys": [*metrics], **axes, **own, **shared}
 
 
 def bar_card(metric: str) -> Card:
