@@ -7,7 +7,7 @@ import traceback
 
 import typer
 
-from cifar_sweeps.cli import explain, export, label_errors, models, predict, runs, store, studies
+from cifar_sweeps.cli import explain, export, label_errors, models, predict, register, runs, store, studies
 from cifar_sweeps.errors import (
     CifarSweepsError,
     ConfigError,
@@ -39,6 +39,7 @@ for _command in (
     store.clean,
     runs.logs,
     runs.reproduce,
+    register.register,
     studies.studies,
     studies.sweeps,
     studies.results,

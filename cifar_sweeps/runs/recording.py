@@ -1,5 +1,6 @@
 """Open the logger of a run: its store, its name, its experiment and its tags."""
 
+import json
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -8,7 +9,7 @@ from cifar_sweeps.config.schema import RunConfig
 from cifar_sweeps.runs.setup import resolve_threads
 from cifar_sweeps.system.scripts import needed_environment, recorded_command
 from cifar_sweeps.tracking.run_logger import RunHeader, RunLogger
-from cifar_sweeps.tracking.store import DEFAULT_EXPERIMENT, PREFIX, Store, configured_uri, tracking_uri
+from cifar_sweeps.tracking.store import DEFAULT_EXPERIMENT, PREFIX, SWEPT, Store, configured_uri, tracking_uri
 from cifar_sweeps.training.precision import resolve_device, resolve_precision
 
 
@@ -39,7 +40,7 @@ def open_run_logger(
     own = {"overrides": shlex.join(config.overrides), "folder": str(folder.absolute()), "typed_in": str(Path.cwd())}
     tags = {**own, **(extra_tags or {})}
     named = {f"{PREFIX}{key}": value for key, value in {"study": experiment_name(config), **tags}.items()}
-    named["mlflow.note.content"] = f"Repeat it: `{repeat_command(config, tags.get('config_dir'))}`"
+    named[f"{PREFIX}repeat"] = repeat_command(config, tags.get("config_dir"))
     return RunLogger(
         RunHeader(
             folder=folder,
@@ -68,6 +69,12 @@ def repeat_command(config: RunConfig, config_dir: str | None) -> str:
     single = ["hydra.mode=RUN"] if any(each.startswith("study=") for each in overrides) else []
     environment = needed_environment(overrides, config.outputs, configured_uri(config.tracking.uri, config.outputs))
     return recorded_command("cifar-train", [*own_files, *overrides, *single], environment)
+
+
+def swept_params(tags: Mapping[str, str]) -> dict[str, str]:
+    """Return the parameters that hold what the run's sweep varied; none of a single run. tags: by short names."""
+    swept: dict[str, object] = json.loads(tags.get("swept", "{}"))
+    return {f"{SWEPT}{key}": str(value) for key, value in swept.items()}
 
 
 def _availability_error(config: RunConfig) -> str | None:
