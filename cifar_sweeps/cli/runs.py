@@ -1,4 +1,4 @@
-"""`cifar-sweeps resume`, `logs` and `reproduce`: resume a sweep or run, print a run's log, repeat a run."""
+"""`cifar-sweeps resume`, `logs`, `reproduce` and `extend`: resume a sweep or run, print a log, repeat a run, go on."""
 
 from typing import Annotated
 
@@ -82,3 +82,35 @@ def reproduce(
     typer.echo(verdict.text)
     if not verdict.holds:
         raise typer.Exit(1)
+
+
+def extend(
+    run: RunName,
+    overrides: Annotated[
+        list[str],
+        typer.Argument(
+            help="trainer.epochs=N, and with it trainer.test_at=[…] or trainer.early_stopping.patience=…; or "
+            "trainer.threads, precision, device, data.root"
+        ),
+    ],
+) -> None:
+    """Make a finished run longer: train a new run that goes on from its last checkpoint, optimizer included.
+
+    For example cifar-sweeps extend RUN trainer.epochs=200. The new run has the epochs before as its own, so that its
+    curves and its best checkpoint are those of all epochs; the finished run stays as it is. Where the learning rate
+    does not depend on the length (constant, step, plateau) it ends with the same bits as a run that was asked for 200
+    epochs at once. Where it does (cosine), it goes on with the rate that the longer schedule has at that epoch, and one
+    line says so; tables then keep the run apart from those trained at once. If it is interrupted, cifar-sweeps resume
+    goes on. A run with parts cannot be made longer; a sweep's runs are made longer one by one.
+    """
+    from rich.console import Console
+
+    from cifar_sweeps.runs.extension.extend import extend as extend_run
+    from cifar_sweeps.system.signals import interrupt_on_signals
+    from cifar_sweeps.tracking.store import default_store
+
+    store, console = default_store(), Console(highlight=False)
+    recorded = store.find_run(run)
+    typer.echo(f"Run {recorded.run_id[:8]}, {recorded.name}:")
+    with interrupt_on_signals():
+        extend_run(recorded, overrides, store, console)

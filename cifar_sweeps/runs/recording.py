@@ -39,7 +39,7 @@ def open_run_logger(
     own = {"overrides": shlex.join(config.overrides), "folder": str(folder.absolute()), "typed_in": str(Path.cwd())}
     tags = {**own, **(extra_tags or {})}
     named = {f"{PREFIX}{key}": value for key, value in {"study": experiment_name(config), **tags}.items()}
-    named["mlflow.note.content"] = f"Repeat it: `{repeat_command(config, tags.get('config_dir'))}`"
+    named["mlflow.note.content"] = _description(config, tags)
     return RunLogger(
         RunHeader(
             folder=folder,
@@ -53,6 +53,20 @@ def open_run_logger(
             parent=sweep,
         )
     )
+
+
+def _description(config: RunConfig, tags: Mapping[str, str]) -> str:
+    """Return how to repeat a run, in Markdown. tags: by their short names."""
+    at_once = f"`{repeat_command(config, tags.get('config_dir'))}`"
+    if "extends" not in tags:
+        return f"Repeat it: {at_once}"
+    environment = needed_environment((), config.outputs, configured_uri(config.tracking.uri, config.outputs))
+    arguments = ["extend", tags["extends"], *shlex.split(tags.get("extended_with", ""))]
+    made = f"Run {tags['extends']}, made longer after epoch {tags['extended_after'].rpartition(',')[2]}"
+    lines = [f"{made}: `{recorded_command('cifar-sweeps', arguments, environment)}`"]
+    reason = tags.get("not_as_at_once")
+    lines.append(f"Not the same as at once: {reason}." if reason else f"The same at once: {at_once}")
+    return "\n\n".join(lines)
 
 
 def reproduce_overrides(config: RunConfig, overrides: Sequence[str]) -> list[str]:

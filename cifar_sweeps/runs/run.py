@@ -205,6 +205,7 @@ def _fit(
         history = checkpoints.restore_latest(setup.net, setup.optimizer, setup.schedule, reporter.on_message)
     if history:
         reporter.on_message(f"resumed after epoch {history[-1].epoch}")
+        _log_earlier_epochs(setup, history, checkpoints, logger)
     if any(stopper.should_stop(metrics) for metrics in history):
         return history
     for metrics in fit(
@@ -233,6 +234,20 @@ def _fit(
         if stopper.should_stop(metrics):
             break
     return history
+
+
+def _log_earlier_epochs(
+    setup: TrainingSetup, history: list[EpochMetrics], checkpoints: CheckpointManager, logger: RunLogger
+) -> None:
+    """Log what the journal has not yet of the epochs before: all of it where another run trained them."""
+    for metrics in history:
+        logger.log_metrics(metrics.by_name(), step=metrics.epoch)
+    for epoch, tested in checkpoints.earlier_tests.items():
+        logger.log_metrics(tested, step=epoch)
+    epoch = history[-1].epoch
+    is_due = epoch in setup.config.trainer.test_at and epoch < setup.config.total_epochs
+    if is_due and not logger.has("test/accuracy", epoch):
+        logger.log_metrics(_test(setup)[1], step=epoch)
 
 
 def _choose_weights(
