@@ -94,14 +94,15 @@ def extend(
         ),
     ],
 ) -> None:
-    """Make a finished run longer: train a new run that goes on from its last checkpoint, optimizer included.
+    """Make a finished run longer: a new run goes on from its last checkpoint, optimizer included.
 
-    For example cifar-sweeps extend RUN trainer.epochs=200. The new run has the epochs before as its own, so that its
-    curves and its best checkpoint are those of all epochs; the finished run stays as it is. Where the learning rate
-    does not depend on the length (constant, step, plateau) it ends with the same bits as a run that was asked for 200
-    epochs at once. Where it does (cosine), it goes on with the rate that the longer schedule has at that epoch, and one
-    line says so; tables then keep the run apart from those trained at once. If it is interrupted, cifar-sweeps resume
-    goes on. A run with parts cannot be made longer; a sweep's runs are made longer one by one.
+    cifar-sweeps extend RUN trainer.epochs=200: its curves and its best checkpoint are those of all 200 epochs.
+
+    With a learning rate that does not depend on the length, it ends as 200 epochs at once would, to the bit.
+
+    A cosine goes on with the rate of the longer one, which a line says; tables keep such a run apart.
+
+    An interrupted one is resumed by cifar-sweeps resume. A run with trainer.parts cannot be made longer.
     """
     from rich.console import Console
 

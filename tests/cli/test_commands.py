@@ -183,6 +183,9 @@ def test_a_run_is_found_by_name_logged_and_reproduced(run_command):
 def test_a_run_is_made_longer_and_is_the_arm_of_its_length(run_command):
     assert run_command(app.main, *QUICK).status == 0
     name = "model=plain_3 regularization=none kernel_size=k3"
+    refused = run_command(cli.main, "extend", name, "optimizer.lr=0.1")
+    assert refused.status == 1
+    assert refused.err.startswith("ConfigError: optimizer.lr=0.1: extend changes only how long a run is")
     done = run_command(cli.main, "extend", name, "trainer.epochs=3")
     assert done.status == 0, done.err
     assert done.err == ""
@@ -197,9 +200,6 @@ def test_a_run_is_made_longer_and_is_the_arm_of_its_length(run_command):
     for row in rows:
         arms.setdefault(row["arm"], []).append(row["name"])
     assert sorted(map(sorted, arms.values())) == [[name], [name, f"{name} extended to 3 epochs"]]
-    refused = run_command(cli.main, "extend", name, "optimizer.lr=0.1")
-    assert refused.status == 1
-    assert refused.err.startswith("ConfigError: optimizer.lr=0.1: extend changes only how long a run is")
 
 
 def test_the_tracking_uri_of_the_environment_is_respected(run_command, outputs, tmp_path, monkeypatch):

@@ -132,7 +132,7 @@ def test_a_longer_cosine_goes_on_at_its_own_rate_says_so_and_is_kept_apart():
     extended, line = longer(original, "trainer.epochs=4")
     assert line == (
         "Goes on after epoch 2: not the same as 4 epochs at once: the learning rate depends on the length "
-        "(lr_schedule.epochs 2 -> 4): it ended at 0.0001 after epoch 2, and goes on from 0.00505, as the longer one"
+        "(lr_schedule.epochs 2 -> 4): it ended at 0.0001 after epoch 2, and goes on at 0.00505, that of the longer one"
     )
     # Half a cosine from 0.01 to 0.0001, of which half is over.
     assert [metrics.lr for metrics in extended.history][2] == pytest.approx((0.01 + 0.0001) / 2)

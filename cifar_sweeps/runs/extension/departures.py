@@ -51,7 +51,7 @@ def _of_schedule(config: LongerConfig, epochs: int) -> str:
         return text
     lr = float(config.after.optimizer["lr"])
     ended, goes_on = lr * before.factor(epochs), lr * after.factor(epochs)
-    return f"{text}: it ended at {ended:.3g} after epoch {epochs}, and goes on from {goes_on:.3g}, as the longer one"
+    return f"{text}: it ended at {ended:.3g} after epoch {epochs}, and goes on at {goes_on:.3g}, that of the longer one"
 
 
 def _of_validation(config: LongerConfig, history: Sequence[EpochMetrics]) -> str:

@@ -1,5 +1,6 @@
 """Make a finished run longer: train a new run, which starts with the finished one's last checkpoint and its history."""
 
+import logging
 import re
 import shlex
 from collections.abc import Mapping, Sequence
@@ -18,6 +19,8 @@ from cifar_sweeps.runs.run import RunResult
 from cifar_sweeps.runs.trained_run import TrainedRun, open_trained_run
 from cifar_sweeps.tracking.store import RecordedRun, Store
 from cifar_sweeps.training.starting_state import LastState, place_state, read_last_state
+
+log = logging.getLogger(__name__)
 
 _TESTED = re.compile(r"test(_augmented)?/(loss|accuracy|objective)")
 """Metrics of a test after an epoch of ``trainer.test_at``."""
@@ -50,10 +53,12 @@ def extend(original: RecordedRun, overrides: Sequence[str], store: Store, consol
         **({"not_as_at_once": "; ".join(reasons)} if reasons else {}),
         **({"config_dir": directory} if (directory := original.tag("config_dir")) else {}),
     }
-    line = _comparison(epochs, reasons, last_bit_causes(config, original))
-    console.print(f"Goes on after epoch {last.epoch}: {line}", markup=False, soft_wrap=True)
+    comparison = _comparison(epochs, reasons, last_bit_causes(config, original))
+    line = f"Goes on after epoch {last.epoch}: {comparison}"
+    console.print(line, markup=False, soft_wrap=True)
 
     def prepare(folder: Path) -> None:
+        log.info("run %s: %s", original.run_id, line)
         (folder / "checkpoints").mkdir()
         place_state(folder / "checkpoints", last, best, tests)
 
