@@ -26,7 +26,7 @@ app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
 
 @app.callback()
 def cifar_sweeps() -> None:
-    """List, compare, resume and reproduce recorded runs. `cifar-train` trains them."""
+    """List, compare, resume, reproduce and extend recorded runs. `cifar-train` trains them."""
 
 
 for _command in (
@@ -40,6 +40,7 @@ for _command in (
     runs.logs,
     runs.reproduce,
     register.register,
+    runs.extend,
     studies.studies,
     studies.sweeps,
     studies.results,

@@ -18,11 +18,13 @@ def describe_run(
     tags: Mapping[str, str],
     outcome: str = "",
     artifacts: Sequence[str] = (),
+    history: Sequence[str] = (),
 ) -> str:
     """Return a run's description, in Markdown.
 
     about: lines on its images, its size and its machine. command: repeats it. tags: by their short names; of a sweep's
     job they name the sweep. outcome: in a line; empty while it trains. artifacts: the places of those that it has.
+    history: parts on the run that it made longer, in Markdown.
     """
     pictures = [
         link(PurePosixPath(place).stem.replace("_", " "), run_page(artifact=place))
@@ -33,6 +35,7 @@ def describe_run(
         " · ".join([_place(name, tags), *pictures]),  # first: of a folded description only these links can be clicked
         f"**Result**: {outcome}" if outcome else "",
         f"**Trained**: {'; '.join(_settings(config))}. {' · '.join(about)}",
+        *history,
         f"**Repeat it**: {code(command)}",
     ]
     return "\n\n".join(filter(None, parts))

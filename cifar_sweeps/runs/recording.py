@@ -40,7 +40,7 @@ def open_run_logger(
     own = {"overrides": shlex.join(config.overrides), "folder": str(folder.absolute()), "typed_in": str(Path.cwd())}
     tags = {**own, **(extra_tags or {})}
     named = {f"{PREFIX}{key}": value for key, value in {"study": experiment_name(config), **tags}.items()}
-    named[f"{PREFIX}repeat"] = repeat_command(config, tags.get("config_dir"))
+    named[f"{PREFIX}repeat"] = how_to_repeat(config, tags)
     return RunLogger(
         RunHeader(
             folder=folder,
@@ -54,6 +54,33 @@ def open_run_logger(
             parent=sweep,
         )
     )
+
+
+def how_to_repeat(config: RunConfig, tags: Mapping[str, str]) -> str:
+    """Return the command that trains a run again by itself. tags: by their short names.
+
+    Of one that was made longer, and differs from a training of its length at once, the command that made it longer.
+    """
+    if "not_as_at_once" in tags:
+        return extend_command(config, tags)
+    return repeat_command(config, tags.get("config_dir"))
+
+
+def extension_lines(config: RunConfig, tags: Mapping[str, str]) -> list[str]:
+    """Return, in Markdown, which run was made longer, and how; nothing of any other run. tags: by their short names."""
+    if "extends" not in tags:
+        return []
+    epoch = tags["extended_after"].rpartition(",")[2]
+    made = f"run {tags['extends']} after epoch {epoch}, by `{extend_command(config, tags)}`"
+    reason = tags.get("not_as_at_once")
+    return [f"**Made longer**: {made}. {f'Not the same as at once: {reason}.' if reason else 'The same as at once.'}"]
+
+
+def extend_command(config: RunConfig, tags: Mapping[str, str]) -> str:
+    """Return the command that made a run longer. tags: by their short names."""
+    environment = needed_environment((), config.outputs, configured_uri(config.tracking.uri, config.outputs))
+    arguments = ["extend", tags["extends"], *shlex.split(tags.get("extended_with", ""))]
+    return recorded_command("cifar-sweeps", arguments, environment)
 
 
 def reproduce_overrides(config: RunConfig, overrides: Sequence[str]) -> list[str]:

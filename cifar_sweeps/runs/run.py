@@ -15,7 +15,7 @@ from cifar_sweeps.runs.description import describe_run
 from cifar_sweeps.runs.folder import check_not_finished, create_writable, next_run_folder, runs_folder, write_config
 from cifar_sweeps.runs.identity import provenance_tags, training_hash
 from cifar_sweeps.runs.initial_weights import resolve_initial_weights
-from cifar_sweeps.runs.recording import open_run_logger, repeat_command, swept_params
+from cifar_sweeps.runs.recording import extension_lines, how_to_repeat, open_run_logger, swept_params
 from cifar_sweeps.runs.reporters import LogReporter, ReporterGroup, RunReporter, TerminalReporter, notebook_console
 from cifar_sweeps.runs.setup import TrainingSetup, build_setup
 from cifar_sweeps.system.scripts import shell_command, store_environment, sync_command
@@ -143,8 +143,8 @@ def _description(
 ) -> dict[str, str]:
     """Return the tag of the run's description on MLflow's page. outcome: in a line; empty while it trains."""
     about = setup.describe(name, folder).lines
-    command = repeat_command(setup.config, tags.get("config_dir"))
-    return {NOTE: describe_run(setup.config, name, about, command, tags, outcome, logger.artifacts)}
+    command, history = how_to_repeat(setup.config, tags), extension_lines(setup.config, tags)
+    return {NOTE: describe_run(setup.config, name, about, command, tags, outcome, logger.artifacts, history)}
 
 
 def _report_delivery_error(config: RunConfig, logger: RunLogger, reporter: RunReporter) -> None:
@@ -221,6 +221,7 @@ def _fit(
         history = checkpoints.restore_latest(setup.net, setup.optimizer, setup.schedule, reporter.on_message)
     if history:
         reporter.on_message(f"resumed after epoch {history[-1].epoch}")
+        _log_earlier_epochs(setup, history, checkpoints, logger)
     if any(stopper.should_stop(metrics) for metrics in history):
         return history
     for metrics in fit(
@@ -249,6 +250,20 @@ def _fit(
         if stopper.should_stop(metrics):
             break
     return history
+
+
+def _log_earlier_epochs(
+    setup: TrainingSetup, history: list[EpochMetrics], checkpoints: CheckpointManager, logger: RunLogger
+) -> None:
+    """Log what the journal has not yet of the epochs before: all of it where another run trained them."""
+    for metrics in history:
+        logger.log_metrics(metrics.by_name(), step=metrics.epoch)
+    for epoch, tested in checkpoints.earlier_tests.items():
+        logger.log_metrics(tested, step=epoch)
+    epoch = history[-1].epoch
+    is_due = epoch in setup.config.trainer.test_at and epoch < setup.config.total_epochs
+    if is_due and not logger.has("test/accuracy", epoch):
+        logger.log_metrics(_test(setup)[1], step=epoch)
 
 
 def _choose_weights(
