@@ -1,33 +1,29 @@
-"""A run's figures: learning curves, confusion matrix, and test images with their predictions.
+"""A run's figures: learning curves, confusion matrix, calibration, figures by class.
 
 Built without pyplot: no global state, and no display is needed.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
-from torch import Tensor
+from PIL import Image
 
-from cifar_sweeps.analysis.mathtext import escape_mathtext
-from cifar_sweeps.analysis.matplotlib_setup import missing_glyphs
+from cifar_sweeps.analysis.calibration import Calibration
+from cifar_sweeps.analysis.image_sheets import Sheet
+from cifar_sweeps.analysis.mathtext import shortened
+from cifar_sweeps.analysis.matplotlib_setup import BLUE, DPI, GREEN, VERMILLION, missing_glyphs
 from cifar_sweeps.errors import DataError
 from cifar_sweeps.system.files import atomic_write
-
-# Three of Okabe and Ito's colours, which colour-blind readers can tell apart.
-BLUE, VERMILLION, GREEN = "#0072B2", "#D55E00", "#009E73"
 
 MAX_EPOCHS_WITH_MARKERS = 30
 MAX_CLASSES_WITH_COUNTS = 25
 MAX_NAME_LENGTH = 18
-GRID_COLUMNS = 5
-DPI = 110
 
 EpochRow = Mapping[str, float | None]
 
@@ -70,67 +66,93 @@ def confusion_heatmap(confusion: npt.NDArray[np.int64], classes: Sequence[str], 
     """Plot a confusion matrix.
 
     confusion: (C, C) counts, rows actual, columns predicted. Colour is the fraction of the row, so that classes of
-    unequal size can be compared; cells show their counts if there are at most 25 classes.
+    unequal size can be compared; cells show their counts and that fraction if there are at most 25 classes.
     """
     side = min(4 + 0.48 * len(classes), 14)
     figure = Figure(figsize=(side + 1, side), layout="constrained")
     axes = figure.subplots()
     fraction = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
     image = axes.imshow(fraction, cmap="Blues", vmin=0, vmax=1, interpolation="nearest")
-    figure.colorbar(image, ax=axes, label="fraction of the actual class", shrink=0.8)
-
     is_large = len(classes) > MAX_CLASSES_WITH_COUNTS
+    if is_large:
+        figure.colorbar(image, ax=axes, label="fraction of the actual class", shrink=0.8)
     names, size = [_shortened(name) for name in classes], 5.5 if is_large else 10
     axes.set_xticks(range(len(classes)), names, fontsize=size, rotation=90 if is_large else 45)
     for label in axes.get_xticklabels():
         label.set(ha="right", va="center", rotation_mode="anchor")
     axes.set_yticks(range(len(classes)), names, fontsize=size)
-    axes.set(xlabel="predicted", ylabel="actual", title=title)
+    counted = "" if is_large else "\ncounts, and their fractions of the actual class"
+    axes.set(xlabel=f"predicted{counted}", ylabel="actual", title=title)
     if not is_large:
         for (row, column), count in np.ndenumerate(confusion):
             colour = "white" if fraction[row, column] > 0.5 else "black"
-            axes.text(column, row, f"{count}", ha="center", va="center", fontsize=8, color=colour)
+            text = f"{count}\n{fraction[row, column]:.1%}" if count else "0"
+            cell = axes.text(column, row, text, ha="center", va="center", fontsize=7.5, color=colour)
+            cell.set_in_layout(False)  # a hundred texts that never leave the plot would be measured three times
     return figure
 
 
-def prediction_grid(
-    images: Tensor,
-    labels: Tensor,
-    predicted: Tensor,
-    probability: Tensor,
-    classes: Sequence[str],
-    *,
-    count: int = 25,
-    seed: int = 0,
-    title: str = "",
-) -> Figure:
-    """Plot test images with their actual class, the predicted one and its probability; ✗ and colour mark errors.
+def reliability_diagram(measured: Calibration, title: str = "") -> Figure:
+    """Plot accuracy against confidence by bin, with the diagonal of a perfect calibration, and the images of each."""
+    figure = Figure(figsize=(6, 5.4), layout="constrained", dpi=DPI)
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    filled = measured.counts > 0
+    middle, width = (measured.edges[:-1] + measured.edges[1:]) / 2, measured.edges[1]
+    above.plot([0, 1], [0, 1], color="#555555", linestyle=":", label="perfect calibration")
+    above.bar(middle[filled], measured.accuracy[filled], width * 0.92, color=BLUE, alpha=0.85, label="accuracy")
+    above.plot(
+        measured.confidence[filled],
+        measured.accuracy[filled],
+        color=VERMILLION,
+        marker="o",
+        markersize=4,
+        linestyle="none",
+        label="at the bin's mean confidence",
+    )
+    above.set(xlim=(0, 1), ylim=(0, 1), ylabel="accuracy")
+    above.legend(fontsize=8.5, loc="upper left")
+    below.bar(middle, measured.counts, width * 0.92, color="#777777")
+    below.set(xlabel="confidence: probability of the predicted class", ylabel="images")
+    for axes in (above, below):
+        axes.grid(alpha=0.3)
+        axes.set_axisbelow(True)
+    heading = (
+        f"expected calibration error {measured.ece:.3f} ({len(measured.counts)} bins), Brier score {measured.brier:.3f}"
+    )
+    figure.suptitle(f"{title}\n{heading}" if title else heading, fontsize=10)
+    return figure
 
-    images: (N, 3, H, W) uint8. labels, predicted: (N,) int64. probability: (N,) float in [0, 1], of the predicted
-    class. The images are the first ``count`` of a permutation drawn from seed, as data may be sorted by class.
-    Raises DataError if there is no image.
+
+def class_figures(by_class: Mapping[str, Mapping[str, float]], title: str = "") -> Figure:
+    """Plot precision, recall and F1 of each class as points on a line a class, the lowest F1 at the bottom.
+
+    by_class: for each class, its ``precision``, ``recall`` and ``f1-score``, as scikit-learn reports them.
     """
-    if len(images) == 0:
-        raise DataError("no image to draw: a prediction grid needs at least one; check the data set's test split")
-    shown = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))[:count].tolist()
-    columns = min(GRID_COLUMNS, len(shown))
-    rows = math.ceil(len(shown) / columns)
-    figure = Figure(figsize=(1.9 * columns, 2.3 * rows + 0.6), layout="constrained")
-    grid = figure.subplots(rows, columns, squeeze=False).ravel()
-    for axes in grid:
-        axes.set_axis_off()
-    for axes, n in zip(grid, shown, strict=False):
-        _prediction(axes, images[n], classes[int(labels[n])], classes[int(predicted[n])], float(probability[n]))
-    figure.supxlabel("first line: actual class; second: predicted class, probability", fontsize=8.5)
-    if title:
-        figure.suptitle(title)
+    names = sorted(by_class, key=lambda name: by_class[name]["f1-score"])
+    figure = Figure(figsize=(7.5, 1.6 + 0.27 * len(names)), layout="constrained", dpi=DPI)
+    axes = figure.subplots()
+    for metric, colour, marker in (("precision", BLUE, "o"), ("recall", VERMILLION, "s"), ("f1-score", GREEN, "D")):
+        name = "F1" if metric == "f1-score" else metric
+        values = [by_class[each][metric] for each in names]
+        axes.plot(values, range(len(names)), color=colour, marker=marker, markersize=5, linestyle="none", label=name)
+    axes.set_yticks(range(len(names)), [_shortened(name) for name in names], fontsize=9 if len(names) <= 40 else 6)
+    axes.set(xlabel="fraction", title=title)
+    axes.grid(alpha=0.3)
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=8.5)
     return figure
 
 
-def save(figure: Figure, path: str | Path) -> set[str]:
+def save(figure: Figure | Sheet, path: str | Path) -> set[str]:
     """Write the figure as a PNG to path, atomically, and return the letters that no font has. The folder must exist."""
     with missing_glyphs() as missing, atomic_write(Path(path)) as file:
-        figure.savefig(file, format="png", dpi=DPI)
+        if isinstance(figure, Sheet):
+            figure.image.save(file, format="png")
+            return figure.missing
+        figure.set_dpi(DPI)
+        canvas = FigureCanvasAgg(figure)
+        canvas.draw()  # type: ignore[no-untyped-call]  # once; savefig lays the figure out and draws it twice
+        pixels = np.asarray(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
+        Image.fromarray(pixels).convert("RGB").save(file, format="png")
     return missing
 
 
@@ -150,18 +172,5 @@ def _best_epoch(history: Sequence[EpochRow]) -> tuple[float, float] | None:
     return max(validated, key=lambda point: point[1], default=None)
 
 
-def _prediction(axes: Axes, image: Tensor, actual: str, predicted: str, probability: float) -> None:
-    right = actual == predicted
-    axes.imshow(image.permute(1, 2, 0).numpy(), interpolation="nearest")
-    axes.set_axis_on()
-    axes.set(xticks=[], yticks=[])
-    for spine in axes.spines.values():
-        spine.set(color=BLUE if right else VERMILLION, linewidth=1 if right else 3)
-    text = f"{'✓' if right else '✗'} {_shortened(predicted)} {probability:.2f}"
-    axes.set_title(f"{_shortened(actual)}\n{text}", fontsize=8.5, color="black" if right else VERMILLION)
-
-
 def _shortened(name: str) -> str:
-    # The middle is cut, as long class names often share their beginning.
-    half = MAX_NAME_LENGTH // 2
-    return escape_mathtext(name if len(name) <= MAX_NAME_LENGTH else f"{name[:half]}…{name[-half + 1 :]}")
+    return shortened(name, MAX_NAME_LENGTH)

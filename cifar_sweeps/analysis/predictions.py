@@ -13,6 +13,9 @@ from cifar_sweeps.errors import DataError
 from cifar_sweeps.system.files import atomic_write
 
 FILE = "predictions.npz"
+"""Of the test images."""
+VALIDATION_FILE = "validation_predictions.npz"
+"""Of the validation images, with ``analysis=full``."""
 
 
 @dataclass(frozen=True)

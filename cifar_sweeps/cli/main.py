@@ -7,7 +7,7 @@ import traceback
 
 import typer
 
-from cifar_sweeps.cli import models, runs, store, studies
+from cifar_sweeps.cli import label_errors, models, runs, store, studies
 from cifar_sweeps.errors import (
     CifarSweepsError,
     ConfigError,
@@ -41,6 +41,7 @@ for _command in (
     studies.sweeps,
     studies.results,
     studies.report,
+    label_errors.label_errors,
 ):
     app.command()(_command)
 
@@ -64,7 +65,11 @@ def main() -> None:
 
 def _check_command(arguments: list[str]) -> None:
     """Raise ConfigError for what belongs to cifar-train, or is no command, with what to type."""
-    names = [str(command.name or command.callback.__name__) for command in app.registered_commands if command.callback]
+    names = [
+        str(command.name or command.callback.__name__.replace("_", "-"))
+        for command in app.registered_commands
+        if command.callback
+    ]
     word = arguments[0] if arguments and not arguments[0].startswith("-") else None
     if word is None or word in names or "_CIFAR_SWEEPS_COMPLETE" in os.environ:
         return

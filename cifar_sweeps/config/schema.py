@@ -20,12 +20,13 @@ class DataConfig:
     """The data set and its splits. ``source`` is the loader.
 
     num_classes: None: as many as the data has. fit, background: of image folders alone, see `load_image_folder`.
+    fold: of ``folds`` parts, the one that validates; with ``split=fold`` alone.
     """
 
     source: Target
     image_size: int | list[int]
     val_fraction: float
-    split: Literal["stratified", "tail", "batch_1", "test", "folder"]
+    split: Literal["stratified", "tail", "batch_1", "fold", "test", "folder"]
     val_size: int | None
     train_size: int | None
     train_fraction: float
@@ -35,6 +36,8 @@ class DataConfig:
     num_classes: int | None = None
     fit: Literal["squash", "crop", "pad"] = "squash"
     background: str = "white"
+    fold: int = 0
+    folds: int = 5
 
     @property
     def image_shape(self) -> tuple[int, int]:
@@ -109,10 +112,12 @@ class Tracking:
 
 @dataclass(frozen=True)
 class Analysis:
-    """What is logged of the trained model: figures, and the model itself."""
+    """What is logged of the trained model: figures as metrics, files and pictures, and the model itself."""
 
     pictures: bool
     log_model: bool
+    report: bool = True
+    details: bool = False
 
 
 @dataclass(frozen=True)
@@ -213,7 +218,7 @@ class RunConfig:
     @property
     def validates(self) -> bool:
         """Whether there are images to validate on."""
-        return self.data.val_fraction > 0 or self.data.split in ("batch_1", "test", "folder")
+        return self.data.val_fraction > 0 or self.data.split in ("batch_1", "fold", "test", "folder")
 
     @property
     def total_epochs(self) -> int:

@@ -44,6 +44,7 @@ ADDED_KEYS: dict[int, tuple[AddedKey, ...]] = {
         AddedKey("data.source.background", "white", _IMAGE_FOLDER),
     ),
     3: (AddedKey("model.head", "torchvision", "cifar_sweeps.models.mobilenet_v2"),),
+    4: (AddedKey("data.fold", 0), AddedKey("data.folds", 5)),
 }
 """Keys by the version of the identity that came with them; version 1 is without."""
 

@@ -25,6 +25,11 @@ def value_errors(plain: Mapping[str, Any]) -> Iterator[str]:
     for key in ("train_size", "val_size"):
         if data[key] is not None and data[key] < 1:
             yield f"data.{key}={data[key]}: must be at least 1, or null for all"
+    fold, folds = data.get("fold", 0), data.get("folds", 5)
+    if data["split"] == "fold" and not 0 <= fold < folds:
+        yield f"data.fold={fold}: must be 0 to {folds - 1} with data.folds={folds}; use e.g. data.fold=0,1,2,3,4"
+    if data["split"] != "fold" and (fold, folds) != (0, 5):
+        yield f"data.fold={fold} data.folds={folds}: belong to data.split=fold; set it, or leave them out"
     if not 0 < data["train_fraction"] <= 1:
         yield f"data.train_fraction={data['train_fraction']}: must be above 0 and at most 1; use e.g. 0.5"
     min_delta = trainer["early_stopping"]["min_delta"]
@@ -96,7 +101,7 @@ def _selection_errors(trainer: Mapping[str, Any], data: Mapping[str, Any]) -> It
         yield "trainer.early_stopping.patience: could end before the last of trainer.parts; use null, or one part"
     elif stops and trainer["validate_every"] > 1:
         yield "trainer.early_stopping.patience: counts validated epochs; set trainer.validate_every=1, or use null"
-    elif data["val_fraction"] == 0 and data["split"] not in ("batch_1", "folder"):
+    elif data["val_fraction"] == 0 and data["split"] not in ("batch_1", "fold", "folder"):
         if selects:
             yield "trainer.select=best: needs validation data, but data.val_fraction=0; use trainer.select=last"
         if stops:

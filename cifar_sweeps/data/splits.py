@@ -10,7 +10,7 @@ from cifar_sweeps.data.dataset import ImageData, LabelledImages
 from cifar_sweeps.errors import ConfigError
 from cifar_sweeps.system.seeds import derive_seed
 
-SPLITS = ("stratified", "tail", "batch_1", "test", "folder")
+SPLITS = ("stratified", "tail", "batch_1", "fold", "test", "folder")
 BATCHES = 5
 """Number of files of CIFAR-10's training images; ``batch_1`` is the first."""
 
@@ -59,12 +59,16 @@ def split(
     train_fraction: float = 1.0,
     val_size: int | None = None,
     parts: int = 1,
+    fold: int = 0,
+    folds: int = 5,
 ) -> Splits:
     """Split the training images of ``data`` into training parts and validation images.
 
     split: ``stratified`` draws ``val_fraction`` of each class; ``tail`` takes the last ``val_fraction`` of the images;
         ``batch_1`` takes data_batch_1, the first fifth, whatever ``val_fraction`` is. The latter two need CIFAR-10's
         original order: on other data they become stratified splits of the same size, and a note says so.
+        ``fold`` divides the images into ``folds`` stratified parts and validates on part number ``fold``, from 0, so
+        that the folds of one seed validate on every image once.
         ``test`` holds nothing out and validates on the test images, as some documents do, and a note says so.
         ``folder`` holds nothing out and validates on the data's own validation images.
     train_size: how many of the remaining images are trained on, a stratified draw; None means all. The validation
@@ -81,7 +85,13 @@ def split(
         raise ConfigError(f"data.val_fraction={val_fraction}: must be in [0, 1); use e.g. 0.1")
     labels = data.train.labels
     count = len(labels)
-    held_out = {"batch_1": count // BATCHES, "test": 0, "folder": 0}.get(split, round(count * val_fraction))
+    if split == "fold" and not (2 <= folds <= count and 0 <= fold < folds):
+        raise ConfigError(
+            f"data.fold={fold} data.folds={folds}: there are {count} images, so folds must be 2 to {count}, and fold 0 "
+            f"to folds - 1"
+        )
+    sizes = {"batch_1": count // BATCHES, "fold": len(range(fold, count, folds)), "test": 0, "folder": 0}
+    held_out = sizes.get(split, round(count * val_fraction))
     if held_out == 0 and split == "batch_1":
         raise ConfigError(
             f"data.split=batch_1: a fifth of {count} images is less than one; use more images, or stratified"
@@ -90,11 +100,11 @@ def split(
         raise ConfigError(
             f"data.split=folder: {data.name} has no validation images of its own; use data.split=stratified"
         )
-    if held_out == 0 and val_fraction > 0 and split not in ("test", "folder"):
+    if held_out == 0 and val_fraction > 0 and split not in ("test", "folder", "fold"):
         raise ConfigError(f"data.val_fraction={val_fraction}: is less than one of {count} images; use a larger one")
     if held_out == count:
         raise ConfigError(f"data.val_fraction={val_fraction}: leaves none of {count} images to train on")
-    val, notes = _validation_indices(data, split, held_out, seed)
+    val, notes = _validation_indices(data, split, held_out, seed, fold, folds)
     is_train = torch.ones(count, dtype=torch.bool)
     val_from: Literal["train", "test", "val"] = "test" if split == "test" else "val" if split == "folder" else "train"
     if val_from == "train":
@@ -157,8 +167,13 @@ def _divide_into_parts(
     return tuple(train[indices].sort().values for indices in order.tensor_split(parts)), (note,)
 
 
-def _validation_indices(data: ImageData, split: str, held_out: int, seed: int) -> tuple[Tensor, tuple[str, ...]]:
+def _validation_indices(
+    data: ImageData, split: str, held_out: int, seed: int, fold: int, folds: int
+) -> tuple[Tensor, tuple[str, ...]]:
     count = len(data.train)
+    if split == "fold":
+        # Every prefix of the order holds the classes in their proportions, and so does the difference of two.
+        return _stratified_order(data.train.labels, seed, "fold").tensor_split(folds)[fold].sort().values, ()
     if split == "test":
         note = "data.split=test: validated on the test set; validation metrics are not independent of it"
         return torch.arange(len(data.test)), (note,)

@@ -123,8 +123,8 @@ def load_synthetic(
             if progress is not None:
                 progress(f"drawing {total:,} synthetic images", done, total)
 
-        train = _draw_images(np.random.default_rng([seed, 0]), train_images, (height, width), label_noise, advance)
-        test = _draw_images(np.random.default_rng([seed, 1]), test_images, (height, width), 0.0, advance)
+        train, _ = _draw_images(np.random.default_rng([seed, 0]), train_images, (height, width), label_noise, advance)
+        test, _ = _draw_images(np.random.default_rng([seed, 1]), test_images, (height, width), 0.0, advance)
         return DecodedDataset(train, test, tuple(_SHAPES))
 
     size = height if height == width else (height, width)
@@ -132,11 +132,22 @@ def load_synthetic(
     return cached_dataset(Path(cache), name="synthetic", key=key, original_order=False, build=draw)
 
 
+def true_labels(
+    *, seed: int = 0, train_images: int = 4000, image_size: int | Sequence[int] = 32, **_: object
+) -> NDArray[np.int64]:
+    """Return the training images' true classes, (train_images,) int64, where `load_synthetic` replaced some labels.
+
+    Takes the same arguments, which it must have accepted. The images are drawn again, as their classes are not stored.
+    """
+    size = (image_size, image_size) if isinstance(image_size, int) else (image_size[0], image_size[1])
+    return _draw_images(np.random.default_rng([seed, 0]), train_images, size, 0.0, lambda _count: None)[1]
+
+
 def _draw_images(
     rng: np.random.Generator, count: int, size: _Size, label_noise: float, advance: Callable[[int], None]
-) -> LabelledImages:
-    """Draw ``count`` scenes of ``size`` pixels with their labels."""
-    shapes = rng.permutation(np.arange(count) % len(_SHAPES))
+) -> tuple[LabelledImages, NDArray[np.int64]]:
+    """Draw ``count`` scenes of ``size`` pixels with their labels; return their true classes too."""
+    shapes = rng.permutation(np.arange(count, dtype=np.int64) % len(_SHAPES))
     chunks = []
     for start in range(0, count, _CHUNK):
         chunks.append(_draw_scenes(rng, shapes[start : start + _CHUNK], size))
@@ -146,7 +157,7 @@ def _draw_images(
     noisy = rng.permutation(count)[: round(label_noise * count)]
     labels[noisy] = (shapes[noisy] + rng.integers(1, len(_SHAPES), size=len(noisy))) % len(_SHAPES)
     images = torch.from_numpy(scenes).permute(0, 3, 1, 2)
-    return LabelledImages(images, torch.from_numpy(labels.astype(np.int64)))
+    return LabelledImages(images, torch.from_numpy(labels.astype(np.int64))), shapes
 
 
 def _draw_scenes(rng: np.random.Generator, classes: NDArray[np.int64], size: _Size) -> NDArray[np.uint8]:

@@ -1,23 +1,21 @@
 """Log a run's artifacts: classification report, figures, data set, and the model that MLflow serves."""
 
-import json
 import os
 import shutil
-import textwrap
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from cifar_sweeps.analysis import mlflow_model
-from cifar_sweeps.analysis.evaluation import EvaluationReport, evaluation_report
-from cifar_sweeps.analysis.mathtext import escape_mathtext
-from cifar_sweeps.analysis.matplotlib_setup import import_matplotlib, own_style
-from cifar_sweeps.analysis.predictions import FILE, from_logits
+from cifar_sweeps.analysis.calibration import calibration
+from cifar_sweeps.analysis.evaluation import evaluation_report
+from cifar_sweeps.analysis.predictions import VALIDATION_FILE, Predictions, from_logits
+from cifar_sweeps.analysis.run_report import class_and_calibration_metrics, draw_pictures, write_data
 from cifar_sweeps.config.schema import RunConfig
-from cifar_sweeps.errors import in_one_line
 from cifar_sweeps.runs.setup import TrainingSetup
-from cifar_sweeps.system.files import write_text_atomic
 from cifar_sweeps.tracking.run_logger import RunLogger
 from cifar_sweeps.tracking.store_calls import acceptable_name
+from cifar_sweeps.training.loop import evaluate
 from cifar_sweeps.training.metrics import Evaluation
 
 
@@ -29,10 +27,6 @@ def wrapping_up(config: RunConfig) -> str:
     if config.analysis.log_model and config.tracking.backend != "none":
         work.append("saving the model")
     return " and ".join(work)
-
-
-_MOST_CLASSES = 100
-"""Above which the figures of each class are in the report alone: three metrics a class."""
 
 
 def log_artifacts(
@@ -50,77 +44,36 @@ def log_artifacts(
     name: the run's, for the figures' titles. history: one mapping per epoch, by MLflow's metric names. tested_epoch:
     the epoch of the net's weights. report: called with a line for what could not be drawn.
     """
-    evaluation = evaluation_report(test.logits, test.labels, setup.data.classes)
-    if len(setup.data.classes) <= _MOST_CLASSES:
-        named = {acceptable_name(metric): value for metric, value in evaluation.metrics_by_class().items()}
-        logger.log_metrics(named, step=tested_epoch)
-    paths = _write_report(evaluation, folder)
-    paths.append(folder / FILE)
-    from_logits(test.logits, test.labels, setup.data.classes).save(paths[-1])
-    if setup.config.analysis.pictures:
-        paths += _write_figures(setup, name, evaluation, history, test, folder, report)
+    analysis, paths = setup.config.analysis, list[Path]()
+    if analysis.report or analysis.pictures:
+        evaluation = evaluation_report(test.logits, test.labels, setup.data.classes)
+        predictions = from_logits(test.logits, test.labels, setup.data.classes)
+        measured = calibration(predictions)
+        if analysis.report:
+            metrics = class_and_calibration_metrics(evaluation, measured, acceptable_name)
+            logger.log_metrics(metrics, step=tested_epoch)
+            paths += write_data(evaluation, predictions, measured, folder)
+        if analysis.pictures:
+            images, details = setup.data.test.images, analysis.details
+            paths += draw_pictures(images, evaluation, predictions, measured, history, name, folder, report, details)
+    if analysis.details and setup.val is not None:
+        paths.append(folder / VALIDATION_FILE)
+        _validation_predictions(setup).save(paths[-1])
     for path in paths:
         logger.log_artifact(path)
     if setup.config.tracking.backend == "none":
         return
     _log_input(setup, logger)
-    if setup.config.analysis.log_model:
+    if analysis.log_model:
         _log_model(setup, logger, folder, tested_epoch)
 
 
-def _write_report(report: EvaluationReport, folder: Path) -> list[Path]:
-    paths = [folder / "classification_report.txt", folder / "classification_report.json"]
-    write_text_atomic(paths[0], report.text)
-    write_text_atomic(paths[1], json.dumps(report.by_class, indent=1, ensure_ascii=False))
-    return paths
-
-
-def _write_figures(
-    setup: TrainingSetup,
-    name: str,
-    evaluation: EvaluationReport,
-    history: Sequence[Mapping[str, float]],
-    test: Evaluation,
-    folder: Path,
-    report: Callable[[str], None],
-) -> list[Path]:
-    """Draw the figures and return their files. A training that went well stays so where they cannot be drawn."""
-    classes, images = setup.data.classes, setup.data.test.images
-    title = textwrap.fill(escape_mathtext(name), 60)
-    missing: set[str] = set()
-    try:
-        # Imported here: matplotlib takes half a second to import, which would delay the first training step.
-        import_matplotlib()
-        from cifar_sweeps.analysis import figures
-
-        with own_style():
-            plots = {
-                "learning_curves.png": figures.learning_curves(history, title),
-                "confusion_matrix.png": figures.confusion_heatmap(
-                    evaluation.confusion, classes, f"{title}\ntest images"
-                ),
-                "predictions.png": figures.prediction_grid(
-                    images,
-                    test.labels,
-                    evaluation.predicted,
-                    evaluation.probability,
-                    classes,
-                    title=f"{title}: test images",
-                ),
-            }
-            for file, figure in plots.items():
-                missing |= figures.save(figure, folder / file)
-    except (OSError, MemoryError):  # a full disk: nothing else can be written either
-        raise
-    except Exception as error:  # noqa: BLE001 (matplotlib, its fonts and its settings can fail in any way)
-        report(f"the pictures could not be drawn: {in_one_line(error)}; all numbers are recorded")
-        return []
-    if missing:
-        report(
-            f"pictures: no font here has {len(missing)} of the letters ({''.join(sorted(missing))[:20]}), which are "
-            "drawn as boxes; install one that has, such as fonts-noto-cjk"
-        )
-    return [folder / file for file in plots]
+def _validation_predictions(setup: TrainingSetup) -> Predictions:
+    """Predict the validation images; ``index`` is into the images that ``splits.val_from`` names."""
+    assert setup.val is not None
+    evaluation = evaluate(setup.net, setup.val, setup.precision)
+    made = from_logits(evaluation.logits, evaluation.labels, setup.data.classes)
+    return replace(made, index=setup.splits.val.numpy())
 
 
 def _log_input(setup: TrainingSetup, logger: RunLogger) -> None:

@@ -161,6 +161,8 @@ def check_data(config: RunConfig, summary: Summary, data: ImageData) -> Splits:
         train_fraction=config.data.train_fraction,
         val_size=config.data.val_size,
         parts=config.trainer.parts,
+        fold=config.data.fold,
+        folds=config.data.folds,
     )
     return dataclasses.replace(splits, least_batch=_least_batch(config, splits))
 

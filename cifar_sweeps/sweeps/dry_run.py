@@ -13,7 +13,8 @@ from cifar_sweeps.system.cores import Parallelism
 # A checkpoint holds the weights and, while Adam-like optimizers run, two more numbers for each.
 _BYTES_A_WEIGHT = 4
 _LAST_COPIES, _BEST_COPIES, _SERVABLE_COPIES = 3, 1, 1
-_FIGURES_BYTES = 400_000
+_PICTURES_BYTES = 650_000
+_REPORT_BYTES = 450_000  # of 10,000 test images in ten classes
 
 
 def print_plan(jobs: Sequence[PlannedJob], parallelism: Parallelism) -> None:
@@ -39,13 +40,14 @@ def print_plan(jobs: Sequence[PlannedJob], parallelism: Parallelism) -> None:
 
 
 def disk_bytes(job: PlannedJob) -> int:
-    """Estimate what a run leaves: checkpoints in its folder and again as artifacts, the served model, figures."""
+    """Estimate what a run leaves: checkpoints in its folder and again as artifacts, the served model, its analysis."""
     recorded = job.config.tracking.backend == "mlflow"
     copies = (_LAST_COPIES + _BEST_COPIES) * (2 if recorded else 1)
     if recorded and job.config.analysis.log_model:
         copies += _SERVABLE_COPIES
-    figures = _FIGURES_BYTES * (2 if recorded else 1) if job.config.analysis.pictures else 0
-    return job.summary.parameters * _BYTES_A_WEIGHT * copies + figures
+    analysis = job.config.analysis
+    written = (_PICTURES_BYTES if analysis.pictures else 0) + (_REPORT_BYTES if analysis.report else 0)
+    return job.summary.parameters * _BYTES_A_WEIGHT * copies + written * (2 if recorded else 1)
 
 
 def _megabytes(size: int) -> str:

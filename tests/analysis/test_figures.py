@@ -3,11 +3,11 @@ import xml.etree.ElementTree
 
 import numpy as np
 import pytest
-import torch
-from matplotlib.colors import to_hex
 from PIL import Image
 
 from cifar_sweeps.analysis import figures
+from cifar_sweeps.analysis.calibration import calibration
+from cifar_sweeps.analysis.predictions import Predictions
 from cifar_sweeps.errors import DataError
 
 ACCURACIES = (0.4, 0.6, 0.7, 0.7, 0.65)
@@ -27,18 +27,6 @@ def history(epochs, *, validation=True, objective=False):
 
 def labels_of(axes):
     return [line.get_label() for line in axes.get_lines()]
-
-
-def grid(**arguments):
-    images = torch.arange(40, dtype=torch.uint8).view(40, 1, 1, 1).expand(40, 3, 8, 8)
-    labels, predicted = torch.zeros(40, dtype=torch.int64), torch.zeros(40, dtype=torch.int64)
-    predicted[::2] = 1
-    return figures.prediction_grid(images, labels, predicted, torch.full((40,), 0.75), ("cat", "dog"), **arguments)
-
-
-def shown(figure):
-    """The grey value of each image in the grid, which is its index among the forty."""
-    return [int(axes.images[0].get_array()[0, 0, 0]) for axes in figure.axes if axes.images]
 
 
 def test_learning_curves_hold_the_history_and_mark_the_earliest_best_epoch():
@@ -84,9 +72,12 @@ def test_heatmap_prints_counts_and_colours_fractions_of_the_row():
 
     axes = figures.confusion_heatmap(confusion, ("cat", "dog")).axes[0]
 
-    assert [text.get_text() for text in axes.texts] == ["90", "10", "0", "0"]
+    assert [text.get_text() for text in axes.texts] == ["90\n90.0%", "10\n10.0%", "0", "0"]
     assert axes.images[0].get_array().tolist() == [[0.9, 0.1], [0, 0]]
-    assert (axes.get_xlabel(), axes.get_ylabel()) == ("predicted", "actual")
+    assert (axes.get_xlabel(), axes.get_ylabel()) == (
+        "predicted\ncounts, and their fractions of the actual class",
+        "actual",
+    )
 
 
 def test_heatmap_of_a_hundred_classes_names_each_and_prints_no_count():
@@ -106,35 +97,38 @@ def test_long_names_with_a_common_beginning_stay_distinct():
     assert all(len(name) <= 18 for name in drawn)
 
 
-def test_grid_marks_errors_by_sign_and_by_colour():
-    figure = grid()
+def test_reliability_diagram_draws_each_filled_bin_at_its_accuracy():
+    probabilities = np.array([[0.95, 0.05], [0.9, 0.1], [0.45, 0.55]], dtype=np.float32)
+    measured = calibration(Predictions(np.arange(3), np.array([0, 1, 1]), probabilities, ("a", "b")), bins=10)
+    above, below = figures.reliability_diagram(measured, "a run").axes
 
-    for axes, n in zip(figure.axes, shown(figure), strict=True):
-        wrong = n % 2 == 0
-        assert axes.get_title() == ("cat\n✗ dog 0.75" if wrong else "cat\n✓ cat 0.75")
-        assert to_hex(axes.spines["top"].get_edgecolor()) == (figures.VERMILLION if wrong else figures.BLUE).lower()
-
-
-def test_grid_samples_all_images_by_seed():
-    first, again, other = shown(grid()), shown(grid()), shown(grid(seed=1))
-
-    assert len(set(first)) == 25
-    assert first == again != other
-    assert max(first) >= 30  # not the first 25, which would all be of one class in data sorted by class
+    assert [(round(bar.get_x() + bar.get_width() / 2, 2), bar.get_height()) for bar in above.patches] == [
+        (0.55, 1.0),
+        (0.85, 0.0),
+        (0.95, 1.0),
+    ]
+    assert [bar.get_height() for bar in below.patches] == [0, 0, 0, 0, 0, 1, 0, 0, 1, 1]
+    assert f"{measured.ece:.3f}" in above.figure.get_suptitle()
 
 
-@pytest.mark.parametrize(("count", "drawn"), [(3, 3), (7, 7), (100, 40)], ids=["one row", "open row", "all there are"])
-def test_grid_has_the_requested_number_of_images(count, drawn):
-    assert len(shown(grid(count=count))) == drawn
+def test_class_figures_put_the_lowest_f1_at_the_bottom():
+    by_class = {
+        "cat": {"precision": 0.5, "recall": 0.4, "f1-score": 0.44},
+        "ship": {"precision": 0.9, "recall": 0.8, "f1-score": 0.85},
+        "dog": {"precision": 0.6, "recall": 0.7, "f1-score": 0.65},
+    }
+    axes = figures.class_figures(by_class).axes[0]
 
-
-def test_grid_without_images_is_refused():
-    with pytest.raises(DataError, match="no image"):
-        figures.prediction_grid(torch.zeros(0, 3, 8, 8, dtype=torch.uint8), *torch.zeros(3, 0), ("cat", "dog"))
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["cat", "dog", "ship"]
+    assert {line.get_label(): list(line.get_xdata()) for line in axes.get_lines()} == {
+        "precision": [0.5, 0.6, 0.9],
+        "recall": [0.4, 0.7, 0.8],
+        "F1": [0.44, 0.65, 0.85],
+    }
 
 
 def test_saved_figure_is_a_png_and_pyplot_is_not_imported(tmp_path):
-    figures.save(grid(count=3), tmp_path / "grid.png")
+    figures.save(figures.learning_curves(history(2)), tmp_path / "grid.png")
 
     with Image.open(tmp_path / "grid.png") as image:
         assert image.format == "PNG"
@@ -144,14 +138,14 @@ def test_saved_figure_is_a_png_and_pyplot_is_not_imported(tmp_path):
 
 
 def test_figure_that_cannot_be_saved_leaves_the_old_file(tmp_path, monkeypatch):
-    path, figure = tmp_path / "grid.png", grid(count=1)
+    path, figure = tmp_path / "grid.png", figures.learning_curves(history(2))
     path.write_bytes(b"old")
 
-    def broken(file, **_):
+    def broken(_image, file, **_):
         file.write(b"half")
         raise OSError("disk full")
 
-    monkeypatch.setattr(figure, "savefig", broken)
+    monkeypatch.setattr(Image.Image, "save", broken)
     with pytest.raises(OSError, match="disk full"):
         figures.save(figure, path)
 

@@ -88,7 +88,7 @@ def test_the_multirun_flag_may_follow_an_override(run_command):
     [
         ("seed=0,1", "seed=0,1: is several values; add -m to sweep over them"),
         ("experiment=base_cnn/bse", "experiment=base_cnn/bse: unknown option; did you mean 'base_cnn/base'?"),
-        ("data.split=first", "data.split=first: must be 'stratified' or 'tail' or 'batch_1' or 'test'"),
+        ("data.split=first", "data.split=first: must be 'stratified' or 'tail' or 'batch_1' or 'fold'"),
     ],
 )
 def test_a_mistyped_override_gets_a_suggestion(run_command, override, message):

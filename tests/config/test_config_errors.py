@@ -41,6 +41,8 @@ INVALID = {
         "data.num_classes=0",
         "null for as many",
     ),
+    "a fold that is none": (["data.split=fold", "data.fold=5"], "data.fold=5: must be 0 to 4", "data.folds=5"),
+    "a fold without folds": (["data.fold=1"], "data.fold=1 data.folds=5: belong to data.split=fold", "leave them out"),
     "NaN split fraction": (["data.val_fraction=nan"], "data.val_fraction=nan", "below 1"),
     "train size 0": (["data.train_size=0"], "data.train_size=0", "at least 1"),
     "more pooling than pixels": (

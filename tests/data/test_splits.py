@@ -167,3 +167,23 @@ def test_no_class_is_off_by_a_whole_image_however_few_are_drawn(seed):
     for size in range(1, 40):
         counts = torch.bincount(UNEVEN[split(data, 0.2, "stratified", size, seed).train], minlength=3)
         assert (counts - size * torch.tensor([0.6, 0.3, 0.1])).abs().max() < 1
+
+
+@pytest.mark.parametrize("folds", [2, 3, 5, 1000])
+def test_the_folds_of_a_seed_hold_every_image_out_once(folds):
+    data = image_data(UNEVEN)
+    chosen = range(folds) if folds < 10 else (0, 999)
+    parts = [split(data, 0.1, "fold", None, seed=4, fold=fold, folds=folds) for fold in chosen]
+    if folds < 10:
+        assert torch.cat([part.val for part in parts]).sort().values.tolist() == list(range(1000))
+    for part in parts:
+        assert len(part.val) in (1000 // folds, 1000 // folds + 1)
+        assert torch.cat([part.train, part.val]).sort().values.tolist() == list(range(1000))
+        expected = [600 / folds, 300 / folds, 100 / folds]
+        assert all(abs(have - want) < 2 for have, want in zip(shares(UNEVEN[part.val]), expected, strict=True))
+
+
+@pytest.mark.parametrize(("fold", "folds"), [(5, 5), (-1, 5), (0, 1), (0, 1001)])
+def test_a_fold_that_is_none_is_refused(fold, folds):
+    with pytest.raises(ConfigError, match=f"data.fold={fold} data.folds={folds}: there are 1000 images"):
+        split(image_data(UNEVEN), 0.1, "fold", None, seed=0, fold=fold, folds=folds)

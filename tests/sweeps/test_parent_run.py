@@ -167,6 +167,11 @@ def test_artifacts(sweep):
             "classification_report.txt",
             "classification_report.json",
             "predictions.png",
+            "predictions.npz",
+            "analysis.json",
+            "calibration.png",
+            "mistakes.png",
+            "confused_pairs.png",
             "checkpoints",
         } <= sweep.artifacts(run)
         assert sweep.artifacts(run, "checkpoints") == {"checkpoints/last.pt", "checkpoints/best.pt"}

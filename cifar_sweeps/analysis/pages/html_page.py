@@ -9,6 +9,7 @@ from typing import Literal
 import jinja2
 from matplotlib.figure import Figure
 
+from cifar_sweeps.analysis.image_sheets import Sheet
 from cifar_sweeps.analysis.matplotlib_setup import missing_glyphs
 from cifar_sweeps.analysis.tables import TextTable
 
@@ -25,13 +26,16 @@ class PageFigure:
 
     title: str
     description: str
-    figure: Figure
+    figure: Figure | Sheet
     format: Literal["svg", "png"] = "svg"
 
     @property
     def data_uri(self) -> str:
         """The figure as a data URI."""
         file = io.BytesIO()
+        if isinstance(self.figure, Sheet):
+            self.figure.image.save(file, format="png")
+            return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
         settings = {"metadata": {"Date": None}} if self.format == "svg" else {"dpi": _DPI}
         with missing_glyphs():  # a browser draws their boxes
             self.figure.savefig(file, format=self.format, **settings)

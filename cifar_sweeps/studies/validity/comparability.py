@@ -22,7 +22,7 @@ _GROUPS = ("model", "optimizer", "augmentation", "lr_schedule")
 """Groups of one object: of another class, its arguments say nothing more."""
 _PENALTIES = ("l2", "l1", "weight_decay")
 """Of `regularization`; the rest of it, as kernel sizes, is what a model's file takes of it."""
-_OF_DATA = ("val_fraction", "val_size", "split", "mean", "std", "image_size")
+_OF_DATA = ("val_fraction", "val_size", "split", "fold", "folds", "mean", "std", "image_size")
 """Of `data`: how it is used. Which images they are, and how many are trained on, is said elsewhere."""
 _UNHEEDED_OF_TRAINER = frozenset(
     {"epochs", "device", "precision", "threads", "channels_last", "resume", "eval_batch_size", "test_at"}
