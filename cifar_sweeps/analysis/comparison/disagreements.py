@@ -16,10 +16,11 @@ from cifar_sweeps.errors import DataError
 class SidePredictions:
     """Predictions of one side for N images in C classes, over its runs.
 
-    labels: (N,) int64. right: (N,) float64, the fraction of the runs that have the image right.
-    probabilities: (N, C) float32, mean over the runs.
+    index: (N,) int64, of each image in its data set's test images. labels: (N,) int64. right: (N,) float64, the
+    fraction of the runs that have the image right. probabilities: (N, C) float32, mean over the runs.
     """
 
+    index: npt.NDArray[np.int64]
     labels: npt.NDArray[np.int64]
     right: npt.NDArray[np.float64]
     probabilities: npt.NDArray[np.float32]
@@ -50,6 +51,10 @@ class SidePredictions:
         wrong: npt.NDArray[np.bool_] = self.right < 0.5
         return wrong
 
+    def runs_right(self, at: int) -> int:
+        """Return how many of the runs have an image right, by its position."""
+        return round(float(self.right[at]) * self.runs)
+
 
 def combine(predictions: Sequence[Predictions]) -> SidePredictions:
     """Return the predictions of a side's runs together. Raises DataError if they are not of the same images."""
@@ -58,17 +63,18 @@ def combine(predictions: Sequence[Predictions]) -> SidePredictions:
         if not _of_the_same_images(first, other):
             raise DataError("the runs' test predictions are not of the same images: they cannot be taken together")
     right = np.mean([each.correct for each in predictions], axis=0)
-    probabilities = np.mean([each.probabilities for each in predictions], axis=0, dtype=np.float64)
-    return SidePredictions(first.labels, right, probabilities.astype(np.float32), first.classes, len(predictions))
+    mean = np.mean(np.stack([each.probabilities for each in predictions]), axis=0, dtype=np.float64)
+    together: npt.NDArray[np.float32] = np.asarray(mean, dtype=np.float32)
+    return SidePredictions(first.index, first.labels, right, together, first.classes, len(predictions))
 
 
 @dataclass(frozen=True)
 class Disagreements:
     """How many images each side has right in most of its runs, and which only one has.
 
-    first_only, second_only: (n,) int64, indices of images; those that most runs tell apart first, and among these
-    those on which both sides are sure (the smaller of the two confidences). undecided: images that half of a side's
-    runs have right.
+    first_only, second_only: (n,) int64, positions in the predictions; those that most runs tell apart first, and among
+    these those on which both sides are sure (the smaller of the two confidences). undecided: images that half of a
+    side's runs have right.
     """
 
     both: int
@@ -80,8 +86,10 @@ class Disagreements:
 
 def disagreements(first: SidePredictions, second: SidePredictions) -> Disagreements:
     """Return the images that only one side has right. Raises DataError if they are of other images."""
-    if not np.array_equal(first.labels, second.labels) or first.classes != second.classes:
-        raise DataError("the two sides' test predictions are not of the same images: they cannot be compared one by one")
+    if not _of_the_same_images(first, second):
+        raise DataError(
+            "the two sides' test predictions are not of the same images: they cannot be compared one by one"
+        )
     sure = np.minimum(first.confidence, second.confidence)
 
     def ordered(only: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
@@ -109,5 +117,6 @@ def images_half_width(first: SidePredictions, second: SidePredictions) -> float 
     return float(Z95 * apart.std(ddof=1) / math.sqrt(len(apart))) if len(apart) > 1 else None
 
 
-def _of_the_same_images(one: Predictions, other: Predictions) -> bool:
-    return one.classes == other.classes and np.array_equal(one.labels, other.labels)
+def _of_the_same_images(one: Predictions | SidePredictions, other: Predictions | SidePredictions) -> bool:
+    alike = np.array_equal(one.labels, other.labels) and np.array_equal(one.index, other.index)
+    return alike and one.classes == other.classes

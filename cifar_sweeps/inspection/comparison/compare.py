@@ -11,7 +11,14 @@ from cifar_sweeps.errors import TrackingError
 from cifar_sweeps.inspection.comparison.answers import Answer, answer, by_seed
 from cifar_sweeps.inspection.comparison.config_differences import ConfigDifferences, config_differences
 from cifar_sweeps.inspection.comparison.side_predictions import PairPredictions, check_same_classes, load_pair
-from cifar_sweeps.inspection.comparison.sides import HOW, Side, check_different, common_arms, find_sides
+from cifar_sweeps.inspection.comparison.sides import (
+    HOW,
+    Side,
+    check_different,
+    common_arms,
+    find_sides,
+    with_different_names,
+)
 from cifar_sweeps.studies.histories import History, is_by_epoch, read_histories
 from cifar_sweeps.studies.intervals import Estimate, estimate
 from cifar_sweeps.studies.validity.never_learned import never_learned
@@ -23,6 +30,8 @@ MEASURED = (
     *("test/loss", "val/loss", "train/loss", "seconds_an_epoch", "model/parameters", "model/multiply_adds"),
 )
 """Metrics of both sides that are shown beside each other."""
+_NOT_TESTED = ("seconds_an_epoch", "model/parameters", "model/multiply_adds")
+"""Seconds depend on what else the machine did; the others are the same in every run."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +83,7 @@ def compare(
     store = store or default_store()
     ones, others = find_sides(first, store, within), find_sides(second, store, within)
     if len(ones) == 1 and len(others) == 1:
-        return [_compare_pair(*check_different(ones[0], others[0]), store, progress)]
+        return [_compare_pair(*with_different_names(*check_different(ones[0], others[0])), store, progress)]
     for typed, sides, counterpart in ((first, ones, others), (second, others, ones)):
         if len(sides) > 1 and len(counterpart) == 1:
             names = ", ".join(f"'{side.typed}'" for side in sides)
@@ -86,6 +95,24 @@ def compare(
             f"{first} ({listed[0]}) and {second} ({listed[1]}): have no arm of the same name; name two arms: {HOW}"
         )
     return [_compare_pair(*check_different(one, other), store, progress) for one, other in pairs]
+
+
+def remarks(comparisons: Sequence[Comparison]) -> tuple[list[str], list[str]]:
+    """Return the warnings and the notes of several arms: those that not all of them have begin with the arm's name."""
+    kinds = [[found.warnings for found in comparisons], [found.notes for found in comparisons]]
+    texts: list[list[str]] = []
+    for by_arm in kinds:
+        shared = set(by_arm[0]).intersection(*by_arm[1:])
+        texts.append(
+            list(
+                dict.fromkeys(
+                    line if line in shared else f"{found.first.name}: {line}"
+                    for found, lines in zip(comparisons, by_arm, strict=True)
+                    for line in lines
+                )
+            )
+        )
+    return texts[0], texts[1]
 
 
 def _compare_pair(first: Side, second: Side, store: Store, progress: Progress | None) -> Comparison:
@@ -115,8 +142,7 @@ def _row(metric: str, name: str, ones: BySeed, others: BySeed) -> FigureRow:
     found = compare_settings(ones, others)
     if found is None:
         return FigureRow(metric, first, second, None, None, name)
-    is_of_settings = len(ones) > 1 and len(others) > 1
-    return FigureRow(metric, first, second, found.effect, found.p if is_of_settings else None, name)
+    return FigureRow(metric, first, second, found.effect, None if metric in _NOT_TESTED else found.p, name)
 
 
 def _class_rows(first: Side, second: Side, found: PairPredictions) -> Iterator[FigureRow]:

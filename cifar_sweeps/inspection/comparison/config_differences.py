@@ -1,4 +1,4 @@
-"""Say in what two recorded trainings differ: their resolved configs, images and code, as far as they decide a result."""
+"""Say in what two recorded trainings differ: resolved config, images and code, as far as they decide a result."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -53,6 +53,8 @@ _NAMES = {
     "data.mean": ("mean of channels", "of pixels in 0 to 1"),
     "data.std": ("deviation of channels", "of pixels in 0 to 1"),
     "data.val_size": ("validation images", ""),
+    "data.source.test_images": ("test images", ""),
+    "data.fold": ("validation fold", ""),
     "model.kernel_sizes": ("kernel size", "pixels"),
     "model.conv_dropout": ("dropout after blocks", "of the activations"),
     "model.dense_dropout": ("dropout in the head", "of the activations"),
@@ -120,9 +122,8 @@ class ConfigDifferences:
         """What forbids to ascribe a difference of accuracies to one setting."""
         of_length = [each.name for each in self.values if each.is_of_length]
         if of_length:
-            return (
-                f"NOT THE SAME TRAINING: {', '.join(of_length)} differ; a difference of accuracies is first of all theirs.",
-            )
+            listed = ", ".join(of_length)
+            return (f"NOT THE SAME TRAINING: {listed} differ; a difference of accuracies is first of all theirs.",)
         groups = {each.key.split(".")[0] for each in self.values}
         if len(groups) > 1:
             return (f"{len(self.values)} values differ: a difference of accuracies is that of all of them together.",)
@@ -139,8 +140,8 @@ def config_differences(first: Sequence[StudyRun], second: Sequence[StudyRun]) ->
     sources = tuple(key for key in keys if key.startswith(_SOURCES_OF_MODEL))
     by_model = [key for key in keys if key.startswith("model.")]
     kept = [key for key in keys if key not in sources and not _repeats_another(key, keys, values, others)]
-    kept.sort(key=lambda key: (_FIRST.index(key) if key in _FIRST else len(_FIRST)))  # stable: else as in the config
-    kept = _without_other_arguments(kept)
+    kept.sort(key=lambda key: _FIRST.index(key) if key in _FIRST else len(_FIRST))  # stable: else as in the config
+    kept = _without_ways_of_making(kept)
     found = tuple(Difference(key, _text(key, values), _text(key, others), key in _FIRST) for key in kept)
     return ConfigDifferences(found, () if by_model else sources, seeds)
 
@@ -162,8 +163,8 @@ def _repeats_another(key: str, keys: Sequence[str], values: Mapping[str, str], o
     )
 
 
-def _without_other_arguments(keys: Sequence[str]) -> list[str]:
-    """Return the keys without settings of how an object is made (``_partial_``) beside another class."""
+def _without_ways_of_making(keys: Sequence[str]) -> list[str]:
+    """Return the keys without those that say how an object is made or computed, and not what it is."""
     return [key for key in keys if key.rpartition(".")[2] not in ("_partial_", "fused", "_convert_")]
 
 
@@ -175,7 +176,7 @@ def _text(key: str, values: Mapping[str, str]) -> str | None:
         return value[:8]
     if key.endswith("._target_"):
         return value.rpartition(".")[2]
-    if key == TRAIN_IMAGES and value.isdigit():
+    if key in (TRAIN_IMAGES, "data.source.test_images") and value.isdigit():
         return f"{int(value):,}"
     if value == "None":
         return "all" if key in ("data.train_size", "data.val_size") else "none"

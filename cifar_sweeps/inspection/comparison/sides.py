@@ -58,7 +58,7 @@ def common_arms(first: Sequence[Side], second: Sequence[Side]) -> list[tuple[Sid
 
 
 def check_different(first: Side, second: Side) -> tuple[Side, Side]:
-    """Return the two sides under names that differ; a run that is also in the other's arm is taken out of that.
+    """Return the two sides; a run that is also in the other's arm is taken out of that.
 
     Raises TrackingError if both are the same, or if they share runs otherwise.
     """
@@ -77,9 +77,16 @@ def check_different(first: Side, second: Side) -> tuple[Side, Side]:
             f"{first.typed} and {second.typed}: share {len(shared)} runs ({_listed([one[:8] for one in shared])}); "
             "name arms of one sweep, or of two"
         )
-    if first.name == second.name:
-        first, second = (replace(side, name=f"{side.name} ({_place(side)})") for side in (first, second))
     return first, second
+
+
+def with_different_names(first: Side, second: Side) -> tuple[Side, Side]:
+    """Return the two sides; if they have one name, with what tells them apart behind it."""
+    if first.name != second.name:
+        return first, second
+    return replace(first, name=f"{first.name} ({_place(first)})"), replace(
+        second, name=f"{second.name} ({_place(second)})"
+    )
 
 
 def _find_whole(typed: str, store: Store) -> list[Side]:
@@ -121,7 +128,9 @@ def _arms(typed: str, study: Study) -> list[Side]:
     names = list(dict.fromkeys(run.arm for run in study.runs if run.finished))
     if not names:
         states = ", ".join(sorted({run.state for run in study.runs}))
-        raise TrackingError(f"{typed}: none of its runs has finished ({states}); resume it: cifar-sweeps resume {typed}")
+        raise TrackingError(
+            f"{typed}: none of its runs has finished ({states}); resume it: cifar-sweeps resume {typed}"
+        )
     arms = [_arm_side(name, typed, study) for name in names]
     return [replace(arms[0], typed=typed)] if len(arms) == 1 else arms
 
@@ -150,7 +159,9 @@ def _in_study(typed: str, sweep: str, study: Study) -> Side:
             return _run_side(runs[0])
         alike = [name for name in names if _has_words(name, wanted)]
         if len(alike) > 1:
-            raise TrackingError(f"{sweep}:{wanted}: {len(alike)} arms could be meant: {_listed(alike)}; name one of them")
+            raise TrackingError(
+                f"{sweep}:{wanted}: {len(alike)} arms could be meant: {_listed(alike)}; name one of them"
+            )
         if not alike:
             hint = did_you_mean(wanted, names)
             raise TrackingError(f"{sweep}:{wanted}: {sweep} has no such arm{hint}; it has {_listed(names)}")

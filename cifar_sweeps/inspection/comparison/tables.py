@@ -1,21 +1,22 @@
 """Tables of a comparison, for the terminal and the page, and the same as rows of a file."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
 
-from cifar_sweeps.analysis.comparison.class_figures import FIGURES
 from cifar_sweeps.analysis.comparison.disagreements import SidePredictions
 from cifar_sweeps.analysis.tables import Column, TextTable
 from cifar_sweeps.inspection.comparison.answers import p_text
 from cifar_sweeps.inspection.comparison.compare import Comparison, FigureRow
 from cifar_sweeps.studies.columns import MISSING
 from cifar_sweeps.studies.intervals import Estimate
+from cifar_sweeps.studies.validity.significance import holm
 
 _FORMATS = {
     "test/accuracy": ("test accuracy", ".4f"),
     "val/accuracy": ("validation accuracy", ".4f"),
-    "best/val_accuracy": ("the same, best epoch", ".4f"),
+    "best/val_accuracy": ("the same, at its best", ".4f"),
     "train/accuracy": ("training accuracy", ".4f"),
     "gap/accuracy": ("gap (train − val)", "+.4f"),
     "test/loss": ("test loss, nats", ".4f"),
@@ -30,8 +31,7 @@ _FORMATS = {
 def differences_table(comparison: Comparison) -> TextTable:
     """Return the values in which the two were trained otherwise."""
     rows = tuple(
-        (each.name, MISSING if each.first is None else each.first, MISSING if each.second is None else each.second)
-        + (each.unit, each.key if each.key != each.name else "")
+        (each.name, each.first or MISSING, each.second or MISSING, each.unit, each.key if each.key != each.name else "")
         for each in comparison.differences.values
     )
     columns = (Column("value"), Column("A"), Column("B"), Column("unit"), Column("key", is_extra=True))
@@ -49,13 +49,13 @@ def figures_table(comparison: Comparison) -> TextTable:
         Column("A", is_number=True),
         Column("B", is_number=True),
         Column("A − B", is_number=True),
-        *((Column("p", is_number=True, is_extra=True),) if has_p else ()),
+        *((Column("p (no difference)", is_number=True, is_extra=True),) if has_p else ()),
     )
     rows = tuple(
         (_FORMATS[row.metric][0], *_values(row, _FORMATS[row.metric][1]), *((_p(row.p),) if has_p else ()))
         for row in shown
     )
-    return TextTable("Figures", columns, rows, "No figures are recorded.", _note(comparison, has_p))
+    return TextTable("Figures", columns, rows, "No figures are recorded.", _note(comparison))
 
 
 def classes_table(comparison: Comparison) -> TextTable:
@@ -101,10 +101,10 @@ def images_table(comparison: Comparison) -> TextTable:
         counts.append(("undecided: half of a side's runs are right", found.undecided))
     total = max(1, sum(count for _, count in counts))
     rows = tuple((name, f"{count:,}", f"{100 * count / total:.1f}%") for name, count in counts)
-    columns = (Column("test images"), Column("number", is_number=True), Column("of all", is_number=True))
+    columns = (Column(""), Column("number", is_number=True), Column("of all", is_number=True))
     several = any(len(side.runs) > 1 for side in (comparison.first, comparison.second))
     note = "Right: in more than half of the side's runs." if several else ""
-    return TextTable("Images that one has right and the other wrong", columns, rows, "", note)
+    return TextTable("Test images", columns, rows, "", note)
 
 
 def examples_table(comparison: Comparison, count: int) -> TextTable:
@@ -112,20 +112,42 @@ def examples_table(comparison: Comparison, count: int) -> TextTable:
     rows: list[tuple[str, ...]] = []
     found, pair = comparison.images, comparison.predictions.combined
     if found is not None and pair is not None:
-        for letter, indices in (("A", found.first_only), ("B", found.second_only)):
-            rows += [
-                (letter, str(index), pair[0].classes[pair[0].labels[index]], *(said(side, index) for side in pair))
-                for index in indices[:count].tolist()
-            ]
-    columns = (Column("right"), Column("image", is_number=True), Column("actual"), Column("A says"), Column("B says"))
+        for letter, positions in (("A", found.first_only), ("B", found.second_only)):
+            for at in positions[:count].tolist():
+                actual = pair[0].classes[int(pair[0].labels[at])]
+                rows.append((actual, str(pair[0].index[at]), *(said(side, at) for side in pair), letter))
+    columns = (Column("actual"), Column("image", is_number=True), Column("A says"), Column("B says"), Column("right"))
     note = "Image: its number among the test images. Those on which both are sure come first."
+    if pair is not None and max(side.runs for side in pair) > 1:
+        note += " Of several runs: how many are right, and the class of their mean probability."
     return TextTable("The surest of them", columns, tuple(rows), "There is none.", note)
 
 
-def said(side: SidePredictions, index: int) -> str:
+def said(side: SidePredictions, at: int) -> str:
     """Return a side's prediction for an image: the class and its probability; of several runs, how many are right."""
-    text = f"{side.classes[int(side.predicted[index])]} {side.confidence[index]:.2f}"
-    return text if side.runs == 1 else f"{text} ({round(side.right[index] * side.runs)} of {side.runs} right)"
+    text = f"{side.classes[int(side.predicted[at])]} {side.confidence[at]:.2f}"
+    return text if side.runs == 1 else f"{text} ({side.runs_right(at)}/{side.runs} right)"
+
+
+def arms_table(comparisons: Sequence[Comparison]) -> TextTable:
+    """Return the test accuracy of each arm in both sweeps, and whether they differ; judged together (Holm), too."""
+    p_values = [(i, float(str(found.answer.figures["p"]))) for i, found in enumerate(comparisons) if _decides(found)]
+    stands = dict(zip((i for i, _ in p_values), holm([p for _, p in p_values]), strict=True))
+    rows = []
+    for i, found in enumerate(comparisons):
+        accuracy = next(row for row in found.figures if row.metric == "test/accuracy")
+        alone = "" if stands.get(i, True) or len(p_values) < 2 else " (alone; not with all judged together)"
+        rows.append((found.first.name, *_values(accuracy, ".4f"), f"{found.answer.verdict.partition(':')[0]}{alone}"))
+    numbers = (Column(title, is_number=True) for title in ("A", "B", "A − B"))
+    columns = (Column("arm"), *numbers, Column("do they differ?"))
+    note = (
+        "Test accuracy. Of several differences, one in twenty is decided by chance: those that do not stand when all "
+    )
+    return TextTable("Arm by arm", columns, tuple(rows), note=f"{note}are judged together say so (Holm).")
+
+
+def _decides(found: Comparison) -> bool:
+    return bool(found.answer.differs) and found.answer.figures.get("p") is not None
 
 
 def as_frame(comparisons: list[Comparison]) -> pd.DataFrame:
@@ -147,10 +169,14 @@ def as_frame(comparisons: list[Comparison]) -> pd.DataFrame:
 
 def as_json(comparison: Comparison) -> dict[str, Any]:
     """Return a comparison as plain values: sides, what differs, the question and its answer, figures, images."""
-    found = comparison.images
+    found, pair = comparison.images, comparison.predictions.combined
     return {
         **{
-            key: {"name": side.name, "runs": [run.run_id for run in side.runs], "seeds": [run.seed for run in side.runs]}
+            key: {
+                "name": side.name,
+                "runs": [run.run_id for run in side.runs],
+                "seeds": [run.seed for run in side.runs],
+            }
             for key, side in (("a", comparison.first), ("b", comparison.second))
         },
         "question": comparison.answer.kind,
@@ -176,8 +202,10 @@ def as_json(comparison: Comparison) -> dict[str, Any]:
             "both": found.both,
             "neither": found.neither,
             "undecided": found.undecided,
-            "only_a": found.first_only.tolist(),
-            "only_b": found.second_only.tolist(),
+            **{
+                key: [] if pair is None else pair[0].index[positions].tolist()
+                for key, positions in (("only_a", found.first_only), ("only_b", found.second_only))
+            },
         },
     }
 
@@ -206,10 +234,10 @@ def _text(value: Estimate | None, spec: str, with_interval: bool) -> str:
     return f"{text} ± {value.half_width:{spec.lstrip('+')}}"
 
 
-def _note(comparison: Comparison, has_p: bool) -> str:
+def _note(comparison: Comparison) -> str:
     texts = ["Of the last epoch, unless it says otherwise."]
     if _is_of_settings(comparison):
-        texts.append(f"± half of the 95% t interval over seeds{'; p that the difference is zero' if has_p else ''}.")
+        texts.append("± half of the 95% t interval over seeds.")
         texts.append("Only the test accuracy's decides; the others are one look more, each.")
     return " ".join(texts)
 
