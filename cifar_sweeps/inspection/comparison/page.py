@@ -89,7 +89,7 @@ def _of_sweeps(comparisons: Sequence[Comparison], typed: Sequence[str]) -> tuple
         f"A: {first.typed.partition(':')[0]}. B: {second.typed.partition(':')[0]}. "
         f"{len(comparisons)} arms that both have."
     )
-    sections = [Section("Arm by arm", tables=[tables.arms_table(comparisons)])]
+    sections = [Section("Arm by arm", tables=[replace(tables.arms_table(comparisons), title="")])]
     for found in comparisons[:_SWEPT_SHOWN]:
         texts = [
             found.answer.question,

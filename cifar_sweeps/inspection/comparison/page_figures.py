@@ -63,13 +63,13 @@ def class_figures(found: Comparison) -> list[PageFigure]:
 def images_section(found: Comparison, explain: Explain | None) -> Section:
     """Return what images only one side has right: counts, a list, and pictures where the images are at hand."""
     title, table = "Images that one has right and the other wrong", tables.images_table(found)
-    pair, shown = found.predictions.combined, found.predictions.shown
-    if found.images is None or pair is None or shown is None:
+    pair = found.predictions.combined
+    if found.images is None or pair is None:
         return Section(title, [table.empty])
     texts: list[str] = []
     figures: list[PageFigure] = []
     try:
-        figures, texts = _examples(found, pair, shown, explain)
+        figures, texts = _examples(found, pair, found.predictions.shown.runs, explain)
     except (CifarSweepsError, OSError) as error:
         texts = [f"The pictures are left out, as the images are not at hand: {in_one_line(error)}"]
     return Section(title, texts, [replace(table, title=""), tables.examples_table(found, _LISTED)], figures)

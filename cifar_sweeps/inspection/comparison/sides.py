@@ -98,7 +98,7 @@ def _find_whole(typed: str, store: Store) -> list[Side]:
     studies = [name for key, name in experiments.items() if key in used]
     candidates = [_candidate(record) for record in records]
     candidates += [Candidate[Run | str](name, (), name, f"study {name}") for name in studies]
-    chosen = choose(typed, candidates, "run or sweep or study", store.uri)
+    chosen = choose(typed, candidates, "run or sweep", store.uri)
     if isinstance(chosen, str):
         return _arms(typed, find_runs(chosen, store))
     if chosen.data.tags.get(f"{PREFIX}role") == "sweep":

@@ -131,12 +131,12 @@ def said(side: SidePredictions, at: int) -> str:
 
 def arms_table(comparisons: Sequence[Comparison]) -> TextTable:
     """Return the test accuracy of each arm in both sweeps, and whether they differ; judged together (Holm), too."""
-    p_values = [(i, float(str(found.answer.figures["p"]))) for i, found in enumerate(comparisons) if _decides(found)]
+    p_values = [(i, p) for i, found in enumerate(comparisons) if isinstance(p := found.answer.figures.get("p"), float)]
     stands = dict(zip((i for i, _ in p_values), holm([p for _, p in p_values]), strict=True))
     rows = []
     for i, found in enumerate(comparisons):
         accuracy = next(row for row in found.figures if row.metric == "test/accuracy")
-        alone = "" if stands.get(i, True) or len(p_values) < 2 else " (alone; not with all judged together)"
+        alone = " (alone; not with all judged together)" if found.answer.differs and not stands.get(i, True) else ""
         rows.append((found.first.name, *_values(accuracy, ".4f"), f"{found.answer.verdict.partition(':')[0]}{alone}"))
     numbers = (Column(title, is_number=True) for title in ("A", "B", "A − B"))
     columns = (Column("arm"), *numbers, Column("do they differ?"))
@@ -144,10 +144,6 @@ def arms_table(comparisons: Sequence[Comparison]) -> TextTable:
         "Test accuracy. Of several differences, one in twenty is decided by chance: those that do not stand when all "
     )
     return TextTable("Arm by arm", columns, tuple(rows), note=f"{note}are judged together say so (Holm).")
-
-
-def _decides(found: Comparison) -> bool:
-    return bool(found.answer.differs) and found.answer.figures.get("p") is not None
 
 
 def as_frame(comparisons: list[Comparison]) -> pd.DataFrame:
