@@ -51,6 +51,7 @@ def compare(
     from cifar_sweeps.inspection.comparison import tables
     from cifar_sweeps.inspection.comparison.compare import compare as compare_sides
     from cifar_sweeps.inspection.comparison.page import write_page
+    from cifar_sweeps.inspection.comparison.what_mattered import what_mattered
     from cifar_sweeps.runs.loading import LoadingBar
     from cifar_sweeps.tracking.store import default_store
 
@@ -65,7 +66,8 @@ def compare(
         return
     typed = [*(["--in", within] if within else []), a, b]
     _print(found, console)
-    console.print(f"Page: {write_page(found, typed, store.outputs)}", markup=False, soft_wrap=True)
+    page = write_page(found, typed, store.outputs, what_mattered)
+    console.print(f"Page: {page}", markup=False, soft_wrap=True)
 
 
 _LISTED = 3

@@ -7,7 +7,7 @@ import traceback
 
 import typer
 
-from cifar_sweeps.cli import compare, label_errors, models, runs, store, studies
+from cifar_sweeps.cli import compare, explain, label_errors, models, runs, store, studies
 from cifar_sweeps.errors import (
     CifarSweepsError,
     ConfigError,
@@ -42,6 +42,7 @@ for _command in (
     studies.results,
     studies.report,
     compare.compare,
+    explain.explain,
     label_errors.label_errors,
 ):
     app.command()(_command)

@@ -9,7 +9,10 @@ from cifar_sweeps.cli.common import ConfigDir, mark_abandoned_runs, outputs_fold
 from cifar_sweeps.cli.completion import complete_study, complete_sweep, complete_sweep_or_study
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from cifar_sweeps.studies.overview.sweep_list import ListedSweep
+    from cifar_sweeps.studies.reports.study_report import Report
 
 
 def studies(
@@ -135,6 +138,22 @@ def _list_sweeps(study: str | None) -> "list[ListedSweep]":
     return found
 
 
+_WATCH_SECONDS = 10
+
+
+def _watch(write: "Callable[[int | None], Report]", written: "Report") -> "Report":
+    """Write the report again and again until all runs have ended, or an interrupt; a last time, at rest."""
+    import contextlib
+    import time
+
+    with contextlib.suppress(KeyboardInterrupt):
+        while written.is_running:
+            time.sleep(_WATCH_SECONDS)
+            mark_abandoned_runs()
+            written = write(_WATCH_SECONDS)
+    return write(None)
+
+
 def report(
     study: Annotated[
         str, typer.Argument(help="a study's name, or a sweep's id", autocompletion=complete_sweep_or_study)
@@ -152,16 +171,26 @@ def report(
             "[default: OUTPUTS/reports/STUDY.html, or STUDY_SWEEP.html for a named sweep]"
         ),
     ] = None,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="write it again every ten seconds until all runs have ended, or Ctrl-C")
+    ] = False,
 ) -> None:
-    """Write the report of a study's newest sweep: claims and verdicts, published and measured values, curves."""
+    """Write the report of a study's newest sweep: claims and verdicts, published and measured values, curves.
+
+    Of a sweep that still trains, what there is so far.
+    """
     from rich.console import Console
 
     mark_abandoned_runs()
     from cifar_sweeps.studies.reports.study_report import write_report
     from cifar_sweeps.studies.reports.terminal_tables import to_rich_table
 
-    written = write_report(study, out, sweeps=sweep or [])
     console = Console(highlight=False)
+    written = write_report(study, out, sweeps=sweep or [], refresh=_WATCH_SECONDS if watch else None)
+    if watch:
+        if written.is_running:
+            console.print(f"Page: {written.page} (it loads itself again; Ctrl-C ends)", markup=False, soft_wrap=True)
+        written = _watch(lambda refresh: write_report(study, out, sweeps=sweep or [], refresh=refresh), written)
     for warning in written.warnings:
         console.print(warning, markup=False, style="bold")
     for table in (*([written.claims] if written.claims.rows else []), written.ranking):

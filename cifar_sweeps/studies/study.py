@@ -54,6 +54,11 @@ class StudyRun:
         return max(1, int(text)) if text.isdigit() else 1
 
     @property
+    def is_running(self) -> bool:
+        """Whether it still trains, or waits to be started."""
+        return self.state in ("running", "scheduled")
+
+    @property
     def finished(self) -> bool:
         """Whether the run finished."""
         return self.state == "finished"

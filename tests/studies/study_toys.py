@@ -57,7 +57,20 @@ class ToyStore:
         return run.info.run_id
 
     def run(
-        self, study, val, *, swept, seed=0, parent=None, tags=None, state="FINISHED", config=None, epochs=3, params=None
+        self,
+        study,
+        val,
+        *,
+        swept,
+        seed=0,
+        parent=None,
+        tags=None,
+        state="FINISHED",
+        config=None,
+        epochs=3,
+        params=None,
+        classes=None,
+        analysis=None,
     ):
         """Record a run: validation accuracy rises by 0.05 an epoch to ``val``; training accuracy is 0.1 above."""
         own_tags = {
@@ -94,8 +107,15 @@ class ToyStore:
             metrics += [Metric(key, value, 99, epochs) for key, value in final.items()]
         recorded = {"seed": str(seed), "trainer.epochs": str(epochs), **(params or {})}
         client.log_batch(run_id, metrics=metrics, params=[Param(key, value) for key, value in recorded.items()])
+        if classes is not None:
+            recalls = [Metric(f"test/recall/{name}", value, 99, epochs) for name, value in classes.items()]
+            client.log_batch(run_id, metrics=recalls)
+        if analysis is not None:
+            client.log_text(run_id, json.dumps(analysis), "analysis.json")
         if config is not None:
             client.log_text(run_id, yaml.safe_dump(config), "config.yaml")
+        if state == "RUNNING":
+            return run_id
         if state != "FINISHED":
             client.log_batch(
                 run_id, tags=[RunTag(key, value) for key, value in _prefixed({"failure": "out | of\nmemory"}).items()]

@@ -39,7 +39,7 @@ def example_sheet(
     """
     tiles = [_tiles(image, pair, at, maps, n) for n, (image, at) in enumerate(zip(images, positions, strict=True))]
     if maps is not None:
-        return image_sheet(tiles, note="image; what mattered to A, to B (more red: more)")
+        return image_sheet(tiles, note="image; what mattered to A; to B (the most orange: most, each by itself)")
     flat = [tile for row in tiles for tile in row]
     rows = [flat[start : start + COLUMNS] for start in range(0, len(flat), COLUMNS)]
     return image_sheet(rows, note="first line: the actual class; then what A and B say")

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -19,6 +20,7 @@ from cifar_sweeps.studies.reports import curves
 Explain = Callable[[TrainedRun, Tensor, Tensor], Tensor]
 """Says what mattered to a run's network: (n, 3, H, W) uint8 and (n,) int64 classes -> (n, h, w) float in [0, 1]."""
 _EXAMPLES, _EXPLAINED, _LISTED = 12, 6, 10
+_OF_MAPS = " Grad-CAM of each net's last convolution for the class that it predicts, as orange over the grey image."
 
 
 def curve_figures(found: Comparison) -> list[PageFigure]:
@@ -86,22 +88,35 @@ def _examples(
     figures: list[PageFigure] = []
     texts: list[str] = []
     for letter, positions in (("A", found.images.first_only), ("B", found.images.second_only)):
-        chosen = positions[: _EXAMPLES if explain is None else _EXPLAINED]
-        if not len(chosen):
+        if not len(positions):
             continue
-        images = test[torch.as_tensor(pair[0].index[chosen])]
         maps = None
         if explain is not None:
-            by_side = [
-                explain(run, images, torch.as_tensor(side.predicted[chosen]))
-                for run, side in zip(shown, pair, strict=True)
-            ]
-            maps = pictures.Maps(*by_side)
-        sheet = pictures.example_sheet(images, pair, chosen.tolist(), maps)
+            chosen = positions[:_EXPLAINED]
+            try:
+                maps = _maps(test[torch.as_tensor(pair[0].index[chosen])], chosen, pair, shown, explain)
+            except CifarSweepsError as error:
+                texts.append(f"Without maps of what mattered to both nets: {in_one_line(error)}")
+                explain = None
+        chosen = positions[: _EXAMPLES if maps is None else _EXPLAINED]
+        sheet = pictures.example_sheet(test[torch.as_tensor(pair[0].index[chosen])], pair, chosen.tolist(), maps)
         what = f"{len(chosen)} of {len(positions):,} test images that only {letter} has right, on which both are sure."
-        how = " With what mattered for each net's own prediction (Grad-CAM)." if explain is not None else ""
-        figures.append(PageFigure(f"Only {letter} is right", what + how, sheet))
-    if explain is not None and max(pair[0].runs, pair[1].runs) > 1:
+        figures.append(PageFigure(f"Only {letter} is right", f"{what}{'' if maps is None else _OF_MAPS}", sheet))
+    if explain is not None and figures and max(pair[0].runs, pair[1].runs) > 1:
         names = " and ".join(run.record.run_id[:8] for run in shown)
-        texts.append(f"The maps are of one run of each, {names}.")
+        texts.append(f"The maps are of one run of each, {names}; the words above them are of all runs.")
     return figures, texts
+
+
+def _maps(
+    images: Tensor,
+    chosen: npt.NDArray[np.int64],
+    pair: tuple[SidePredictions, SidePredictions],
+    shown: tuple[TrainedRun, TrainedRun],
+    explain: Explain,
+) -> pictures.Maps:
+    """Return what mattered to each side's network for the class that the side predicts."""
+    first, second = (
+        explain(run, images, torch.as_tensor(side.predicted[chosen])) for run, side in zip(shown, pair, strict=True)
+    )
+    return pictures.Maps(first, second)

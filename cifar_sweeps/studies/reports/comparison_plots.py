@@ -13,7 +13,6 @@ from cifar_sweeps.studies.reports.curves import (
     PlottedArm,
     add_legend,
     figure_with_legend_space,
-    shorten,
 )
 from cifar_sweeps.studies.validity.never_learned import never_learned
 
@@ -96,7 +95,8 @@ def _plot_rows(arms: Sequence[PlottedArm]) -> Figure:
             axes.plot(by_seed, [row] * len(by_seed), "|", color="#555555", markersize=9)
             guessing = [run.metrics.get("val/accuracy", float("nan")) for run in arm.runs if never_learned(run)]
             axes.plot(guessing, [row] * len(guessing), "x", color=_ALARM, markersize=9)
-    axes.set_yticks(range(len(arms)), [shorten(arm.name) for arm in arms], fontsize=9)
+    axes.set_yticks(range(len(arms)), [arm.label for arm in arms], fontsize=9)
+    axes.set_ylabel(arms[0].title, fontsize=9)
     axes.set_ylim(len(arms) - 0.5, -0.5)
     axes.set_xlim(*_possible(axes.get_xlim()))
     axes.set_xlabel("validation accuracy, last epoch")
@@ -134,7 +134,7 @@ def _annotate_names(axes: Axes, points: Sequence[tuple[float, float, PlottedArm]
     for row, (y, x, arm) in enumerate(sorted(points, key=lambda point: -point[0])):
         height = 1 - (row + 0.5) / max(len(points), 6)
         axes.annotate(
-            shorten(arm.name, 30),
+            arm.label,
             xy=(x, y),
             xytext=(1.06, height),
             textcoords="axes fraction",

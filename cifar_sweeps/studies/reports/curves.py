@@ -11,6 +11,7 @@ from matplotlib.ticker import MaxNLocator
 
 from cifar_sweeps.analysis.mathtext import escape_mathtext
 from cifar_sweeps.studies.histories import History
+from cifar_sweeps.studies.reports.labels import arm_labels
 from cifar_sweeps.studies.study import StudyRun
 
 # Okabe and Ito's colours, which colour-blind readers can distinguish, without yellow, which prints badly.
@@ -19,7 +20,7 @@ _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*", "p", "h")
 _LINES: tuple[str, ...] = ("-", "--", "-.", ":")
 WIDTH, HEIGHT = 6.4, 4.0
 _LEGEND_ROW = 0.23
-_MAX_NAME_LENGTH = 44
+_MAX_LABEL_LENGTH = 40
 
 MAX_ARMS = 12
 """More arms than this are not distinguishable in one figure."""
@@ -27,9 +28,14 @@ MAX_ARMS = 12
 
 @dataclass(frozen=True)
 class PlottedArm:
-    """An arm and its plot style. ``histories``: one per seed; ``published``: published curves by metric."""
+    """An arm and its plot style. ``histories``: one per seed; ``published``: published curves by metric.
+
+    label: its name in legends, short; title: of what the labels of all arms are values.
+    """
 
     name: str
+    label: str
+    title: str
     runs: Sequence[StudyRun]
     histories: Sequence[History]
     published: Mapping[str, Mapping[int, float]]
@@ -51,12 +57,17 @@ def style_arms(
 ) -> list[PlottedArm]:
     """Return the first `MAX_ARMS` of the named arms, each with one colour, marker and line for all figures."""
     shown = names[:MAX_ARMS]
+    labels = arm_labels([run for name in shown for run in runs if run.arm == name])
+    short = labels.cut(_MAX_LABEL_LENGTH)
     styles = zip(shown, cycle(COLOURS), cycle(_MARKERS), cycle(_LINES), strict=False)
     arms = []
     for name, colour, marker, line in styles:
         arm_runs = [run for run in runs if run.arm == name]
         histories_of_arm = [histories.get(run.run_id, {}) for run in arm_runs]
-        arms.append(PlottedArm(name, arm_runs, histories_of_arm, published.get(name, {}), colour, marker, line))
+        of_arm = published.get(name, {})
+        label = escape_mathtext(short[name])
+        title = escape_mathtext(labels.title)
+        arms.append(PlottedArm(name, label, title, arm_runs, histories_of_arm, of_arm, colour, marker, line))
     return arms
 
 
@@ -65,7 +76,7 @@ def plot_curves(arms: Sequence[PlottedArm], metric: str, label: str) -> Figure:
 
     Mean over seeds; the band is from the lowest to the highest seed. Published curves are dotted.
     """
-    figure, axes = figure_with_legend_space(len(arms))
+    figure, axes = figure_with_legend_space(len(arms) + bool(arms[0].title))
     by_pass = len({arm.parts for arm in arms}) > 1
     for arm in arms:
         scale = arm.parts if by_pass else 1
@@ -75,7 +86,7 @@ def plot_curves(arms: Sequence[PlottedArm], metric: str, label: str) -> Figure:
             low, high = [min(values) for values in points.values()], [max(values) for values in points.values()]
             means = [statistics.fmean(values) for values in points.values()]
             axes.fill_between(epochs, low, high, color=arm.colour, alpha=0.15, linewidth=0)
-            _plot_line(axes, arm, epochs, means, shorten(arm.name))
+            _plot_line(axes, arm, epochs, means, arm.label)
         published = arm.published.get(metric)
         if published:
             epochs = [epoch / scale for epoch in published]
@@ -87,10 +98,10 @@ def plot_curves(arms: Sequence[PlottedArm], metric: str, label: str) -> Figure:
                 marker=arm.marker,
                 markersize=3,
             )
-            axes.lines[-1].set(markerfacecolor="white", label=f"{shorten(arm.name)}, as published")
+            axes.lines[-1].set(markerfacecolor="white", label=f"{arm.label}, as published")
     _format_epoch_axis(axes, by_pass)
     axes.set_ylabel(label)
-    add_legend(figure, axes)
+    add_legend(figure, axes, arms[0].title)
     return figure
 
 
@@ -112,7 +123,7 @@ def plot_gaps(arms: Sequence[PlottedArm]) -> Figure:
             every = max(1, len(points) // 8)
             (drawn,) = axes.plot([epoch / scale for epoch in points], means, line, marker="o", markevery=every)
             drawn.set(color=COLOURS[0], markerfacecolor=fill, markersize=4, label=name)
-        axes.set_title(shorten(arm.name, 32), fontsize=9)
+        axes.set_title(arm.label, fontsize=9)
         axes.grid(alpha=0.3)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1, nbins=6))
     for axes in panels[len(arms) :]:
@@ -148,15 +159,12 @@ def _format_epoch_axis(axes: Axes, by_pass: bool) -> None:
     axes.grid(alpha=0.3)
 
 
-def add_legend(figure: Figure, axes: Axes) -> None:
-    """Add a legend below the axes, where it covers no data."""
+def add_legend(figure: Figure, axes: Axes, title: str = "") -> None:
+    """Add a legend below the axes, where it covers no data. title: what its labels are values of."""
     handles, labels = axes.get_legend_handles_labels()
     columns = 2 if labels and max(map(len, labels)) <= 24 else 1
-    figure.legend(handles, labels, loc="outside lower left", ncols=columns, fontsize=9, frameon=False)
-
-
-def shorten(name: str, max_length: int = _MAX_NAME_LENGTH) -> str:
-    """Return a name that fits the figure, escaped so that matplotlib parses no math."""
-    # Cut in the middle: names of arms often share their beginning and differ at their end.
-    half = max_length // 2
-    return escape_mathtext(name if len(name) <= max_length else f"{name[: half - 1]}…{name[-half:]}")
+    legend = figure.legend(handles, labels, loc="outside lower left", ncols=columns, fontsize=9, frameon=False)
+    if title:
+        legend.set_title(title)
+        legend.get_title().set_fontsize(9)
+        legend.set_alignment("left")

@@ -40,8 +40,8 @@ def _sections(values: Mapping[str, object], figures_file: str) -> Iterator[str]:
     )
     yield ""
     yield from (render_table(table) for table in _tables(values["tables"]))
-    yield f"## Figures\n\nSee {escape(figures_file)}.\n"
-    yield from (render_table(table) for table in _tables(values["failures"]))
+    if values["figures"]:
+        yield f"## Figures\n\nSee {escape(figures_file)}.\n"
     assumptions = values["assumptions"]
     assert isinstance(assumptions, list)
     if assumptions:

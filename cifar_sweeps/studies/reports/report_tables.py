@@ -1,6 +1,6 @@
 """Build the report's tables as text, for HTML, Markdown and the terminal."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from cifar_sweeps.analysis.tables import Column, TextTable
 from cifar_sweeps.studies.columns import MISSING
@@ -36,7 +36,7 @@ def claims_table(results: Sequence[ClaimResult]) -> TextTable:
         note += (
             f" {decided} claims are decided here; those that do not stand when all are judged together say so (Holm)."
         )
-    return TextTable("Claims", columns, rows, "This study's files make no claims.", note)
+    return TextTable("Claims", columns, rows, note=note)
 
 
 def published_tables(comparisons: Sequence[Comparison]) -> list[TextTable]:
@@ -149,7 +149,7 @@ def ranking_table(arms: Sequence[ArmMetrics]) -> TextTable:
     note = (
         "val: accuracy on validation data at the last epoch, mean over seeds ± half of the 95% t interval; "
         "best val: the highest of all epochs; gap: training minus validation accuracy. Training accuracy is the "
-        "running mean of the last epoch, with dropout."
+        "running mean of the last epoch, with dropout and augmentation."
     )
     if has_sampling:
         note += (
@@ -168,20 +168,41 @@ def _arm_name(arm: ArmMetrics) -> str:
 
 
 def failures_table(runs: Sequence[StudyRun]) -> TextTable:
-    """Return the runs that did not finish, and why."""
+    """Return the runs that ended without finishing, and why."""
     columns = (Column("run"), Column("seed", is_number=True), Column("state"), Column("epoch"), Column("reason"))
     rows = tuple(
         (
             run.arm,
-            MISSING if run.seed is None else str(run.seed),
+            _seed(run),
             run.state,
             run.tag("failed_epoch") or MISSING,
             run.tag("failure") or "no reason recorded",
         )
         for run in runs
-        if not run.finished
+        if not run.finished and not run.is_running
     )
-    return TextTable("Runs that did not finish", columns, rows, "All runs finished.")
+    return TextTable("Runs that did not finish", columns, rows)
+
+
+def running_table(runs: Sequence[StudyRun], histories: Mapping[str, Mapping[str, Mapping[int, float]]]) -> TextTable:
+    """Return the runs that still train: how far they are, and their last validation accuracy.
+
+    histories: values by epoch, by run and metric.
+    """
+    columns = (Column("run"), Column("seed", is_number=True), Column("epoch"), Column("val", is_number=True))
+    rows = []
+    for run in runs:
+        if run.is_running:
+            epochs = histories.get(run.run_id, {}).get("train/loss", {})
+            total = run.params.get("trainer.epochs", "")
+            done = f"{max(epochs, default=0)} of {int(total) * run.parts}" if total.isdigit() else MISSING
+            validated = run.metrics.get("val/accuracy")
+            rows.append((run.arm, _seed(run), done, MISSING if validated is None else f"{validated:.4f}"))
+    return TextTable("Still training", columns, tuple(rows))
+
+
+def _seed(run: StudyRun) -> str:
+    return MISSING if run.seed is None else str(run.seed)
 
 
 def format_count(value: float | None) -> str:

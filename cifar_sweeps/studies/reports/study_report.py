@@ -17,7 +17,7 @@ from cifar_sweeps.studies.pooling import select_sweeps, separated_arms
 from cifar_sweeps.studies.published import compare_with_published, published_curves
 from cifar_sweeps.studies.query import find_runs
 from cifar_sweeps.studies.ranking import rank_arms
-from cifar_sweeps.studies.reports import comparison_plots, curves, markdown, report_tables, summary_text
+from cifar_sweeps.studies.reports import class_analysis, comparison_plots, curves, markdown, report_tables, summary_text
 from cifar_sweeps.studies.results import runs_frame
 from cifar_sweeps.studies.study import Study, StudyRun
 from cifar_sweeps.studies.validity.comparability import Departure, departures_by_arm
@@ -40,6 +40,8 @@ class Report:
     claims: TextTable
     ranking: TextTable
     warnings: tuple[str, ...]
+    is_running: bool = False
+    """Whether some of its runs still train."""
 
     @property
     def paths(self) -> tuple[Path, Path, Path]:
@@ -48,11 +50,18 @@ class Report:
 
 
 @own_style()
-def write_report(what: str, out: Path | None = None, store: Store | None = None, sweeps: Sequence[str] = ()) -> Report:
+def write_report(
+    what: str,
+    out: Path | None = None,
+    store: Store | None = None,
+    sweeps: Sequence[str] = (),
+    refresh: int | None = None,
+) -> Report:
     """Write the report of a study's newest sweep, or of the named sweeps together.
 
     what: a study's name, or a sweep's id. out: the HTML page; Markdown (.md) and one row per run (.csv) go beside it.
     Default: ``reports/STUDY.html`` in the outputs folder, with the sweeps' ids behind the name where sweeps were named.
+    refresh: seconds after which a browser loads the page again, while it is rewritten.
     Raises TrackingError if there is no such study or sweep.
     """
     store = store or default_store()
@@ -66,13 +75,17 @@ def write_report(what: str, out: Path | None = None, store: Store | None = None,
     page.parent.mkdir(parents=True, exist_ok=True)
     client = store.client()
     runs = study.deduplicated()
-    metrics = dict.fromkeys(metric for run in runs for metric in run.metrics if is_by_epoch(metric))
-    histories = read_histories(client, [run.run_id for run in runs], metrics)
+    shown = [*runs, *(run for run in study.runs if run.is_running)]
+    metrics = dict.fromkeys(metric for run in shown for metric in run.metrics if is_by_epoch(metric))
+    histories = read_histories(client, [run.run_id for run in shown], metrics)
     configs, changes = with_current_claims(arm_configs(client, study.runs, store.outputs), study.sweeps)
     values = _template_values(study, runs, histories, configs, changes, read_timings(store.outputs))
-    claims, ranking = values.pop("claims"), values["tables"][-1]
+    values["refresh"] = refresh
+    values["figures"] += _confusion(values.pop("best_arm"), runs, store)
+    claims, ranking = values.pop("claims"), values.pop("ranking")
     files = (page, page.with_suffix(".md"), page.with_suffix(".csv"))
-    report = Report(*files, claims, ranking, tuple(values["warnings"]))
+    is_running = any(run.is_running for run in study.runs)
+    report = Report(*files, claims, ranking, tuple(values["warnings"]), is_running)
     write_text_atomic(report.page, render_template("report.html.jinja", values, "cifar_sweeps.studies.reports"))
     write_text_atomic(report.markdown, markdown.render_report(values, page.name))
     write_text_atomic(report.table, runs_frame(study).to_csv(index=False))
@@ -107,11 +120,13 @@ def _template_values(
     repeats = sum(run.finished for run in study.runs) - len(runs)
     warning = summary_text.test_set_warning(study.runs)
     plotted = [arm.arm for arm in arms if arm.val is not None and not arm.is_part]
+    ranking = report_tables.ranking_table(arms)
     return {
         "title": f"Study: {study.name}",
         "warnings": [
             *summary_text.budget_warnings(study.runs, has_published),
             *([warning] if warning else []),
+            *([images] if has_published and (images := summary_text.images_warning(study.runs)) else []),
             *([guessing] if (guessing := never_learned_warning(study.runs)) else []),
             *_otherwise(otherwise),
             *separated_arms(study.runs),
@@ -119,15 +134,23 @@ def _template_values(
         ],
         "summary": summary_text.summary(study, repeats),
         "claims": claims,
+        "ranking": ranking,
+        "best_arm": plotted[0] if plotted else None,
         "tables": [
-            *([claims] if claims.rows else []),
-            *(published if has_published else []),
-            report_tables.ranking_table(arms),
+            table
+            for table in (
+                report_tables.failures_table(study.runs),
+                report_tables.running_table(study.runs, histories),
+                claims,
+                *(published if has_published else []),
+                ranking,
+                class_analysis.class_table(plotted, runs),
+            )
+            if table is not None and (table.rows or table.empty)
         ],
         "figures": _figures(plotted, runs, histories, {arm: configs[arm] for arm in configs if not otherwise.get(arm)}),
         "arms_shown": min(len(plotted), curves.MAX_ARMS),
         "arms_left_out": max(0, len(plotted) - curves.MAX_ARMS),
-        "failures": [report_tables.failures_table(study.runs)],
         "assumptions": summary_text.assumptions(configs),
         "environment": summary_text.environment(study.runs),
         "commands": summary_text.commands(study),
@@ -180,6 +203,10 @@ def _figures(
             curves.plot_gaps(arms),
         ),
     ]
+
+
+def _confusion(arm: str | None, runs: Sequence[StudyRun], store: Store) -> list[PageFigure]:
+    return [] if arm is None else class_analysis.confusion_figure(arm, runs, store.client(), store.outputs)
 
 
 def _newest_sweep(study: Study) -> list[str]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from cifar_sweeps.studies.arms import arm_name
 from cifar_sweeps.studies.study import Study, StudyRun
+from cifar_sweeps.studies.verdicts import ORIGINAL_IMAGES
 
 _ENVIRONMENT = {
     "CPU": "cpu",
@@ -64,6 +65,17 @@ def budget_warnings(runs: Sequence[StudyRun], has_published: bool = True) -> lis
     title = "NOT THE FULL TRAINING" if len(short) == len(budgets) else "SOME ARMS NOT THE FULL TRAINING"
     details = "; ".join(f"budget {budget}" for budget in short)
     return [f"{title}: {details}{'; not directly comparable with the published metrics' if has_published else ''}."]
+
+
+def images_warning(runs: Sequence[StudyRun]) -> str:
+    """Return a warning if runs were trained on other images than the documents', CIFAR-10's own; else nothing."""
+    others = list(dict.fromkeys(data for run in runs if (data := run.tag("data")) not in (None, ORIGINAL_IMAGES)))
+    if not others:
+        return ""
+    return (
+        f"Trained on {' and '.join(map(str, others))}, not on CIFAR-10's own images as the documents: measured figures "
+        "differ from the published ones for that reason too."
+    )
 
 
 def test_set_warning(runs: Sequence[StudyRun]) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from inspection.comparison.planted_runs import DROPOUT, NONE, TEST_IMAGES, toy_explain, two_sweeps
 from scipy import stats
 from typer.testing import CliRunner
@@ -19,6 +20,7 @@ from cifar_sweeps.inspection.comparison.compare import compare
 from cifar_sweeps.inspection.comparison.page import write_page
 from cifar_sweeps.inspection.comparison.page_figures import images_section
 from cifar_sweeps.inspection.comparison.sides import find_sides
+from cifar_sweeps.inspection.comparison.what_mattered import what_mattered
 from cifar_sweeps.runs.trained_run import open_trained_run
 from cifar_sweeps.tracking.store import Store
 
@@ -290,6 +292,11 @@ def test_predictions_that_were_not_recorded_are_made_or_missed(tmp_path):
     store = Store.open(tmp_path)
     recorded = compare("seed 0", "seed 1", store)[0]
     assert recorded.notes == ()
+    run = recorded.predictions.shown.runs[1]
+    maps = what_mattered(run, run.images.test.images[:3], torch.tensor([0, 1, 2]))
+    assert maps.shape == (3, 32, 32)  # of the only convolution
+    assert set(maps.amax(dim=(1, 2)).tolist()) <= {0.0, 1.0}
+    assert maps.min() >= 0
     (first.folder / FILE).unlink()
     for copy in (tmp_path / "artifacts").rglob(FILE):
         if first.run_id in str(copy):
@@ -325,7 +332,8 @@ def test_the_terminal_shows_all_and_breaks_no_line(cli, columns, planted, monkey
     if columns == 80:
         assert page.parent == planted.store.outputs / "reports"
         assert page.name.startswith("compare_arms_none_arms_dropout")
-        assert "Grad-CAM" not in page.read_text(encoding="utf-8")
+        # Planted runs have no weights.
+        assert "Without maps of what mattered to both nets: TrackingError" in page.read_text(encoding="utf-8")
 
 
 def test_json_and_csv_have_the_figures(cli):

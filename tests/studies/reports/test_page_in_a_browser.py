@@ -44,7 +44,32 @@ def test_the_page_fits_shows_its_figures_and_requests_nothing(report, browser, w
     assert "agrees" in text
     assert "out | of memory" in text  # why a run failed
     headings = page.evaluate("[...document.querySelectorAll('h2')].map(h => h.innerText)")
-    assert headings[:3] == ["Claims", "Published and measured", "Arms by final validation accuracy"]
+    assert headings[:4] == [
+        "Runs that did not finish",
+        "Claims",
+        "Published and measured",
+        "Arms by final validation accuracy",
+    ]
+    assert headings.index("Figures") > 3
+    page.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_can_be_read_in_light_and_dark(report, browser, scheme):
+    page = browser.new_page(color_scheme=scheme)
+    page.goto(report.page.as_uri())
+    luminance = """colour => { const [r, g, b] = colour.match(/[\\d.]+/g).slice(0, 3).map(Number).map(
+        v => v / 255 <= .04045 ? v / 255 / 12.92 : ((v / 255 + .055) / 1.055) ** 2.4);
+        return .2126 * r + .7152 * g + .0722 * b }"""
+    ratios = page.evaluate(
+        f"""(() => {{ const light = {luminance}, page = light(getComputedStyle(document.body).backgroundColor);
+        return [...document.querySelectorAll('h1, h2, p, td, th, figcaption')].map(e => {{
+            const text = light(getComputedStyle(e).color);
+            return (Math.max(text, page) + .05) / (Math.min(text, page) + .05) }}) }})()"""
+    )
+    assert min(ratios) >= 4.5  # WCAG 2, level AA
+    background = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert (background == "rgb(255, 255, 255)") == (scheme == "light")
     page.close()
 
 
