@@ -4,7 +4,7 @@ import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from cifar_sweeps.studies.arms import arm_name
+from cifar_sweeps.studies.arms import STAGED, arm_name
 from cifar_sweeps.studies.study import Study, StudyRun
 from cifar_sweeps.studies.verdicts import ORIGINAL_IMAGES
 
@@ -122,8 +122,13 @@ def commands(study: Study) -> list[str]:
     """Return the commands that reproduce the study: one per sweep, or one per run if there is no sweep."""
     if study.sweeps:
         return list(dict.fromkeys(sweep.command for sweep in study.sweeps))
-    lines = (f"cifar-train {run.tag('overrides') or shlex.quote(arm_name(run.swept, ''))}" for run in study.runs)
-    return list(dict.fromkeys(line.strip() for line in lines))
+    return list(dict.fromkeys(_command(run) for run in study.runs))
+
+
+def _command(run: StudyRun) -> str:
+    if run.tag(STAGED):
+        return f"cifar-sweeps extend {shlex.quote(run.tag('extends') or '')} {run.tag('extended_with') or ''}".strip()
+    return f"cifar-train {run.tag('overrides') or shlex.quote(arm_name(run.swept, ''))}".strip()
 
 
 def _count(number: int, noun: str) -> str:
