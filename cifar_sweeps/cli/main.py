@@ -7,7 +7,7 @@ import traceback
 
 import typer
 
-from cifar_sweeps.cli import explain, export, label_errors, models, predict, register, runs, store, studies
+from cifar_sweeps.cli import compare, explain, export, label_errors, models, predict, register, runs, store, studies
 from cifar_sweeps.errors import (
     CifarSweepsError,
     ConfigError,
@@ -45,6 +45,7 @@ for _command in (
     studies.sweeps,
     studies.results,
     studies.report,
+    compare.compare,
     explain.explain,
     label_errors.label_errors,
 ):

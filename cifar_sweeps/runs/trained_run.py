@@ -48,8 +48,7 @@ class TrainedRun:
     @property
     def folder(self) -> Path | None:
         """The run's folder if it lies in this outputs folder; the record may be another user's, and name any."""
-        found = self.record.folder_in(self.store.outputs)
-        return found if found is not None and is_inside(found, self.store.outputs) and found.is_dir() else None
+        return own_folder(self.record, self.store)
 
     @cached_property
     def images(self) -> ImageData:
@@ -131,15 +130,7 @@ class TrainedRun:
 
     def artifact(self, name: str) -> Path | None:
         """Return an artifact's file: the one in its folder, or a copy from the store; None if it has none."""
-        folder = self.folder
-        if folder is not None and (folder / name).is_file():
-            return folder / name
-        target = Path(tempfile.mkdtemp(prefix="cifar-sweeps-"))
-        try:
-            return Path(self.store.client().download_artifacts(self.record.run_id, name, str(target)))
-        except (MlflowException, OSError):
-            target.rmdir()
-            return None
+        return find_artifact(self.record, self.store, name, self.folder)
 
     def _checkpoint(self) -> Path:
         has_best = self.config.trainer.select == "best" and "best/epoch" in self.record.metrics
@@ -154,6 +145,24 @@ class TrainedRun:
                 f"{self.record.run_id[:8]}"
             )
         return path
+
+
+def own_folder(record: RecordedRun, store: Store) -> Path | None:
+    """Return a run's folder if it lies in this outputs folder; the record may be another user's, and name any."""
+    found = record.folder_in(store.outputs)
+    return found if found is not None and is_inside(found, store.outputs) and found.is_dir() else None
+
+
+def find_artifact(record: RecordedRun, store: Store, name: str, folder: Path | None) -> Path | None:
+    """Return an artifact's file: the one in the run's ``folder``, or a copy from the store; None if it has none."""
+    if folder is not None and (folder / name).is_file():
+        return folder / name
+    target = Path(tempfile.mkdtemp(prefix="cifar-sweeps-"))
+    try:
+        return Path(store.client().download_artifacts(record.run_id, name, str(target)))
+    except (MlflowException, OSError):
+        target.rmdir()
+        return None
 
 
 def open_trained_run(run: str | RecordedRun, store: Store, progress: Progress | None = None) -> TrainedRun:
