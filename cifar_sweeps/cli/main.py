@@ -7,7 +7,7 @@ import traceback
 
 import typer
 
-from cifar_sweeps.cli import label_errors, models, runs, store, studies
+from cifar_sweeps.cli import explain, label_errors, models, runs, store, studies
 from cifar_sweeps.errors import (
     CifarSweepsError,
     ConfigError,
@@ -41,6 +41,7 @@ for _command in (
     studies.sweeps,
     studies.results,
     studies.report,
+    explain.explain,
     label_errors.label_errors,
 ):
     app.command()(_command)

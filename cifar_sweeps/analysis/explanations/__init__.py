@@ -1,0 +1,1 @@
+"""Explanations of a network's decisions: feature maps, Grad-CAM, occlusion, integrated gradients, similar images."""
