@@ -18,7 +18,7 @@ from mlflow.models import Model, ModelSignature
 from mlflow.types import Schema, TensorSpec
 from torch import Tensor, nn
 
-MODEL_NAME = "model"
+from cifar_sweeps.tracking.mlflow_inputs import MODEL_NAME
 
 
 class ServableClassifier(nn.Module):

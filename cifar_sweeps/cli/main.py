@@ -7,7 +7,7 @@ import traceback
 
 import typer
 
-from cifar_sweeps.cli import explain, label_errors, models, runs, store, studies
+from cifar_sweeps.cli import explain, export, label_errors, models, predict, register, runs, store, studies
 from cifar_sweeps.errors import (
     CifarSweepsError,
     ConfigError,
@@ -26,17 +26,21 @@ app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
 
 @app.callback()
 def cifar_sweeps() -> None:
-    """List, compare, resume and reproduce recorded runs. `cifar-train` trains them."""
+    """List, compare, resume, reproduce and extend recorded runs. `cifar-train` trains them."""
 
 
 for _command in (
     models.summary,
+    predict.predict,
+    export.export,
     store.ui,
     store.sync,
     runs.resume,
     store.clean,
     runs.logs,
     runs.reproduce,
+    register.register,
+    runs.extend,
     studies.studies,
     studies.sweeps,
     studies.results,

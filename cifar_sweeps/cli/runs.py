@@ -1,4 +1,4 @@
-"""`cifar-sweeps resume`, `logs` and `reproduce`: resume a sweep or run, print a run's log, repeat a run."""
+"""`cifar-sweeps resume`, `logs`, `reproduce` and `extend`: resume a sweep or run, print a log, repeat a run, go on."""
 
 from typing import Annotated
 
@@ -82,3 +82,36 @@ def reproduce(
     typer.echo(verdict.text)
     if not verdict.holds:
         raise typer.Exit(1)
+
+
+def extend(
+    run: RunName,
+    overrides: Annotated[
+        list[str],
+        typer.Argument(
+            help="trainer.epochs=N, and with it trainer.test_at=[…] or trainer.early_stopping.patience=…; or "
+            "trainer.threads, precision, device, data.root"
+        ),
+    ],
+) -> None:
+    """Make a finished run longer: a new run goes on from its last checkpoint, optimizer included.
+
+    cifar-sweeps extend RUN trainer.epochs=200: its curves and its best checkpoint are those of all 200 epochs.
+
+    With a learning rate that does not depend on the length, it ends as 200 epochs at once would, to the bit.
+
+    A cosine goes on with the rate of the longer one, which a line says; tables keep such a run apart.
+
+    An interrupted one is resumed by cifar-sweeps resume. A run with trainer.parts cannot be made longer.
+    """
+    from rich.console import Console
+
+    from cifar_sweeps.runs.extension.extend import extend as extend_run
+    from cifar_sweeps.system.signals import interrupt_on_signals
+    from cifar_sweeps.tracking.store import default_store
+
+    store, console = default_store(), Console(highlight=False)
+    recorded = store.find_run(run)
+    typer.echo(f"Run {recorded.run_id[:8]}, {recorded.name}:")
+    with interrupt_on_signals():
+        extend_run(recorded, overrides, store, console)

@@ -13,7 +13,7 @@ from cifar_sweeps.config.parse import conf_folder
 from cifar_sweeps.errors import did_you_mean
 
 OTHER_COMMANDS = (
-    *("summary", "ui", "sync", "resume", "clean", "logs", "reproduce"),
+    *("summary", "ui", "sync", "resume", "clean", "logs", "reproduce", "extend"),
     *("studies", "sweeps", "results", "report"),
 )
 """The commands of `cifar-sweeps`, which are typed after the wrong name."""

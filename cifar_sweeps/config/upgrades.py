@@ -44,7 +44,12 @@ ADDED_KEYS: dict[int, tuple[AddedKey, ...]] = {
         AddedKey("data.source.background", "white", _IMAGE_FOLDER),
     ),
     3: (AddedKey("model.head", "torchvision", "cifar_sweeps.models.mobilenet_v2"),),
-    4: (AddedKey("data.fold", 0), AddedKey("data.folds", 5)),
+    4: (
+        AddedKey("data.fold", 0),
+        AddedKey("data.folds", 5),
+        AddedKey("augmentation.zoom", 0.0, "cifar_sweeps.data.RotateShiftFlip"),
+        AddedKey("augmentation.vertical_flip", False, "cifar_sweeps.data.RotateShiftFlip"),
+    ),
 }
 """Keys by the version of the identity that came with them; version 1 is without."""
 

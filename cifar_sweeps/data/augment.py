@@ -83,50 +83,72 @@ class ShiftFlip:
 class RotateShiftFlip:
     """Rotate each image by up to ``degrees`` about its centre, and shift and flip it as `ShiftFlip`, in one resampling.
 
-    As Keras' ImageDataGenerator. Raises ConfigError if degrees is outside [0, 180], or shift outside [0, 1).
+    zoom: both sides are zoomed independently by factors from 1 − zoom to 1 + zoom; above 1 the image shrinks, and edge
+    pixels fill the gap (Keras' ``zoom_range``). vertical_flip: also upside down, with probability 1/2.
+    As Keras' ImageDataGenerator. Raises ConfigError if degrees is outside [0, 180], shift or zoom outside [0, 1).
     """
 
     degrees: float = 20.0
     shift: float = 0.1
     flip: bool = True
+    zoom: float = 0.0
+    vertical_flip: bool = False
 
     def __post_init__(self) -> None:
         errors = [*_flip_errors(self.flip), *_shift_errors(self.shift)]
+        errors += _flip_errors(self.vertical_flip, "vertical_flip")
+        if not 0 <= self.zoom < 1:
+            errors.append(f"augmentation.zoom={self.zoom}: must be in [0, 1); use e.g. 0.1 for 0.9 to 1.1")
         if not 0 <= self.degrees <= 180:
             errors.append(f"augmentation.degrees={self.degrees}: must be in [0, 180]; use e.g. 20")
         _raise_if_any(errors)
 
     def __call__(self, images: Tensor, generator: Generator) -> Tensor:
         """Return augmented copies."""
-        return _transform(images, self.degrees, self.shift, self.flip, generator)
+        return _transform(images, self.degrees, self.shift, self.flip, generator, self.zoom, self.vertical_flip)
 
 
-def _transform(images: Tensor, degrees: float, shift: float, flip: bool, generator: Generator) -> Tensor:
+def _transform(
+    images: Tensor,
+    degrees: float,
+    shift: float,
+    flip: bool,
+    generator: Generator,
+    zoom: float = 0.0,
+    vertical_flip: bool = False,
+) -> Tensor:
     """Resample each image with its own random affine transform."""
     count = len(images)
     angle, down, right = torch.rand((3, count), generator=generator) * 2 - 1
     angle = angle * math.radians(degrees)
     sign = torch.where(_draw_flips(count, generator), -1.0, 1.0) if flip else torch.ones(count)
+    # Drawn last, and only where they are asked for: without them every draw is what it has always been.
+    zooms = 1 + zoom * (torch.rand((2, count), generator=generator) * 2 - 1) if zoom else torch.ones(2, count)
+    upside = torch.where(_draw_flips(count, generator), -1.0, 1.0) if vertical_flip else torch.ones(count)
     height, width = images.shape[-2:]
-    matrices = _affine_matrices(angle, down * shift, right * shift, sign, height / width)
+    matrices = _affine_matrices(angle, down * shift, right * shift, sign, height / width, zooms, upside)
     grid = _sampling_grid(matrices.to(images.device), height, width)
     return F.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
 
 
-def _affine_matrices(angle: Tensor, down: Tensor, right: Tensor, sign: Tensor, aspect: float) -> Tensor:
+def _affine_matrices(
+    angle: Tensor, down: Tensor, right: Tensor, sign: Tensor, aspect: float, zooms: Tensor, upside: Tensor
+) -> Tensor:
     """Return (B, 2, 3) affine matrices that map output coordinates to input coordinates.
 
     Coordinates are (x, y) in [-1, 1] over the image; a shift is a fraction of the side, so twice that in coordinates.
     aspect: height / width; a rotation turns pixels, whose coordinates are stretched where the image is not square.
-    Keras shifts first and then rotates about the centre; a flipped image is read from right to left.
+    zooms: (2, B), of rows and of columns. Keras multiplies rotation, shift and zoom about the centre in this order, so
+    that an output place is zoomed first; a flipped image is read from right to left, or from below.
     """
     cos, sin = angle.cos(), angle.sin()
     to_x, to_y = sin * aspect, sin / aspect
     x, y = 2 * right, 2 * down
+    rows, columns = zooms[0] * upside, zooms[1] * sign
     return torch.stack(
         [
-            torch.stack([cos * sign, to_x, cos * x + to_x * y], dim=1),
-            torch.stack([-to_y * sign, cos, cos * y - to_y * x], dim=1),
+            torch.stack([cos * columns, to_x * rows, cos * x + to_x * y], dim=1),
+            torch.stack([-to_y * columns, cos * rows, cos * y - to_y * x], dim=1),
         ],
         dim=1,
     )
@@ -152,9 +174,9 @@ def _shift_errors(shift: float) -> Iterator[str]:
         yield f"augmentation.shift={shift}: must be in [0, 1), a fraction of the image's side; use e.g. 0.1"
 
 
-def _flip_errors(flip: object) -> Iterator[str]:
+def _flip_errors(flip: object, key: str = "flip") -> Iterator[str]:
     if not isinstance(flip, bool):
-        yield f"augmentation.flip={flip}: must be true or false"
+        yield f"augmentation.{key}={flip}: must be true or false"
 
 
 def _raise_if_any(errors: list[str]) -> None:

@@ -13,6 +13,7 @@ from cifar_sweeps.analysis.predictions import VALIDATION_FILE, Predictions, from
 from cifar_sweeps.analysis.run_report import class_and_calibration_metrics, draw_pictures, write_data
 from cifar_sweeps.config.schema import RunConfig
 from cifar_sweeps.runs.setup import TrainingSetup
+from cifar_sweeps.tracking.mlflow_inputs import MODEL_NAME
 from cifar_sweeps.tracking.run_logger import RunLogger
 from cifar_sweeps.tracking.store_calls import acceptable_name
 from cifar_sweeps.training.loop import evaluate
@@ -94,7 +95,7 @@ def _log_model(setup: TrainingSetup, logger: RunLogger, folder: Path, epoch: int
     servable = mlflow_model.ServableClassifier(setup.net, setup.config.data.mean, setup.config.data.std)
     examples = setup.data.test.images[:2].numpy()
     # One folder per attempt: the delivery thread may still be sending that of an earlier one.
-    path = folder / f"{mlflow_model.MODEL_NAME}-{os.getpid()}"
+    path = folder / f"{MODEL_NAME}-{os.getpid()}"
     shutil.rmtree(path, ignore_errors=True)
     mlflow_model.save_model(servable, setup.data.classes, examples, path)
-    logger.log_model(path, mlflow_model.MODEL_NAME, step=epoch)
+    logger.log_model(path, MODEL_NAME, step=epoch)

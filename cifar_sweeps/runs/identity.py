@@ -135,16 +135,10 @@ def provenance_tags(setup: TrainingSetup) -> dict[str, str]:
     tags = {
         "config_hash": config_hash(_resolved_config(setup)),
         "initial_weights": weights_hash(setup.net),
-        "numbers": str(NUMBERS),
         "data": setup.data.name,
         "data_fingerprint": setup.data.fingerprint,
-        "device": setup.device.type,
-        "gpu": torch.cuda.get_device_name(setup.device) if setup.device.type == "cuda" else "none",
+        **environment_tags(setup.device, setup.precision.name, torch.get_num_threads()),
         "gpu_index": _gpu_index(setup.device),
-        "precision": setup.precision.name,
-        "threads": str(torch.get_num_threads()),
-        "cpu_features": torch.backends.cpu.get_cpu_capability(),
-        **provenance(),
     }
     tags |= own_tags(setup.config)
     tags |= {"classes": str(len(setup.data.classes)), "train_images": str(setup.splits.num_train)}
@@ -156,6 +150,19 @@ def provenance_tags(setup: TrainingSetup) -> dict[str, str]:
     if setup.splits.notes:
         tags["split_notes"] = "; ".join(setup.splits.notes)
     return {f"{PREFIX}{key}": value for key, value in tags.items()}
+
+
+def environment_tags(device: torch.device, precision: str, threads: int) -> dict[str, str]:
+    """Return the tags of the machine, its settings and the versions, by their short names."""
+    return {
+        "numbers": str(NUMBERS),
+        "device": device.type,
+        "gpu": torch.cuda.get_device_name(device) if device.type == "cuda" else "none",
+        "precision": precision,
+        "threads": str(threads),
+        "cpu_features": torch.backends.cpu.get_cpu_capability(),
+        **provenance(),
+    }
 
 
 def _gpu_index(device: torch.device) -> str:

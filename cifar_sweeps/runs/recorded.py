@@ -10,6 +10,8 @@ from mlflow.exceptions import MlflowException
 
 from cifar_sweeps.config import build
 from cifar_sweeps.config.compose import compose
+from cifar_sweeps.config.hydra_messages import quote
+from cifar_sweeps.config.parse import from_dict
 from cifar_sweeps.config.schema import RunConfig
 from cifar_sweeps.config.upgrades import with_added_keys
 from cifar_sweeps.data.dataset import ImageData, Progress
@@ -44,12 +46,42 @@ def recorded_overrides(original: RecordedRun) -> list[str]:
 
 
 def repeat_command(original: RecordedRun, more: Sequence[str] = ()) -> str:
-    """Return the command that trains a recorded run again by itself. more: further overrides."""
+    """Return the command that trains a recorded run again by itself. more: further overrides.
+
+    Of a run that was made longer, in a way that training it at once does not repeat, it makes the shorter run longer.
+    """
+    if original.tag("not_as_at_once"):  # no cifar-train trains it
+        return extend_command(original.tag("extends") or "", [*_extended_with(original), *more])
     overrides = [*recorded_overrides(original), *more]
     config_dir = original.tag("config_dir")
     own_files = ["--config-dir", config_dir] if config_dir else []
     single = ["hydra.mode=RUN"] if any(each.startswith("study=") for each in overrides) else []
     return shell_command("cifar-train", [*own_files, *overrides, *single])
+
+
+def _extended_with(original: RecordedRun) -> list[str]:
+    try:
+        return shlex.split(original.tag("extended_with") or "")
+    except ValueError:  # cut off within quotes by MLflow's limit
+        return ["…"]
+
+
+def extend_command(run_id: str, overrides: Sequence[str]) -> str:
+    """Return the command that makes a run longer."""
+    return shell_command("cifar-sweeps", ["extend", run_id[:8], *overrides])
+
+
+def compose_anew(overrides: Sequence[str], original: RecordedRun, store: Store) -> RunConfig:
+    """Compose a run's config from its config files, for this machine's outputs and store. Raises ConfigError.
+
+    overrides: all of them.
+    """
+    config_dir = original.tag("config_dir")
+    composed = compose(
+        [*overrides, f"outputs={quote(str(store.outputs))}"], None if config_dir is None else Path(config_dir)
+    )
+    tracking = {**composed.as_dict["tracking"], "uri": store.uri}
+    return from_dict({**composed.as_dict, "tracking": tracking})
 
 
 def _is_repeatable(override: str) -> bool:
@@ -90,7 +122,7 @@ def localized_config(config_dict: Mapping[str, Any], original: RecordedRun, stor
     config = fill_missing_keys(with_added_keys({key: relocate(value) for key, value in config_dict.items()}), default)
     # The record may be another user's: it must not choose where this machine writes, downloads and records to.
     config |= {"outputs": now, "tracking": _local_tracking(config, store)}
-    config["data"] = _local_source(config.get("data"), Path(now), default["data"]["source"]["cache"])
+    config["data"] = confined_source(config.get("data"), Path(now), default["data"]["source"]["cache"])
     threads, precision = original.tag("threads"), original.tag("precision")
     if isinstance(config.get("trainer"), dict) and threads and precision:
         config["trainer"] |= {"threads": int(threads), "precision": precision}
@@ -102,7 +134,7 @@ def _local_tracking(config: Mapping[str, Any], store: Store) -> dict[str, Any]:
     return {**tracking, "uri": store.uri} if isinstance(tracking, Mapping) else {"backend": "mlflow", "uri": store.uri}
 
 
-def _local_source(data: Any, outputs: Path, cache: str) -> Any:  # noqa: ANN401 (whatever was recorded)
+def confined_source(data: Any, outputs: Path, cache: str) -> Any:  # noqa: ANN401 (whatever was recorded)
     """Return a recorded data node with its cache and downloads confined to the outputs folder."""
     if not isinstance(data, Mapping) or not isinstance(data.get("source"), Mapping):
         return data  # the schema reports the error
@@ -135,6 +167,6 @@ def recorded_images(config: RunConfig, original: RecordedRun, progress: Progress
     if recorded is not None and recorded != found.fingerprint:
         raise DataError(
             f"{found.name}: not the recorded images (fingerprint {found.fingerprint}, recorded {recorded}); "
-            "use the same data set in the same order (data.root), or give overrides to train on these"
+            "use the same data set in the same order (data.root=…)"
         )
     return found

@@ -3,7 +3,7 @@
 import copy
 import dataclasses
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,20 +11,25 @@ from typing import Any
 from rich.console import Console
 
 from cifar_sweeps.config import build
-from cifar_sweeps.config.compose import compose
-from cifar_sweeps.config.hydra_messages import quote
 from cifar_sweeps.config.parse import flatten, from_dict
 from cifar_sweeps.config.schema import RunConfig
 from cifar_sweeps.errors import ConfigError, TrackingError
 from cifar_sweeps.hydra_support import is_plain_value_override, parse_overrides
 from cifar_sweeps.runs.folder import next_run_folder
-from cifar_sweeps.runs.recorded import localized_config, recorded_config, recorded_images, recorded_overrides
+from cifar_sweeps.runs.recorded import (
+    compose_anew,
+    localized_config,
+    recorded_config,
+    recorded_images,
+    recorded_overrides,
+    repeat_command,
+)
 from cifar_sweeps.runs.reporters import LogReporter, ReporterGroup, TerminalReporter
 from cifar_sweeps.runs.reproduction_check import COMPARED, MetricsByEpoch, Tolerance, Verdict, compare_runs
 from cifar_sweeps.runs.run import RunResult, run
 from cifar_sweeps.tracking.store import PREFIX, RecordedRun, Store
 
-_ENVIRONMENT_KEYS = frozenset({"trainer.threads", "trainer.precision", "trainer.device", "data.root", "tracking.uri"})
+ENVIRONMENT_KEYS = frozenset({"trainer.threads", "trainer.precision", "trainer.device", "data.root", "tracking.uri"})
 """Keys of places and hardware: with other values it is still the same run."""
 _SOURCES = ("kernel_size", "regularization.dropout", "budget", "trainer.epochs")
 """Keys that other values of a config are made from when it is composed."""
@@ -36,7 +41,8 @@ def reproduce(original: RecordedRun, store: Store, console: Console, tolerance: 
     Raises ConfigError if the config is no longer valid, DataError if the images are not the recorded ones,
     TrackingError if there are no recorded metrics, and what the run raises.
     """
-    recorded = _recorded_metrics(original, store)
+    _check_at_once(original)
+    recorded = recorded_metrics(original, store)
     if not recorded:
         raise TrackingError(
             f"{original.run_id} ({original.name}): has no recorded epochs to compare with; "
@@ -47,7 +53,7 @@ def reproduce(original: RecordedRun, store: Store, console: Console, tolerance: 
         overrides=tuple(recorded_overrides(original)),
     )
     recorded_images(config, original)
-    result = _train_again(config, original, f"{original.name} again", console)
+    result = train_again(config, f"{original.name} again", console, {"reproduces": original.run_id})
     return _compare(result, recorded, original, store, tolerance or Tolerance())
 
 
@@ -59,6 +65,7 @@ def rerun_with_overrides(
     Returns a verdict if the overrides only set places and hardware, as it is the same run then.
     Raises ConfigError if the overrides are not valid, DataError, TrackingError, and what the run raises.
     """
+    _check_at_once(original)
     before = recorded_config(original, store)
     own = [*recorded_overrides(original), *overrides]
     localized = localized_config(before, original, store)
@@ -69,15 +76,16 @@ def rerun_with_overrides(
         raise ConfigError(f"{' '.join(overrides)}: changes nothing; leave it out to repeat the run")
     for change in changes:
         console.print(change, markup=False, soft_wrap=True)
-    is_same_run = all(override.partition("=")[0] in _ENVIRONMENT_KEYS for override in overrides)
+    is_same_run = all(override.partition("=")[0] in ENVIRONMENT_KEYS for override in overrides)
     if is_same_run:
         recorded_images(config, original)
-    result = _train_again(config, original, f"{original.name} with {' '.join(overrides)}", console)
+    tags = {"reproduces": original.run_id}
+    result = train_again(config, f"{original.name} with {' '.join(overrides)}", console, tags)
     for metric in (*COMPARED, "test/loss", "test/accuracy"):
         if metric in original.metrics and metric in result.metrics:
             line = f"{metric}: {original.metrics[metric]:.6f} then, {result.metrics[metric]:.6f} now"
             console.print(line, markup=False, soft_wrap=True)
-    recorded = _recorded_metrics(original, store)
+    recorded = recorded_metrics(original, store)
     return _compare(result, recorded, original, store, tolerance or Tolerance()) if is_same_run and recorded else None
 
 
@@ -90,14 +98,7 @@ def _with_overrides(
     """
     config_dir = original.tag("config_dir")
     if config_dir is None or Path(config_dir).is_dir():
-        composed = compose(
-            [*own, f"outputs={quote(str(store.outputs))}"], None if config_dir is None else Path(config_dir)
-        )
-        config_dict = {
-            **composed.as_dict,
-            "tracking": {**composed.as_dict["tracking"], "uri": recorded["tracking"]["uri"]},
-        }
-        return from_dict(config_dict)
+        return compose_anew(own, original, store)
     return from_dict(_changed_record(more, recorded, config_dir))
 
 
@@ -135,23 +136,27 @@ def _compare(
         if metric in COMPARED
     }
     new_tags = store.find_run(str(result.run_id)).tags if result.run_id else {}
-    return compare_runs(recorded, repeated, _short_tags(original.tags), _short_tags(new_tags), tolerance)
+    return compare_runs(recorded, repeated, short_tags(original.tags), short_tags(new_tags), tolerance)
 
 
-def _train_again(config: RunConfig, original: RecordedRun, name: str, console: Console) -> RunResult:
+def train_again(
+    config: RunConfig,
+    name: str,
+    console: Console,
+    tags: Mapping[str, str],
+    prepare: Callable[[Path], None] = lambda _folder: None,
+) -> RunResult:
+    """Train a new single run with a log file of its own. prepare: called with its folder before it starts."""
     folder = next_run_folder(config)
     folder.mkdir(parents=True)
     with _log_to(folder / "run.log"):
-        return run(
-            config,
-            name=name,
-            folder=folder,
-            tags={"reproduces": original.run_id},
-            reporter=ReporterGroup(LogReporter(), TerminalReporter(console)),
-        )
+        prepare(folder)
+        reporter = ReporterGroup(LogReporter(), TerminalReporter(console))
+        return run(config, name=name, folder=folder, tags=tags, reporter=reporter)
 
 
-def _recorded_metrics(original: RecordedRun, store: Store) -> MetricsByEpoch:
+def recorded_metrics(original: RecordedRun, store: Store) -> MetricsByEpoch:
+    """Return what a run has recorded of the metrics that a repetition is compared by."""
     return {(metric, epoch): value for metric in COMPARED for epoch, value in store.history(original.run_id, metric)}
 
 
@@ -162,7 +167,18 @@ def _differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterato
             yield f"{key}: {was.get(key, 'absent')} -> {now.get(key, 'absent')}"
 
 
-def _short_tags(tags: Mapping[str, str]) -> dict[str, str]:
+def _check_at_once(original: RecordedRun) -> None:
+    """Raise TrackingError for a run that was made longer in a way that training it at once does not repeat."""
+    reason = original.tag("not_as_at_once")
+    if reason:
+        raise TrackingError(
+            f"{original.run_id[:8]} ({original.name}): was made longer, which training it at once does not repeat "
+            f"({reason}); make the shorter run longer again: {repeat_command(original)}"
+        )
+
+
+def short_tags(tags: Mapping[str, str]) -> dict[str, str]:
+    """Return this project's tags by their names without the prefix."""
     return {key.removeprefix(PREFIX): value for key, value in tags.items() if key.startswith(PREFIX)}
 
 

@@ -2,22 +2,25 @@
 
 import contextlib
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from cifar_sweeps.config.parse import flatten
 from cifar_sweeps.config.schema import RunConfig
 from cifar_sweeps.errors import TrackingError, TrainingError, in_one_line
 from cifar_sweeps.runs.artifacts import log_artifacts, wrapping_up
+from cifar_sweeps.runs.description import describe_run
 from cifar_sweeps.runs.folder import check_not_finished, create_writable, next_run_folder, runs_folder, write_config
 from cifar_sweeps.runs.identity import provenance_tags, training_hash
 from cifar_sweeps.runs.initial_weights import resolve_initial_weights
-from cifar_sweeps.runs.recording import open_run_logger
+from cifar_sweeps.runs.recording import extension_lines, how_to_repeat, open_run_logger, swept_params
 from cifar_sweeps.runs.reporters import LogReporter, ReporterGroup, RunReporter, TerminalReporter, notebook_console
 from cifar_sweeps.runs.setup import TrainingSetup, build_setup
 from cifar_sweeps.system.scripts import shell_command, store_environment, sync_command
 from cifar_sweeps.tracking.journal_reader import read_run
+from cifar_sweeps.tracking.page_links import NOTE, code
 from cifar_sweeps.tracking.recovery import recover_abandoned_runs
 from cifar_sweeps.tracking.run_logger import RunLogger
 from cifar_sweeps.tracking.store import PREFIX
@@ -77,15 +80,17 @@ def run(
         config, name, folder, training_hash(config, setup.data.fingerprint), tags, sweep, reporter.on_message
     )
     checkpoints = CheckpointManager(folder / "checkpoints", config.as_dict)
+    about = partial(_description, setup, name, folder, logger, tags or {})
     try:
-        logger.log_params(flatten(config.as_dict))
-        logger.set_tags(provenance_tags(setup))
+        logger.log_params(flatten(config.as_dict) | swept_params(tags or {}))
+        logger.set_tags(provenance_tags(setup) | about(""))
         logger.log_artifact(write_config(config, folder))
         result = _train_and_test(setup, name, folder, checkpoints, logger, reporter)
+        logger.set_tags(about(_outcome(result.metrics)))
         logger.end_run("FINISHED")
     except BaseException as error:
         had_ended = logger.has_ended
-        _end_interrupted(error, name, config, checkpoints, logger, reporter)
+        _end_interrupted(error, name, config, checkpoints, logger, reporter, about)
         if (
             isinstance(error, KeyboardInterrupt)
             and not had_ended
@@ -106,6 +111,7 @@ def _end_interrupted(
     checkpoints: CheckpointManager,
     logger: RunLogger,
     reporter: RunReporter,
+    about: Callable[[str], dict[str, str]],
 ) -> None:
     """End an interrupted or failed run, once its last checkpoint is on disk."""
     if logger.has_ended:  # it has finished: only the delivery was interrupted
@@ -124,11 +130,21 @@ def _end_interrupted(
     if isinstance(error, DivergedError):
         tags |= {"failed_epoch": str(error.epoch), "failed_step": str(error.step)}
     try:
-        logger.set_tags({f"{PREFIX}{key}": value for key, value in tags.items()})
+        outcome = "stopped before its end" if stopped else f"failed: {code(reason)}"
+        logger.set_tags({f"{PREFIX}{key}": value for key, value in tags.items()} | about(outcome))
         logger.end_run("KILLED" if stopped else "FAILED", reason)
     except TrackingError as full:  # the disk is full: the next command marks the run
         reporter.on_message(str(full))
     _report_delivery_error(config, logger, reporter)
+
+
+def _description(
+    setup: TrainingSetup, name: str, folder: Path, logger: RunLogger, tags: Mapping[str, str], outcome: str
+) -> dict[str, str]:
+    """Return the tag of the run's description on MLflow's page. outcome: in a line; empty while it trains."""
+    about = setup.describe(name, folder).lines
+    command, history = how_to_repeat(setup.config, tags), extension_lines(setup.config, tags)
+    return {NOTE: describe_run(setup.config, name, about, command, tags, outcome, logger.artifacts, history)}
 
 
 def _report_delivery_error(config: RunConfig, logger: RunLogger, reporter: RunReporter) -> None:
@@ -174,7 +190,7 @@ def _train_and_test(
     for checkpoint in _keep_checkpoints(checkpoints, setup.config.tracking.keep):
         logger.log_artifact(checkpoint, "checkpoints")
     all_metrics = {**history[-1].by_name(), **selection, **test_metrics}
-    reporter.on_end(_outcome_line(name, all_metrics))  # in a sweep the next job may start: figures need little
+    reporter.on_end(f"{name}: {_outcome(all_metrics)}")  # in a sweep the next job may start: figures need little
     rows = [{"epoch": float(metrics.epoch), **metrics.by_name()} for metrics in history]
     work = wrapping_up(setup.config)
     if work:
@@ -205,6 +221,7 @@ def _fit(
         history = checkpoints.restore_latest(setup.net, setup.optimizer, setup.schedule, reporter.on_message)
     if history:
         reporter.on_message(f"resumed after epoch {history[-1].epoch}")
+        _log_earlier_epochs(setup, history, checkpoints, logger)
     if any(stopper.should_stop(metrics) for metrics in history):
         return history
     for metrics in fit(
@@ -233,6 +250,20 @@ def _fit(
         if stopper.should_stop(metrics):
             break
     return history
+
+
+def _log_earlier_epochs(
+    setup: TrainingSetup, history: list[EpochMetrics], checkpoints: CheckpointManager, logger: RunLogger
+) -> None:
+    """Log what the journal has not yet of the epochs before: all of it where another run trained them."""
+    for metrics in history:
+        logger.log_metrics(metrics.by_name(), step=metrics.epoch)
+    for epoch, tested in checkpoints.earlier_tests.items():
+        logger.log_metrics(tested, step=epoch)
+    epoch = history[-1].epoch
+    is_due = epoch in setup.config.trainer.test_at and epoch < setup.config.total_epochs
+    if is_due and not logger.has("test/accuracy", epoch):
+        logger.log_metrics(_test(setup)[1], step=epoch)
 
 
 def _choose_weights(
@@ -266,8 +297,8 @@ def _test(setup: TrainingSetup) -> tuple[Evaluation, dict[str, float]]:
     return evaluation, metrics
 
 
-def _outcome_line(name: str, metrics: Mapping[str, float]) -> str:
-    line = f"{name}: test accuracy {metrics['test/accuracy']:.4f}, loss {metrics['test/loss']:.4f}"
+def _outcome(metrics: Mapping[str, float]) -> str:
+    line = f"test accuracy {metrics['test/accuracy']:.4f}, loss {metrics['test/loss']:.4f}"
     if "best/val_accuracy" in metrics:
         line += f"; best val accuracy {metrics['best/val_accuracy']:.4f} at epoch {metrics['best/epoch']:.0f}"
     return line

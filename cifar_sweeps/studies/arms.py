@@ -9,6 +9,9 @@ from cifar_sweeps.config.parse import is_place, is_without_effect
 _NOT_OF_AN_ARM = ("seed", "study", "trainer.threads", "trainer.device")
 """Overrides of a single run that do not give its arm another name, besides those without effect on the result."""
 
+STAGED = "not_as_at_once"
+"""Tag of a run that was made longer in a way that training it at once does not repeat; says why."""
+
 
 def swept_values(tags: Mapping[str, str], prefix: str, name: str) -> dict[str, str]:
     """Return the keys that a run's sweep varied, with this run's values; including the seed if it was swept.
@@ -24,7 +27,10 @@ def swept_values(tags: Mapping[str, str], prefix: str, name: str) -> dict[str, s
     if tags.get("mlflow.parentRunId"):
         return _parse_overrides(name)
     overrides = _parse_overrides(tags.get(f"{prefix}overrides", ""))
-    return {key: value for key, value in overrides.items() if not _is_without_effect(key)}
+    found = {key: value for key, value in overrides.items() if not _is_without_effect(key)}
+    if tags.get(f"{prefix}{STAGED}"):  # of the same config as a run of its length, and not the same training
+        found["extended_after"] = tags.get(f"{prefix}extended_after", "")
+    return found
 
 
 def arm_name(swept: Mapping[str, str], default: str) -> str:

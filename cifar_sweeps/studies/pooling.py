@@ -9,11 +9,14 @@ from dataclasses import replace
 
 from cifar_sweeps.config.parse import flatten, is_place, is_without_effect
 from cifar_sweeps.config.upgrades import with_added_keys
+from cifar_sweeps.studies.arms import STAGED
 from cifar_sweeps.studies.study import Study, StudyRun
 
 IMAGES, CODE, OWN_CODE, FILES, BUDGET = "images", "code", "own code", "weight files", "budget"
 """What a run was trained from besides its config: tags that count as values of its arm."""
 _TAGS = {IMAGES: "data_fingerprint", CODE: "numbers", OWN_CODE: "own_code", FILES: "weight_files", BUDGET: "budget"}
+EXTENDED = "extended"
+"""After which epochs a run was made longer, and why it is not the same as one that was trained at once."""
 _RESOLVED = {"trainer.precision": "precision", "trainer.device": "device"}
 """Keys of which the value that was used is a tag; the parameter may say ``auto``."""
 _NOT_OF_AN_ARM = frozenset({"seed", "trainer.threads"})
@@ -35,6 +38,8 @@ def arm_values(params: Mapping[str, str], tags: Mapping[str, str]) -> dict[str, 
         if key not in _NOT_OF_AN_ARM and not is_without_effect(key) and not is_place(key)
     }
     values |= {name: tags[tag] for name, tag in _TAGS.items() if tag in tags}
+    if tags.get(STAGED):
+        values[EXTENDED] = f"{tags.get('extended_after')}: {tags[STAGED]}"
     return {CODE: FIRST_NUMBERS, **values} if values else {}
 
 
@@ -206,6 +211,8 @@ def _describe_value(key: str, value: str | None) -> str:
         return f"without {key}"
     if key in (IMAGES, FILES, OWN_CODE):
         return f"{key} {value[:8]}"
+    if key == EXTENDED:
+        return f"extended after epoch {value.partition(':')[0]}"
     return value if key == BUDGET else f"{key} {value}" if key == CODE else f"{key}={value}"
 
 

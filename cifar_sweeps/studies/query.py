@@ -13,7 +13,7 @@ from cifar_sweeps.studies.histories import add_derived_metrics, read_histories
 from cifar_sweeps.studies.pooling import name_arms
 from cifar_sweeps.studies.study import Study, StudyRun, SweepRun, list_names
 from cifar_sweeps.tracking.names import Candidate, choose
-from cifar_sweeps.tracking.store import PREFIX, Store
+from cifar_sweeps.tracking.store import PREFIX, SWEPT, Store
 
 _PAGE = 1000
 
@@ -98,7 +98,7 @@ def _to_study_run(record: Run) -> StudyRun:
         "",
         arm_name(swept, _default_arm_name(record)),
         dict(data.metrics),
-        dict(data.params),
+        {key: value for key, value in data.params.items() if not key.startswith(SWEPT)},
         dict(data.tags),
         _time(info.start_time),
         None if end is None else (end - info.start_time) / 1000,

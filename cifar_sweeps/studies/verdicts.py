@@ -18,7 +18,7 @@ from cifar_sweeps.studies.validity.timings import Timings
 class ClaimResult:
     """The result of a claim in one setting. ``effect``: the arm's metric minus the other's, mean over seeds.
 
-    p: of the test that its verdict rests on; None if it is not decided.
+    p: of the test that its verdict rests on; None if it is not decided, and for ``same``, which an interval decides.
     """
 
     claim: Claim
@@ -190,7 +190,7 @@ def _claim_result(
     obstacle = _obstacle(claim, runs, departures)
     if obstacle:
         return ClaimResult(claim, setting, effect, f"not decided: {obstacle}")
-    is_copy = any(run.tag("data") != _ORIGINAL for run in runs)
+    is_copy = any(run.tag("data") != ORIGINAL_IMAGES for run in runs)
     verdict = _verdict(claim, effect, is_copy)
     learned = [
         difference
@@ -210,7 +210,7 @@ def _claim_result(
     return ClaimResult(claim, setting, effect, verdict, p)
 
 
-_ORIGINAL = "CIFAR-10"
+ORIGINAL_IMAGES = "CIFAR-10"
 """The data set's name where its own files were read; any other may have other pixels."""
 
 
@@ -231,7 +231,7 @@ def _obstacle(claim: Claim, runs: Sequence[StudyRun], departures: Departures) ->
     if claim.needs_full_budget and budgets != {"full"}:
         return "needs the full budget"
     if claim.needs_original_images and claim.copy_allowance is None:
-        copies = dict.fromkeys(run.tag("data") or "" for run in runs if run.tag("data") != _ORIGINAL)
+        copies = dict.fromkeys(run.tag("data") or "" for run in runs if run.tag("data") != ORIGINAL_IMAGES)
         if copies:
             return f"needs CIFAR-10's own images, not {' or '.join(copies)}"
     return ""

@@ -17,6 +17,8 @@ from cifar_sweeps.hydra_support import hydra_config, job_error, task_overrides
 from cifar_sweeps.sweeps.checks.job_folders import check_own_folder
 from cifar_sweeps.sweeps.checks.resolvers import replace_task, resolve_task, resolved_sweep
 from cifar_sweeps.sweeps.manifest import NAME, RESUME_FOLDER, SweepManifest, read_manifest, swept_keys
+from cifar_sweeps.sweeps.mlflow_page.description import describe_sweep
+from cifar_sweeps.sweeps.mlflow_page.view import sweep_page, sweep_view
 from cifar_sweeps.sweeps.previous.differences import NewJob, difference, fixed_values
 from cifar_sweeps.sweeps.previous.launches import JobNumbering, read_previous_jobs, resumable_sweeps, sweep_hash
 from cifar_sweeps.sweeps.terminal.summary import JobFailure, SweepSummary, print_summary
@@ -26,9 +28,11 @@ from cifar_sweeps.tracking.delivery import read_delivery_state, undelivered_fold
 from cifar_sweeps.tracking.delivery_thread import END_PATIENCE, deliver_patiently
 from cifar_sweeps.tracking.journal import State
 from cifar_sweeps.tracking.journal_reader import read_run
+from cifar_sweeps.tracking.page_links import NOTE
 from cifar_sweeps.tracking.recovery import append_end, recover_abandoned_runs, restore_deleted
 from cifar_sweeps.tracking.run_logger import RunHeader, RunLogger
 from cifar_sweeps.tracking.store import DEFAULT_EXPERIMENT, PREFIX, RecordedRun, Store, configured_uri, tracking_uri
+from cifar_sweeps.tracking.store_calls import log_tags
 
 _LOCK_TIMEOUT = 10.0
 """Seconds to wait for a job's process that was stopped to let go of its journal."""
@@ -174,6 +178,7 @@ class ParentRun:
             )
         )
         self._logger.set_tags({f"{PREFIX}{key}": value for key, value in (tags or {}).items()})
+        self._show_in_mlflow(self._logger)
         if not journal.has_locks(self.folder):
             _print_error(
                 f"{self.folder}: this file system has no file locks, so that a sweep that was killed looks like one "
@@ -222,6 +227,7 @@ class ParentRun:
         unfinished = [run for run in requested if run.state != "FINISHED" and _job_number(run) not in self._ended_early]
         is_whole = not (self._failures or unfinished or self._not_started(runs))
         outcome: State = state or ("FINISHED" if is_whole else "FAILED")
+        self._show_in_mlflow(self._logger, runs)
         self._logger.end_run(outcome, "" if outcome == "FINISHED" else "not all of its runs finished")
         problem = problem or self._logger.delivery_error
         if problem is not None:
@@ -229,13 +235,13 @@ class ParentRun:
         unsent = len(undelivered_folders(self.folder))
         print_summary(self._summary(outcome, runs, unsent), Console(highlight=False))
         if outcome != "KILLED" and not unsent:
-            self._write_report()
+            self._write_report(runs)
         return outcome
 
     def _summary(self, outcome: State, runs: list[RecordedRun], unsent: int) -> SweepSummary:
-        experiment_id = None
+        page = ""
         if self._store is not None and not unsent:
-            experiment_id = self._store.prepare(self.manifest.study)
+            page = sweep_page(self._store.prepare(self.manifest.study), self.manifest.sweep_id)
         return SweepSummary(
             manifest=self.manifest,
             folder=self.folder,
@@ -245,12 +251,29 @@ class ParentRun:
             reused=frozenset(self._reused),
             failures=self._failures,
             recorded=self._store is not None,
-            experiment_id=experiment_id,
+            page=page,
             unsent=unsent,
             can_resume=self._is_local,
             not_started=self._not_started(runs),
             environment=self._environment(),
         )
+
+    def _show_in_mlflow(self, logger: RunLogger, runs: Sequence[RecordedRun] = ()) -> None:
+        """Write the sweep's saved view and its parent's description; runs: those trained, none at its start.
+
+        They go through the journal, so that they wait for a store that does not answer, as all else does.
+        """
+        if self._store is None:
+            return
+        logger.set_experiment_tags(sweep_view(self.manifest, logger.started, self._jobs(runs), runs))
+        logger.set_tags({NOTE: self._description(runs)})
+
+    def _description(self, runs: Sequence[RecordedRun], has_report: bool = False) -> str:
+        about = (self.manifest, self._command(), self._environment(), self._jobs(runs))
+        return describe_sweep(*about, runs, self._failures, frozenset(self._reused), has_report)
+
+    def _jobs(self, runs: Sequence[RecordedRun]) -> int:
+        return max(len(self.requested), len(runs))
 
     def _command(self) -> str:
         """Return what was typed, with the variables that stood ahead of it."""
@@ -315,7 +338,7 @@ class ParentRun:
         runs = [read_run(folder) for folder in journal.folders(self.folder) if folder != self.folder]
         return [run for run in runs if run is not None]
 
-    def _write_report(self) -> None:
+    def _write_report(self, runs: Sequence[RecordedRun]) -> None:
         """Write the report and log it with the parent run. A sweep that ended well stays so if this fails."""
         run_id = read_delivery_state(self.folder).run_id
         if self._store is None or run_id is None or not self._config.sweep.report:
@@ -326,6 +349,8 @@ class ParentRun:
         study, sweep_id = self.manifest.study, self.manifest.sweep_id
         try:
             report = attach_report(self._store, run_id, study, sweep_id, self.folder / "report")
+            # Like the report itself not in the journal, which ended before it.
+            log_tags(self._store.client(), run_id, {NOTE: self._description(runs, has_report=True)})
         except Exception as error:  # noqa: BLE001 (whatever it is, the runs are safe, and can be reported later)
             _print_error(
                 f"The report could not be written: {in_one_line(error)}; "

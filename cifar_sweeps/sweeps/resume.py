@@ -45,7 +45,9 @@ def resume(name: str, outputs: Path) -> NoReturn:
             raise TrackingError(f"{name}: is a job of a sweep; resume that: cifar-sweeps resume {sweep_id}") from None
         raise
     if not run.can_resume:
-        raise TrackingError(f"{name}: has finished; cifar-sweeps reproduce trains it again")
+        raise TrackingError(
+            f"{name}: has finished; cifar-sweeps reproduce trains it again, cifar-sweeps extend makes it longer"
+        )
     sys.stdout.write(f"cifar-train {shlex.join(run.command)}\n")
     sys.stdout.flush()
     environment = {**os.environ, "CIFAR_SWEEPS_OUTPUTS": str(outputs.absolute()), **run.environment}
@@ -69,7 +71,11 @@ def _single_runs(outputs: Path) -> Iterator[ResumableRun]:
         run = read_run(folder)
         if run is not None and run.tag("overrides") is not None and run.tag("sweep_id") is None:
             quoted = str(folder.absolute()).replace("\\", "\\\\").replace("'", "\\'")
-            command = (*shlex.split(run.tag("overrides") or ""), f"hydra.run.dir='{quoted}'")
+            overrides, config_dir = shlex.split(run.tag("overrides") or ""), run.tag("config_dir")
+            own_files = ("--config-dir", config_dir) if config_dir else ()
+            # A sweep's job that was reproduced or made longer by itself: its study would start the sweep.
+            single = ("hydra.mode=RUN",) if any(each.startswith("study=") for each in overrides) else ()
+            command = (*own_files, *overrides, *single, f"hydra.run.dir='{quoted}'")
             typed_in = Path(run.tag("typed_in") or ".")
             yield ResumableRun((folder.name, run.run_id), run.name, command, typed_in, run.state != "FINISHED", {})
 

@@ -49,7 +49,7 @@ def _variables(command: str, arguments: Sequence[str], environment: Mapping[str,
     """Return what stands ahead of a command; also the user's own modules, where it builds a model."""
     found = dict(environment or {})
     allowed = os.environ.get(_OWN_MODULES, "").strip()
-    if allowed and (command == "cifar-train" or {*arguments[:1]} & {"reproduce", "resume"}):
+    if allowed and (command == "cifar-train" or {*arguments[:1]} & {"extend", "reproduce", "resume"}):
         found.setdefault(_OWN_MODULES, allowed)
     return [f"{name}={shlex.quote(value)}" for name, value in found.items()]
 

@@ -257,6 +257,10 @@ def _send(client: MlflowClient, run_id: str, batch: Sequence[Entry], folder: Pat
                     client, run_id, path, name=str(first.fields["name"]), step=int(first.fields["step"])
                 )
                 shutil.rmtree(path, ignore_errors=True)  # the store's artifacts have it now
+        case "experiment_tags":
+            experiment_id = client.get_run(run_id).info.experiment_id
+            for key, value in _values(batch):
+                client.set_experiment_tag(experiment_id, key, value)
         case "close":
             if first.fields["reason"]:
                 log_tags(client, run_id, {f"{PREFIX}failure": str(first.fields["reason"])})

@@ -15,6 +15,7 @@ from cifar_sweeps.tracking import journal
 from cifar_sweeps.tracking.delivery import count_undelivered_lines, store_of
 from cifar_sweeps.tracking.journal_reader import read_run
 from cifar_sweeps.tracking.store import STORE_ERRORS, Store, embedded_uri
+from cifar_sweeps.tracking.ui.saved_view import remove_orphans
 
 _ABANDONED_AFTER = 3600.0
 """Seconds after which a sweep without any started job counts as abandoned."""
@@ -59,7 +60,7 @@ def remove(use: DiskUsage) -> None:
 
 
 def purge_deleted_runs(outputs: Path) -> str:
-    """Purge the runs that were deleted in MLflow, with their artifacts; return MLflow's output.
+    """Purge the runs that were deleted in MLflow, with their artifacts and their sweeps' views; return what was done.
 
     Raises TrackingError if there is no store, or MLflow fails.
     """
@@ -70,7 +71,9 @@ def purge_deleted_runs(outputs: Path) -> str:
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     if done.returncode != 0:
         raise TrackingError(f"{store.uri}: mlflow gc failed: {(done.stderr.strip().splitlines() or ['?'])[-1]}")
-    return done.stdout.strip()
+    views = remove_orphans(store)  # of sweeps that are gone for good
+    told = [f"removed {views} saved views of sweeps that are gone"] if views else []
+    return "\n".join([done.stdout.strip(), *told])
 
 
 def _is_in_store(folder: Path) -> bool:

@@ -23,7 +23,7 @@ _TAIL = 16_384
 """Bytes that hold the last line of an ended run: its reason is one line of text."""
 State = Literal["FINISHED", "FAILED", "KILLED"]
 """Final state of a run."""
-Op = Literal["open", "resume", "params", "tags", "metrics", "artifact", "dataset", "model", "close"]
+Op = Literal["open", "resume", "params", "tags", "metrics", "artifact", "dataset", "model", "experiment_tags", "close"]
 
 
 @dataclass(frozen=True)

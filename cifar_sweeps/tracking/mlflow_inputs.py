@@ -10,6 +10,8 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import Model
 from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
 
+MODEL_NAME = "model"
+"""Of a run's own model: ``runs:/RUN_ID/model``."""
 _ATTEMPTS = 5
 
 

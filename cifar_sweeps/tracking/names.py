@@ -20,6 +20,10 @@ class Candidate(Generic[_T]):
     name: str
     shown: str
 
+    def is_named(self, typed: str) -> bool:
+        """Return whether a typed word is its name, its id, or the beginning of that."""
+        return bool(typed) and (self.name == typed or any(one.startswith(typed) for one in self.ids if one))
+
 
 def choose(typed: str, candidates: Sequence[Candidate[_T]], what: str, where: str) -> _T:
     """Return the only candidate that ``typed`` names: a whole id first, then names and beginnings of ids alike.
@@ -28,10 +32,7 @@ def choose(typed: str, candidates: Sequence[Candidate[_T]], what: str, where: st
     Raises TrackingError if there is none, or if two could be meant, with the id of each.
     """
     matches = [each for each in candidates if typed in each.ids]
-    if not matches and typed:
-        matches = [
-            each for each in candidates if each.name == typed or any(one.startswith(typed) for one in each.ids if one)
-        ]
+    matches = matches or [each for each in candidates if each.is_named(typed)]
     kinds = " or ".join(f"{kind}s" for kind in what.split(" or "))
     if len(matches) == 1:
         return matches[0].item

@@ -1,6 +1,7 @@
 """Record one run or one sweep: everything goes into its journal first, and from there to MLflow."""
 
 import os
+import posixpath
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -69,6 +70,18 @@ class RunLogger:
         """MLflow's run id; None with tracking=none, or if the store has not been reached yet."""
         return read_delivery_state(self.folder).run_id
 
+    @property
+    def started(self) -> int:
+        """When the run was first started, in milliseconds since 1970."""
+        return self._journal.entries[0].time
+
+    @property
+    def artifacts(self) -> list[str]:
+        """Places among the run's artifacts of all files that were logged, in this attempt or an earlier one."""
+        logged = [entry.fields for entry in self._journal.entries if entry.op == "artifact"]
+        places = [posixpath.join(str(each["folder"]), Path(str(each["path"])).name) for each in logged]
+        return list(dict.fromkeys(places))
+
     def has(self, metric: str, step: int) -> bool:
         """Return whether this metric has been logged at this step, in this attempt or an earlier one."""
         return (metric, step) in self._logged
@@ -81,6 +94,10 @@ class RunLogger:
     def set_tags(self, values: Mapping[str, str]) -> None:
         """Set tags of the run. A later value replaces an earlier one."""
         self._append("tags", values=dict(values))
+
+    def set_experiment_tags(self, values: Mapping[str, str]) -> None:
+        """Set tags of the run's experiment, such as a view that MLflow's page keeps there."""
+        self._append("experiment_tags", values=dict(values))
 
     def log_metrics(self, values: Mapping[str, float], step: int) -> None:
         """Log metrics at ``step`` (an epoch) in one line, which is on disk when this returns.

@@ -19,7 +19,12 @@ from cifar_sweeps.errors import TrackingError
 from cifar_sweeps.tracking.address import sqlite_file
 
 _REVISION = re.compile(r"^revision\s*(?::[^=]+)?=(.*)$", re.MULTILINE)
-_PLACES = (("experiments", "artifact_location"), ("runs", "artifact_uri"), ("logged_models", "artifact_location"))
+_PLACES = (
+    ("experiments", "artifact_location"),
+    ("runs", "artifact_uri"),
+    ("logged_models", "artifact_location"),
+    ("model_versions", "storage_location"),
+)
 _PREVIOUS = re.compile(r"^down_revision\s*(?::[^=]+)?=(.*)$", re.MULTILINE)
 _PATIENCE = 1.0
 """Seconds to wait for a program that has locked the file, where a command starts."""

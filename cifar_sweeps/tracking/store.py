@@ -9,7 +9,7 @@ import os
 import re
 import sqlite3
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # read when mlflow is
 # with pauses would delay the command, and create the run twice.
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # one a file, among a command's own lines
 os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"  # each run's address, with the server's password in it
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # a bar for each file of a few kilobytes
 os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")  # no warning on a machine without git
@@ -35,6 +36,7 @@ from cifar_sweeps.system.locks import file_lock
 from cifar_sweeps.system.scripts import sync_command
 from cifar_sweeps.tracking.address import parse_address, sqlite_file, with_password
 from cifar_sweeps.tracking.names import Candidate, choose, describe
+from cifar_sweeps.tracking.page_links import NOTE
 from cifar_sweeps.tracking.sqlite_store import check_revision, create_database, relocate_artifacts
 
 for _noisy in ("mlflow", "alembic"):  # the schema's migrations, the server's start messages
@@ -45,6 +47,11 @@ logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
 DEFAULT_EXPERIMENT = "cifar_sweeps"
 PREFIX = "cifar_sweeps."
 """Prefix of all tags that this project sets."""
+SWEPT = "swept/"
+"""Prefix of the parameters that hold what a sweep varied, as it was typed, for MLflow's columns and charts.
+
+They repeat what the config's own parameters say, a group's option by its name, and are none of the config's.
+"""
 
 MAX_TAG_LENGTH = 8000
 """Characters that MLflow keeps of a tag."""
@@ -214,6 +221,14 @@ class Store:
             raise TrackingError(f"{run}: is a sweep, not a run; give the id or name of one of its runs: {shown}")
         return chosen
 
+    def naming_runs(self, words: Sequence[str]) -> list[str]:
+        """Return those of ``words`` that `find_run` would take for runs: of arguments that may be files as well."""
+        if not words:
+            return []
+        experiments = [str(experiment.experiment_id) for experiment in self.client().search_experiments()]
+        candidates = [_candidate(found) for found in self.search(experiments)]
+        return [word for word in words if any(each.is_named(word) for each in candidates)]
+
     def _deleted_error(self, run: str, experiments: list[str]) -> TrackingError | None:
         """Return what to say of a run that cannot be found because it is in MLflow's trash."""
         for found in _all_pages(
@@ -243,6 +258,14 @@ class Store:
         client, of_sweep = self.client(), f"tags.`{PREFIX}sweep_id` = '{sweep_id}'"
         pages = _all_pages(lambda token: client.search_runs([experiment_id], of_sweep, view, 1000, None, token))
         return {str(run.info.run_id): run for run in pages}
+
+    def sweep_ids(self, experiment_id: str) -> set[str]:
+        """Return the ids of the sweeps that an experiment has runs of, deleted ones among them."""
+        client, of_sweeps = self.client(), f"tags.`{PREFIX}sweep_id` LIKE '%'"
+        pages = _all_pages(
+            lambda token: client.search_runs([experiment_id], of_sweeps, ViewType.ALL, 1000, None, token)
+        )
+        return {str(run.data.tags[f"{PREFIX}sweep_id"]) for run in pages}
 
     def children(self, experiment_id: str, parent_run_id: str) -> list["RecordedRun"]:
         """Return a sweep's child runs, in the order in which they started."""
@@ -325,6 +348,12 @@ class RecordedRun:
     def tag(self, key: str) -> str | None:
         """Return one of this project's tags by its short name."""
         return self.tags.get(f"{PREFIX}{key}")
+
+    @property
+    def repeat_command(self) -> str:
+        """The `recorded_command` that trains the run again; empty if it is not known."""
+        earlier = self.tags.get(NOTE, "")  # runs of an earlier version have it there alone
+        return self.tag("repeat") or (earlier[12:-1] if earlier.startswith("Repeat it: `") else "")
 
     def folder_in(self, outputs: Path) -> Path | None:
         """Return the run's folder: as recorded, or where it lies in an outputs folder that was moved since.

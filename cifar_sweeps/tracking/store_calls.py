@@ -12,6 +12,7 @@ from mlflow.entities import LifecycleStage, Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 
 from cifar_sweeps.errors import in_one_line
+from cifar_sweeps.tracking.page_links import EXPERIMENT, NOTE, PARENT, RUN, with_ids
 from cifar_sweeps.tracking.store import MAX_TAG_LENGTH, is_busy
 
 MAX_PARAM_LENGTH = 6000
@@ -53,9 +54,17 @@ def log_params(client: MlflowClient, run_id: str, values: Mapping[str, str], at_
 
 
 def log_tags(client: MlflowClient, run_id: str, values: Mapping[str, str]) -> Told:
-    """Log tags, the values cut at what MLflow keeps."""
+    """Log tags, the values cut at what MLflow keeps. A description gets the ids that its links need."""
+    if "{" in values.get(NOTE, ""):
+        values = {**values, NOTE: with_ids(values[NOTE], _ids(client, run_id))}
     tags = [RunTag(acceptable_name(key), value[:MAX_TAG_LENGTH]) for key, value in values.items()]
     return Told(_renamed("tag", values), _log(tags, lambda batch: client.log_batch(run_id, tags=batch), "tag"))
+
+
+def _ids(client: MlflowClient, run_id: str) -> dict[str, str]:
+    run = client.get_run(run_id)
+    parent = run.data.tags.get("mlflow.parentRunId", "")
+    return {EXPERIMENT: str(run.info.experiment_id), RUN: run_id, PARENT: str(parent)}
 
 
 def log_metrics(client: MlflowClient, run_id: str, metrics: Sequence[Metric]) -> Told:

@@ -40,6 +40,8 @@ class CheckpointManager:
         self.best = folder / "best.pt"
         self.best_epoch: int | None = None
         self.best_accuracy: float | None = None
+        self.earlier_tests: dict[int, dict[str, float]] = {}
+        """Test metrics by epoch that another run recorded, of which this one is the continuation."""
         self._folder = folder
         self._config = dict(config or {})
         self._history: list[dict[str, Any]] = []
@@ -64,6 +66,7 @@ class CheckpointManager:
                 continue
             _, history = restore(path, model, optimizer, schedule)
             best = state["best"]
+            self.earlier_tests = dict(state.get("tests", {}))
             self._best_file = None if best is None else self._folder / Path(best).name
             for metrics in history:
                 self._add_metrics(EpochMetrics(**metrics))
@@ -124,17 +127,17 @@ class CheckpointManager:
     def _write(self, payload: dict[str, Any], is_best: bool) -> None:
         epoch = payload["epoch"]
         if is_best:
-            self._best_file = _save_with_sum(self._folder, "best", epoch, payload["model"])
+            self._best_file = save_with_sum(self._folder, "best", epoch, payload["model"])
         best = None if self._best_file is None else self._best_file.name
-        _save_with_sum(self._folder, "resume", epoch, {**payload, "best": best})
+        save_with_sum(self._folder, "resume", epoch, {**payload, "best": best})
         self._tidy(epoch)
 
     def _load_undamaged(self, path: Path, report: Callable[[str], None]) -> dict[str, Any] | None:
         try:
-            _verify_checksum(path)
+            verify_checksum(path)
             state = load(path)
             if state["best"] is not None:
-                _verify_checksum(self._folder / Path(state["best"]).name)
+                verify_checksum(self._folder / Path(state["best"]).name)
         except (TrainingError, KeyError) as error:
             report(f"{error}; using the checkpoint before it")
             return None
@@ -160,7 +163,7 @@ class CheckpointManager:
         return True
 
 
-def _save_with_sum(folder: Path, kind: str, epoch: int, payload: Mapping[str, Any]) -> Path:
+def save_with_sum(folder: Path, kind: str, epoch: int, payload: Mapping[str, Any]) -> Path:
     """Write a file atomically, with its checksum in its name."""
     temporary = folder / f".{kind}-{epoch:06}.{os.getpid()}.tmp"
     try:
@@ -174,8 +177,9 @@ def _save_with_sum(folder: Path, kind: str, epoch: int, payload: Mapping[str, An
     return path
 
 
-def _verify_checksum(path: Path) -> None:
-    match = _FILE_NAME.fullmatch(path.name)
+def verify_checksum(path: Path, name: str | None = None) -> None:
+    """Raise TrainingError if a file's checksum is not the one in its name. name: the one that it was written under."""
+    match = _FILE_NAME.fullmatch(name or path.name)
     try:
         if match is None or _checksum(path) != match[3]:
             raise TrainingError(f"{path}: is damaged: its checksum does not match")

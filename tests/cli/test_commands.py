@@ -146,7 +146,9 @@ def test_summary_counts_layers_parameters_and_multiply_adds(run_command, monkeyp
     assert "73,241,600" in done.out
 
 
-@pytest.mark.parametrize("arguments", [("ui",), ("logs", "x"), ("reproduce", "x")], ids=" ".join)
+@pytest.mark.parametrize(
+    "arguments", [("ui",), ("logs", "x"), ("reproduce", "x"), ("extend", "x", "trainer.epochs=3")], ids=" ".join
+)
 def test_commands_without_a_store_say_what_to_do(run_command, arguments, outputs):
     done = run_command(cli.main, *arguments)
     assert done.status == 1
@@ -176,6 +178,28 @@ def test_a_run_is_found_by_name_logged_and_reproduced(run_command):
     rows = json.loads(run_command(cli.main, "results", "cifar_sweeps", "--json").out)
     assert [row["arm"] for row in rows if row["arm"].startswith("train_images=200")] == [row["arm"] for row in rows]
     assert len(rows) == 1  # a reproduction is not an arm
+
+
+def test_a_run_is_made_longer_and_is_the_arm_of_its_length(run_command):
+    assert run_command(app.main, *QUICK).status == 0
+    name = "model=plain_3 regularization=none kernel_size=k3"
+    refused = run_command(cli.main, "extend", name, "optimizer.lr=0.1")
+    assert refused.status == 1
+    assert refused.err.startswith("ConfigError: optimizer.lr=0.1: extend changes only how long a run is")
+    done = run_command(cli.main, "extend", name, "trainer.epochs=3")
+    assert done.status == 0, done.err
+    assert done.err == ""
+    assert "Goes on after epoch 2: the same, to the bit, as 3 epochs at once" in done.out
+    assert "epoch 2/3" not in done.out
+    assert "epoch 3/3" in done.out
+    again = run_command(cli.main, "reproduce", f"{name} extended to 3 epochs")
+    assert (again.status, again.out.splitlines()[-1]) == (0, "bit-identical"), again.err
+    assert run_command(app.main, *QUICK, "trainer.epochs=3").status == 0
+    rows = json.loads(run_command(cli.main, "results", "cifar_sweeps", "--json").out)
+    arms = {}
+    for row in rows:
+        arms.setdefault(row["arm"], []).append(row["name"])
+    assert sorted(map(sorted, arms.values())) == [[name], [name, f"{name} extended to 3 epochs"]]
 
 
 def test_the_tracking_uri_of_the_environment_is_respected(run_command, outputs, tmp_path, monkeypatch):

@@ -22,6 +22,7 @@ ALL = [
     ShiftFlip(shift=0.4, flip=False),
     RotateShiftFlip(),
     RotateShiftFlip(degrees=180, shift=0.25),
+    RotateShiftFlip(degrees=0, shift=0, zoom=0.2, vertical_flip=True),
 ]
 CHANGING = ALL[1:]
 
@@ -35,27 +36,35 @@ def images(count=24, size=32):
 
 
 def moves(augmentation, count, size):
-    """Draws of each image, as Keras names them: theta in radians, tx (rows) and ty (columns) in pixels, mirrored."""
+    """Draws of each image, as Keras names them: theta in radians, tx, ty in pixels, mirrored, zx, zy, upside down.
+
+    tx and zx are of rows, ty and zy of columns.
+    """
     generator = seeded()
     unit = torch.rand((3, count), generator=generator).numpy() * 2 - 1
-    mirrored = torch.rand(count, generator=generator).numpy() < 0.5
+    mirrored = torch.rand(count, generator=generator).numpy() < 0.5 if augmentation.flip else np.zeros(count, bool)
+    zoom = getattr(augmentation, "zoom", 0)
+    zooms = 1 + zoom * (torch.rand((2, count), generator=generator).numpy() * 2 - 1) if zoom else np.ones((2, count))
+    upright = not getattr(augmentation, "vertical_flip", False)
+    upside = np.zeros(count, bool) if upright else torch.rand(count, generator=generator).numpy() < 0.5
     theta = unit[0] * math.radians(getattr(augmentation, "degrees", 0))
     tx, ty = unit[1:] * augmentation.shift * size
-    return zip(theta, tx, ty, mirrored & augmentation.flip, strict=True)
+    return zip(theta, tx, ty, mirrored, *zooms, upside, strict=True)
 
 
-def as_keras(image, theta, tx, ty, mirrored):
-    """Keras' apply_affine_transform (fill_mode='nearest', order=1), and its flip after it: (3, S, S) to the same."""
+def as_keras(image, theta, tx, ty, mirrored, zx, zy, upside):
+    """Keras' apply_affine_transform (fill_mode='nearest', order=1), and its flips after it: (3, S, S) to the same."""
     cos, sin = math.cos(theta), math.sin(theta)
     rotation = np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]])
     shift = np.array([[1, 0, tx], [0, 1, ty], [0, 0, 1]])
     centre = image.shape[-1] / 2 - 0.5
     to_centre = np.array([[1, 0, centre], [0, 1, centre], [0, 0, 1]])
-    matrix = to_centre @ rotation @ shift @ np.linalg.inv(to_centre)
+    zoom = np.diag([zx, zy, 1])
+    matrix = to_centre @ rotation @ shift @ zoom @ np.linalg.inv(to_centre)
     channels = [
         ndimage.affine_transform(channel, matrix[:2, :2], matrix[:2, 2], order=1, mode="nearest") for channel in image
     ]
-    return np.stack(channels)[..., :: -1 if mirrored else 1]
+    return np.stack(channels)[..., :: -1 if upside else 1, :: -1 if mirrored else 1]
 
 
 @pytest.mark.parametrize(
@@ -66,6 +75,9 @@ def as_keras(image, theta, tx, ty, mirrored):
         RotateShiftFlip(degrees=20, shift=0.0, flip=False),
         RotateShiftFlip(degrees=20, shift=0.1),
         RotateShiftFlip(degrees=180, shift=0.3),
+        RotateShiftFlip(degrees=0, shift=0.0, flip=False, zoom=0.3),
+        RotateShiftFlip(degrees=0, shift=0.0, vertical_flip=True),
+        RotateShiftFlip(degrees=30, shift=0.2, zoom=0.25, vertical_flip=True),
     ],
     ids=repr,
 )

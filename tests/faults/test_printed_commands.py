@@ -43,10 +43,10 @@ def commands_in(text):
 
 
 def recorded(folder):
-    """Return the commands in the descriptions of all runs in MLflow."""
+    """Return the commands that repeat each run, which its description in MLflow shows."""
     (store,) = [path for path in folder.rglob("*.db") if path.name in ("mlflow.db", "other.db")]
-    rows = sqlite3.connect(store).execute("SELECT value FROM tags WHERE key = 'mlflow.note.content'").fetchall()
-    return [row[0].removeprefix("Repeat it: ").strip("`") for row in rows]
+    rows = sqlite3.connect(store).execute("SELECT value FROM tags WHERE key = 'cifar_sweeps.repeat'").fetchall()
+    return [row[0] for row in rows]
 
 
 @pytest.mark.parametrize("shape", SHAPES)

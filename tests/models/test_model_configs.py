@@ -23,6 +23,7 @@ COUNTS = {
     ("plain_3", "k3"): 257_978,
     ("quick_3", "k3"): 156_074,
     ("base_cnn", "k3"): 1_250_858,
+    ("small_inception", "k3"): 78_426,
     ("small_resnet", "k3"): 696_618,
     ("resnet18", "k3"): 11_181_642,
     ("mobilenet_v2", "k3"): 2_236_682,

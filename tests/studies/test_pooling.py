@@ -52,6 +52,12 @@ def arms(*runs):
         ({}, {"device": "cuda"}, ("k3 [trainer.device=cpu]", "k3 [trainer.device=cuda]")),
         ({}, {"weight_files": "abcdef0123"}, ("k3 [without weight files]", "k3 [weight files abcdef01]")),
         ({"trainer.batch_size": "7"}, {"budget": "short: 1 of 2 epochs"}, ("k3 [full]", "k3 [short]")),
+        (
+            {},
+            {"not_as_at_once": "the rate", "extended_after": "3"},
+            ("k3 [without extended]", "k3 [extended after epo"),
+        ),
+        ({}, {"extends": "abcd", "extended_after": "3"}, ("k3", "k3")),  # the same as at once
         ({}, {"data": "others"}, ("k3 [toys]", "k3 [others]")),
         ({"trainer.threads": "3"}, {}, ("k3", "k3")),
         ({"outputs": "elsewhere", "tracking.uri": "x", "analysis.pictures": "False"}, {}, ("k3", "k3")),

@@ -182,3 +182,17 @@ def test_the_report_is_an_artifact_of_the_parent_run(toy, tmp_path):
 def test_the_command_line_starts_without_the_heavy_packages():
     code = "import sys, cifar_sweeps.cli.main; print({'torch', 'mlflow', 'pandas', 'matplotlib'} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "set()\n"
+
+
+def test_other_images_than_the_documents_are_a_warning_where_figures_are_compared(toy, tmp_path):
+    published = [{"metric": "val/accuracy", "value": 0.7, "where": "document 002"}]
+    for study, data, config in (
+        ("copies", "CIFAR-10 (JPEG copy)", {"published": published}),
+        ("own", "CIFAR-10", {"published": published}),
+        ("unpublished", "photos", {}),
+    ):
+        toy.run(study, 0.6, swept={"experiment": "a"}, tags={"data": data}, config=config)
+        warnings = write_report(study, tmp_path / f"{study}.html", toy.store).warnings
+        told = [line for line in warnings if "not on CIFAR-10's own images" in line]
+        assert told == ([warnings[0]] if study == "copies" else [])
+        assert all("CIFAR-10 (JPEG copy)" in line for line in told)

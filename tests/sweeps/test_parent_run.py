@@ -14,6 +14,8 @@ import yaml
 from conftest import TINY, cifar_train
 from mlflow import MlflowClient
 
+from cifar_sweeps.tracking.ui import saved_view
+
 JOBS = 4
 
 
@@ -50,18 +52,47 @@ def test_the_command_succeeds_and_says_where_to_look(sweep):
     printed = sweep.command.stdout
     assert "cifar-sweeps ui" in printed
     assert f"/#/experiments/{sweep.experiment.experiment_id}/runs?workflowType=machine_learning" in printed
-    assert "orderByKey=metrics.%60best%2Fval_accuracy%60&orderByAsc=false" in printed
-    assert sweep.parents[0].data.tags["cifar_sweeps.sweep_id"] in printed
+    sweep_id = sweep.parents[0].data.tags["cifar_sweeps.sweep_id"]
+    assert f"&compareRunsMode=CHART&viewStateShareKey=sweep-{sweep_id}" in printed
+
+
+def test_the_printed_link_names_the_sweep_s_only_view(sweep):
+    shown = re.search(r"viewStateShareKey=(\S+)", sweep.command.stdout)[1]
+    views = [key for key in sweep.experiment.tags if key.startswith("mlflow.sharedViewState.")]
+    assert views == [f"mlflow.sharedViewState.{shown}"]
+    _, state = saved_view.decode(sweep.experiment.tags[views[0]])
+    columns = [each for each in state["selectedColumns"] if each.startswith("params.")]
+    assert columns == ["params.`swept/regularization`", "params.`swept/seed`"]
+    for run in sweep.children:
+        values = json.loads(run.data.tags["cifar_sweeps.swept"])
+        assert {f"params.`swept/{key}`" for key in values} == set(columns)
+        assert {key: run.data.params[f"swept/{key}"] for key in values} == values
+    bars = {card["metricKey"] for card in state["compareRunCharts"] if card["type"] == "BAR"}
+    assert {"best/val_accuracy", "test/accuracy", "test/f1/disc"} <= bars <= set(sweep.children[0].data.metrics)
+
+
+def test_descriptions_link_sweep_runs_report_and_pictures(sweep):
+    parent, experiment = sweep.parents[0], sweep.experiment.experiment_id
+    base, mode = f"(#/experiments/{experiment}/runs/", "?workflowType=machine_learning)"
+    note = parent.data.tags["mlflow.note.content"]
+    assert f"{base}{parent.info.run_id}/artifacts/report/report.html{mode}" in note
+    for run in sweep.children:
+        assert f"{base}{run.info.run_id}{mode}" in note
+        own = run.data.tags["mlflow.note.content"]
+        assert f"{base}{parent.info.run_id}{mode}" in own
+        assert f"{base}{run.info.run_id}/artifacts/confusion_matrix.png{mode}" in own
+        assert f"test accuracy {run.data.metrics['test/accuracy']:.4f}" in own
+        assert run.data.tags["cifar_sweeps.repeat"] in own
+    assert "_ID}" not in note + "".join(run.data.tags["mlflow.note.content"] for run in sweep.children)
 
 
 def test_the_sweep_says_how_to_repeat_a_run_and_leaves_its_report(sweep):
     parent = sweep.parents[0]
     best = max(sweep.children, key=lambda run: run.data.metrics["best/val_accuracy"])
     assert f"cifar-sweeps reproduce {best.info.run_id[:8]}" in sweep.command.stdout
-    note = best.data.tags["mlflow.note.content"]
-    arguments = note.removeprefix("Repeat it: ").strip("`").partition("cifar-train ")[2]
-    assert f"cifar-train {arguments}" in sweep.command.stdout
-    assert "trainer.threads=1 trainer.precision=fp32" in note
+    repeat = best.data.tags["cifar_sweeps.repeat"]
+    assert f"cifar-train {repeat.partition('cifar-train ')[2]}" in sweep.command.stdout
+    assert "trainer.threads=1 trainer.precision=fp32" in repeat
     names = {f"report/report.{ending}" for ending in ("html", "md", "csv")}
     assert sweep.artifacts(parent, "report") == names
     (page,) = (sweep.outputs / "sweeps").glob("*/report/report.html")

@@ -13,6 +13,7 @@ from cifar_sweeps.errors import ConfigError, TrackingError
 from cifar_sweeps.tracking import delivery, delivery_thread, journal
 from cifar_sweeps.tracking.delivery import count_undelivered_lines, deliver, read_delivery_state, undelivered_folders
 from cifar_sweeps.tracking.journal_reader import read_run
+from cifar_sweeps.tracking.page_links import NOTE, PARENT, link, run_page
 from cifar_sweeps.tracking.recovery import ABANDONED, recover_abandoned_runs
 from cifar_sweeps.tracking.run_logger import RunHeader, RunLogger
 from cifar_sweeps.tracking.store import Store
@@ -312,3 +313,53 @@ def test_the_delivery_thread_finishes_at_any_time(outputs):
         thread = delivery_thread.DeliveryThread(outputs)
         thread.send()
         assert thread.finish() is None
+
+
+def test_tags_of_the_experiment_wait_in_the_journal_as_all_else_does(outputs, monkeypatch):
+    monkeypatch.setattr(delivery_thread, "deliver", lambda _folder: None)
+    logger = RunLogger(header(outputs))
+    began = logger.started
+    logger.set_experiment_tags({"mlflow.sharedViewState.sweep-a": "first"})
+    logger.set_experiment_tags({"mlflow.sharedViewState.sweep-a": "second", "other": "x"})
+    logger.end_run("FINISHED")
+    monkeypatch.undo()
+    assert Stored(outputs).runs == []
+    deliver(outputs / "run")
+    tags = Stored(outputs).client.get_experiment_by_name("toys").tags
+    assert {key: tags.get(key) for key in ("mlflow.sharedViewState.sweep-a", "other")} == {
+        "mlflow.sharedViewState.sweep-a": "second",
+        "other": "x",
+    }
+    assert RunLogger(header(outputs)).started == began
+
+
+def test_what_the_store_does_not_take_of_an_experiment_s_tags_is_set_aside(outputs, capsys):
+    logger = RunLogger(header(outputs))
+    logger.set_experiment_tags({"long": "x" * 30_000})
+    logger.set_experiment_tags({"short": "x"})
+    logger.end_run("FINISHED")
+    assert logger.delivery_error is None
+    assert "does not take, and is not sent again: experiment_tags" in capsys.readouterr().err
+    tags = Stored(outputs).client.get_experiment_by_name("toys").tags
+    assert tags.get("short") == "x"
+    assert "long" not in tags
+
+
+def test_a_description_s_links_get_the_store_s_ids(outputs):
+    parent = RunLogger(header(outputs, "sweep"))
+    parent.end_run("FINISHED")
+    logger = RunLogger(header(outputs, "sweep/0", parent=outputs / "sweep"))
+    own = link("own", run_page(artifact="a b.png"))
+    logger.set_tags({NOTE: f"{own} of {link('[sweep]', run_page(run_id=PARENT))} {{RUN}}", "other": "{RUN_ID}"})
+    (outputs / "sweep" / "0" / "a b.png").write_bytes(b"")
+    logger.log_artifact(outputs / "sweep" / "0" / "a b.png")
+    assert logger.artifacts == ["a b.png"]
+    logger.end_run("FINISHED")
+    child, above = logger.run_id, parent.run_id
+    run = Stored(outputs).client.get_run(child)
+    base = f"#/experiments/{run.info.experiment_id}/runs"
+    mode = "?workflowType=machine_learning"
+    assert run.data.tags[NOTE] == (
+        f"[own]({base}/{child}/artifacts/a%20b.png{mode}) of [\\[sweep\\]]({base}/{above}{mode}) {{RUN}}"
+    )
+    assert run.data.tags["other"] == "{RUN_ID}"

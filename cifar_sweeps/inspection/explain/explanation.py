@@ -16,7 +16,7 @@ from cifar_sweeps.errors import ConfigError, DataError
 from cifar_sweeps.inspection.explain.attributions import attributions
 from cifar_sweeps.inspection.explain.nearest_images import nearest_images
 from cifar_sweeps.inspection.explain.results import Cam, Explanation, Subject
-from cifar_sweeps.inspection.explain.subjects import PictureSubject, Selection, choose_test_images, read_pictures
+from cifar_sweeps.inspection.explain.subjects import PictureSubject, Selection, choose_test_images, open_pictures
 from cifar_sweeps.models.pretrained.transfer_net import TransferNet
 from cifar_sweeps.runs.trained_run import TrainedRun
 from cifar_sweeps.system.files import file_name
@@ -32,7 +32,7 @@ def explain(
     the run's images are not at hand and test images are asked for.
     """
     net, notes = run.net.eval(), list[str]()
-    pictures = read_pictures(selection.files, run.config.data)
+    pictures = open_pictures(selection.files, run.config.data)
     blank = run.model_input(torch.zeros(1, 3, *run.config.data.image_shape, dtype=torch.uint8))
     all_layers = map_layers(net, blank)
     named = choose_layers(layer_names, all_layers)

@@ -1,33 +1,26 @@
 """Choose the images to explain: test images by number, the most confident mistakes, or pictures from files."""
 
-import stat
-import warnings
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from cifar_sweeps.analysis.mistakes import confident_mistakes
 from cifar_sweeps.analysis.predictions import Predictions
 from cifar_sweeps.config.schema import DataConfig
 from cifar_sweeps.data.folder_layout import show
-from cifar_sweeps.data.picture_files import Change, Treatment, UnreadableError, parse_colour, read_picture
+from cifar_sweeps.data.picture_files import Treatment
 from cifar_sweeps.errors import ConfigError, DataError
+from cifar_sweeps.inspection.predict.reading import ReadPicture, describe_changes, read_pictures, treatment
+from cifar_sweeps.inspection.predict.sources import PictureFile
 
 MISTAKES, RIGHT = 8, 3
 """Images that are explained where none are named: mistakes, and images that are right."""
 MOST = 100
-_CHANGES: dict[Change, str] = {
-    "turned": "turned as its EXIF data say",
-    "transparent": "laid on {background} where it is transparent",
-    "deep": "of 16 bits scaled to 8",
-    "cmyk": "converted from CMYK",
-    "frames": "its first frame alone",
-}
 
 
 @dataclass(frozen=True)
@@ -95,37 +88,30 @@ def _surest_right(predictions: Predictions, mistakes: Sequence[int]) -> list[int
     return [surest[each] for each in dict.fromkeys([*wanted, *surest]) if each in surest][:RIGHT]
 
 
-def read_pictures(files: Sequence[Path], data: DataConfig) -> list[PictureSubject]:
-    """Read pictures as the run's training images were read. Raises DataError for all that cannot be."""
-    height, width = data.image_shape
-    treatment = Treatment(height, width, data.fit, parse_colour(data.background))
-    read, problems = [], []
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Pillow's, of what it repairs or finds unusual
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        for file in files:
-            try:
-                read.append(_read(file, treatment, data))
-            except UnreadableError as error:
-                problems.append(f"--image {show(str(file))}: {error}")
+def open_pictures(files: Sequence[Path], data: DataConfig) -> list[PictureSubject]:
+    """Read pictures as `cifar-sweeps predict` does: as the run's training images were read.
+
+    Raises DataError for all that cannot be read.
+    """
+    how = treatment(data, None, None)
+    named = [PictureFile(str(file.expanduser())) for file in files]
+    with ThreadPoolExecutor(1) as pool:
+        pixels, contents = read_pictures(named, how, pool)
+    problems = [
+        f"--image {file.shown}: {why.removeprefix('left out, ')}"
+        for file, why in zip(named, contents, strict=True)
+        if isinstance(why, str)
+    ]
     if problems:
         raise DataError("\n  ".join(problems))
-    return read
+    return [
+        PictureSubject(show(Path(file.path).name), torch.from_numpy(image), _changes(picture, how))
+        for file, image, picture in zip(named, pixels, contents, strict=True)
+        if isinstance(picture, ReadPicture)
+    ]
 
 
-def _read(file: Path, treatment: Treatment, data: DataConfig) -> PictureSubject:
-    try:
-        place = file.expanduser()
-        if not stat.S_ISREG(place.stat().st_mode):  # a pipe would be waited for
-            raise UnreadableError("is no file; name a picture")
-    except (OSError, ValueError, RuntimeError) as error:
-        raise UnreadableError(f"cannot be read ({getattr(error, 'strerror', None) or error})") from error
-    picture = read_picture(str(place), treatment)
-    changes = [_CHANGES[change].format(background=data.background) for change in picture.changes]
-    if picture.size != (treatment.width, treatment.height):
-        how = {"squash": "squashed", "crop": "cropped", "pad": "padded"}[treatment.fit]
-        is_skewed = picture.size[0] * treatment.height != picture.size[1] * treatment.width
-        size = f"{picture.size[0]}×{picture.size[1]} pixels brought to {treatment.width}×{treatment.height}"
-        changes.append(f"{size}{f', {how}' if is_skewed else ''}")
-    pixels = torch.from_numpy(picture.pixels.copy()).permute(2, 0, 1).contiguous()
-    return PictureSubject(show(file.name), pixels, "; ".join(changes))
+def _changes(picture: ReadPicture, how: Treatment) -> str:
+    changed = describe_changes(picture, how)
+    is_resized = picture.size != (how.width, how.height)
+    return f"{changed}; brought to {how.width}×{how.height} pixels (data.fit={how.fit})" if is_resized else changed

@@ -149,7 +149,7 @@ def ranking_table(arms: Sequence[ArmMetrics]) -> TextTable:
     note = (
         "val: accuracy on validation data at the last epoch, mean over seeds ± half of the 95% t interval; "
         "best val: the highest of all epochs; gap: training minus validation accuracy. Training accuracy is the "
-        "running mean of the last epoch, with dropout."
+        "running mean of the last epoch, with dropout and augmentation."
     )
     if has_sampling:
         note += (

@@ -126,6 +126,7 @@ def _template_values(
         "warnings": [
             *summary_text.budget_warnings(study.runs, has_published),
             *([warning] if warning else []),
+            *([images] if has_published and (images := summary_text.images_warning(study.runs)) else []),
             *([guessing] if (guessing := never_learned_warning(study.runs)) else []),
             *_otherwise(otherwise),
             *separated_arms(study.runs),

@@ -4,8 +4,9 @@ import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from cifar_sweeps.studies.arms import arm_name
+from cifar_sweeps.studies.arms import STAGED, arm_name
 from cifar_sweeps.studies.study import Study, StudyRun
+from cifar_sweeps.studies.verdicts import ORIGINAL_IMAGES
 
 _ENVIRONMENT = {
     "CPU": "cpu",
@@ -66,6 +67,17 @@ def budget_warnings(runs: Sequence[StudyRun], has_published: bool = True) -> lis
     return [f"{title}: {details}{'; not directly comparable with the published metrics' if has_published else ''}."]
 
 
+def images_warning(runs: Sequence[StudyRun]) -> str:
+    """Return a warning if runs were trained on other images than the documents', CIFAR-10's own; else nothing."""
+    others = list(dict.fromkeys(data for run in runs if (data := run.tag("data")) not in (None, ORIGINAL_IMAGES)))
+    if not others:
+        return ""
+    return (
+        f"Trained on {' and '.join(map(str, others))}, not on CIFAR-10's own images as the documents: measured figures "
+        "differ from the published ones for that reason too."
+    )
+
+
 def test_set_warning(runs: Sequence[StudyRun]) -> str:
     """Return a warning if a run used the test set as validation data, else an empty string."""
     arms = list(dict.fromkeys(run.arm for run in runs if run.tag("validated_on") == "test"))
@@ -110,8 +122,13 @@ def commands(study: Study) -> list[str]:
     """Return the commands that reproduce the study: one per sweep, or one per run if there is no sweep."""
     if study.sweeps:
         return list(dict.fromkeys(sweep.command for sweep in study.sweeps))
-    lines = (f"cifar-train {run.tag('overrides') or shlex.quote(arm_name(run.swept, ''))}" for run in study.runs)
-    return list(dict.fromkeys(line.strip() for line in lines))
+    return list(dict.fromkeys(_command(run) for run in study.runs))
+
+
+def _command(run: StudyRun) -> str:
+    if run.tag(STAGED):
+        return f"cifar-sweeps extend {shlex.quote(run.tag('extends') or '')} {run.tag('extended_with') or ''}".strip()
+    return f"cifar-train {run.tag('overrides') or shlex.quote(arm_name(run.swept, ''))}".strip()
 
 
 def _count(number: int, noun: str) -> str:

@@ -16,6 +16,7 @@ from cifar_sweeps.config.parse import is_place
 from cifar_sweeps.config.upgrades import with_added_keys
 from cifar_sweeps.errors import ConfigError
 from cifar_sweeps.hydra_support import parse_overrides
+from cifar_sweeps.studies.arms import STAGED
 from cifar_sweeps.studies.study import StudyRun
 
 _GROUPS = ("model", "optimizer", "augmentation", "lr_schedule")
@@ -86,9 +87,14 @@ def departures_by_arm(configs: Mapping[str, Mapping[str, Any]], runs: Sequence[S
             folder = run.tag("config_dir")
             chosen[run.arm] = (experiment, Path(folder) if folder and Path(folder).is_dir() else None)
     arms = _documented(chosen.values())
-    return {
+    found = {
         arm: departures(arms[choice], configs[arm]) for arm, choice in chosen.items() if arms.get(choice) is not None
     }
+    for run in runs:
+        if run.tag(STAGED) and run.arm in found:
+            staged = f"extended after epoch {run.tag('extended_after')}"
+            found[run.arm] = [*found[run.arm], Departure("training", "at once", staged)]
+    return found
 
 
 def _is_whole(config: Mapping[str, Any]) -> bool:

@@ -4,7 +4,6 @@ import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import quote
 
 from rich import box
 from rich.console import Console
@@ -15,7 +14,7 @@ from cifar_sweeps.studies.columns import quantity
 from cifar_sweeps.sweeps.manifest import SweepManifest, parse_run_name
 from cifar_sweeps.system.scripts import as_typed, shell_command
 from cifar_sweeps.tracking.journal import State
-from cifar_sweeps.tracking.store import PREFIX, RecordedRun
+from cifar_sweeps.tracking.store import RecordedRun
 
 
 @dataclass(frozen=True)
@@ -33,9 +32,9 @@ class JobFailure:
 class SweepSummary:
     """A sweep that has ended.
 
-    unsent: how many of its runs wait in their journals for a store that did not answer. can_resume: whether the
-    same command resumes it, which no other launcher than ours does. environment: variables with which the printed
-    commands find its outputs and store.
+    page: the address of its runs on MLflow's page, after the host; empty if they are not there. unsent: how many of its
+    runs wait in their journals for a store that did not answer. can_resume: whether the same command resumes it, which
+    no other launcher than ours does. environment: variables with which the printed commands find its outputs and store.
     """
 
     manifest: SweepManifest
@@ -46,7 +45,7 @@ class SweepSummary:
     reused: frozenset[int]
     failures: Sequence[JobFailure]
     recorded: bool
-    experiment_id: str | None
+    page: str
     unsent: int
     can_resume: bool
     not_started: Sequence[str]
@@ -84,15 +83,15 @@ def print_summary(summary: SweepSummary, console: Console) -> None:
         best = max(finished, key=lambda run: run.metrics.get("best/val_accuracy", -1.0))
         say("Repeat a run, the best one for example (each run's description in MLflow says how):")
         say(f"  {shell_command('cifar-sweeps', ['reproduce', best.run_id[:8]], summary.environment)}")
-        say(f"  {as_typed(best.tags.get('mlflow.note.content', '').removeprefix('Repeat it: ').strip('`'))}")
+        say(f"  {as_typed(best.repeat_command)}")
         if "seed" in summary.manifest.swept and len({run.tag("swept") for run in finished}) > 1:
             say("Means over seeds:")
             arms = ["results", summary.manifest.sweep_id, "--arms"]
             say(f"  {shell_command('cifar-sweeps', arms, summary.environment)}")
-    if summary.experiment_id is not None:
+    if summary.page:
         say("Look at the runs in MLflow:")
         say(f"  {ui_command(summary.environment)}")
-        say(f"  {UI_ADDRESS}{comparison_url(summary.experiment_id, summary.manifest.sweep_id)}")
+        say(f"  {UI_ADDRESS}/{summary.page}")
     say(f"Folders, logs and checkpoints: {summary.folder}")
 
 
@@ -105,21 +104,32 @@ def results_table(runs: Sequence[RecordedRun], reused: Collection[int] = ()) -> 
     reused: numbers of the jobs that a previous launch of the sweep had finished.
     """
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    keys = {parse_run_name(run.name)[0] for run in runs}
-    same = len(keys) == 1  # then the header names them, and a row has their values alone
-    table.add_column(Text(" / ".join(keys.pop()) if same else "run"), overflow="fold")
-    for column in _COLUMNS:
-        table.add_column(column.heading, justify="right", no_wrap=True)
-    table.add_column("state")
-    for run in sorted(runs, key=lambda run: -run.metrics.get("best/val_accuracy", -1.0)):
-        cells = [column.text(run.metrics.get(column.key)) for column in _COLUMNS]
+    (first, *headings, last), rows = result_rows(runs, reused)
+    table.add_column(Text(first), overflow="fold")
+    for heading in headings:
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column(last)
+    for run, (name, *cells, state) in rows:
         colour = "green" if run.state == "FINISHED" else "red"
-        name = " / ".join(parse_run_name(run.name)[1]) if same else run.name
-        state = "reused" if run.state == "FINISHED" and int(run.tag("job") or -1) in reused else run.state.lower()
         table.add_row(Text(name), *cells, Text(state, style=colour))
     table.caption = "\n".join([*_captions(runs), *_reused_line(len(reused))])
     table.caption_justify = "left"
     return table
+
+
+def result_rows(
+    runs: Sequence[RecordedRun], reused: Collection[int] = ()
+) -> tuple[list[str], list[tuple[RecordedRun, list[str]]]]:
+    """Return the headings of a table of results, and its rows with their runs, in the order of `results_table`."""
+    keys = {parse_run_name(run.name)[0] for run in runs}
+    same = len(keys) == 1  # then the header names them, and a row has their values alone
+    headings = [" / ".join(keys.pop()) if same else "run", *(column.heading for column in _COLUMNS), "state"]
+    rows = []
+    for run in sorted(runs, key=lambda run: -run.metrics.get("best/val_accuracy", -1.0)):
+        name = " / ".join(parse_run_name(run.name)[1]) if same else run.name
+        state = "reused" if run.state == "FINISHED" and int(run.tag("job") or -1) in reused else run.state.lower()
+        rows.append((run, [name, *(column.text(run.metrics.get(column.key)) for column in _COLUMNS), state]))
+    return headings, rows
 
 
 def _captions(runs: Sequence[RecordedRun]) -> Iterator[str]:
@@ -145,16 +155,3 @@ def ui_command(environment: Mapping[str, str]) -> str:
     if os.environ.get("CIFAR_SWEEPS_MAKE") and not environment:
         return "make ui"
     return shell_command("cifar-sweeps", ["ui"], environment)
-
-
-def comparison_url(experiment_id: str, sweep_id: str) -> str:
-    """Return the address, after the host, of the page that compares a sweep's runs as charts.
-
-    Opened plainly, MLflow 3.17 lands on a page about language models; sorted by a metric it unfolds the children.
-    """
-    search = quote(f"tags.`{PREFIX}sweep_id` = '{sweep_id}'", safe="")
-    order = quote("metrics.`best/val_accuracy`", safe="")
-    return (
-        f"/#/experiments/{experiment_id}/runs?workflowType=machine_learning&compareRunsMode=CHART"
-        f"&orderByKey={order}&orderByAsc=false&searchFilter={search}"
-    )

@@ -1,0 +1,1 @@
+"""Predict the classes of any pictures with recorded runs."""
