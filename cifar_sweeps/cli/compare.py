@@ -51,7 +51,7 @@ def compare(
     from cifar_sweeps.inspection.comparison import tables
     from cifar_sweeps.inspection.comparison.compare import compare as compare_sides
     from cifar_sweeps.inspection.comparison.page import write_page
-    from cifar_sweeps.inspection.comparison.what_mattered import what_mattered
+    from cifar_sweeps.inspection.explain.explanation import class_maps
     from cifar_sweeps.runs.loading import LoadingBar
     from cifar_sweeps.tracking.store import default_store
 
@@ -66,7 +66,7 @@ def compare(
         return
     typed = [*(["--in", within] if within else []), a, b]
     _print(found, console)
-    page = write_page(found, typed, store.outputs, what_mattered)
+    page = write_page(found, typed, store.outputs, class_maps)
     console.print(f"Page: {page}", markup=False, soft_wrap=True)
 
 

@@ -1,1 +1,1 @@
-"""What a trained network looks at: activations, Grad-CAM, occlusion, integrated gradients, nearest neighbours."""
+"""Explanations of a network's decisions: feature maps, Grad-CAM, occlusion, integrated gradients, similar images."""

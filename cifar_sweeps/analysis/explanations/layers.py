@@ -1,84 +1,123 @@
-"""Look at the layers of a network while it runs: their outputs, and the filters of the first convolution."""
+"""The layers of a network that put out maps: their names, sizes and order, and which of them are worth a look."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from cifar_sweeps.errors import ConfigError, did_you_mean
 
+_MOST_NAMED = 40
 
-@contextmanager
-def recorded_outputs(net: nn.Module, layers: Sequence[str]) -> Iterator[dict[str, Tensor]]:
-    """Record the outputs of these layers while ``net`` runs in the block; of a layer called twice, the last.
 
-    A layer that works in place may follow one of them: what is recorded is a copy, through which gradients flow.
+@dataclass(frozen=True)
+class MapLayer:
+    """A layer whose output is maps (channels, height, width). Layers are in the order in which they end.
+
+    calls: how often an image passes through it; size and place are those of its last call. version: equal for two
+    layers if and only if they put out the same values in the same memory, as a block and its last layer do.
     """
-    found: dict[str, Tensor] = {}
-    modules = dict(net.named_modules())
 
-    def record(name: str) -> object:
-        def hook(_module: nn.Module, _inputs: object, output: Tensor) -> Tensor:
-            found[name] = output
-            return output.clone()
+    name: str
+    channels: int
+    height: int
+    width: int
+    calls: int
+    is_convolution: bool
+    is_leaf: bool
+    version: tuple[int, int]
 
-        return modules[name].register_forward_hook(hook)
-
-    handles = [record(name) for name in layers]
-    try:
-        yield found
-    finally:
-        for handle in handles:
-            handle.remove()  # type: ignore[attr-defined]
+    @property
+    def shape(self) -> str:
+        """Channels, height and width, as `cifar-sweeps summary` prints them."""
+        return f"{self.channels}×{self.height}×{self.width}"
 
 
-@torch.no_grad()
-def spatial_layers(net: nn.Module, image: Tensor) -> list[str]:
-    """Return the names of the layers whose output is a map of more than one pixel, in the order of their calls.
-
-    image: (1, 3, H, W), as the network takes it. Leaves only, as `cifar-sweeps summary` lists them.
-    """
-    order: list[str] = []
+def map_layers(net: nn.Module, image: Tensor) -> tuple[MapLayer, ...]:
+    """Return the layers and blocks of ``net`` that put out maps, by running it on one image (1, 3, H, W)."""
+    found: dict[str, MapLayer] = {}
+    kept: list[Tensor] = []  # or the memory of one could be given to the next, which would then look like the same
     handles = []
     for name, module in net.named_modules():
-        if not list(module.children()):
+        if not name:
+            continue
 
-            def note(_module: nn.Module, _inputs: object, output: object, name: str = name) -> None:
-                if isinstance(output, Tensor) and output.ndim == 4 and output.shape[2] * output.shape[3] > 1:
-                    order.append(name)
+        def note(module: nn.Module, _inputs: object, output: object, name: str = name) -> None:
+            if not isinstance(output, Tensor) or output.ndim != 4:
+                return
+            kept.append(output)
+            before = found.pop(name, None)
+            channels, height, width = output.shape[1:]
+            found[name] = MapLayer(
+                name,
+                channels,
+                height,
+                width,
+                calls=1 + (before.calls if before is not None else 0),
+                is_convolution=isinstance(module, nn.Conv2d),
+                is_leaf=not list(module.children()),
+                version=(id(output), output._version),
+            )
 
-            handles.append(module.register_forward_hook(note))
+        handles.append(module.register_forward_hook(note))
     try:
-        net(image)
+        with torch.no_grad():
+            net(image)
     finally:
         for handle in handles:
             handle.remove()
-    return list(dict.fromkeys(order))
+    return tuple(found.values())
 
 
-def default_layers(net: nn.Module, spatial: Sequence[str]) -> list[str]:
-    """Return three layers worth a look: the first convolution, one in the middle and the last; fewer if there are."""
-    modules = dict(net.named_modules())
-    convolutions = [name for name in spatial if isinstance(modules[name], nn.Conv2d)] or list(spatial)
-    picked = [convolutions[0], convolutions[len(convolutions) // 2], convolutions[-1]] if convolutions else []
-    return list(dict.fromkeys(picked))
+def default_layers(layers: Sequence[MapLayer]) -> tuple[MapLayer, ...]:
+    """Return the first convolution, one in the middle, and `last_map`; fewer if there are fewer, none without any."""
+    last = last_map(layers)
+    if last is None:
+        return ()
+    convolutions = [layer for layer in layers if layer.is_convolution and layer.height * layer.width > 1]
+    chosen = [convolutions[0], convolutions[len(convolutions) // 2], last]
+    # The last map of a net with one convolution may be that convolution's after its activation.
+    return tuple({layer.name: layer for layer in (chosen if len(convolutions) > 1 else [last])}.values())
 
 
-def check_layers(names: Sequence[str], spatial: Sequence[str]) -> None:
-    """Raise ConfigError for a layer that has no map, with those that have one."""
-    for name in names:
-        if name not in spatial:
-            shown = ", ".join(spatial[:12]) + (" …" if len(spatial) > 12 else "")
-            raise ConfigError(
-                f"--layer {name}: is no layer with a map of several pixels; there are {shown or 'none'}"
-                f"{did_you_mean(name, list(spatial))}; cifar-sweeps summary lists all layers"
-            )
+def last_map(layers: Sequence[MapLayer]) -> MapLayer | None:
+    """Return the layer for Grad-CAM: the last one whose maps have the size of the last convolution's.
+
+    That is the convolution, the activation behind it, or in residual networks the block, whose output is the sum with
+    the shortcut. Maps of one pixel say nothing of places: the last convolution with more counts. None if there is none.
+    """
+    sizes = [(layer.height, layer.width) for layer in layers if layer.is_convolution]
+    large = [size for size in sizes if size != (1, 1)]
+    if not large:
+        return None
+    last = max(at for at, layer in enumerate(layers) if layer.is_convolution and (layer.height, layer.width) != (1, 1))
+    same_size = [layer for layer in layers[last:] if (layer.height, layer.width) == large[-1]]
+    # Of names for the same output the innermost, unless an image passes through that layer more than once.
+    names = [layer for layer in same_size if layer.version == same_size[-1].version]
+    return min(names, key=lambda layer: layer.calls)
 
 
-def first_filters(net: nn.Module) -> tuple[str, Tensor] | None:
-    """Return name and weights (filters, 3, h, w) of the first convolution on the image's three channels, or None."""
-    for name, module in net.named_modules():
-        if isinstance(module, nn.Conv2d) and module.weight.shape[1] == 3:
-            return name, module.weight.detach()
-    return None
+def choose_layers(names: Sequence[str], layers: Sequence[MapLayer]) -> tuple[MapLayer, ...]:
+    """Return the layers with these names.
+
+    names: as `cifar-sweeps summary` shows them, or of blocks of them. Raises ConfigError for all names that no layer
+    with maps has, with those that there are.
+    """
+    by_name = {layer.name: layer for layer in layers}
+    unknown = [name for name in names if name not in by_name]
+    if unknown:
+        leaves = [layer.name for layer in layers if layer.is_leaf]
+        known = ", ".join(leaves[:_MOST_NAMED])
+        rest = len(leaves) - _MOST_NAMED
+        more = f" and {rest} more (cifar-sweeps summary lists them)" if rest > 0 else ""
+        there = f"those with maps are {known}{more}" if leaves else "this network has no layer with maps"
+        raise ConfigError(
+            [
+                f"--layer {name}: no layer of this network puts out maps under this name; {there}"
+                f"{did_you_mean(name, list(by_name))}"
+                for name in unknown[:1]
+            ]
+            + [f"--layer {name}: likewise{did_you_mean(name, list(by_name))}" for name in unknown[1:]]
+        )
+    return tuple(by_name[name] for name in dict.fromkeys(names))

@@ -1,6 +1,6 @@
-"""Nearest training images in the space of a network's last features."""
+"""Nearest images in the space of a network's last features."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -10,49 +10,68 @@ from torch.nn import functional as F
 
 @dataclass(frozen=True)
 class Neighbours:
-    """The k nearest images of each of N: positions and cosine similarities, each (N, k), the nearest first."""
+    """The k nearest images of each of N: their numbers and cosine similarities, each (N, k), the nearest first."""
 
-    positions: Tensor
+    numbers: Tensor
     similarity: Tensor
 
 
-def last_features(net: nn.Module) -> tuple[str, Callable[[Tensor], Tensor]]:
-    """Return the name of the layer that makes the logits, and a function from inputs to what it receives: (N, F).
+def last_layer(net: nn.Module, image: Tensor) -> str:
+    """Return the name of the layer that makes the logits: the last one with parameters that an image passes through.
 
-    It is the last layer with parameters of its own.
+    image: (1, 3, H, W) as the network takes it.
     """
-    with_parameters = [name for name, module in net.named_modules() if list(module.parameters(recurse=False))]
-    modules = dict(net.named_modules())
-    dense = [name for name in with_parameters if isinstance(modules[name], nn.Linear)]
-    last = (dense or with_parameters)[-1]
+    last, handles = "", []
+    for name, module in net.named_modules():
+        if not list(module.parameters(recurse=False)):
+            continue
 
-    @torch.no_grad()
-    def features(inputs: Tensor) -> Tensor:
-        found: list[Tensor] = []
-        handle = modules[last].register_forward_pre_hook(lambda _module, given: found.append(given[0].detach().clone()))
-        try:
-            net(inputs)
-        finally:
+        def note(_module: nn.Module, _inputs: object, _output: object, name: str = name) -> None:
+            nonlocal last
+            last = name
+
+        handles.append(module.register_forward_hook(note))
+    try:
+        with torch.no_grad():
+            net(image)
+    finally:
+        for handle in handles:
             handle.remove()
-        return found[-1].flatten(1)
+    return last
 
-    return last, features
+
+@torch.no_grad()
+def last_features(net: nn.Module, inputs: Tensor, layer: str) -> Tensor:
+    """Return what a layer receives for inputs (N, 3, H, W): features (N, F); of maps, the mean over places."""
+    received: list[Tensor] = []
+
+    def record(_module: nn.Module, given: tuple[Tensor, ...]) -> None:
+        received[:] = [given[0].detach().clone()]  # the last call's; a copy, as a layer may work in place
+
+    handle = dict(net.named_modules())[layer].register_forward_pre_hook(record)
+    try:
+        net(inputs)
+    finally:
+        handle.remove()
+    features = received[0]
+    return features.mean(dim=(2, 3)) if features.ndim == 4 else features.flatten(1)
 
 
 def nearest(queries: Tensor, batches: Iterable[Tensor], count: int) -> Neighbours:
-    """Return the nearest of many features to each query, by cosine similarity, in one pass over the batches.
+    """Return the images whose features are nearest to each query's, by cosine similarity, in one pass over batches.
 
-    queries: (N, F). batches: (B, F) each, of the images in order. count: how many; fewer if there are fewer images.
+    queries: (N, F). batches: (B, F) each, of images in their order. count: how many; fewer if there are fewer images.
+    Of equally near ones the first. Features that are all zero are near to none (similarity 0).
     """
     queries = F.normalize(queries, dim=1)
     best = torch.empty(len(queries), 0)
-    places = torch.empty(len(queries), 0, dtype=torch.int64)
+    numbers = torch.empty(len(queries), 0, dtype=torch.int64)
     start = 0
     for batch in batches:
-        similarity = queries @ F.normalize(batch, dim=1).T
         here = torch.arange(start, start + len(batch)).expand(len(queries), -1)
         start += len(batch)
-        both, where = torch.cat([best, similarity], dim=1), torch.cat([places, here], dim=1)
-        best, order = both.topk(min(count, both.shape[1]), dim=1)
-        places = where.gather(1, order)
-    return Neighbours(places, best)
+        similarity = torch.cat([best, queries @ F.normalize(batch, dim=1).T], dim=1)
+        candidates = torch.cat([numbers, here], dim=1)
+        order = similarity.sort(dim=1, descending=True, stable=True).indices[:, :count]
+        best, numbers = similarity.gather(1, order), candidates.gather(1, order)
+    return Neighbours(numbers, best)

@@ -1,1 +1,1 @@
-"""`cifar-sweeps explain`: what a run's network looks at, as one page."""
+"""`cifar-sweeps explain`: what a run's network looks at in some images, as one page and as pictures."""

@@ -1,183 +1,226 @@
-"""Draw an explanation as figures, and write them as one page and as pictures."""
+"""Write an explanation as one self-contained page; small pictures are enlarged by the browser, pixel for pixel."""
 
-import math
-import shutil
-from pathlib import Path
+import base64
+import io
+from dataclasses import dataclass
 
-import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from PIL import Image
 from torch import Tensor
 
 import cifar_sweeps
-from cifar_sweeps.analysis.explanations.grad_cam import scaled
-from cifar_sweeps.analysis.figures import save
-from cifar_sweeps.analysis.mathtext import escape_mathtext, shortened
-from cifar_sweeps.analysis.matplotlib_setup import BLUE, VERMILLION, own_style
-from cifar_sweeps.analysis.pages.html_page import PageFigure, Section, render_sections
-from cifar_sweeps.inspection.explain.explaining import Explanation
-from cifar_sweeps.system.files import file_name, write_text_atomic
+from cifar_sweeps.analysis.explanations import colours
+from cifar_sweeps.analysis.pages.html_page import render_template
+from cifar_sweeps.inspection.explain.results import Explanation
+from cifar_sweeps.inspection.explain.sheets import (
+    MOST_CHANNELS,
+    MOST_FILTERS,
+    cam_colours,
+    map_colours,
+    shown_channels,
+    verdict,
+)
 
-FOLDER = "explain"
-_MOST_MAPS = 16
-_TOP = 5
+_BARS = 5
 
 
-@own_style()
-def write_explanation(found: Explanation, folder: Path, command: str) -> tuple[Path, list[Path]]:
-    """Write ``explain.html`` and its pictures into ``folder``, which is made anew; return the page and the pictures."""
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    images = [_image_figure(found, at) for at in range(len(found.subjects))]
-    sections = [Section("Images", texts=[_reading(found)], figures=images, side_by_side=False)]
-    maps = [_maps_figure(found, name, values) for name, values in found.maps.items()]
-    if maps:
-        texts = [
-            f"Outputs of three layers for {found.subjects[0].name}. Each map is scaled to its own range; dark is low. "
-            f"The {_MOST_MAPS} channels that vary most."
-        ]
-        sections.append(Section("Feature maps", texts=texts, figures=maps))
-    if found.filters is not None:
-        sections.append(Section("First convolution", figures=[_filters_figure(*found.filters)]))
-    pictures = []
-    for figure in (*images, *maps, *(sections[-1].figures if found.filters is not None else ())):
-        pictures.append(folder / f"{file_name(figure.title.replace(' ', '_').replace(',', ''))}.png")
-        save(figure.figure, pictures[-1])
-    page = folder / "explain.html"
-    html = render_sections(
-        f"What {found.run.label} looks at",
-        _summary(found),
-        sections,
-        version=cifar_sweeps.__version__,
-        warnings=found.notes,
-        commands=[command],
+@dataclass(frozen=True)
+class _Picture:
+    """A picture on the page with its title and caption. kind: a class of the style sheet."""
+
+    title: str
+    caption: str
+    uri: str
+    ratio: str
+    kind: str = ""
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """How to read one kind of picture. scale: a bar of its colours. ends: what they mean."""
+
+    text: str
+    ends: str = ""
+    scale: str = ""
+
+
+def render_explanation(found: Explanation, command: str) -> str:
+    """Return the page's HTML; every text is escaped. command: makes it again."""
+    classes = found.run.predictions.classes
+    channels = shown_channels(found)
+    subjects = [
+        {
+            "key": subject.key,
+            "name": subject.name,
+            "verdict": verdict(subject, classes),
+            "changes": subject.changes,
+            "image": _picture(subject.image, "image", "" if subject.actual is None else classes[subject.actual]),
+            "bars": _bars(found, at),
+            "pictures": _pictures(found, at),
+            "nearest": _nearest(found, at),
+            "layers": [
+                {
+                    "name": f"{layer.name} ({layer.shape})",
+                    "pictures": [
+                        _picture(image, str(channel), "")
+                        for image, channel in zip(map_colours(found, n, at, channels[n]), channels[n], strict=True)
+                    ],
+                }
+                for n, layer in enumerate(found.layers)
+            ],
+        }
+        for at, subject in enumerate(found.subjects)
+    ]
+    filters = [] if found.filters is None else list(colours.filter_colours(found.filters[:MOST_FILTERS]))
+    values = {
+        "title": f"What {found.run.label} looks at",
+        "version": cifar_sweeps.__version__,
+        "notes": found.notes,
+        "summary": summary(found),
+        "readings": _readings(found),
+        "subjects": subjects,
+        "filters": [_picture(image, str(number), "") for number, image in enumerate(filters)],
+        "filters_text": f"{len(filters)} of the {0 if found.filters is None else len(found.filters)} filters of "
+        f"{found.filters_of}: their weights of red, green and blue as colours. Grey is 0; the scale is one for all.",
+        "command": command,
+    }
+    return render_template("explain.html.jinja", values, package="cifar_sweeps.inspection.explain")
+
+
+def summary(found: Explanation) -> str:
+    """Return what is explained, and how exact the attributions are, in a few sentences."""
+    labelled = [subject for subject in found.subjects if subject.actual is not None]
+    files, parts = len(found.subjects) - len(labelled), []
+    if labelled:
+        wrong = sum(subject.is_wrong for subject in labelled)
+        parts.append(f"{_count(len(labelled), 'test image')} of {found.run.images.name}, {wrong} classified wrongly")
+    if files:
+        parts.append(f"{_count(files, 'picture')} from files, whose class is not known")
+    return f"{' and '.join(parts)}. {completeness(found)}".strip()
+
+
+def completeness(found: Explanation) -> str:
+    """Return by how much integrated gradients miss what they must sum to; empty where there are none."""
+    if found.shares is None:
+        return ""
+    errors, differences = found.shares.errors, found.shares.differences.abs()
+    worst = int(errors.argmax())
+    return (
+        "The integrated gradients of an image sum to its logit less that of an empty image within "
+        f"{float(errors[worst]):.2g}, at worst: {found.subjects[worst].name}, difference "
+        f"{float(differences[worst]):.3g}, {max(found.shares.steps)} steps at most."
     )
-    write_text_atomic(page, html)
-    return page, pictures
 
 
-def _summary(found: Explanation) -> str:
-    wrong = sum(
-        s.actual is not None and s.actual != int(p) for s, p in zip(found.subjects, found.predicted, strict=True)
-    )
-    files = sum(subject.actual is None for subject in found.subjects)
-    text = f"{len(found.subjects)} images of {found.run.images.name}, {wrong} of them classified wrongly."
-    if files == len(found.subjects):
-        text = f"{files} pictures from files."
-    elif files:
-        text += f" {files} of them from files, whose classes are not known."
-    if found.attributions is not None:
-        error = float(found.attributions.completeness.max())
-        text += f" Integrated gradients sum to the difference of the logits within {error:.1%}."
-    return text
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
-def _reading(found: Explanation) -> str:
-    text = "In each row: the image; the probabilities of its classes"
+def _readings(found: Explanation) -> list[_Reading]:
+    readings = [
+        _Reading(
+            "Beside each image are its most probable classes: of test images as recorded when the run was tested, of "
+            "pictures from files as cifar-sweeps predict computes them. All else is computed in float32."
+        )
+    ]
     if found.cam is not None:
-        size = "×".join(map(str, found.cam.shape[1:]))
-        text += f"; Grad-CAM of the layer {found.cam_layer} at its own resolution ({size}), and over the image"
-    if found.attributions is not None:
-        text += "; occlusion and integrated gradients (blue speaks for the predicted class, orange against it)"
-    return f"{text}; below, the nearest training images by the input of {found.features_of} (cosine similarity)."
+        layer = found.cam.layer
+        text = (
+            f"Grad-CAM: where the maps of {layer.name} speak for a class. They have {layer.width}×{layer.height} "
+            "places, and Grad-CAM is shown as so many squares: finer it does not know. Each map is scaled to its own "
+            "maximum, so two maps say where, not how much. A wrong image also has that of its actual class."
+        )
+        readings.append(_Reading(text, "nothing speaks for the class … most", _uri(colours.scale_bar("heat"))))
+    if found.covering is not None:
+        text = (
+            f"Occlusion: how far the predicted class's logit falls when a square of {found.covering.patch} pixels a "
+            "side in the training images' mean colour covers the place; the mean over the squares that do, each "
+            f"{found.covering.stride} pixels from the next. Integrated gradients: what each pixel adds to that logit "
+            "on the way from an image of the mean colour. Each map has a scale of its own."
+        )
+        readings.append(
+            _Reading(text, "speaks against the predicted class … for it", _uri(colours.scale_bar("signed")))
+        )
+    if found.nearest is not None:
+        near = found.nearest
+        readings.append(
+            _Reading(
+                f"Nearest training images: of the {near.searched:,} images that the run was trained on, those that are "
+                f"most similar by what {near.layer} receives (cosine similarity, 1 is equal), with their labels."
+            )
+        )
+    if found.layers:
+        readings.append(
+            _Reading(
+                f"Feature maps: what a layer puts out, of each the {MOST_CHANNELS} channels that vary most from place "
+                "to place over these images; the number is the channel. Each map in its own range, dark is its lowest."
+            )
+        )
+    return readings
 
 
-def _image_figure(found: Explanation, at: int) -> PageFigure:
-    subject, classes = found.subjects[at], found.run.classes
-    predicted = int(found.predicted[at])
-    is_wrong = subject.actual is not None and subject.actual != predicted
-    panels = 2 + (2 if found.cam is not None else 0) + (2 if found.cam is not None and is_wrong else 0)
-    panels += 2 if found.attributions is not None else 0
-    near = found.neighbours.positions[at].tolist()
-    columns = max(panels, len(near))
-    figure = Figure(figsize=(1.75 * columns, 4.3), layout="constrained")
-    grid = figure.subplots(2, columns, squeeze=False)
-    for axes in grid.ravel():
-        axes.set_axis_off()
-    row = iter(grid[0])
-    pixels = subject.image.permute(1, 2, 0).numpy()
-    actual = "a picture" if subject.actual is None else f"actual: {classes[subject.actual]}"
-    _show(next(row), pixels, actual)
-    _bars(next(row), found.probabilities[at], classes, predicted, is_wrong)
-    for maps, target in ((found.cam, predicted), (found.cam_actual if is_wrong else None, subject.actual)):
-        if maps is not None and target is not None:
-            name = shortened(classes[target], 14)
-            cam = scaled(maps[at : at + 1])[0].numpy()
-            nothing = "" if cam.any() else "\n(nothing speaks for it)"
-            _show(next(row), cam, f"Grad-CAM: {name}{nothing}", cmap="viridis", vmin=0, vmax=1)
-            axes = next(row)
-            _show(axes, pixels, "over the image")
-            height, width = pixels.shape[:2]
-            extent = (-0.5, width - 0.5, height - 0.5, -0.5)
-            axes.imshow(cam, cmap="viridis", vmin=0, vmax=1, alpha=0.55, interpolation="nearest", extent=extent)
-    if found.attributions is not None:
-        for name, values in (
-            ("occlusion", found.attributions.occlusion),
-            ("integrated gradients", found.attributions.gradients),
-        ):
-            limit = max(float(values[at].abs().quantile(0.995)), 1e-12)
-            _show(next(row), values[at].numpy(), name, cmap=_diverging(), vmin=-limit, vmax=limit)
-    for axes, index, similarity in zip(grid[1], near, found.neighbours.similarity[at].tolist(), strict=False):
-        train = found.run.images.train
-        name = shortened(classes[int(train.labels[index])], 14)
-        _show(axes, train.images[index].permute(1, 2, 0).numpy(), f"{name}\n{similarity:.3f}")
-    said = "" if subject.actual is None else f", {classes[subject.actual]}"
-    verdict = f"{subject.name}{said}: predicted {classes[predicted]} ({found.probabilities[at, predicted]:.2f})"
-    return PageFigure(subject.name, f"{verdict}{', wrongly' if is_wrong else ''}.", figure, "png")
+def _bars(found: Explanation, at: int) -> list[dict[str, str]]:
+    subject, classes = found.subjects[at], found.run.predictions.classes
+    shown = subject.probabilities.sort(descending=True, stable=True).indices[:_BARS].tolist()
+    if subject.actual is not None and subject.actual not in shown:
+        shown.append(subject.actual)
+    bars = []
+    for index in shown:
+        value = float(subject.probabilities[index])
+        kind = "predicted" if index == subject.predicted else ""
+        if kind and subject.is_wrong:
+            kind = "predicted wrong"
+        actual = " (actual)" if index == subject.actual and subject.is_wrong else ""
+        bars.append(
+            {
+                "name": f"{classes[index]}{actual}",
+                "value": f"{value:.3f}",
+                "percent": f"{value * 100:.1f}",
+                "kind": kind,
+            }
+        )
+    return bars
 
 
-def _bars(axes: Axes, probabilities: Tensor, classes: tuple[str, ...], predicted: int, is_wrong: bool) -> None:
-    values, order = probabilities.topk(min(_TOP, len(classes)))
-    axes.set_axis_on()
-    names = [shortened(classes[index], 12) for index in order.tolist()]
-    colours = [(VERMILLION if is_wrong else BLUE) if index == predicted else "#999999" for index in order.tolist()]
-    axes.barh(range(len(names)), values.numpy(), color=colours)
-    axes.set_yticks(range(len(names)), names, fontsize=7.5)
-    axes.invert_yaxis()
-    axes.set_xlim(0, 1)
-    axes.set_xticks([0, 1])
-    axes.tick_params(axis="x", labelsize=7.5)
-    axes.set_title("probability", fontsize=8.5)
+def _pictures(found: Explanation, at: int) -> list[_Picture]:
+    subject, classes, pictures = found.subjects[at], found.run.predictions.classes, list[_Picture]()
+    if found.cam is not None:
+        for target, actual in ((subject.predicted, False), (subject.actual if subject.is_wrong else None, True)):
+            if target is None:
+                continue
+            small, role = cam_colours(found.cam, at, actual=actual), "actual" if actual else "predicted"
+            own = (found.cam.actual if actual else found.cam.predicted)[at]
+            size = f"{small.shape[2]}×{small.shape[1]}" if bool(own.any()) else "nothing speaks for it"
+            named = f"{classes[target]}, {role if subject.actual is None or subject.is_wrong else 'rightly predicted'}"
+            pictures.append(_picture(small, "Grad-CAM", f"{named}; {size}"))
+            pictures.append(_picture(colours.over_image(subject.image, small), "over the image", named))
+    if found.covering is not None and found.shares is not None:
+        fall = float(found.covering.maps[at].amax())
+        map_colour = colours.signed(found.covering.maps[at : at + 1])[0]
+        pictures.append(_picture(map_colour, "occlusion", f"{classes[subject.predicted]} falls by up to {fall:.2g}"))
+        sums = float(found.shares.sums[at])
+        map_colour = colours.signed(found.shares.maps[at : at + 1])[0]
+        pictures.append(_picture(map_colour, "integrated gradients", f"{classes[subject.predicted]}, sum {sums:+.2f}"))
+    return pictures
 
 
-def _show(axes: Axes, pixels: np.ndarray, title: str, **style: object) -> None:
-    axes.imshow(pixels, interpolation="nearest", **style)  # type: ignore[arg-type]
-    axes.set_title(escape_mathtext(title) if "\n" not in title else title, fontsize=8.5)
+def _nearest(found: Explanation, at: int) -> list[_Picture]:
+    if found.nearest is None:
+        return []
+    train, near = found.nearest.data.train, found.nearest.found
+    pictures = []
+    for number, similarity in zip(near.numbers[at].tolist(), near.similarity[at].tolist(), strict=True):
+        label = int(train.labels[number])
+        kind = "same" if label == found.subjects[at].predicted else "other"
+        name = found.run.predictions.classes[label]
+        pictures.append(_picture(train.images[number], name, f"{similarity:.3f}; training image {number}", kind))
+    return pictures
 
 
-def _diverging() -> object:
-    from matplotlib.colors import LinearSegmentedColormap
-
-    return LinearSegmentedColormap.from_list("attribution", [VERMILLION, "#ffffff", BLUE])
+def _picture(image: Tensor, title: str, caption: str, kind: str = "") -> _Picture:
+    return _Picture(title, caption, _uri(image), f"{image.shape[2]} / {image.shape[1]}", kind)
 
 
-def _maps_figure(found: Explanation, name: str, values: Tensor) -> PageFigure:
-    maps = values[0]
-    order = maps.flatten(1).std(dim=1).argsort(descending=True)[:_MOST_MAPS].sort().values.tolist()
-    columns = min(8, len(order))
-    rows = math.ceil(len(order) / columns)
-    figure = Figure(figsize=(0.95 * columns, 1.15 * rows + 0.2), layout="constrained")
-    grid = figure.subplots(rows, columns, squeeze=False).ravel()
-    for axes in grid:
-        axes.set_axis_off()
-    for axes, channel in zip(grid, order, strict=False):
-        axes.imshow(maps[channel].numpy(), cmap="viridis", interpolation="nearest")
-        axes.set_title(str(channel), fontsize=7)
-    size = "×".join(map(str, maps.shape))
-    return PageFigure(f"Layer {name}", f"{size}; the number above a map is its channel.", figure, "png")
-
-
-def _filters_figure(name: str, weights: Tensor) -> PageFigure:
-    columns = min(16, len(weights))
-    rows = math.ceil(len(weights) / columns)
-    figure = Figure(figsize=(0.6 * columns, 0.62 * rows + 0.1), layout="constrained")
-    grid = figure.subplots(rows, columns, squeeze=False).ravel()
-    limit = float(weights.abs().max()) or 1.0
-    for axes in grid:
-        axes.set_axis_off()
-    for axes, kernel in zip(grid, weights, strict=False):
-        axes.imshow((kernel.permute(1, 2, 0).numpy() / limit + 1) / 2, interpolation="nearest")
-    text = (
-        f"{len(weights)} filters of {name}, red, green and blue as colours; grey is 0, the scale is the same for all."
-    )
-    return PageFigure("First filters", text, figure, "png")
+def _uri(image: Tensor) -> str:
+    file = io.BytesIO()
+    Image.fromarray(image.permute(1, 2, 0).contiguous().numpy()).save(file, format="png", optimize=True)
+    return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"

@@ -20,7 +20,7 @@ from cifar_sweeps.inspection.comparison.compare import compare
 from cifar_sweeps.inspection.comparison.page import write_page
 from cifar_sweeps.inspection.comparison.page_figures import images_section
 from cifar_sweeps.inspection.comparison.sides import find_sides
-from cifar_sweeps.inspection.comparison.what_mattered import what_mattered
+from cifar_sweeps.inspection.explain.explanation import class_maps
 from cifar_sweeps.runs.trained_run import open_trained_run
 from cifar_sweeps.tracking.store import Store
 
@@ -293,7 +293,7 @@ def test_predictions_that_were_not_recorded_are_made_or_missed(tmp_path):
     recorded = compare("seed 0", "seed 1", store)[0]
     assert recorded.notes == ()
     run = recorded.predictions.shown.runs[1]
-    maps = what_mattered(run, run.images.test.images[:3], torch.tensor([0, 1, 2]))
+    maps = class_maps(run, run.images.test.images[:3], torch.tensor([0, 1, 2]))
     assert maps.shape == (3, 32, 32)  # of the only convolution
     assert set(maps.amax(dim=(1, 2)).tolist()) <= {0.0, 1.0}
     assert maps.min() >= 0
