@@ -20,6 +20,7 @@ class DataConfig:
     """The data set and its splits. ``source`` is the loader.
 
     num_classes: None: as many as the data has. fit, background: of image folders alone, see `load_image_folder`.
+    labels: of CIFAR-100 alone.
     fold: of ``folds`` parts, the one that validates; with ``split=fold`` alone.
     """
 
@@ -36,6 +37,7 @@ class DataConfig:
     num_classes: int | None = None
     fit: Literal["squash", "crop", "pad"] = "squash"
     background: str = "white"
+    labels: Literal["fine", "coarse"] = "fine"
     fold: int = 0
     folds: int = 5
 

@@ -42,10 +42,14 @@ def value_errors(plain: Mapping[str, Any]) -> Iterator[str]:
         yield f"data.image_size={data['image_size']}: must be at least 8 pixels"
     if data.get("num_classes") is not None and data["num_classes"] < 1:
         yield f"data.num_classes={data['num_classes']}: must be at least 1, or null for as many as the data has"
-    for key, default in (("fit", "squash"), ("background", "white")):
+    for key, default, option in (
+        ("fit", "squash", "image_folder"),
+        ("background", "white", "image_folder"),
+        ("labels", "fine", "cifar100"),
+    ):
         is_own = str(data["source"].get("_target_")).startswith("cifar_sweeps.")
         if is_own and key not in data["source"] and data.get(key, default) != default:
-            yield f"data.{key}={data[key]}: belongs to data=image_folder; this data would ignore it; leave it out"
+            yield f"data.{key}={data[key]}: belongs to data={option}; this data would ignore it; leave it out"
     for key in ("mean", "std"):
         channels = data[key]
         if channels is not None and (len(channels) != 3 or not all(math.isfinite(x) for x in channels)):

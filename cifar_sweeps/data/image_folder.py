@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from cifar_sweeps.data.cache import DecodedDataset, cached_dataset, load_if_unchanged
-from cifar_sweeps.data.cifar10 import CLASSES as CIFAR10_CLASSES
+from cifar_sweeps.data.cifar.cifar10 import CLASSES as CIFAR10_CLASSES
 from cifar_sweeps.data.dataset import ImageData, LabelledImages, Progress
 from cifar_sweeps.data.folder_layout import (
     LAYOUT,
