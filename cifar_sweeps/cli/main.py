@@ -7,7 +7,7 @@ import traceback
 
 import typer
 
-from cifar_sweeps.cli import models, runs, store, studies
+from cifar_sweeps.cli import data, models, runs, store, studies
 from cifar_sweeps.errors import (
     CifarSweepsError,
     ConfigError,
@@ -31,6 +31,7 @@ def cifar_sweeps() -> None:
 
 for _command in (
     models.summary,
+    data.data,
     store.ui,
     store.sync,
     runs.resume,
