@@ -7,7 +7,19 @@ import traceback
 
 import typer
 
-from cifar_sweeps.cli import compare, explain, export, label_errors, models, predict, register, runs, store, studies
+from cifar_sweeps.cli import (
+    compare,
+    data,
+    explain,
+    export,
+    label_errors,
+    models,
+    predict,
+    register,
+    runs,
+    store,
+    studies,
+)
 from cifar_sweeps.errors import (
     CifarSweepsError,
     ConfigError,
@@ -31,6 +43,7 @@ def cifar_sweeps() -> None:
 
 for _command in (
     models.summary,
+    data.data,
     predict.predict,
     export.export,
     store.ui,
