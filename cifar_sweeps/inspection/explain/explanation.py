@@ -11,6 +11,7 @@ from cifar_sweeps.analysis.explanations.feature_maps import feature_maps
 from cifar_sweeps.analysis.explanations.filters import first_filters
 from cifar_sweeps.analysis.explanations.grad_cam import grad_cam, scaled_maps
 from cifar_sweeps.analysis.explanations.layers import MapLayer, choose_layers, default_layers, last_map, map_layers
+from cifar_sweeps.analysis.predictions import FILE
 from cifar_sweeps.data.dataset import ImageData
 from cifar_sweeps.errors import ConfigError, DataError
 from cifar_sweeps.inspection.explain.attributions import attributions
@@ -38,6 +39,8 @@ def explain(
     named = choose_layers(layer_names, all_layers)
     positions, said = choose_test_images(selection, run.predictions)
     notes += said
+    if positions and run.artifact(FILE) is None:
+        notes.append("The run kept no test predictions (analysis=none): they were made anew.")
     say("the images")
     data = _images(run, notes, needed=bool(positions))
     subjects = _test_subjects(run, positions, data) if data is not None else []
