@@ -28,7 +28,7 @@ class Attributions:
 
 
 def attributions(net: nn.Module, inputs: Tensor, targets: Tensor, baseline: Tensor) -> Attributions:
-    """Compute both attributions. baseline: (1, 3, 1, 1), an image without content, scaled as the inputs are.
+    """Compute both attributions. baseline: (1, 3, H, W), an image without content, scaled as the inputs are.
 
     inputs: (N, 3, H, W) as the network takes them. targets: (N,) int64. No parameter is changed.
     Raises ConfigError if captum is not installed.

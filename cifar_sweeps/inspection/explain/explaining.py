@@ -118,7 +118,8 @@ def explain(
     say("occlusion and integrated gradients")
     found = None
     try:
-        found = attributions(net, inputs, predicted, run.model_input(torch.full((1, 3, 1, 1), 128, dtype=torch.uint8)))
+        grey = torch.full((1, *inputs.shape[1:]), 128, dtype=torch.uint8)
+        found = attributions(net, inputs, predicted, run.model_input(grey))
     except ConfigError as missing:
         notes.append(f"Left out: {missing}.")
     notes += _changed_predictions(subjects, predicted, run.classes)
