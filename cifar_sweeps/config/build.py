@@ -133,6 +133,8 @@ def check_config(config: RunConfig, download: bool = True) -> Summary:
     try:
         net = _untrained_model(config)
         summary = _summary(net, config)
+        if isinstance(net, Pretrained) and config.data.whitening is not None:
+            errors.append("data.whitening: the pretrained layers take plain pixels and scale them; leave it out")
         if isinstance(net, Pretrained) and (download or net.has_pretrained()):
             net.check_pretrained()
     except ConfigError as error:

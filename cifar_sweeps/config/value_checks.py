@@ -1,12 +1,13 @@
 """Check a config's values: ranges, and combinations of keys."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from cifar_sweeps.config.type_checks import as_value, matches_type
 
 _LONGEST_STUDY_NAME = 200  # the name of an MLflow experiment, which databases cut at 256
+_LARGEST_WHITENED_SIDE = 48  # the matrix of 6,912² takes 190 MB and minutes, and both grow fast
 
 
 def value_errors(plain: Mapping[str, Any]) -> Iterator[str]:
@@ -70,10 +71,29 @@ def value_errors(plain: Mapping[str, Any]) -> Iterator[str]:
     timeout = plain["sweep"]["timeout"]
     if timeout is not None and not (math.isfinite(timeout) and timeout > 0):
         yield f"sweep.timeout={timeout}: must be a finite number of seconds above 0, or null"
+    yield from _whitening_errors(data, sides)
     yield from _name_errors(plain)
     yield from _rate_errors(plain)
     yield from _selection_errors(trainer, data)
     yield from _publication_errors(plain)
+
+
+def _whitening_errors(data: Mapping[str, Any], sides: Sequence[int]) -> Iterator[str]:
+    epsilon, pixels = data.get("whitening_epsilon", 1e-6), math.prod(sides)
+    if not (math.isfinite(epsilon) and epsilon > 0):
+        yield f"data.whitening_epsilon={epsilon}: must be a finite number above 0; use e.g. 1e-6"
+    if data.get("whitening") is None:
+        if epsilon != 1e-6:
+            yield f"data.whitening_epsilon={epsilon}: belongs to data.whitening=zca; set it, or leave this out"
+        return
+    for key in ("mean", "std"):
+        if data[key] is not None:
+            yield f"data.{key}={data[key]}: data.whitening=zca scales the pixels in another way; leave one of them out"
+    if len(sides) == 2 and pixels > _LARGEST_WHITENED_SIDE**2:
+        yield (
+            f"data.image_size={data['image_size']}: data.whitening=zca would take a matrix of {3 * pixels:,} × "
+            f"{3 * pixels:,} numbers; use images of at most {_LARGEST_WHITENED_SIDE}×{_LARGEST_WHITENED_SIDE} pixels"
+        )
 
 
 def _name_errors(plain: Mapping[str, Any]) -> Iterator[str]:

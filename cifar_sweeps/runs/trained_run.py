@@ -18,9 +18,10 @@ from cifar_sweeps.config.schema import RunConfig
 from cifar_sweeps.data.batches import EvalBatches
 from cifar_sweeps.data.dataset import ImageData, LabelledImages, Progress
 from cifar_sweeps.data.splits import Splits
+from cifar_sweeps.data.whitening import Whitening
 from cifar_sweeps.errors import TrackingError
 from cifar_sweeps.runs.recorded import localized_config, recorded_config, recorded_images, recorded_overrides
-from cifar_sweeps.runs.setup import check_data
+from cifar_sweeps.runs.setup import check_data, fitted_whitening
 from cifar_sweeps.system.files import is_inside
 from cifar_sweeps.tracking.store import RecordedRun, Store
 from cifar_sweeps.training.checkpoint_file import load_weights
@@ -60,6 +61,13 @@ class TrainedRun:
         """Which of the images it was trained and validated on."""
         return check_data(self.config, build.summarize_model(self.config), self.images)
 
+    @cached_property
+    def whitening(self) -> Whitening | None:
+        """The whitening of its images, if it has one: from its file, or fitted again on the images, as `images`."""
+        if self.config.data.whitening is None:
+            return None
+        return fitted_whitening(self.config, self.images, self.splits, self.progress)
+
     @property
     def validation(self) -> LabelledImages:
         """The images that it was validated on; none if it was not. In the order of ``splits.val``."""
@@ -92,7 +100,7 @@ class TrainedRun:
     @property
     def servable(self) -> ServableClassifier:
         """Maps raw pixels (N, 3, H, W) in 0 to 255 to probabilities (N, C), in float32 on the CPU."""
-        return ServableClassifier(self.net, self.config.data.mean, self.config.data.std)
+        return ServableClassifier(self.net, self.config.data.mean, self.config.data.std, self.whitening)
 
     def predict(self, images: LabelledImages) -> Predictions:
         """Return the predictions for images of its size, as they were made when it was tested."""
@@ -105,6 +113,7 @@ class TrainedRun:
             augmentation=None,
             mean=data.mean,
             std=data.std,
+            whitening=self.whitening,
             device=device,
             channels_last=trainer.channels_last,
         )
@@ -126,6 +135,8 @@ class TrainedRun:
         """Return raw pixels (N, 3, H, W) uint8 as the network takes them: float32, scaled as in training."""
         mean, std = self.config.data.mean or [0.0] * 3, self.config.data.std or [1.0] * 3
         scaled = images.float() / 255
+        if self.whitening is not None:
+            return self.whitening(scaled)
         return (scaled - torch.tensor(mean).view(3, 1, 1)) / torch.tensor(std).view(3, 1, 1)
 
     def artifact(self, name: str) -> Path | None:
