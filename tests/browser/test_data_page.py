@@ -1,16 +1,10 @@
 """The page of a run's data in a real browser: wide, narrow and printed, without network."""
 
-import shutil
-
 import pytest
 
 from cifar_sweeps.config.compose import compose
 from cifar_sweeps.inspection.data_findings import look_at_data
 from cifar_sweeps.inspection.data_page import write_data_page
-
-sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine")
 
 OVERRIDES = ("data.source.train_images=400", "data.source.test_images=100", "augmentation=flip_crop")
 HEADINGS = [
@@ -29,15 +23,6 @@ HEADINGS = [
 def written(tmp_path_factory):
     found = look_at_data(compose([*OVERRIDES, "trainer.threads=1"]))
     return write_data_page(found, ["cifar-sweeps", "data", *OVERRIDES], tmp_path_factory.mktemp("page") / "data.html")
-
-
-@pytest.fixture(scope="module")
-def browser():
-    quiet = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=quiet)
-        yield browser
-        browser.close()
 
 
 @pytest.mark.parametrize("width", [1200, 400])
