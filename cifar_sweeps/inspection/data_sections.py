@@ -52,22 +52,21 @@ def _shown(found: DataFindings, split: Split) -> Shown:
 
 def _counts(found: DataFindings) -> Section:
     table = data_tables.classes_table(found, _MOST_COUNTED)
-    texts, figures = [], []
+    figures = []
     if class_counts.imbalance(found.counts[0]) > class_counts.IMBALANCED:
         line = data_tables.imbalance_line(found)
         names = [split.name for split in found.splits]
-        texts.append(line)
         figures.append(
             PageFigure("Images by class", line, class_counts.class_bars(found.counts, names, found.data.classes))
         )
-    return Section("Splits and classes", texts, [data_tables.splits_table(found), table], figures, side_by_side=False)
+    return Section("Splits and classes", (), [data_tables.splits_table(found), table], figures, side_by_side=False)
 
 
 def _samples(found: DataFindings, drawn: list[list[int]]) -> Section:
     shown = _shown(found, found.training)
     sheet, left_out = sample_sheets.class_sheet(shown, drawn)
     how = (
-        f"drawn at random from the training images (seed={found.config.seed}). Below each image: "
+        f"drawn at random from the training images (seed={found.config.seed}). Above each image: "
         f"{'its file' if found.files else 'its number in the data set'}."
     )
     by_class = f"Up to {sample_sheets.A_CLASS} images of each class, {how}" if not left_out else f"Images {how}"
@@ -173,8 +172,8 @@ def _odd_images(found: DataFindings) -> Section:
     grey = statistics.grey & ~statistics.flat
     figures = []
     for title, positions, what in (
-        ("One colour", np.flatnonzero(statistics.flat), "{count} training images have one colour throughout"),
-        ("Grey", np.flatnonzero(grey), "{count} training images are grey: red, green and blue are equal everywhere"),
+        ("One colour", np.flatnonzero(statistics.flat), "Training images of one colour throughout: {count}"),
+        ("Grey", np.flatnonzero(grey), "Grey training images, whose red, green and blue are equal everywhere: {count}"),
         ("Least contrast", by_contrast[:_ODD], "The training images of least contrast, in order"),
         ("Darkest", by_brightness[:_ODD], "The darkest training images, in order"),
         ("Lightest", by_brightness[::-1][:_ODD], "The lightest training images, in order"),

@@ -1,6 +1,7 @@
 """A made folder of pictures whose every oddity is known."""
 
 import itertools
+import pickle
 
 import numpy as np
 from PIL import Image
@@ -53,4 +54,17 @@ def write_classes(root, classes, train, test, size=(8, 8)):
     for side, count in (("train", train), ("test", test)):
         for label, number in itertools.product(range(classes), range(count)):
             save(root / side / f"class {label:03}" / f"{number}.png", scene([side == "test", label, number], *size))
+    return root
+
+
+def write_cifar10(root, a_file=20):
+    """Write CIFAR-10's batches with few images: the first test image is also the first training image."""
+    folder = root / "cifar-10-batches-py"
+    folder.mkdir(parents=True)
+    for number, name in enumerate([*(f"data_batch_{n}" for n in range(1, 6)), "test_batch"]):
+        pixels = np.random.default_rng(number).integers(0, 256, (a_file, 3072), dtype=np.uint8)
+        if name == "test_batch":
+            pixels[0] = np.random.default_rng(0).integers(0, 256, (a_file, 3072), dtype=np.uint8)[0]
+        batch = {"data": pixels, "labels": [image % 10 for image in range(a_file)]}
+        (folder / name).write_bytes(pickle.dumps(batch))
     return root

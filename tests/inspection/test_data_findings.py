@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from made_pictures import write_classes, write_pictures
+from made_pictures import write_cifar10, write_classes, write_pictures
 
 from cifar_sweeps.config.compose import compose
 from cifar_sweeps.errors import ConfigError
@@ -140,3 +140,13 @@ def test_any_number_of_classes_with_one_image_each(tmp_path, classes):
     assert found.counts.tolist() == [[1] * classes] * 2
     assert rows(data_tables.classes_table(found, 10))["all"] == (str(classes), str(classes))
     assert len(data_tables.classes_table(found, 10).rows) == min(classes, 10) + 1
+
+
+def test_cifar10s_images_have_numbers_and_a_leak_is_found(tmp_path):
+    found = look("data=cifar10", f"data.root={write_cifar10(tmp_path)}", "data.split=tail")
+    assert [len(split) for split in found.splits] == [90, 10, 20]
+    overlap = found.overlaps[0].overlap
+    assert (overlap.exact, overlap.near) == (1, 0)
+    split, index = found.at(overlap.pairs[0].second)
+    assert (split.name, index, found.file(split.side, index)) == ("training", 0, "train 0")
+    assert found.headers == {}
