@@ -26,21 +26,21 @@ def explain(
         list[str] | None,
         typer.Option(
             help="a layer whose feature maps are shown, as cifar-sweeps summary names it; may be repeated, and the "
-            "last one is that of Grad-CAM  [default: the first convolution, one in the middle, the last]"
+            "last one is that of Grad-CAM; by default the first convolution, one in the middle, and the last"
         ),
     ] = None,
     out: Annotated[
         Path | None,
         typer.Option(
-            help="write the page there, and nothing else  "
-            "[default: explain/ in the run's folder, with pictures, and as the run's artifacts in MLflow]"
+            help="write the page there, and nothing else; by default page and pictures go to explain/ in the run's "
+            "folder, and to its artifacts in MLflow"
         ),
     ] = None,
 ) -> None:
     """Show what a run's network looks at: Grad-CAM, occlusion, gradients, feature maps, similar training images.
 
     By default in its eight most confident mistakes and three images that it has right. Occlusion and integrated
-    gradients need captum: pip install 'cifar-sweeps[explain]'
+    gradients need captum (pip install captum); the rest is made without it.
     """
     from rich.console import Console
 
@@ -99,7 +99,7 @@ def _numbers(typed: list[str]) -> tuple[int, ...]:
 def _table(found: "Explanation") -> "TextTable":
     from cifar_sweeps.analysis.tables import Column, TextTable
 
-    classes = found.run.predictions.classes
+    classes = found.classes
     rows = [
         (
             subject.name,

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from cifar_sweeps.analysis.matplotlib_setup import BLUE, VERMILLION
 
 _SHOWN_SIDE = 128
-_OVER = 0.6
+_DENSEST = 0.7
 
 
 def heat(maps: Tensor) -> Tensor:
@@ -50,12 +50,16 @@ def enlarged(images: Tensor, side: int | tuple[int, int] = _SHOWN_SIDE) -> Tenso
     return F.interpolate(images.float(), side, mode="nearest-exact").to(torch.uint8)
 
 
-def over_image(image: Tensor, map_colours: Tensor) -> Tensor:
-    """Return a map's colours (3, h, w) uint8 laid over an image (3, H, W) in grey, both enlarged: (3, H', W')."""
+def over_image(image: Tensor, scaled_map: Tensor) -> Tensor:
+    """Return a map (h, w) in [0, 1] laid over an image (3, H, W) uint8 in grey, both enlarged: (3, H', W') uint8.
+
+    The colours are those of ``heat``, the denser the higher the value; where it is 0, the image is as it was.
+    """
     large = enlarged(image[None])[0].float()
     grey = (large * torch.tensor([0.299, 0.587, 0.114]).view(3, 1, 1)).sum(dim=0, keepdim=True)
-    colours = enlarged(map_colours[None], (large.shape[1], large.shape[2]))[0].float()
-    return (grey * (1 - _OVER) + colours * _OVER).round().to(torch.uint8)
+    values = F.interpolate(scaled_map[None, None], large.shape[1:], mode="nearest-exact")[0]
+    density = _DENSEST * values
+    return (grey * (1 - density) + heat(values)[0] * density).round().to(torch.uint8)
 
 
 def scale_bar(name: str) -> Tensor:

@@ -13,6 +13,7 @@ from cifar_sweeps.analysis.explanations.grad_cam import grad_cam, scaled_maps
 from cifar_sweeps.analysis.explanations.layers import MapLayer, choose_layers, default_layers, last_map, map_layers
 from cifar_sweeps.analysis.predictions import FILE
 from cifar_sweeps.data.dataset import ImageData
+from cifar_sweeps.data.folder_layout import show
 from cifar_sweeps.errors import ConfigError, DataError
 from cifar_sweeps.inspection.explain.attributions import attributions
 from cifar_sweeps.inspection.explain.nearest_images import nearest_images
@@ -46,7 +47,7 @@ def explain(
     subjects = _test_subjects(run, positions, data) if data is not None else []
     subjects += _picture_subjects(run, pictures)
     inputs = run.model_input(torch.stack([subject.image for subject in subjects]))
-    notes += _float32_notes(subjects, net, inputs, run.predictions.classes)
+    notes += _float32_notes(subjects, net, inputs, tuple(map(show, run.predictions.classes)))
     layers = named or default_layers(all_layers)
     notes += _layer_notes(layers, all_layers, is_default=not named)
     names = [layer.name for layer in layers]

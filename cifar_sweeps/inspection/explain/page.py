@@ -14,7 +14,7 @@ from cifar_sweeps.inspection.explain.results import Explanation
 from cifar_sweeps.inspection.explain.sheets import (
     MOST_CHANNELS,
     MOST_FILTERS,
-    cam_colours,
+    cam_pictures,
     map_colours,
     shown_channels,
     verdict,
@@ -45,7 +45,7 @@ class _Reading:
 
 def render_explanation(found: Explanation, command: str) -> str:
     """Return the page's HTML; every text is escaped. command: makes it again."""
-    classes = found.run.predictions.classes
+    classes = found.classes
     channels = shown_channels(found)
     subjects = [
         {
@@ -72,7 +72,7 @@ def render_explanation(found: Explanation, command: str) -> str:
     ]
     filters = [] if found.filters is None else list(colours.filter_colours(found.filters[:MOST_FILTERS]))
     values = {
-        "title": f"What {found.run.label} looks at",
+        "title": f"What {found.label} looks at",
         "version": cifar_sweeps.__version__,
         "notes": found.notes,
         "summary": summary(found),
@@ -159,7 +159,7 @@ def _readings(found: Explanation) -> list[_Reading]:
 
 
 def _bars(found: Explanation, at: int) -> list[dict[str, str]]:
-    subject, classes = found.subjects[at], found.run.predictions.classes
+    subject, classes = found.subjects[at], found.classes
     shown = subject.probabilities.sort(descending=True, stable=True).indices[:_BARS].tolist()
     if subject.actual is not None and subject.actual not in shown:
         shown.append(subject.actual)
@@ -182,17 +182,18 @@ def _bars(found: Explanation, at: int) -> list[dict[str, str]]:
 
 
 def _pictures(found: Explanation, at: int) -> list[_Picture]:
-    subject, classes, pictures = found.subjects[at], found.run.predictions.classes, list[_Picture]()
+    subject, classes, pictures = found.subjects[at], found.classes, list[_Picture]()
     if found.cam is not None:
         for target, actual in ((subject.predicted, False), (subject.actual if subject.is_wrong else None, True)):
             if target is None:
                 continue
-            small, role = cam_colours(found.cam, at, actual=actual), "actual" if actual else "predicted"
+            small, over = cam_pictures(found.cam, at, subject.image, actual=actual)
+            role = "actual" if actual else "predicted"
             own = (found.cam.actual if actual else found.cam.predicted)[at]
             size = f"{small.shape[2]}×{small.shape[1]}" if bool(own.any()) else "nothing speaks for it"
             named = f"{classes[target]}, {role if subject.actual is None or subject.is_wrong else 'rightly predicted'}"
             pictures.append(_picture(small, "Grad-CAM", f"{named}; {size}"))
-            pictures.append(_picture(colours.over_image(subject.image, small), "over the image", named))
+            pictures.append(_picture(over, "over the image", named))
     if found.covering is not None and found.shares is not None:
         fall = float(found.covering.maps[at].amax())
         map_colour = colours.signed(found.covering.maps[at : at + 1])[0]
@@ -211,7 +212,7 @@ def _nearest(found: Explanation, at: int) -> list[_Picture]:
     for number, similarity in zip(near.numbers[at].tolist(), near.similarity[at].tolist(), strict=True):
         label = int(train.labels[number])
         kind = "same" if label == found.subjects[at].predicted else "other"
-        name = found.run.predictions.classes[label]
+        name = found.classes[label]
         pictures.append(_picture(train.images[number], name, f"{similarity:.3f}; training image {number}", kind))
     return pictures
 

@@ -8,6 +8,7 @@ from cifar_sweeps.analysis.explanations.integrated_gradients import PixelShares
 from cifar_sweeps.analysis.explanations.layers import MapLayer
 from cifar_sweeps.analysis.explanations.neighbours import Neighbours
 from cifar_sweeps.data.dataset import ImageData
+from cifar_sweeps.data.folder_layout import show
 from cifar_sweeps.runs.trained_run import TrainedRun
 
 
@@ -81,3 +82,13 @@ class Explanation:
     shares: PixelShares | None
     nearest: NearestImages | None
     notes: tuple[str, ...]
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of the classes as printable text: the record may be another user's, with anything in it."""
+        return tuple(map(show, self.run.predictions.classes))
+
+    @property
+    def label(self) -> str:
+        """The run's name and the beginning of its id, as printable text."""
+        return show(self.run.label)

@@ -24,7 +24,7 @@ def sheets(found: Explanation) -> Iterator[tuple[str, Sheet]]:
     if found.filters is not None:
         tiles = [Tile(image) for image in colours.enlarged(colours.filter_colours(found.filters[:MOST_FILTERS]))]
         rows = [tiles[start : start + COLUMNS] for start in range(0, len(tiles), COLUMNS)]
-        title = f"{found.run.label}: {len(tiles)} of {len(found.filters)} filters of {found.filters_of}"
+        title = f"{found.label}: {len(tiles)} of {len(found.filters)} filters of {found.filters_of}"
         yield "first_filters", image_sheet(rows, title, note="red, green and blue as colours; grey is 0")
 
 
@@ -37,10 +37,10 @@ def verdict(subject: Subject, classes: tuple[str, ...]) -> str:
     return f"{classes[subject.actual]}, predicted {text}" if subject.is_wrong else f"{text}, rightly"
 
 
-def cam_colours(cam: Cam, at: int, *, actual: bool = False) -> Tensor:
-    """Return the colours of an image's Grad-CAM at the layer's resolution: (3, h, w) uint8."""
-    maps = cam.actual if actual else cam.predicted
-    return colours.heat(scaled_maps(maps[at : at + 1]))[0]
+def cam_pictures(cam: Cam, at: int, image: Tensor, *, actual: bool = False) -> tuple[Tensor, Tensor]:
+    """Return an image's Grad-CAM at the layer's resolution, (3, h, w) uint8, and over the image, enlarged."""
+    maps = scaled_maps((cam.actual if actual else cam.predicted)[at : at + 1])
+    return colours.heat(maps)[0], colours.over_image(image, maps[0])
 
 
 def shown_channels(found: Explanation) -> list[list[int]]:
@@ -54,7 +54,7 @@ def map_colours(found: Explanation, layer: int, at: int, channels: list[int]) ->
 
 
 def _image_sheet(found: Explanation, at: int) -> Sheet:
-    subject, classes = found.subjects[at], found.run.predictions.classes
+    subject, classes = found.subjects[at], found.classes
     image = colours.enlarged(subject.image[None])[0]
     shape = (image.shape[1], image.shape[2])
 
@@ -66,10 +66,10 @@ def _image_sheet(found: Explanation, at: int) -> Sheet:
         targets = [(subject.predicted, False), *([(subject.actual, True)] if subject.is_wrong else [])]
         for target, actual in targets:
             assert target is not None
-            small = cam_colours(found.cam, at, actual=actual)
+            small, over = cam_pictures(found.cam, at, subject.image, actual=actual)
             size = f"{small.shape[2]}×{small.shape[1]}"
             first.append(Tile(fitted(small), (f"Grad-CAM {size}", f"for {classes[target]}")))
-            first.append(Tile(fitted(colours.over_image(subject.image, small)), ("over the image", classes[target])))
+            first.append(Tile(fitted(over), ("over the image", classes[target])))
     if found.covering is not None and found.shares is not None:
         named = classes[subject.predicted]
         for name, maps in (("occlusion", found.covering.maps), ("int. gradients", found.shares.maps)):
@@ -86,7 +86,7 @@ def _image_sheet(found: Explanation, at: int) -> Sheet:
         rows.append(tiles)
         names.append("Nearest training images: cosine similarity, label (blue: the predicted class)")
     note = "Grad-CAM: yellow speaks most for the class; then blue speaks for it, orange against it"
-    return image_sheet(rows, found.run.label, names, note if len(first) > 1 else "")
+    return image_sheet(rows, found.label, names, note if len(first) > 1 else "")
 
 
 def _maps_sheet(found: Explanation, at: int) -> Sheet:
@@ -99,7 +99,7 @@ def _maps_sheet(found: Explanation, at: int) -> Sheet:
         for start in range(0, len(tiles), COLUMNS):
             rows.append(tiles[start : start + COLUMNS])
             names.append(f"{layer.name} ({layer.shape})")
-    title = f"{found.run.label}, {subject.name}"
+    title = f"{found.label}, {subject.name}"
     return image_sheet(
         rows, title, names, note="the channels that vary most; each in its own range, dark is its lowest"
     )

@@ -28,7 +28,14 @@ def test_an_even_map_is_dark_and_not_divided_by_zero():
 def test_pixels_are_enlarged_and_not_smoothed():
     image = torch.randint(0, 256, (1, 3, 5, 7), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     assert torch.equal(colours.enlarged(image, 20), image.repeat_interleave(3, 2).repeat_interleave(3, 3))
-    over = colours.over_image(image[0], torch.zeros(3, 1, 1, dtype=torch.uint8))
-    assert over.shape == (3, 95, 133)
-    grey = (image[0].float() * torch.tensor([0.299, 0.587, 0.114]).view(3, 1, 1)).sum(0) * 0.4
-    assert (over[0, ::19, ::19].float() - grey).abs().max() <= 0.5
+
+
+def test_over_the_image_a_map_is_the_denser_the_higher():
+    image = torch.randint(0, 256, (3, 4, 4), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    over = colours.over_image(image, torch.tensor([[0.0, 1.0]]))
+    assert over.shape == (3, 128, 128)
+    grey = (image.float() * torch.tensor([0.299, 0.587, 0.114]).view(3, 1, 1)).sum(0)
+    yellow = torch.tensor([int(value) for value in matplotlib.colormaps["viridis"](255, bytes=True)[:3]])
+    expected = torch.stack([grey] * 3)
+    expected[:, :, 2:] = 0.3 * expected[:, :, 2:] + 0.7 * yellow.view(3, 1, 1)
+    assert (over[:, ::32, ::32].float() - expected).abs().max() <= 0.51

@@ -1,5 +1,6 @@
 """`cifar-sweeps explain` on a small run: which images, which figures, what is left out, and what is written."""
 
+import dataclasses
 import sys
 
 import numpy as np
@@ -235,6 +236,18 @@ def test_the_shown_probabilities_are_the_recorded_ones(run):
     for value in sorted(recorded, reverse=True)[:5]:
         assert f"<span>{value:.3f}</span>" in page
     assert f"({recorded.max():.2f})" in page
+
+
+def test_names_from_the_record_are_shown_as_text(run, monkeypatch):
+    given = run.predictions
+    names = ("<script>alert(1)</script>", "a\x1b[31m", *given.classes[2:])
+    run.__dict__["predictions"] = Predictions(given.index, given.labels, given.probabilities, names)
+    run.__dict__["images"] = dataclasses.replace(run.images, classes=names)
+    found = explain(run, Selection(mistakes=3), [], silent)
+    page = render_explanation(found, "again")
+    assert found.classes[:2] == (names[0], "a\\x1b[31m")
+    assert "<script" not in page
+    assert "\x1b" not in page
 
 
 def test_predictions_of_other_images_are_one_error(run):
