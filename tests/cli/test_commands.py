@@ -146,9 +146,6 @@ def test_summary_counts_layers_parameters_and_multiply_adds(run_command, monkeyp
     assert "73,241,600" in done.out
 
 
-@pytest.mark.parametrize(
-    "arguments", [("ui",), ("logs", "x"), ("reproduce", "x"), ("extend", "x", "trainer.epochs=3")], ids=" ".join
-)
 def test_data_prints_a_summary_and_writes_a_page_without_a_store(run_command, outputs):
     done = run_command(cli.main, "data", "data.source.train_images=100", "data.source.test_images=40")
     assert done.status == 0, done.err
@@ -160,7 +157,9 @@ def test_data_prints_a_summary_and_writes_a_page_without_a_store(run_command, ou
     assert not (outputs / "runs").exists()
 
 
-@pytest.mark.parametrize("arguments", [("ui",), ("logs", "x"), ("reproduce", "x")], ids=" ".join)
+@pytest.mark.parametrize(
+    "arguments", [("ui",), ("logs", "x"), ("reproduce", "x"), ("extend", "x", "trainer.epochs=3")], ids=" ".join
+)
 def test_commands_without_a_store_say_what_to_do(run_command, arguments, outputs):
     done = run_command(cli.main, *arguments)
     assert done.status == 1
