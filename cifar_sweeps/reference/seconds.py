@@ -11,7 +11,8 @@ from cifar_sweeps.errors import CifarSweepsError, in_one_line
 from cifar_sweeps.reference.stages import Stage
 from cifar_sweeps.runs.reporters import LogReporter
 from cifar_sweeps.runs.run import run
-from cifar_sweeps.studies.claims import TIMES, read_claims
+from cifar_sweeps.studies.claims import read_claims
+from cifar_sweeps.studies.histories import TIMES
 from cifar_sweeps.studies.overview.catalogue import swept_by
 from cifar_sweeps.studies.validity.timings import NAME, TimedPair, write_timings
 from cifar_sweeps.tracking.provenance import provenance

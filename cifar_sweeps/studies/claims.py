@@ -6,8 +6,6 @@ from dataclasses import dataclass, replace
 from cifar_sweeps.studies.arms import equal_values
 from cifar_sweeps.studies.study import StudyRun
 
-TIMES = frozenset({"seconds_an_epoch", "epoch_seconds", "images_per_second"})
-"""Metrics of time."""
 Side = Mapping[str, object]
 """The arm on one side of a claim: swept keys and their values."""
 

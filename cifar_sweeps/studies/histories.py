@@ -11,6 +11,8 @@ History = Mapping[str, Mapping[int, float]]
 """The metrics of one run: by name, then by epoch."""
 
 _BY_EPOCH = ("train/", "val/", "test/", "test_augmented/", "lr", "epoch_seconds", "images_per_second")
+TIMES = frozenset({"seconds_an_epoch", "epoch_seconds", "images_per_second"})
+"""Metrics of time, which depend on the machine and on what else it does."""
 PER_CLASS = ("test/precision/", "test/recall/", "test/f1/")
 _GAPS = (("gap/accuracy", "train/accuracy", "val/accuracy"), ("gap/loss", "val/loss", "train/loss"))
 _RUNS_PER_QUERY = 500  # SQLite takes a limited number of values in one query

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from cifar_sweeps.studies.histories import History, metric_at, metric_at_end
+from cifar_sweeps.studies.histories import TIMES, History, metric_at, metric_at_end
 from cifar_sweeps.studies.intervals import Estimate, estimate
 from cifar_sweeps.studies.study import StudyRun
 from cifar_sweeps.studies.validity.comparability import Departure
@@ -41,9 +41,14 @@ class Comparison:
     """In what the runs were trained otherwise than the arm; the published metric is then of another training."""
 
     @property
+    def is_of_machine(self) -> bool:
+        """Whether it is a time, which says as much of the document's machine and of this one as of the training."""
+        return self.published.metric in TIMES
+
+    @property
     def difference(self) -> float | None:
-        """Measured minus published."""
-        return None if self.measured is None else self.measured.mean - self.published.value
+        """Measured minus published; None for a time."""
+        return None if self.measured is None or self.is_of_machine else self.measured.mean - self.published.value
 
     @property
     def is_noise(self) -> bool | None:

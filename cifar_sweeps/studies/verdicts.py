@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from cifar_sweeps.studies.arms import arm_name
-from cifar_sweeps.studies.claims import TIMES, Claim, Side, run_matches
-from cifar_sweeps.studies.histories import History, metric_at_epoch
+from cifar_sweeps.studies.claims import Claim, Side, run_matches
+from cifar_sweeps.studies.histories import TIMES, History, metric_at_epoch
 from cifar_sweeps.studies.intervals import Estimate, estimate
 from cifar_sweeps.studies.study import StudyRun
 from cifar_sweeps.studies.validity.comparability import Departure
@@ -18,7 +18,8 @@ from cifar_sweeps.studies.validity.timings import Timings
 class ClaimResult:
     """The result of a claim in one setting. ``effect``: the arm's metric minus the other's, mean over seeds.
 
-    p: of the test that its verdict rests on; None if it is not decided, and for ``same``, which an interval decides.
+    p: of the t test that its verdict rests on; None if it is not decided, and for a claim of ``same`` even where it is:
+    an interval within or outside the margin decides that one, and Holm's procedure leaves it out.
     """
 
     claim: Claim
@@ -96,7 +97,7 @@ def _why_not_measured(claim: Claim, runs: Sequence[StudyRun]) -> str:
     """Name the arms of a claim that no finished run has."""
     sides = [claim.arm, *([] if claim.against is None else [claim.against])]
     missing = [side for side in sides if not any(run_matches(run, side) for run in runs)]
-    names = " and ".join(dict.fromkeys(" ".join(f"{key}={value}" for key, value in side.items()) for side in missing))
+    names = " and ".join(dict.fromkeys(arm_name({key: str(side[key]) for key in side}, "") for side in missing))
     return (
         f"not measured: no finished run of {names}"
         if names

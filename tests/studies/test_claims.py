@@ -145,7 +145,7 @@ def test_an_arm_can_be_selected_by_a_key_that_its_sweep_does_not_vary():
 @pytest.mark.parametrize(
     ("runs", "changes", "verdict"),
     [
-        ([a_run("A", 0, 0.7)], {}, "not measured: no finished run of experiment=B"),
+        ([a_run("A", 0, 0.7)], {}, "not measured: no finished run of B"),
         ([a_run("A", 0, 0.7), a_run("B", 1, 0.6)], {}, "not measured: no seed in common"),
         ([a_run("A", 0, 0.7), a_run("B", 0, 0.6)], {"metric": "test/loss"}, "not measured: test/loss is not recorded"),
         ([a_run("A", 0, 0.7), a_run("B", 0, 0.6)], {}, "not decided: one seed"),

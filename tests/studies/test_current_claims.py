@@ -66,7 +66,7 @@ def test_the_epochs_of_a_claim_are_scaled_as_the_run_was(toy, tmp_path):
     study_file(tmp_path, [{**CLAIM, "expects": "higher", "at": 20, "against_at": 20, "than": None}])
     record(toy, "scaled", "s-2", [{**CLAIM, "expects": "higher", "at": 2, "against_at": 2}], "study=mine", tmp_path, 30)
     report = write_report("scaled", tmp_path / "r.html", toy.store)
-    assert "epoch 2 against epoch 2" in report.claims.rows[0][4]
+    assert "at epoch 2 higher than l2=0 at epoch 2" in report.claims.rows[0][4]
     assert not any("has changed" in line for line in report.warnings)
 
 

@@ -3,6 +3,7 @@
 import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 
 from cifar_sweeps.config import build
@@ -14,7 +15,13 @@ from cifar_sweeps.hydra_support import parse_overrides
 from cifar_sweeps.system.files import safe_load_yaml
 
 # The published result shown for an arm: the first of these metrics that its document printed.
-_MAIN_METRICS = ("test/accuracy", "test_augmented/accuracy", "val/accuracy", "val/loss", "val/objective")
+_MAIN_METRICS = {
+    "test/accuracy": "test accuracy",
+    "test_augmented/accuracy": "accuracy on augmented test images",
+    "val/accuracy": "validation accuracy",
+    "val/loss": "validation loss",
+    "val/objective": "validation loss with the penalty",
+}
 
 
 @dataclass(frozen=True)
@@ -113,9 +120,11 @@ def _expand_values(values: str) -> list[str]:
 
 
 def _description(path: Path) -> str:
-    """Return the first comment of a study's file."""
-    lines = path.read_text(encoding="utf-8").splitlines()
-    return " ".join(line.lstrip("# ") for line in lines if line.startswith("#") and "@package" not in line)
+    """Return the first comment of a study's file, up to an empty line or one of a bare #."""
+    lines = [line for line in path.read_text(encoding="utf-8").splitlines() if "@package" not in line]
+    start = next((i for i, line in enumerate(lines) if line.strip("# ")), len(lines))
+    texts = takewhile(lambda line: line.startswith("#") and line.strip("# "), lines[start:])
+    return " ".join(line.lstrip("# ") for line in texts)
 
 
 def _arms(names: Sequence[str], config_dir: Path | None) -> dict[str, CatalogueArm]:
@@ -140,13 +149,14 @@ def _needs(config: RunConfig) -> Iterator[str]:
 
 
 def _published_result(config: RunConfig) -> str:
-    for metric in _MAIN_METRICS:
+    for metric, name in _MAIN_METRICS.items():
         of_metric = [entry for entry in config.published if entry.metric == metric and entry.extreme is None]
         at_end = [entry for entry in of_metric if entry.value is not None]
         values = at_end or [entry for entry in of_metric if entry.values]
         if values:
             last = [entry.value if entry.value is not None else (entry.values or [0.0])[-1] for entry in values]
             curve = values[0].values
-            epochs = f" after {values[0].first_epoch + len(curve) - 1} epochs" if curve else ""
-            return f"{metric} {' / '.join(f'{value:.4g}' for value in last)}{epochs}"
-    return "-"
+            epoch = values[0].first_epoch + len(curve) - 1 if curve else values[0].epoch
+            epochs = f" after {epoch} epochs" if epoch is not None else ""
+            return f"{name} {' or '.join(f'{value:.4g}' for value in last)}{epochs}"
+    return ""

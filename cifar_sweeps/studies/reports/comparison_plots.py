@@ -22,7 +22,7 @@ _ALARM = "#c00000"
 
 def plot_comparison(arms: Sequence[PlottedArm]) -> Figure:
     """Plot final accuracy against the swept value if one numeric key was swept, else one row per arm."""
-    key = _swept_numeric_key(arms)
+    key = swept_numeric_key(arms)
     return _plot_against_value(arms, key) if key is not None else _plot_rows(arms)
 
 
@@ -36,10 +36,11 @@ def plot_cost(arms: Sequence[PlottedArm]) -> Figure:
         if seconds is not None and accuracy is not None:
             points.append((accuracy.mean, seconds.mean, arm))
             _plot_point(axes, arm, seconds.mean, accuracy, None)
-    _annotate_names(axes, points)
+    axes.margins(x=0.08)
     axes.set(xlabel="seconds per epoch (median)", ylabel="validation accuracy, last epoch")
-    axes.set_xlim(left=0)
+    axes.set_xlim(0, axes.get_xlim()[1])
     axes.set_ylim(*_possible(axes.get_ylim()))
+    _annotate_names(axes, points)
     axes.grid(alpha=0.3)
     return figure
 
@@ -104,7 +105,7 @@ def _plot_rows(arms: Sequence[PlottedArm]) -> Figure:
     return figure
 
 
-def _swept_numeric_key(arms: Sequence[PlottedArm]) -> str | None:
+def swept_numeric_key(arms: Sequence[PlottedArm]) -> str | None:
     """Return the only key in which the arms differ, if its values are numbers and distinct, else None."""
     swept = [{key: value for key, value in arm.runs[0].swept.items() if key != "seed"} for arm in arms]
     varied = [
@@ -130,9 +131,14 @@ def _plot_point(axes: Axes, arm: PlottedArm, x: float, y: Estimate, label: str |
 
 
 def _annotate_names(axes: Axes, points: Sequence[tuple[float, float, PlottedArm]]) -> None:
-    """Write the arms' names in a column on the right, where they cannot overlap, with lines to their points."""
-    for row, (y, x, arm) in enumerate(sorted(points, key=lambda point: -point[0])):
-        height = 1 - (row + 0.5) / max(len(points), 6)
+    """Write the arms' names in a column on the right, where they cannot overlap, with lines to their points.
+
+    Each as near to its point's height as the others allow: the lines are short, and cross little.
+    """
+    bottom, top = axes.get_ylim()
+    ordered = sorted(points, key=lambda point: -point[0])
+    heights = _spread([(y - bottom) / (top - bottom) for y, _, _ in ordered], 1 / max(len(points), 12))
+    for height, (y, x, arm) in zip(heights, ordered, strict=True):
         axes.annotate(
             arm.label,
             xy=(x, y),
@@ -143,3 +149,15 @@ def _annotate_names(axes: Axes, points: Sequence[tuple[float, float, PlottedArm]
             annotation_clip=False,
             arrowprops={"arrowstyle": "-", "color": arm.colour, "linewidth": 0.7, "alpha": 0.8},
         )
+
+
+def _spread(heights: Sequence[float], gap: float) -> list[float]:
+    """Return heights in [0, 1], given from the highest, that lie at least ``gap`` apart and as near as that allows."""
+    found: list[float] = []
+    for height in heights:
+        found.append(min(height, 1 - gap / 2, *(found[-1:] and [found[-1] - gap])))
+    least = gap / 2
+    for i in reversed(range(len(found))):
+        found[i] = max(found[i], least)
+        least = found[i] + gap
+    return found

@@ -40,7 +40,7 @@ def arm_labels(runs: Sequence[StudyRun]) -> ArmLabels:
     plain = all(set(values) == set(keys) for values in swept)
     if len(arms) < 2 or not varied or not plain:
         return ArmLabels("", dict(zip(arms, arms, strict=True)))
-    folder = _common_folder([values.get("experiment", "") for values in swept])
+    folder = common_folder([values.get("experiment", "") for values in swept])
     labels = {}
     for arm, values in zip(arms, swept, strict=True):
         run = first[arm]
@@ -59,7 +59,8 @@ def _title(varied: Sequence[str], folder: str) -> str:
     return " / ".join(names)
 
 
-def _common_folder(experiments: Sequence[str]) -> str:
+def common_folder(experiments: Sequence[str]) -> str:
+    """Return the folder that all of these experiments share, with its slash; empty if there is none."""
     if not all(experiments):
         return ""
     folders = [experiment.split("/")[:-1] for experiment in experiments]

@@ -8,35 +8,8 @@ from cifar_sweeps.studies.intervals import Estimate
 from cifar_sweeps.studies.published import Comparison, Published
 from cifar_sweeps.studies.ranking import ArmMetrics
 from cifar_sweeps.studies.study import StudyRun
-from cifar_sweeps.studies.verdicts import ClaimResult
 
 ON_TEST = " (validated on the test set)"
-
-
-def claims_table(results: Sequence[ClaimResult]) -> TextTable:
-    """Return the claims with their effects and verdicts."""
-    has_settings = any(result.setting for result in results)
-    columns = (
-        Column("claim"),
-        *((Column("setting"),) if has_settings else ()),
-        Column("verdict"),
-        Column("effect", is_number=True),
-        Column("pairs", is_number=True),
-        Column("tested"),
-        Column("where", is_extra=True),
-    )
-    rows = tuple(_claim_row(result, has_settings) for result in results)
-    note = (
-        "Effect: the first arm's metric minus the other's (or minus the stated number), mean over seeds ± half of the "
-        "95% t interval. A claim agrees or is contradicted only if the whole interval does. gap/loss is validation "
-        "minus training loss, gap/accuracy training minus validation accuracy."
-    )
-    decided = sum(result.p is not None for result in results)
-    if decided > 1:
-        note += (
-            f" {decided} claims are decided here; those that do not stand when all are judged together say so (Holm)."
-        )
-    return TextTable("Claims", columns, rows, note=note)
 
 
 def published_tables(comparisons: Sequence[Comparison]) -> list[TextTable]:
@@ -60,9 +33,9 @@ def _otherwise_table(comparisons: Sequence[Comparison]) -> TextTable:
             comparison.arm,
             "; ".join(comparison.departures),
             _metric(comparison),
-            _estimate(comparison.measured),
+            _measured(comparison),
             str(comparison.measured.n if comparison.measured else 0),
-            f"{comparison.published.value:.4f}",
+            _published(comparison),
         )
         for comparison in comparisons
     )
@@ -89,8 +62,8 @@ def _published_table(comparisons: Sequence[Comparison]) -> TextTable:
             comparison.arm,
             *((comparison.budget,) if has_budgets else ()),
             _metric(comparison),
-            f"{comparison.published.value:.4f}",
-            _estimate(comparison.measured),
+            _published(comparison),
+            _measured(comparison),
             str(comparison.measured.n if comparison.measured else 0),
             MISSING if comparison.difference is None else f"{comparison.difference:+.4f}",
             MISSING if comparison.is_noise is None else "possible" if comparison.is_noise else "no",
@@ -102,6 +75,8 @@ def _published_table(comparisons: Sequence[Comparison]) -> TextTable:
         "Measured: mean over seeds ± half of the 95% t interval, at the epoch named. Difference: measured − published; "
         "by chance: whether a single further run of ours would differ as much (95% prediction interval)."
     )
+    if any(comparison.is_of_machine for comparison in comparisons):
+        note += " Seconds are of two machines, the document's and this one, and are not subtracted."
     if budgets not in ([], ["full"]) and not has_budgets:
         note += f" Not the full training: budget {budgets[0]}."
     return TextTable(
@@ -149,7 +124,8 @@ def ranking_table(arms: Sequence[ArmMetrics]) -> TextTable:
     note = (
         "val: accuracy on validation data at the last epoch, mean over seeds ± half of the 95% t interval; "
         "best val: the highest of all epochs; gap: training minus validation accuracy. Training accuracy is the "
-        "running mean of the last epoch, with dropout and augmentation."
+        "running mean of the last epoch, with dropout and augmentation. s/epoch: the median of each run's epochs, mean "
+        "over seeds; jobs that train at once share the machine, so that it compares arms only roughly."
     )
     if has_sampling:
         note += (
@@ -212,30 +188,14 @@ def format_count(value: float | None) -> str:
     return f"{value / 1e6:,.1f} M" if value >= 1e7 else f"{value:,.0f}"
 
 
-def _claim_row(result: ClaimResult, has_settings: bool) -> tuple[str, ...]:
-    claim, effect = result.claim, result.effect
-    expects = {
-        "same": f"same ±{claim.margin:g}",
-        "not_higher": f"not higher by {claim.margin:g}",
-        "not_lower": f"not lower by {claim.margin:g}",
-    }
-    against = f" than {claim.than:g}" if claim.against is None and claim.than is not None else ""
-    if claim.against_metric is not None:
-        against = f" than {claim.against_metric}"
-    if claim.expects == "same":
-        against = against.replace(" than ", " as ")
-    sides = (claim.at,) if claim.against is None else (claim.at, claim.against_at)
-    epochs = [f"epoch {epoch}" if epoch else "the end" for epoch in sides]
-    epoch_text = "" if claim.at is None and claim.against_at is None else f", {' against '.join(epochs)}"
-    return (
-        claim.says,
-        *((result.setting or MISSING,) if has_settings else ()),
-        result.verdict,
-        MISSING if effect is None else effect.text(sign=True),
-        str(effect.n if effect else 0),
-        f"{claim.metric} {expects.get(claim.expects, claim.expects)}{against}{epoch_text}",
-        claim.where,
-    )
+def _published(comparison: Comparison) -> str:
+    value = comparison.published.value
+    return f"{value:g}" if comparison.is_of_machine else f"{value:.4f}"
+
+
+def _measured(comparison: Comparison) -> str:
+    measured = comparison.measured
+    return MISSING if measured is None else measured.text(1 if comparison.is_of_machine else 4)
 
 
 def _metric(comparison: Comparison) -> str:

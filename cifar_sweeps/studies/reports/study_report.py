@@ -11,16 +11,18 @@ from cifar_sweeps.analysis.pages.html_page import PageFigure, render_template
 from cifar_sweeps.analysis.tables import TextTable
 from cifar_sweeps.studies.arm_configs import arm_configs
 from cifar_sweeps.studies.claims import merge_claims
-from cifar_sweeps.studies.current_claims import with_current_claims
+from cifar_sweeps.studies.current_claims import with_current_claims, with_current_published
 from cifar_sweeps.studies.histories import History, is_by_epoch, read_histories
 from cifar_sweeps.studies.pooling import select_sweeps, separated_arms
 from cifar_sweeps.studies.published import compare_with_published, published_curves
 from cifar_sweeps.studies.query import find_runs
 from cifar_sweeps.studies.ranking import rank_arms
 from cifar_sweeps.studies.reports import class_analysis, comparison_plots, curves, markdown, report_tables, summary_text
+from cifar_sweeps.studies.reports.claims_table import claims_table
 from cifar_sweeps.studies.results import runs_frame
 from cifar_sweeps.studies.study import Study, StudyRun
 from cifar_sweeps.studies.validity.comparability import Departure, departures_by_arm
+from cifar_sweeps.studies.validity.never_learned import never_learned
 from cifar_sweeps.studies.validity.never_learned import warning as never_learned_warning
 from cifar_sweeps.studies.validity.timings import Timings, read_timings
 from cifar_sweeps.studies.verdicts import evaluate_claims
@@ -79,7 +81,8 @@ def write_report(
     metrics = dict.fromkeys(metric for run in shown for metric in run.metrics if is_by_epoch(metric))
     histories = read_histories(client, [run.run_id for run in shown], metrics)
     configs, changes = with_current_claims(arm_configs(client, study.runs, store.outputs), study.sweeps)
-    values = _template_values(study, runs, histories, configs, changes, read_timings(store.outputs))
+    configs, more_changes = with_current_published(configs, study.runs, study.sweeps)
+    values = _template_values(study, runs, histories, configs, [*changes, *more_changes], read_timings(store.outputs))
     values["refresh"] = refresh
     values["figures"] += _confusion(values.pop("best_arm"), runs, store)
     claims, ranking = values.pop("claims"), values.pop("ranking")
@@ -113,7 +116,7 @@ def _template_values(
     arms = rank_arms(runs)
     # One's own sweeps name no experiment, and depart from none.
     otherwise = departures_by_arm(configs, runs)
-    claims = report_tables.claims_table(evaluate_claims(merge_claims(configs, runs), runs, histories, otherwise, quiet))
+    claims = claims_table(evaluate_claims(merge_claims(configs, runs), runs, histories, otherwise, quiet))
     # One's own sweeps have neither: their reports do not speak of documents.
     published = report_tables.published_tables(compare_with_published(runs, histories, configs, otherwise))
     has_published = any(config.get("published") for config in configs.values())
@@ -148,7 +151,7 @@ def _template_values(
             )
             if table is not None and (table.rows or table.empty)
         ],
-        "figures": _figures(plotted, runs, histories, {arm: configs[arm] for arm in configs if not otherwise.get(arm)}),
+        "figures": _figures(plotted, runs, histories, configs, otherwise),
         "arms_shown": min(len(plotted), curves.MAX_ARMS),
         "arms_left_out": max(0, len(plotted) - curves.MAX_ARMS),
         "assumptions": summary_text.assumptions(configs),
@@ -159,41 +162,64 @@ def _template_values(
 
 
 def _otherwise(departures: Mapping[str, Sequence[Departure]]) -> list[str]:
-    """Return one line an arm that was trained otherwise than its file says."""
+    """Return one line for all arms that were trained otherwise than their files say in the same way."""
+    arms: dict[str, list[str]] = {}
+    for arm, some in departures.items():
+        if some:
+            arms.setdefault("; ".join(each.text for each in some), []).append(arm)
     return [
-        f"{arm}: not trained as its file says: {'; '.join(each.text for each in some)}."
-        for arm, some in departures.items()
-        if some
+        f"{', '.join(names)}: not trained as {'its file says' if len(names) == 1 else 'their files say'}: {text}."
+        for text, names in arms.items()
     ]
 
 
 def _figures(
-    names: Sequence[str], runs: Sequence[StudyRun], histories: dict[str, History], configs: Configs
+    names: Sequence[str],
+    runs: Sequence[StudyRun],
+    histories: dict[str, History],
+    configs: Configs,
+    otherwise: Mapping[str, Sequence[Departure]],
 ) -> list[PageFigure]:
+    """Return the figures of the named arms. otherwise: arms with departures, which no published curve is shown with."""
     if not names:
         return []
-    published = {arm: published_curves(config.get("published")) for arm, config in configs.items()}
+    published = _curves_once([name for name in names if not otherwise.get(name)], runs, configs)
     arms = curves.style_arms(names, runs, histories, published)
-    by_seed = "Mean over seeds; the band is from the lowest to the highest seed."
+    continued = [arm.label for arm in arms if (configs.get(arm.name, {}).get("trainer") or {}).get("init_from")]
+
+    def by_epoch(metric: str) -> str:
+        texts = ["Mean over seeds; the band is from the lowest to the highest seed."]
+        if any(arm.published.get(metric) for arm in arms):
+            texts.append("Dotted, with open markers: as published.")
+        if continued:
+            of_another = f"{' and '.join(continued)} start{'s' * (len(continued) == 1)} from another arm's weights"
+            texts.append(f"{of_another}: epoch 1 is the first one after that arm's training.")
+        return " ".join(texts)
+
+    strokes = " Strokes: the seeds." if comparison_plots.swept_numeric_key(arms) is None else ""
+    guessing = (
+        " Crosses: runs that never learned." if any(never_learned(run) for arm in arms for run in arm.runs) else ""
+    )
     return [
         PageFigure(
             "Validation accuracy by epoch",
-            f"Validation accuracy of each arm. {by_seed}",
+            f"Validation accuracy of each arm. {by_epoch('val/accuracy')}",
             curves.plot_curves(arms, "val/accuracy", "validation accuracy (fraction)"),
         ),
         PageFigure(
             "Validation loss by epoch",
-            f"Cross-entropy on validation data, without any penalty. {by_seed}",
+            f"Cross-entropy on validation data, without any penalty. {by_epoch('val/loss')}",
             curves.plot_curves(arms, "val/loss", "validation loss (nats)"),
         ),
         PageFigure(
             "Final validation accuracy",
-            "Mean over seeds with the 95% t interval; an arm of one seed has none.",
+            f"Mean over seeds with the 95% t interval; an arm of one seed has none.{strokes}{guessing}",
             comparison_plots.plot_comparison(arms),
         ),
         PageFigure(
             "Accuracy against cost",
-            "Final validation accuracy against the seconds per epoch, with 95% t intervals.",
+            "Final validation accuracy against the seconds per epoch, with 95% t intervals. Jobs that train at once "
+            "share the machine: the seconds compare arms only roughly. Multiply-adds are in the table of arms.",
             comparison_plots.plot_cost(arms),
         ),
         PageFigure(
@@ -203,6 +229,22 @@ def _figures(
             curves.plot_gaps(arms),
         ),
     ]
+
+
+def _curves_once(
+    names: Sequence[str], runs: Sequence[StudyRun], configs: Configs
+) -> dict[str, dict[str, dict[int, float]]]:
+    """Return the published curves by arm and metric; of arms of one document's arm, the one trained in full has them.
+
+    On a twentieth of the images, it is not that arm's training that was published.
+    """
+    found: dict[str, dict[str, dict[int, float]]] = {}
+    full = {run.arm for run in runs if run.tag("budget") == "full"}
+    for name in sorted(names, key=lambda name: name not in full):
+        of_arm = published_curves(configs.get(name, {}).get("published"))
+        if of_arm not in found.values():
+            found[name] = of_arm
+    return found
 
 
 def _confusion(arm: str | None, runs: Sequence[StudyRun], store: Store) -> list[PageFigure]:

@@ -73,8 +73,8 @@ def images_warning(runs: Sequence[StudyRun]) -> str:
     if not others:
         return ""
     return (
-        f"Trained on {' and '.join(map(str, others))}, not on CIFAR-10's own images as the documents: measured figures "
-        "differ from the published ones for that reason too."
+        f"Trained on {' and '.join(map(str, others))}, not on CIFAR-10's own images as the documents' nets were: "
+        "measured figures can differ from the published ones for that reason, too."
     )
 
 

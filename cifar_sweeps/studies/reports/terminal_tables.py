@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cifar_sweeps.analysis.tables import TextTable
+from cifar_sweeps.studies.columns import MISSING
 from cifar_sweeps.studies.overview.catalogue import CatalogueStudy
 
 WIDE_TERMINAL = 110
@@ -47,15 +48,17 @@ def _table(title: str) -> Table:
 def print_catalogue(studies: Sequence[CatalogueStudy], console: Console) -> None:
     """Print one table per study: its arms with parameters, published results, and whether they run offline."""
     for study in studies:
-        console.print(Text(study.name, style="bold"), Text(study.description))
+        heading = Text(study.name, style="bold")
+        console.print(heading.append(f"{': ' * bool(study.name)}{study.description}", style="not bold"))
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
         table.add_column("arm", no_wrap=True)  # whole, so that it can be copied
         table.add_column("parameters", justify="right")
         table.add_column("published", overflow="fold")
         table.add_column("offline", overflow="fold")
         for arm in study.arms:
-            count = "-" if arm.parameters is None else f"{arm.parameters:,}"
-            table.add_row(Text(arm.name), count, arm.published, Text(f"no: {arm.needs}" if arm.needs else "yes"))
+            count = MISSING if arm.parameters is None else f"{arm.parameters:,}"
+            needs = f"no: {arm.needs}" if arm.needs else "yes"
+            table.add_row(Text(arm.name), count, Text(arm.published or MISSING), Text(needs))
         if study.arms:
             console.print(table)
         if not study.name:
@@ -64,6 +67,7 @@ def print_catalogue(studies: Sequence[CatalogueStudy], console: Console) -> None
         swept = "".join(f", {key}={values}" for key, values in study.swept.items())
         console.print(f"{study.runs} runs{swept}: {study.command}\n", markup=False, soft_wrap=True)
     console.print(
+        "published: an arm's last figure in its document; several where that prints several. "
         "CIFAR-10 is downloaded once (data=cifar10), unless it is in data.root; data=image_folder and data=synthetic "
         "download nothing. budget=short and budget=smoke train less."
     )

@@ -82,8 +82,8 @@ def departures_by_arm(configs: Mapping[str, Mapping[str, Any]], runs: Sequence[S
     """
     chosen: dict[str, tuple[str, Path | None]] = {}
     for run in runs:
-        experiment = _experiment(run)
-        if experiment is not None and _is_whole(configs.get(run.arm, {})):
+        experiment = experiment_of(run)
+        if experiment is not None and is_whole(configs.get(run.arm, {})):
             folder = run.tag("config_dir")
             chosen[run.arm] = (experiment, Path(folder) if folder and Path(folder).is_dir() else None)
     arms = _documented(chosen.values())
@@ -97,7 +97,7 @@ def departures_by_arm(configs: Mapping[str, Mapping[str, Any]], runs: Sequence[S
     return found
 
 
-def _is_whole(config: Mapping[str, Any]) -> bool:
+def is_whole(config: Mapping[str, Any]) -> bool:
     """Return whether a recorded config has all that is compared: of a damaged one, nothing is known."""
     groups = (*_GROUPS, "regularization", "data", "trainer")
     return all(isinstance(config.get(group), Mapping) for group in groups) and "epochs" in config["trainer"]
@@ -128,7 +128,7 @@ def _documented_alone(name: str, folder: Path | None) -> dict[tuple[str, Path | 
         return {}
 
 
-def _experiment(run: StudyRun) -> str | None:
+def experiment_of(run: StudyRun) -> str | None:
     """Return the arm that a run chose, by its sweep or by an override."""
     if run.swept.get("experiment"):
         return run.swept["experiment"]
