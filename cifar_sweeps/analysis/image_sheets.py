@@ -46,13 +46,18 @@ class Sheet:
 
 
 def image_sheet(
-    rows: Sequence[Sequence[Tile]], title: str = "", row_names: Sequence[str] = (), note: str = ""
+    rows: Sequence[Sequence[Tile]],
+    title: str = "",
+    row_names: Sequence[str] = (),
+    note: str = "",
+    least_side: int = _LEAST_SIDE,
 ) -> Sheet:
     """Draw tiles in rows. row_names: a heading above each row, or none. note: a line below all.
 
+    least_side: pixels of an image's longer side that smaller ones are enlarged to, or to more.
     All images are of one size. There must be one at least. Texts that are too long lose their middle.
     """
-    tiles = [[replace(tile, image=_scaled(tile.image)) for tile in row] for row in rows]
+    tiles = [[replace(tile, image=_scaled(tile.image, least_side)) for tile in row] for row in rows]
     height, width = tiles[0][0].image.shape[1:]
     head = _LINE + 8 if row_names else 0
     text_height = head + max(len(tile.lines) for row in rows for tile in row) * _LINE
@@ -155,12 +160,12 @@ def _in_rows(tiles: Sequence[Tile]) -> list[Sequence[Tile]]:
     return [tiles[start : start + COLUMNS] for start in range(0, len(tiles), COLUMNS)]
 
 
-def _scaled(image: Tensor) -> Tensor:
+def _scaled(image: Tensor, least_side: int) -> Tensor:
     longest = max(image.shape[1:])
     if longest > _MOST_SIDE:
         size = [max(1, side * _MOST_SIDE // longest) for side in image.shape[1:]]
         return F.interpolate(image[None].float(), size, mode="area")[0].round().to(torch.uint8)
-    factor = max(1, math.ceil(_LEAST_SIDE / longest))
+    factor = max(1, math.ceil(least_side / longest))
     return image.repeat_interleave(factor, dim=1).repeat_interleave(factor, dim=2)
 
 

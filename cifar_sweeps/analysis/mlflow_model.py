@@ -18,6 +18,7 @@ from mlflow.models import Model, ModelSignature
 from mlflow.types import Schema, TensorSpec
 from torch import Tensor, nn
 
+from cifar_sweeps.data.whitening import Whitening, whiten
 from cifar_sweeps.tracking.mlflow_inputs import MODEL_NAME
 
 
@@ -25,22 +26,36 @@ class ServableClassifier(nn.Module):
     """A copy of a trained network, in float32 on the CPU, that maps raw pixels to probabilities.
 
     net: (N, 3, H, W) float32 to logits (N, C); it is not changed. mean, std: per channel, of pixels in [0, 1], as in
-    training; None without standardization.
+    training; None without standardization. whitening: as in training; None without, and it takes the place of both.
     """
 
     mean: Tensor
     std: Tensor
+    whitening_matrix: Tensor | None
 
-    def __init__(self, net: nn.Module, mean: Sequence[float] | None, std: Sequence[float] | None) -> None:
+    def __init__(
+        self,
+        net: nn.Module,
+        mean: Sequence[float] | None,
+        std: Sequence[float] | None,
+        whitening: Whitening | None = None,
+    ) -> None:
         super().__init__()
         self.net = copy.deepcopy(net).to("cpu", torch.float32).to(memory_format=torch.contiguous_format)
         self.register_buffer("mean", torch.tensor(mean or [0.0] * 3).view(3, 1, 1))
         self.register_buffer("std", torch.tensor(std or [1.0] * 3).view(3, 1, 1))
+        self.register_buffer("whitening_matrix", None)
+        if whitening is not None:
+            self.mean, self.whitening_matrix = whitening.mean.cpu().clone(), whitening.matrix.cpu().clone()
         self.eval().requires_grad_(False)
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Return softmax probabilities (N, C) float32 for pixels (N, 3, H, W), uint8 or float, in 0 to 255."""
-        images = (pixels.float() / 255 - self.mean) / self.std
+        images = pixels.float() / 255
+        if self.whitening_matrix is None:
+            images = (images - self.mean) / self.std
+        else:
+            images = whiten(images, self.mean, self.whitening_matrix)
         logits: Tensor = self.net(images)
         return logits.softmax(dim=1)
 

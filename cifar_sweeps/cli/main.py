@@ -7,7 +7,19 @@ import traceback
 
 import typer
 
-from cifar_sweeps.cli import explain, export, label_errors, models, predict, register, runs, store, studies
+from cifar_sweeps.cli import (
+    compare,
+    data,
+    explain,
+    export,
+    label_errors,
+    models,
+    predict,
+    register,
+    runs,
+    store,
+    studies,
+)
 from cifar_sweeps.errors import (
     CifarSweepsError,
     ConfigError,
@@ -31,6 +43,7 @@ def cifar_sweeps() -> None:
 
 for _command in (
     models.summary,
+    data.data,
     predict.predict,
     export.export,
     store.ui,
@@ -45,6 +58,7 @@ for _command in (
     studies.sweeps,
     studies.results,
     studies.report,
+    compare.compare,
     explain.explain,
     label_errors.label_errors,
 ):

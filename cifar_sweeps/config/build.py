@@ -16,7 +16,9 @@ from torch import nn
 from cifar_sweeps.config.schema import RunConfig
 from cifar_sweeps.config.targets import resolve
 from cifar_sweeps.config.type_checks import Target
+from cifar_sweeps.data import load_cifar100
 from cifar_sweeps.data.augment import Unchanged
+from cifar_sweeps.data.cifar.cifar100 import CLASS_COUNTS as CIFAR100_CLASS_COUNTS
 from cifar_sweeps.data.dataset import ImageData, Progress
 from cifar_sweeps.errors import CifarSweepsError, ConfigError, DataError, did_you_mean, in_one_line
 from cifar_sweeps.models.parameter_groups import conv_kernels, weight_decay_parameters
@@ -50,12 +52,22 @@ def with_classes_at_hand(config: RunConfig) -> tuple[RunConfig, str]:
     source = config.data.source
     if "root" not in source or config.data.num_classes is not None:
         return config, ""
+    if (count := _count_of_loader(config)) is not None:
+        return _with_num_classes(config, count), ""
     offline = {**source, "download": False} if "download" in source else source
     try:
         data = images(dataclasses.replace(config, data=dataclasses.replace(config.data, source=offline)))
     except DataError:
         return config, "The images are not at hand: ten classes are assumed."
     return with_classes_of(config, data), ""
+
+
+def _count_of_loader(config: RunConfig) -> int | None:
+    """Return the number of classes if the loader and its arguments say it, without any file."""
+    source = config.data.source
+    if resolve(source["_target_"], "data.source._target_") is not load_cifar100:
+        return None
+    return CIFAR100_CLASS_COUNTS.get(source.get("labels", "fine"))
 
 
 def _with_num_classes(config: RunConfig, count: int) -> RunConfig:
@@ -109,7 +121,7 @@ def check_config(config: RunConfig, download: bool = True) -> Summary:
     """Build everything but the data, and return the model's summary.
 
     download: fetch pretrained weights that are missing; otherwise they stay unchecked.
-    Where the number of classes is left to data that is not loaded yet, it is taken as 10.
+    Where the number of classes is left to data that is not loaded yet, it is taken as its loader says, or as 10.
     Raises ConfigError with all errors of all parts.
     """
     errors: list[str] = []
@@ -121,6 +133,8 @@ def check_config(config: RunConfig, download: bool = True) -> Summary:
     try:
         net = _untrained_model(config)
         summary = _summary(net, config)
+        if isinstance(net, Pretrained) and config.data.whitening is not None:
+            errors.append("data.whitening: the pretrained layers take plain pixels and scale them; leave it out")
         if isinstance(net, Pretrained) and (download or net.has_pretrained()):
             net.check_pretrained()
     except ConfigError as error:
@@ -147,7 +161,7 @@ def needs_download(config: RunConfig) -> bool:
 
 
 def _untrained_model(config: RunConfig) -> nn.Module:
-    net = build(_with_num_classes(config, 10).model, "model")
+    net = build(_with_num_classes(config, _count_of_loader(config) or 10).model, "model")
     if not isinstance(net, nn.Module):
         raise ConfigError(f"model._target_={config.model['_target_']}: must build a torch.nn.Module")
     return net

@@ -78,13 +78,14 @@ def explain_composition_error(error: BaseException) -> str:
 
 
 def _in_other_options(full_key: str) -> str:
-    """Return which options of the key's group have it: ``data.root`` belongs to data=cifar10 and data=image_folder."""
+    """Return which options of the key's group have it: ``data.fit`` belongs to data=image_folder."""
     group, _, within = full_key.partition(".")
     key = re.compile(rf"^{re.escape(within)}:", re.MULTILINE)
     paths = sorted((conf_folder() / group).glob("*.yaml")) if within else []
     options = [f"{group}={path.stem}" for path in paths if key.search(path.read_text(encoding="utf-8"))]
+    shown = options[:3]
     return (
-        f"; it belongs to {' and '.join(options[:3])}: add one of them"
+        f"; it belongs to {', '.join(shown[:-1])} and {shown[-1]}: add one of them"
         if len(options) > 1
         else (f"; it belongs to {options[0]}: add that" if options else "")
     )

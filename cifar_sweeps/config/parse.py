@@ -114,7 +114,8 @@ def config_hash(values: Mapping[str, Any]) -> str:
     kept: dict[str, Any] = {key: value for key, value in values.items() if key not in _WITHOUT_EFFECT}
     kept["data"] = without_places(kept["data"])
     # What they say is said by the model, by the loader's own arguments, and by data.split.
-    kept["data"] = {k: value for k, value in kept["data"].items() if k not in ("num_classes", "fit", "background")}
+    said = ("num_classes", "fit", "background", "labels")
+    kept["data"] = {key: value for key, value in kept["data"].items() if key not in said}
     if isinstance(source := kept["data"].get("source"), Mapping):
         kept["data"]["source"] = {key: value for key, value in source.items() if key != "split"}
     kept["trainer"] = {k: value for k, value in values["trainer"].items() if k not in _TRAINER_KEYS_WITHOUT_EFFECT}

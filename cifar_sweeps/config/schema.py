@@ -20,6 +20,7 @@ class DataConfig:
     """The data set and its splits. ``source`` is the loader.
 
     num_classes: None: as many as the data has. fit, background: of image folders alone, see `load_image_folder`.
+    labels: of CIFAR-100 alone. whitening: ``zca``, fitted on the training images; see `fit_whitening`.
     fold: of ``folds`` parts, the one that validates; with ``split=fold`` alone.
     """
 
@@ -36,8 +37,11 @@ class DataConfig:
     num_classes: int | None = None
     fit: Literal["squash", "crop", "pad"] = "squash"
     background: str = "white"
+    labels: Literal["fine", "coarse"] = "fine"
     fold: int = 0
     folds: int = 5
+    whitening: Literal["zca"] | None = None
+    whitening_epsilon: float = 1e-6
 
     @property
     def image_shape(self) -> tuple[int, int]:

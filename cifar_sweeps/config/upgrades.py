@@ -47,6 +47,8 @@ ADDED_KEYS: dict[int, tuple[AddedKey, ...]] = {
     4: (
         AddedKey("data.fold", 0),
         AddedKey("data.folds", 5),
+        AddedKey("data.whitening", None),
+        AddedKey("data.whitening_epsilon", 1e-6),
         AddedKey("augmentation.zoom", 0.0, "cifar_sweeps.data.RotateShiftFlip"),
         AddedKey("augmentation.vertical_flip", False, "cifar_sweeps.data.RotateShiftFlip"),
     ),

@@ -1,12 +1,13 @@
 """Check a config's values: ranges, and combinations of keys."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from cifar_sweeps.config.type_checks import as_value, matches_type
 
 _LONGEST_STUDY_NAME = 200  # the name of an MLflow experiment, which databases cut at 256
+_LARGEST_WHITENED_SIDE = 48  # the matrix of 6,912² takes 190 MB and minutes, and both grow fast
 
 
 def value_errors(plain: Mapping[str, Any]) -> Iterator[str]:
@@ -42,10 +43,14 @@ def value_errors(plain: Mapping[str, Any]) -> Iterator[str]:
         yield f"data.image_size={data['image_size']}: must be at least 8 pixels"
     if data.get("num_classes") is not None and data["num_classes"] < 1:
         yield f"data.num_classes={data['num_classes']}: must be at least 1, or null for as many as the data has"
-    for key, default in (("fit", "squash"), ("background", "white")):
+    for key, default, option in (
+        ("fit", "squash", "image_folder"),
+        ("background", "white", "image_folder"),
+        ("labels", "fine", "cifar100"),
+    ):
         is_own = str(data["source"].get("_target_")).startswith("cifar_sweeps.")
         if is_own and key not in data["source"] and data.get(key, default) != default:
-            yield f"data.{key}={data[key]}: belongs to data=image_folder; this data would ignore it; leave it out"
+            yield f"data.{key}={data[key]}: belongs to data={option}; this data would ignore it; leave it out"
     for key in ("mean", "std"):
         channels = data[key]
         if channels is not None and (len(channels) != 3 or not all(math.isfinite(x) for x in channels)):
@@ -66,10 +71,29 @@ def value_errors(plain: Mapping[str, Any]) -> Iterator[str]:
     timeout = plain["sweep"]["timeout"]
     if timeout is not None and not (math.isfinite(timeout) and timeout > 0):
         yield f"sweep.timeout={timeout}: must be a finite number of seconds above 0, or null"
+    yield from _whitening_errors(data, sides)
     yield from _name_errors(plain)
     yield from _rate_errors(plain)
     yield from _selection_errors(trainer, data)
     yield from _publication_errors(plain)
+
+
+def _whitening_errors(data: Mapping[str, Any], sides: Sequence[int]) -> Iterator[str]:
+    epsilon, pixels = data.get("whitening_epsilon", 1e-6), math.prod(sides)
+    if not (math.isfinite(epsilon) and epsilon > 0):
+        yield f"data.whitening_epsilon={epsilon}: must be a finite number above 0; use e.g. 1e-6"
+    if data.get("whitening") is None:
+        if epsilon != 1e-6:
+            yield f"data.whitening_epsilon={epsilon}: belongs to data.whitening=zca; set it, or leave this out"
+        return
+    for key in ("mean", "std"):
+        if data[key] is not None:
+            yield f"data.{key}={data[key]}: data.whitening=zca scales the pixels in another way; leave one of them out"
+    if len(sides) == 2 and pixels > _LARGEST_WHITENED_SIDE**2:
+        yield (
+            f"data.image_size={data['image_size']}: data.whitening=zca would take a matrix of {3 * pixels:,} × "
+            f"{3 * pixels:,} numbers; use images of at most {_LARGEST_WHITENED_SIDE}×{_LARGEST_WHITENED_SIDE} pixels"
+        )
 
 
 def _name_errors(plain: Mapping[str, Any]) -> Iterator[str]:

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from cifar_sweeps.data.dataset import LabelledImages
 from cifar_sweeps.data.frozen_features import LabelledFeatures
+from cifar_sweeps.data.whitening import Whitening
 from cifar_sweeps.system.seeds import derive_seed
 
 Augmentation = Callable[[Tensor, torch.Generator], Tensor]
@@ -15,13 +16,14 @@ Augmentation = Callable[[Tensor, torch.Generator], Tensor]
 
 
 class _ImageSource:
-    """Selects images by index and scales them: pixels/255, then standardised if mean or std is given."""
+    """Selects images by index and scales them: pixels/255, then standardised or whitened if that is asked for."""
 
     def __init__(
         self,
         data: LabelledImages,
         mean: Sequence[float] | None,
         std: Sequence[float] | None,
+        whitening: Whitening | None,
         device: torch.device,
         channels_last: bool,
     ) -> None:
@@ -34,6 +36,7 @@ class _ImageSource:
         width = self._pixels.shape[2]
         self._scale, self._shift = scale.repeat(width), shift.repeat(width)
         self._standardises = mean is not None or std is not None
+        self._whitening = None if whitening is None else whitening.to(device)
         self._layout = torch.channels_last if channels_last else torch.contiguous_format
 
     def select(self, indices: Tensor) -> Tensor:
@@ -41,11 +44,13 @@ class _ImageSource:
         return self._pixels.index_select(0, indices).permute(0, 3, 1, 2).float().mul_(1 / 255)
 
     def to_input(self, images: Tensor) -> Tensor:
-        """Return the images standardised, in the memory format of the network."""
+        """Return the images standardised or whitened, in the memory format of the network."""
         if self._standardises:
             pixels = images.permute(0, 2, 3, 1)
             rows = torch.addcmul(self._shift, pixels.flatten(2), self._scale)
             images = rows.view(pixels.shape).permute(0, 3, 1, 2)
+        if self._whitening is not None:
+            images = self._whitening(images)
         return images.contiguous(memory_format=self._layout)
 
 
@@ -70,12 +75,13 @@ def _make_source(
     data: LabelledImages | LabelledFeatures,
     mean: Sequence[float] | None,
     std: Sequence[float] | None,
+    whitening: Whitening | None,
     device: torch.device,
     channels_last: bool,
 ) -> _ImageSource | _FeatureSource:
     if isinstance(data, LabelledFeatures):
         return _FeatureSource(data, device)
-    return _ImageSource(data, mean, std, device, channels_last)
+    return _ImageSource(data, mean, std, whitening, device, channels_last)
 
 
 def _index_batches(indices: Tensor, size: int, least: int = 1) -> Iterator[Tensor]:
@@ -102,7 +108,7 @@ class TrainBatches:
     from images that were already standardised.
     parts: indices into ``data``, (n,) int64 each: ``epochs_a_part`` epochs use the first, as many the next, and so on.
     least: images of the smallest batch that the network can train on; a smaller last one is joined to the one before.
-    mean, std: by channel, on pixels in [0, 1].
+    mean, std: by channel, on pixels in [0, 1]. whitening: of pixels in [0, 1], after the augmentation.
     """
 
     def __init__(
@@ -117,10 +123,11 @@ class TrainBatches:
         augmentation: Augmentation | None = None,
         mean: Sequence[float] | None = None,
         std: Sequence[float] | None = None,
+        whitening: Whitening | None = None,
         device: torch.device = torch.device("cpu"),  # noqa: B008 (a constant)
         channels_last: bool = True,
     ) -> None:
-        self._source = _make_source(data, mean, std, device, channels_last)
+        self._source = _make_source(data, mean, std, whitening, device, channels_last)
         self._parts, self._epochs_a_part = tuple(parts), epochs_a_part
         self._batch_size, self._least, self._seed = batch_size, least, seed
         self._augmentation, self._device = augmentation, device
@@ -161,10 +168,11 @@ class EvalBatches:
         augmentation: Augmentation | None = None,
         mean: Sequence[float] | None = None,
         std: Sequence[float] | None = None,
+        whitening: Whitening | None = None,
         device: torch.device = torch.device("cpu"),  # noqa: B008 (a constant)
         channels_last: bool = True,
     ) -> None:
-        self._source = _make_source(data, mean, std, device, channels_last)
+        self._source = _make_source(data, mean, std, whitening, device, channels_last)
         self._indices = indices.to(device)
         self._batch_size, self._augmentation = batch_size, augmentation
         self.num_images = len(indices)

@@ -6,7 +6,7 @@ import json
 import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 
@@ -18,6 +18,7 @@ from cifar_sweeps.system.locks import file_lock
 log = logging.getLogger(__name__)
 
 _FORMAT = 1
+_T = TypeVar("_T")
 
 
 class DecodedDataset(NamedTuple):
@@ -55,7 +56,8 @@ def import_verified(verified: Mapping[str, VerifiedDataset]) -> None:
 def load_if_unchanged(request: str) -> ImageData | None:
     """Return a data set that another process has checked; None if none has, or the cache file is gone."""
     found = _imported.get(request)
-    return None if found is None else _with_notes(_read(Path(found.path), found.name), found.notes)
+    data = None if found is None else _read(Path(found.path), found.name)
+    return None if found is None or data is None else _with_notes(data, found.notes)
 
 
 def cached_dataset(
@@ -80,29 +82,43 @@ def cached_dataset(
     path = folder / f"{safe}-{digest}.pt"
     if request:
         _verified[request] = VerifiedDataset(name, str(path.absolute()), notes)
-    data = _with_notes(_read(path, name), notes)
-    if data is not None:
-        return data
+    data = read_or_build(
+        path,
+        read=lambda: _read(path, name),
+        build=lambda: _write(path, build(), original_order),
+        what="the data cache",
+    )
+    return _with_notes(data, notes)
+
+
+def read_or_build(path: Path, *, read: Callable[[], _T | None], build: Callable[[], None], what: str) -> _T:
+    """Return what ``read`` reads of the file, after ``build`` has written it if it returns None: missing or damaged.
+
+    Processes that start at the same time wait for the one that builds. what: the content, for messages.
+    Raises DataError if the folder cannot be written, and what ``build`` raises.
+    """
+    found = read()
+    if found is not None:
+        return found
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         with file_lock(path.with_suffix(".lock")):
-            data = _read(path, name)  # another process may have built it while this one waited
-            if data is None:
-                _write(path, build(), original_order)
-                data = _read(path, name)
-            data = _with_notes(data, notes)
+            found = read()  # another process may have built it while this one waited
+            if found is None:
+                build()
+                found = read()
     except OSError as error:
         raise DataError(
-            f"{folder}: the data cache cannot be written ({error.strerror or error}); "
+            f"{path.parent}: {what} cannot be written ({error.strerror or error}); "
             "free some space, or set outputs=FOLDER to another folder"
         ) from error
-    if data is None:
+    if found is None:
         raise DataError(f"{path}: cannot be read back after it was written; check the disk")
-    return data
+    return found
 
 
-def _with_notes(data: ImageData | None, notes: tuple[str, ...]) -> ImageData | None:
-    return None if data is None else dataclasses.replace(data, notes=(*notes, *data.notes))
+def _with_notes(data: ImageData, notes: tuple[str, ...]) -> ImageData:
+    return dataclasses.replace(data, notes=(*notes, *data.notes))
 
 
 def _write(path: Path, dataset: DecodedDataset, original_order: bool) -> None:
@@ -120,9 +136,14 @@ def _write(path: Path, dataset: DecodedDataset, original_order: bool) -> None:
         "fingerprint": fingerprint(train, test, classes, val),
         "notes": notes,
     }
+    write_tensors(path, {**tensors, "facts": json.dumps(metadata)})
+
+
+def write_tensors(path: Path, content: Mapping[str, Any]) -> None:
+    """Write tensors and plain values to a file that appears whole. Raises OSError."""
     with atomic_write(path) as file:
         try:
-            torch.save({**tensors, "facts": json.dumps(metadata)}, file)
+            torch.save(dict(content), file)
         except RuntimeError as error:  # what torch raises if a write fails, as on a full disk
             raise OSError(f"torch.save: {error}") from error
 

@@ -10,9 +10,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from cifar_sweeps.errors import DataError
+from cifar_sweeps.data.cache import read_or_build
 from cifar_sweeps.system.files import atomic_write
-from cifar_sweeps.system.locks import file_lock
 
 log = logging.getLogger(__name__)
 
@@ -73,23 +72,13 @@ def cached_features(
     # for bit whatever has been cached before it.
     indices = torch.unique(used) if 2 * len(used) < len(labels) else torch.arange(len(labels))
     path, shape = _cache_file(folder, extractor, key, indices)
-    features = _read(path, shape, extractor.dtype)
-    try:
-        if features is None:
-            folder.mkdir(parents=True, exist_ok=True)
-            with file_lock(path.with_suffix(".lock")):
-                features = _read(path, shape, extractor.dtype)  # another process may have computed it in the meantime
-                if features is None:
-                    _write(path, extractor, batches(indices), len(indices))
-                    features = _read(path, shape, extractor.dtype)
-    except OSError as error:
-        gigabytes = shape[0] * shape[1] * extractor.dtype.itemsize / 1e9
-        raise DataError(
-            f"{folder}: {gigabytes:.1f} GB of features cannot be written ({error.strerror or error}); "
-            "free some space, or set outputs=FOLDER to another folder"
-        ) from error
-    if features is None:
-        raise DataError(f"{path}: cannot be read back after it was written; check the disk")
+    gigabytes = shape[0] * shape[1] * extractor.dtype.itemsize / 1e9
+    features = read_or_build(
+        path,
+        read=lambda: _read(path, shape, extractor.dtype),
+        build=lambda: _write(path, extractor, batches(indices), len(indices)),
+        what=f"{gigabytes:.1f} GB of features",
+    )
     rows = torch.full((len(labels),), -1, dtype=torch.int64)
     rows[indices] = torch.arange(len(indices))
     return LabelledFeatures(features, rows, labels)

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from cifar_sweeps.data.cache import DecodedDataset, cached_dataset, load_if_unchanged
-from cifar_sweeps.data.cifar10 import CLASSES as CIFAR10_CLASSES
+from cifar_sweeps.data.cifar.cifar10 import CLASSES as CIFAR10_CLASSES
 from cifar_sweeps.data.dataset import ImageData, LabelledImages, Progress
 from cifar_sweeps.data.folder_layout import (
     LAYOUT,
@@ -94,6 +94,23 @@ def load_image_folder(
     return cached_dataset(
         Path(cache), name=name, key=key, original_order=False, build=decode, request=request, notes=notes
     )
+
+
+def list_image_files(root: str | Path, split: str) -> dict[str, list[ImageFile]]:
+    """Return the image files of each side (``train``, ``test``, and ``val`` where it is loaded), as they are loaded.
+
+    root, split: as of `load_image_folder`, whose data's i-th training image is that of the i-th file of ``train``.
+    Raises DataError as it does.
+    """
+    layout = find_layout(Path(root).expanduser().resolve())
+    folders = {"train": layout.train, "test": layout.test}
+    if split == "folder" and layout.val is not None:
+        folders["val"] = layout.val
+    names, problems = common_classes(list(folders.values())), list[Problem]()
+    files = {side: list_files(folder, names, problems)[0] for side, folder in folders.items()}
+    if problems:
+        raise DataError(_describe_problems(problems, sum(map(len, files.values())) + len(problems)))
+    return files
 
 
 def _treatment(image_size: int | Sequence[int], fit: Fit, background: str) -> Treatment:

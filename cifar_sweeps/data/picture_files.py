@@ -40,6 +40,14 @@ class Picture(NamedTuple):
     changes: tuple[Change, ...]
 
 
+class PictureHeader(NamedTuple):
+    """What a file says of its image. size: width and height as a viewer shows it. mode: Pillow's, of its pixels."""
+
+    size: tuple[int, int]
+    mode: str
+    changes: tuple[Change, ...]
+
+
 class UnreadableError(Exception):
     """What is wrong with a file, and what to do, to be said behind its name."""
 
@@ -68,6 +76,21 @@ def read_picture(path: str, treatment: Treatment) -> Picture:
     if transparent:
         changes = (*changes, "transparent")
     return Picture(np.asarray(_fitted(rgb, treatment)), rgb.size, changes)
+
+
+def read_header(path: str) -> PictureHeader:
+    """Return an image file's size, kind of pixels and changes. Decodes it only where it must.
+
+    For files that `read_picture` has accepted: a damaged one may raise anything.
+    """
+    with Image.open(path, formats=FORMATS) as image:
+        changes, mode, size = _changes(image), image.mode, image.size
+        is_turned_tiff = image.format == "TIFF" and "turned" in changes  # some Pillows turn the size alone, others not
+        if is_turned_tiff or mode in _ALPHA_MODES or "transparency" in image.info:
+            rgb, transparent = _to_rgb(_turned(image), (0, 0, 0))
+            return PictureHeader(rgb.size, mode, (*changes, "transparent") if transparent else changes)
+        lies = _orientation(image) in range(5, 9)
+    return PictureHeader(size[::-1] if lies else size, mode, changes)
 
 
 def _changes(image: Image.Image) -> tuple[Change, ...]:

@@ -92,7 +92,8 @@ def _log_input(setup: TrainingSetup, logger: RunLogger) -> None:
 
 
 def _log_model(setup: TrainingSetup, logger: RunLogger, folder: Path, epoch: int) -> None:
-    servable = mlflow_model.ServableClassifier(setup.net, setup.config.data.mean, setup.config.data.std)
+    data = setup.config.data
+    servable = mlflow_model.ServableClassifier(setup.net, data.mean, data.std, setup.whitening)
     examples = setup.data.test.images[:2].numpy()
     # One folder per attempt: the delivery thread may still be sending that of an earlier one.
     path = folder / f"{MODEL_NAME}-{os.getpid()}"

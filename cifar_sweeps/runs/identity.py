@@ -149,6 +149,8 @@ def provenance_tags(setup: TrainingSetup) -> dict[str, str]:
         tags["data_notes"] = "; ".join(setup.data.notes)
     if setup.splits.notes:
         tags["split_notes"] = "; ".join(setup.splits.notes)
+    if setup.whitening is not None and setup.whitening.notes:
+        tags["whitening_notes"] = "; ".join(setup.whitening.notes)
     return {f"{PREFIX}{key}": value for key, value in tags.items()}
 
 

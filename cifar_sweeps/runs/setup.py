@@ -16,6 +16,7 @@ from cifar_sweeps.data.batches import Augmentation, EvalBatches, TrainBatches
 from cifar_sweeps.data.dataset import ImageData, LabelledImages, Progress
 from cifar_sweeps.data.frozen_features import Extractor, LabelledFeatures, cached_features
 from cifar_sweeps.data.splits import Splits, class_notes, split
+from cifar_sweeps.data.whitening import Whitening, cached_whitening
 from cifar_sweeps.errors import ConfigError
 from cifar_sweeps.models.pretrained.transfer_net import TransferNet
 from cifar_sweeps.models.summary import Summary
@@ -44,13 +45,14 @@ class TrainingSetup:
     val: EvalBatches | None
     optimizer: RegularizedOptimizer
     schedule: Schedule
+    whitening: Whitening | None
 
     def test_batches(self, augmented: bool = False) -> EvalBatches:
         """Return the test batches. Only for the final weights, and for the epochs in ``trainer.test_at``."""
         augmentation = build.augmentation(self.config) if augmented else None
         indices = torch.arange(len(self.data.test))
         inputs = _inputs(self.config, self.data, "test", indices, self.net, self.precision, self.device)
-        return _eval_batches(self.config, inputs, indices, self.device, augmentation)
+        return _eval_batches(self.config, inputs, indices, self.device, augmentation, self.whitening)
 
     def describe_budget(self) -> str:
         """Return which part of the full training this run is, in one line."""
@@ -77,6 +79,7 @@ class TrainingSetup:
         text = self.describe_budget()
         budget = () if text == "full" else (f"budget {text}",)
         notes = (*self.data.notes, *self.splits.notes, *setting_notes(self.config, self.data, self.splits))
+        notes += () if self.whitening is None else self.whitening.notes
         lines = (images, *notes, *budget, size, machine)
         return RunDescription(name, str(folder), self.config.total_epochs, lines)
 
@@ -98,6 +101,7 @@ def build_setup(config: RunConfig, initial: Path | None = None, progress: Progre
         config = build.with_classes_of(config, data)
         summary = build.summarize_model(config)
     splits = check_data(config, summary, data)
+    whitening = fitted_whitening(config, data, splits, progress)
     seed_everything(config.seed)
     layout = torch.channels_last if config.trainer.channels_last else torch.contiguous_format
     net = build.model(config)
@@ -116,15 +120,20 @@ def build_setup(config: RunConfig, initial: Path | None = None, progress: Progre
         augmentation=build.augmentation(config),
         mean=config.data.mean,
         std=config.data.std,
+        whitening=whitening,
         device=device,
         channels_last=config.trainer.channels_last,
     )
     val_inputs = train_inputs
     if splits.val_from != "train":
         val_inputs = _inputs(config, data, splits.val_from, splits.val, net, precision, device)
-    val = _eval_batches(config, val_inputs, splits.val, device) if len(splits.val) else None
+    val = None
+    if len(splits.val):
+        val = _eval_batches(config, val_inputs, splits.val, device, whitening=whitening)
     optimizer, schedule = build.optimizer(config, net), build.schedule(config)
-    return TrainingSetup(config, data, splits, net, summary, device, precision, train, val, optimizer, schedule)
+    return TrainingSetup(
+        config, data, splits, net, summary, device, precision, train, val, optimizer, schedule, whitening
+    )
 
 
 def resolve_threads(config: RunConfig) -> int:
@@ -165,6 +174,16 @@ def check_data(config: RunConfig, summary: Summary, data: ImageData) -> Splits:
         folds=config.data.folds,
     )
     return dataclasses.replace(splits, least_batch=_least_batch(config, splits))
+
+
+def fitted_whitening(
+    config: RunConfig, data: ImageData, splits: Splits, progress: Progress | None = None
+) -> Whitening | None:
+    """Return the whitening of the run's images, fitted on all that it trains on; None if it has none."""
+    if config.data.whitening is None:
+        return None
+    folder = Path(config.outputs) / "data" / "whitening"
+    return cached_whitening(folder, data, splits.train, config.data.whitening_epsilon, progress)
 
 
 def setting_notes(config: RunConfig, data: ImageData, splits: Splits) -> tuple[str, ...]:
@@ -247,6 +266,7 @@ def _eval_batches(
     indices: Tensor,
     device: torch.device,
     augmentation: Augmentation | None = None,
+    whitening: Whitening | None = None,
 ) -> EvalBatches:
     return EvalBatches(
         images,
@@ -255,6 +275,7 @@ def _eval_batches(
         augmentation=augmentation,
         mean=config.data.mean,
         std=config.data.std,
+        whitening=whitening,
         device=device,
         channels_last=config.trainer.channels_last,
     )

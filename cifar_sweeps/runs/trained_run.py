@@ -18,9 +18,10 @@ from cifar_sweeps.config.schema import RunConfig
 from cifar_sweeps.data.batches import EvalBatches
 from cifar_sweeps.data.dataset import ImageData, LabelledImages, Progress
 from cifar_sweeps.data.splits import Splits
+from cifar_sweeps.data.whitening import Whitening
 from cifar_sweeps.errors import TrackingError
 from cifar_sweeps.runs.recorded import localized_config, recorded_config, recorded_images, recorded_overrides
-from cifar_sweeps.runs.setup import check_data
+from cifar_sweeps.runs.setup import check_data, fitted_whitening
 from cifar_sweeps.system.files import is_inside
 from cifar_sweeps.tracking.store import RecordedRun, Store
 from cifar_sweeps.training.checkpoint_file import load_weights
@@ -48,8 +49,7 @@ class TrainedRun:
     @property
     def folder(self) -> Path | None:
         """The run's folder if it lies in this outputs folder; the record may be another user's, and name any."""
-        found = self.record.folder_in(self.store.outputs)
-        return found if found is not None and is_inside(found, self.store.outputs) and found.is_dir() else None
+        return own_folder(self.record, self.store)
 
     @cached_property
     def images(self) -> ImageData:
@@ -60,6 +60,13 @@ class TrainedRun:
     def splits(self) -> Splits:
         """Which of the images it was trained and validated on."""
         return check_data(self.config, build.summarize_model(self.config), self.images)
+
+    @cached_property
+    def whitening(self) -> Whitening | None:
+        """The whitening of its images, if it has one: from its file, or fitted again on the images, as `images`."""
+        if self.config.data.whitening is None:
+            return None
+        return fitted_whitening(self.config, self.images, self.splits, self.progress)
 
     @property
     def validation(self) -> LabelledImages:
@@ -93,7 +100,7 @@ class TrainedRun:
     @property
     def servable(self) -> ServableClassifier:
         """Maps raw pixels (N, 3, H, W) in 0 to 255 to probabilities (N, C), in float32 on the CPU."""
-        return ServableClassifier(self.net, self.config.data.mean, self.config.data.std)
+        return ServableClassifier(self.net, self.config.data.mean, self.config.data.std, self.whitening)
 
     def predict(self, images: LabelledImages) -> Predictions:
         """Return the predictions for images of its size, as they were made when it was tested."""
@@ -106,6 +113,7 @@ class TrainedRun:
             augmentation=None,
             mean=data.mean,
             std=data.std,
+            whitening=self.whitening,
             device=device,
             channels_last=trainer.channels_last,
         )
@@ -127,19 +135,13 @@ class TrainedRun:
         """Return raw pixels (N, 3, H, W) uint8 as the network takes them: float32, scaled as in training."""
         mean, std = self.config.data.mean or [0.0] * 3, self.config.data.std or [1.0] * 3
         scaled = images.float() / 255
+        if self.whitening is not None:
+            return self.whitening(scaled)
         return (scaled - torch.tensor(mean).view(3, 1, 1)) / torch.tensor(std).view(3, 1, 1)
 
     def artifact(self, name: str) -> Path | None:
         """Return an artifact's file: the one in its folder, or a copy from the store; None if it has none."""
-        folder = self.folder
-        if folder is not None and (folder / name).is_file():
-            return folder / name
-        target = Path(tempfile.mkdtemp(prefix="cifar-sweeps-"))
-        try:
-            return Path(self.store.client().download_artifacts(self.record.run_id, name, str(target)))
-        except (MlflowException, OSError):
-            target.rmdir()
-            return None
+        return find_artifact(self.record, self.store, name, self.folder)
 
     def _checkpoint(self) -> Path:
         has_best = self.config.trainer.select == "best" and "best/epoch" in self.record.metrics
@@ -154,6 +156,24 @@ class TrainedRun:
                 f"{self.record.run_id[:8]}"
             )
         return path
+
+
+def own_folder(record: RecordedRun, store: Store) -> Path | None:
+    """Return a run's folder if it lies in this outputs folder; the record may be another user's, and name any."""
+    found = record.folder_in(store.outputs)
+    return found if found is not None and is_inside(found, store.outputs) and found.is_dir() else None
+
+
+def find_artifact(record: RecordedRun, store: Store, name: str, folder: Path | None) -> Path | None:
+    """Return an artifact's file: the one in the run's ``folder``, or a copy from the store; None if it has none."""
+    if folder is not None and (folder / name).is_file():
+        return folder / name
+    target = Path(tempfile.mkdtemp(prefix="cifar-sweeps-"))
+    try:
+        return Path(store.client().download_artifacts(record.run_id, name, str(target)))
+    except (MlflowException, OSError):
+        target.rmdir()
+        return None
 
 
 def open_trained_run(run: str | RecordedRun, store: Store, progress: Progress | None = None) -> TrainedRun:

@@ -31,7 +31,7 @@ def arm_values(params: Mapping[str, str], tags: Mapping[str, str]) -> dict[str, 
     params: of the whole config, by dotted key. tags: by their short names. Empty for a run that ended before any were
     recorded.
     """
-    params = flatten(with_added_keys(_nested(params)))
+    params = flatten(with_added_keys(_nested(params))) if params else {}
     values = {
         key: tags.get(_RESOLVED[key], value) if key in _RESOLVED else value
         for key, value in params.items()

@@ -1,6 +1,7 @@
 """Find the runs of a study or a sweep in the store, in a few queries."""
 
 import datetime
+from collections.abc import Sequence
 from dataclasses import replace
 
 from mlflow import MlflowClient
@@ -40,12 +41,21 @@ def find_runs(what: str, store: Store) -> Study:
     ]
     if not runs:
         raise TrackingError(f"{what}: no run has been recorded in it yet")
+    runs = _with_derived_metrics(client, runs)
+    return Study(name, tuple(name_arms(runs)), tuple(_to_sweep_run(record) for record in sweeps))
+
+
+def to_study_run(record: Run, client: MlflowClient) -> StudyRun:
+    """Return a single record of the store as a run to compare, under the name of its arm among no others."""
+    return _with_derived_metrics(client, [_to_study_run(record)])[0]
+
+
+def _with_derived_metrics(client: MlflowClient, runs: Sequence[StudyRun]) -> list[StudyRun]:
     seconds = read_histories(client, [run.run_id for run in runs], ["epoch_seconds"])
-    runs = [
+    return [
         replace(run, metrics=add_derived_metrics(run.metrics, seconds.get(run.run_id, {}), run.finished))
         for run in runs
     ]
-    return Study(name, tuple(name_arms(runs)), tuple(_to_sweep_run(record) for record in sweeps))
 
 
 def _find_sweep(client: MlflowClient, what: str, uri: str) -> tuple[str, list[Run]]:

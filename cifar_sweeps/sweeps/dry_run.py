@@ -1,5 +1,6 @@
 """Print what a sweep would run, without running it: ``sweep.dry_run=true``."""
 
+import math
 from collections.abc import Sequence
 
 from rich import box
@@ -47,7 +48,10 @@ def disk_bytes(job: PlannedJob) -> int:
         copies += _SERVABLE_COPIES
     analysis = job.config.analysis
     written = (_PICTURES_BYTES if analysis.pictures else 0) + (_REPORT_BYTES if analysis.report else 0)
-    return job.summary.parameters * _BYTES_A_WEIGHT * copies + written * (2 if recorded else 1)
+    numbers = job.summary.parameters * copies
+    if job.config.data.whitening is not None and recorded and analysis.log_model:
+        numbers += (3 * math.prod(job.config.data.image_shape)) ** 2  # the served model holds the matrix
+    return numbers * _BYTES_A_WEIGHT + written * (2 if recorded else 1)
 
 
 def _megabytes(size: int) -> str:

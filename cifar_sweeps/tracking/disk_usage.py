@@ -43,7 +43,12 @@ def disk_usage(outputs: Path) -> list[DiskUsage]:
     freed = {*checkpoints, *(file for path in leftovers for file in _files(path))}
     return [
         DiskUsage("checkpoints of finished runs, also in the store", _size(checkpoints), "--checkpoints", checkpoints),
-        DiskUsage("decoded images, features, initial weights: rebuilt when needed", _size(caches), "--caches", caches),
+        DiskUsage(
+            "decoded images, features, whitening, initial weights: rebuilt when needed",
+            _size(caches),
+            "--caches",
+            caches,
+        ),
         DiskUsage("partial files of killed processes, empty sweeps", _size(leftovers), "--leftovers", leftovers),
         DiskUsage("artifacts, database; freed of it: runs deleted in MLflow", _size(_stored(outputs)), "--deleted"),
         DiskUsage("folders of runs and sweeps: journals, logs, figures, other checkpoints", _size(set(runs) - freed)),

@@ -12,7 +12,7 @@ from mlflow import MlflowClient
 from torch import nn
 
 from cifar_sweeps.analysis.mlflow_model import ServableClassifier, save_model, warm_up_export
-from cifar_sweeps.models import ConvNet, mobilenet_v2, resnet18
+from cifar_sweeps.models import ConvNet, SmallInception, mobilenet_v2, resnet18
 from cifar_sweeps.tracking import mlflow_inputs
 
 CLASSES = ("cat", "dog", "ship", "truck")
@@ -87,6 +87,7 @@ def test_wrapped_net_is_not_changed():
     "build",
     [
         pytest.param(conv_net, id="ConvNet"),
+        pytest.param(lambda: SmallInception([8, 16], num_classes=len(CLASSES)), id="SmallInception"),
         pytest.param(lambda: resnet18(num_classes=len(CLASSES)), id="resnet18"),
         pytest.param(lambda: mobilenet_v2(num_classes=len(CLASSES)), id="mobilenet_v2"),
     ],

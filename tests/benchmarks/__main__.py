@@ -6,7 +6,7 @@ import os
 import sys
 import time
 
-NAMES = ("step", "loop", "start", "store", "parallel", "memory", "sweep")
+NAMES = ("step", "loop", "start", "store", "analysis", "parallel", "memory", "sweep")
 """Each a module with ``measure(quick) -> Outcome`` and ``THREADS``, how many threads its trainings have."""
 
 

@@ -34,7 +34,7 @@ from cifar_sweeps.tracking.run_logger import RunHeader, RunLogger
         (app, "--epochs=5", "--epochs=5: is no flag; keys are written without dashes: epochs=5"),
         (app, "--study quickstart", "keys are written without dashes: study=VALUE"),
         (app, "lr=0.1", "did you mean 'optimizer.lr'?"),
-        (app, "data.root=/nope", "it belongs to data=cifar10 and data=image_folder: add one of them"),
+        (app, "data.root=/nope", "it belongs to data=cifar10, data=cifar100 and data=image_folder: add one of them"),
         (app, "optimizer.momentum=0.5", "it belongs to optimizer=sgd: add that"),
         (app, "optimizer.momentun=0.5 optimizer=sgd", "did you mean 'momentum'?"),
     ],

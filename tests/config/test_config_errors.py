@@ -43,6 +43,19 @@ INVALID = {
     ),
     "a fold that is none": (["data.split=fold", "data.fold=5"], "data.fold=5: must be 0 to 4", "data.folds=5"),
     "a fold without folds": (["data.fold=1"], "data.fold=1 data.folds=5: belong to data.split=fold", "leave them out"),
+    "whitening of scaled pixels": (
+        ["data.whitening=zca", "data.mean=[0.5,0.5,0.5]", "data.std=[0.2,0.2,0.2]"],
+        "data.mean=[0.5, 0.5, 0.5]: data.whitening=zca scales the pixels in another way",
+        "data.std=[0.2, 0.2, 0.2]: data.whitening=zca",
+    ),
+    "whitening of large images": (
+        ["data.whitening=zca", "data.image_size=64"],
+        "data.image_size=64: data.whitening=zca would take a matrix of 12,288 × 12,288 numbers",
+        "at most 48×48 pixels",
+    ),
+    "another whitening": (["data.whitening=pca"], "data.whitening=pca: must be", "zca"),
+    "an epsilon of nothing": (["data.whitening_epsilon=0.1"], "belongs to data.whitening=zca", "leave this out"),
+    "a negative epsilon": (["data.whitening=zca", "data.whitening_epsilon=-1"], "whitening_epsilon=-1", "above 0"),
     "NaN split fraction": (["data.val_fraction=nan"], "data.val_fraction=nan", "below 1"),
     "train size 0": (["data.train_size=0"], "data.train_size=0", "at least 1"),
     "more pooling than pixels": (

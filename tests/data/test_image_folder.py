@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 
 from cifar_sweeps.data import cache, load_image_folder
+from cifar_sweeps.data.image_folder import list_image_files
 from cifar_sweeps.data.picture_files import Treatment, UnreadableError, read_picture
 from cifar_sweeps.errors import ConfigError, DataError
 
@@ -81,6 +82,26 @@ def test_formats_become_rgb(root, load, name, mode, colour, near):
     write(root / "train" / "ant" / name, colour, mode=mode)
     read = load().train.images[1].permute(1, 2, 0).int()
     assert (read - torch.tensor(colour)).abs().max() <= near
+
+
+@pytest.mark.parametrize("split", ["stratified", "folder"])
+def test_files_are_listed_in_the_order_of_the_images(root, load, split):
+    for number, side in enumerate(("train", "train", "val", "val")):
+        for label in ("ant", "cow"):
+            write(root / side / label / f"{number}.png", (number, len(label), 5))
+    data, listed = load(split=split), list_image_files(root, split)
+    sides = {"train": data.train, "test": data.test, **({"val": data.val} if split == "folder" else {})}
+    assert list(listed) == list(sides)
+    for side, images in sides.items():
+        assert [file.label for file in listed[side]] == images.labels.tolist()
+        colours = [Image.open(file.path).getpixel((0, 0)) for file in listed[side]]
+        assert [tuple(pixels) for pixels in images.images[:, :, 0, 0].tolist()] == colours
+
+
+def test_listing_files_of_a_damaged_layout_is_an_error(root):
+    (root / "train" / "ant" / "more").mkdir()
+    with pytest.raises(DataError, match="more: is a folder"):
+        list_image_files(root, "stratified")
 
 
 def test_other_sizes_are_resized(root, load):

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from cifar_sweeps.data import cache, load_image_folder
+from cifar_sweeps.data.picture_files import Treatment, read_header, read_picture
 from cifar_sweeps.errors import ConfigError, DataError
 
 TOP, BOTTOM = (200, 40, 40), (20, 30, 120)  # of a picture that has an upper and a lower half
@@ -275,3 +276,22 @@ def test_progress_is_told(tmp_path, load):
     told.clear()
     load(progress=lambda *now: told.append(now))
     assert not told
+
+
+@pytest.mark.parametrize("kind", SHOWN)
+def test_a_header_says_what_reading_the_picture_says(tmp_path, kind):
+    path = tmp_path / "picture"
+    path.write_bytes(SHOWN[kind][0])
+    picture, header = read_picture(str(path), Treatment(8, 8, "squash", WHITE)), read_header(str(path))
+    assert (header.size, header.changes) == (picture.size, picture.changes)
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+@pytest.mark.parametrize("extension", ["jpg", "png", "webp", "tif"])
+def test_a_header_gives_the_size_as_a_viewer_shows_it(tmp_path, extension, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = tmp_path / "picture"
+    path.write_bytes(encoded(Image.new("RGB", (12, 8)), extension, exif=exif))
+    size = read_picture(str(path), Treatment(8, 8, "squash", WHITE)).size
+    assert read_header(str(path)).size == size == ((8, 12) if orientation > 4 else (12, 8))

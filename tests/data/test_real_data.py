@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from cifar_sweeps.data import load_image_folder
-from cifar_sweeps.data.cifar10 import CLASSES
+from cifar_sweeps.data.cifar.cifar10 import CLASSES
 
 REAL_DATA = os.environ.get("CIFAR_SWEEPS_REAL_DATA") or None
 

@@ -39,7 +39,7 @@ def files(folder):
         (["analysis=full"], DATA | PICTURES | DETAILS),
         (["analysis.pictures=false"], DATA),
     ],
-    ids=" ".join,
+    ids=["none", "basic", "full", "no pictures"],
 )
 def test_each_level_leaves_its_files(tmp_path, level, left):
     result = train(tmp_path / "run", *level)

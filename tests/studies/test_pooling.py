@@ -8,7 +8,7 @@ import pytest
 from cifar_sweeps.config.compose import compose
 from cifar_sweeps.config.parse import flatten
 from cifar_sweeps.studies.claims import read_claims
-from cifar_sweeps.studies.pooling import name_arms, separated_arms
+from cifar_sweeps.studies.pooling import arm_values, name_arms, separated_arms
 from cifar_sweeps.studies.ranking import rank_arms
 from cifar_sweeps.studies.study import Study, StudyRun
 from cifar_sweeps.studies.verdicts import evaluate_claims
@@ -133,3 +133,7 @@ def test_a_claim_compares_runs_of_the_same_conditions_and_each_variant_of_an_arm
         ("[optimizer.lr=0.001]", 0.1, 2),
         ("[optimizer.lr=0.002]", 0.4, 2),
     ]
+
+
+def test_a_run_of_which_nothing_is_recorded_has_no_values():
+    assert arm_values({}, {}) == {}

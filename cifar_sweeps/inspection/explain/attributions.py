@@ -27,7 +27,8 @@ def attributions(
     notes: list[str],
 ) -> tuple[Covering | None, PixelShares | None]:
     """Return occlusion and integrated gradients of the predicted classes; without captum neither, and a note."""
-    baseline = run.model_input(_mean_colour(run, data))
+    # As large as an image: whitening mixes all of its pixels.
+    baseline = run.model_input(_mean_colour(run, data).expand(1, 3, *run.config.data.image_shape))
     patch, stride = patch_and_stride(*run.config.data.image_shape)
     targets = torch.tensor([subject.predicted for subject in subjects])
     covered: list[Tensor] = []

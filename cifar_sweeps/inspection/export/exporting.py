@@ -153,7 +153,13 @@ def _description(
             "background": data.background,
         },
         "output": {"name": OUTPUT, "shape": ["batch", len(run.classes)], "type": "float32", "meaning": "softmax"},
-        "scaling": {"within": "the model", "divided_by": 255, "mean": data.mean, "std": data.std},
+        "scaling": {
+            "within": "the model",
+            "divided_by": 255,
+            "mean": data.mean,
+            "std": data.std,
+            "whitening": data.whitening,
+        },
         "run": {"run_id": run.record.run_id, "name": run.record.name, "epoch": run.tested_epoch},
         "agreement": {
             "images": found.images,

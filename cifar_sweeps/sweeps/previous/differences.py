@@ -20,7 +20,7 @@ from cifar_sweeps.tracking.store import PREFIX
 from cifar_sweeps.training.precision import resolve_device, resolve_precision
 
 _MAX_SHOWN = 3
-_IMAGE_KEYS = frozenset({"data.image_size", "data.fit", "data.background"})
+_IMAGE_KEYS = frozenset({"data.image_size", "data.fit", "data.background", "data.labels"})
 """Keys beside ``data.source`` that say how images are read."""
 
 

@@ -325,3 +325,14 @@ def test_what_there_is_not_is_one_error(outputs, monkeypatch, arguments, error, 
     done = invoke(outputs, monkeypatch, *arguments)
     assert isinstance(done.exception, error), done.output
     assert said in str(done.exception)
+
+
+def test_a_whitened_run_is_explained_from_whitened_images(tmp_path):
+    white = [*SMALL, "data.whitening=zca", "data.image_size=8", "model.blocks=[{filters: [4]}]"]
+    cifar_sweeps.run(cifar_sweeps.compose([*white, f"outputs={tmp_path}"]), name="white", progress=False)
+    run = open_trained_run("white", Store.open(tmp_path))
+    found = explain(run, Selection(indices=(0, 1)), [], silent)
+    with torch.no_grad():
+        expected = run.net(run.whitening(run.images.test.images[:2].float() / 255)).softmax(1).argmax(1)
+    assert [subject.predicted for subject in found.subjects] == expected.tolist()
+    assert found.covering is not None

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image, ImageDraw, ImageFilter
 
 import cifar_sweeps
-from cifar_sweeps.data.cifar10 import CLASSES
+from cifar_sweeps.data.cifar.cifar10 import CLASSES
 from cifar_sweeps.inspection.predict.prediction import predict
 from cifar_sweeps.runs.trained_run import open_trained_run
 from cifar_sweeps.tracking.store import Store

@@ -1,16 +1,10 @@
 """The report in a real browser: wide, narrow and printed, without network."""
 
-import shutil
-
 import pytest
-from hostile_text import MARKUP, hostile_sweep
+from studies.reports.hostile_text import MARKUP, hostile_sweep
 from studies.study_toys import ToyStore, regularization
 
 from cifar_sweeps.studies.reports.study_report import write_report
-
-sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine")
 
 
 @pytest.fixture(scope="module")
@@ -18,15 +12,6 @@ def report(tmp_path_factory):
     toy = ToyStore(tmp_path_factory.mktemp("store"))
     regularization(toy)
     return write_report("new", tmp_path_factory.mktemp("report") / "report.html", toy.store)
-
-
-@pytest.fixture(scope="module")
-def browser():
-    quiet = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=quiet)
-        yield browser
-        browser.close()
 
 
 @pytest.mark.parametrize("width", [1200, 400])

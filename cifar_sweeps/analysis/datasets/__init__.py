@@ -1,0 +1,1 @@
+"""What a data set holds: duplicates, statistics of its pixels, sheets of its images."""
