@@ -38,9 +38,9 @@ def integrated_gradients(
 ) -> PixelShares:
     """Integrate the gradient of each image's class along the straight line from the baseline to the image.
 
-    inputs: (N, 3, H, W) as the network takes them. targets: (N,) int64. baseline: (1, 3, 1, 1), scaled as the inputs
-    are. 64 steps, twice as many up to 1024 while the sum misses the difference of the logits by more than
-    ``tolerance`` of it. Parameters get no gradient. Raises ImportError without captum.
+    inputs: (N, 3, H, W) as the network takes them. targets: (N,) int64. baseline: (1, 3, 1, 1) or (1, 3, H, W),
+    scaled as the inputs are. 64 steps, twice as many up to 1024 while the sum misses the difference of the logits
+    by more than ``tolerance`` of it. Parameters get no gradient. Raises ImportError without captum.
     """
     from captum.attr import IntegratedGradients
 

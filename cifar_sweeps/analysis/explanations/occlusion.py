@@ -16,9 +16,9 @@ def patch_and_stride(height: int, width: int) -> tuple[int, int]:
 def occlusion(net: nn.Module, inputs: Tensor, targets: Tensor, baseline: Tensor, patch: int, stride: int) -> Tensor:
     """Return by how much the class's logit falls where a patch covers each pixel: (N, H, W), mean over such patches.
 
-    inputs: (N, 3, H, W) as the network takes them. targets: (N,) int64. baseline: (1, 3, 1, 1), what the square patch
-    of ``patch`` pixels a side is filled with, scaled as the inputs are. It moves by ``stride`` pixels; at the right and
-    the lower edge what is beyond the image is cut off. Raises ImportError without captum.
+    inputs: (N, 3, H, W) as the network takes them. targets: (N,) int64. baseline: (1, 3, 1, 1) or (1, 3, H, W),
+    scaled as the inputs are: what the square patch of ``patch`` pixels a side is filled with. It moves by ``stride``
+    pixels; at the right and the lower edge what is beyond the image is cut off. Raises ImportError without captum.
     """
     from captum.attr import Occlusion
 

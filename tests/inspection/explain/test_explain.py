@@ -89,10 +89,14 @@ def test_images_are_chosen_by_number_by_mistakes_and_each_once(run):
 def test_a_run_without_mistakes_says_so(run):
     given = run.predictions
     sure = np.eye(len(given.classes), dtype=np.float32)[given.labels]
-    run.__dict__["predictions"] = Predictions(given.index, given.labels, sure, given.classes)
-    found = explain(run, Selection(), [], silent)
-    assert len(found.subjects) == 3
-    assert "None of the 60 test images is classified wrongly." in found.notes
+    right = Predictions(given.index, given.labels, sure, given.classes)
+    for selection, said in (
+        (Selection(), "None of the 60 test images is classified wrongly."),
+        (Selection(mistakes=2), "Only 0 of the 60 test images are classified wrongly."),
+    ):
+        positions, notes = choose_test_images(selection, right)
+        assert len({int(right.predicted[at]) for at in positions}) == 3
+        assert notes == [said]
 
 
 def test_maps_are_of_the_predicted_and_of_the_actual_class(run):
