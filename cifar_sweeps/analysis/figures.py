@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from PIL import Image
@@ -72,8 +73,10 @@ def confusion_heatmap(confusion: npt.NDArray[np.int64], classes: Sequence[str], 
     figure = Figure(figsize=(side + 1, side), layout="constrained")
     axes = figure.subplots()
     fraction = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
-    image = axes.imshow(fraction, cmap="Blues", vmin=0, vmax=1, interpolation="nearest")
     is_large = len(classes) > MAX_CLASSES_WITH_COUNTS
+    # Spread over many classes, confusions are a few hundredths each: by their square roots they show without counts.
+    norm = PowerNorm(0.5 if is_large else 1, vmin=0, vmax=1)
+    image = axes.imshow(fraction, cmap="Blues", norm=norm, interpolation="nearest")
     if is_large:
         figure.colorbar(image, ax=axes, label="fraction of the actual class", shrink=0.8)
     names, size = [_shortened(name) for name in classes], 5.5 if is_large else 10
@@ -136,7 +139,7 @@ def class_figures(by_class: Mapping[str, Mapping[str, float]], title: str = "") 
         values = [by_class[each][metric] for each in names]
         axes.plot(values, range(len(names)), color=colour, marker=marker, markersize=5, linestyle="none", label=name)
     axes.set_yticks(range(len(names)), [_shortened(name) for name in names], fontsize=9 if len(names) <= 40 else 6)
-    axes.set(xlabel="fraction", title=title)
+    axes.set(xlabel="fraction", title=title, ylim=(-0.8, len(names) - 0.2))
     axes.grid(alpha=0.3)
     figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=8.5)
     return figure
