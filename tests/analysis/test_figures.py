@@ -1,3 +1,4 @@
+import subprocess
 import sys
 import xml.etree.ElementTree
 
@@ -134,7 +135,10 @@ def test_saved_figure_is_a_png_and_pyplot_is_not_imported(tmp_path):
         assert image.format == "PNG"
         assert image.width > 300
     assert [path.name for path in tmp_path.iterdir()] == ["grid.png"]
-    assert "matplotlib.pyplot" not in sys.modules
+    code = (
+        "import sys; from cifar_sweeps.analysis import figures, image_sheets; print('matplotlib.pyplot' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
 
 
 def test_figure_that_cannot_be_saved_leaves_the_old_file(tmp_path, monkeypatch):

@@ -24,9 +24,9 @@ _PATIENCE = 60.0
 _BEFORE_ANY_SCRIPT = "localStorage.setItem('mlflow.assistant.fab.autoOpenedOnFirstLoad_v1', 'true')"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser():
-    """A headless chromium, shared by all tests."""
+    """A headless chromium, for the tests of one file: while it is open, Playwright's event loop runs in this process."""
     sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is missing: pip install playwright")
     chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if chromium is None:

@@ -22,7 +22,7 @@ MOMENTS = {
     "making of the database": (HeadMaintainer, "update_to_step"),
     "journal": (Journal, "append"),
     "fsync of the journal": (Journal, "sync"),
-    "checkpoint": (checkpoint_manager, "_save_with_sum"),
+    "checkpoint": (checkpoint_manager, "save_with_sum"),
     "tidying of checkpoints": (CheckpointManager, "_tidy"),
     "naming of the checkpoints": (CheckpointManager, "finish"),
     "removal of the checkpoints": (CheckpointManager, "clear"),

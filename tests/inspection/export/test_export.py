@@ -128,7 +128,13 @@ def test_the_file_predicts_as_the_network_and_the_agreement_is_recorded(run, sto
     assert beside["agreement"]["images"] == beside["agreement"]["same_class"] == 600
     assert beside["agreement"]["largest_difference"] == done.agreement.largest
     assert beside["classes"] == list(run.classes)
-    assert beside["scaling"] == {"within": "the model", "divided_by": 255, "mean": list(MEAN), "std": list(STD)}
+    assert beside["scaling"] == {
+        "within": "the model",
+        "divided_by": 255,
+        "mean": list(MEAN),
+        "std": list(STD),
+        "whitening": None,
+    }
     assert beside["test_accuracy"]["exported"] == run.record.metrics["test/accuracy"]
     assert beside["versions"]["torch"] == torch.__version__.split("+")[0]
     within = {key: json.loads(text) for key, text in formats.read_metadata(done.path).items()}
