@@ -26,7 +26,7 @@ _BEFORE_ANY_SCRIPT = "localStorage.setItem('mlflow.assistant.fab.autoOpenedOnFir
 
 @pytest.fixture(scope="module")
 def browser():
-    """A headless chromium, for the tests of one file: while it is open, Playwright's event loop runs in this process."""
+    """A headless chromium for the tests of one file: while it is open, an event loop runs in this process."""
     sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is missing: pip install playwright")
     chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if chromium is None:

@@ -171,6 +171,10 @@ def test_half_of_the_images_are_mirrored(augmentation):
         (lambda: RotateShiftFlip(degrees=181), "augmentation.degrees=181"),
         (lambda: RotateShiftFlip(degrees=-1), "augmentation.degrees=-1"),
         (lambda: RotateShiftFlip(degrees=math.nan), "augmentation.degrees=nan"),
+        (lambda: RotateShiftFlip(zoom=1.0), "augmentation.zoom=1.0"),
+        (lambda: RotateShiftFlip(zoom=-0.1), "augmentation.zoom=-0.1"),
+        (lambda: RotateShiftFlip(zoom=math.nan), "augmentation.zoom=nan"),
+        (lambda: RotateShiftFlip(vertical_flip="no"), "augmentation.vertical_flip=no"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
