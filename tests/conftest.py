@@ -32,7 +32,7 @@ def outputs():
     return Path(os.environ["CIFAR_SWEEPS_OUTPUTS"])
 
 
-def cifar_train(*overrides: str, timeout: float = 120, **environment: str) -> subprocess.CompletedProcess[str]:
+def cifar_train(*overrides: str, timeout: float = 900, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run the command as a user does, in a process of its own."""
     return subprocess.run(
         [sys.executable, "-m", "cifar_sweeps", *overrides],
