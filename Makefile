@@ -41,8 +41,9 @@ test-hydra-next: $(NEXT_READY)  ## run the tests of composition, sweeps and refu
 	$(NEXT)/bin/python -c 'import hydra, omegaconf; print("hydra-core", hydra.__version__, "omegaconf", omegaconf.__version__)'
 	$(NEXT)/bin/python -m pytest -k 'not smoke_epoch' $(HYDRA_TESTS)
 
-faults: $(READY)  ## inject faults into runs and sweeps, the slow ones too, then kill sweeps at random: half an hour
+faults: $(READY)  ## inject faults into runs and sweeps, the slow ones too, run all slow tests, then kill sweeps at random: half an hour
 	$(BIN)/python -m pytest tests/faults -m ''
+	$(BIN)/python -m pytest -m slow
 	$(BIN)/python -m tests.faults.campaign
 
 reference: $(READY)  ## train what the documents' studies lack at their reference lengths: days; stop it and go on at any time

@@ -102,6 +102,7 @@ def as_if_trained(net):
     return net.eval()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("build", [SmallResNet, short_resnet18, short_mobilenet, transfer_net])
 def test_every_other_family_is_exported_for_any_batch_size(tmp_path, build):
     torch.manual_seed(0)

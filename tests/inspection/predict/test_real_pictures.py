@@ -14,9 +14,10 @@ from cifar_sweeps.runs.trained_run import open_trained_run
 from cifar_sweeps.tracking.store import Store
 
 REAL_DATA = os.environ.get("CIFAR_SWEEPS_REAL_DATA") or None
-pytestmark = pytest.mark.skipif(
-    REAL_DATA is None, reason="CIFAR_SWEEPS_REAL_DATA names no folder with CIFAR-10's images"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(REAL_DATA is None, reason="CIFAR_SWEEPS_REAL_DATA names no folder with CIFAR-10's images"),
+]
 
 
 @pytest.fixture(scope="module")
