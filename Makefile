@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 export CIFAR_SWEEPS_MAKE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help sweep test test-hydra-next faults reference check format ui clean
+.PHONY: help sweep test test-slow test-hydra-next faults reference check format ui clean
 
 help:  ## say what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -22,6 +22,9 @@ sweep: $(READY)  ## train the quick-start sweep: six runs on synthetic images, a
 
 test: $(READY)  ## run the tests
 	$(BIN)/python -m pytest
+
+test-slow: $(READY)  ## run the tests that take long: MLflow's page in a browser, exports of more networks, real images
+	$(BIN)/python -m pytest -m slow
 
 # The next release of Hydra, ahead of everything else in .venv, which it shares.
 NEXT := .venv-next
@@ -41,9 +44,8 @@ test-hydra-next: $(NEXT_READY)  ## run the tests of composition, sweeps and refu
 	$(NEXT)/bin/python -c 'import hydra, omegaconf; print("hydra-core", hydra.__version__, "omegaconf", omegaconf.__version__)'
 	$(NEXT)/bin/python -m pytest -k 'not smoke_epoch' $(HYDRA_TESTS)
 
-faults: $(READY)  ## inject faults into runs and sweeps, the slow ones too, run all slow tests, then kill sweeps at random: half an hour
+faults: $(READY)  ## inject faults into runs and sweeps, the slow ones too, then kill sweeps at random: half an hour
 	$(BIN)/python -m pytest tests/faults -m ''
-	$(BIN)/python -m pytest -m slow
 	$(BIN)/python -m tests.faults.campaign
 
 reference: $(READY)  ## train what the documents' studies lack at their reference lengths: days; stop it and go on at any time

@@ -8,6 +8,7 @@ from mlflow import MlflowClient
 
 from .conftest import mlflow_page
 
+pytestmark = pytest.mark.slow
 SWEEP = ("kernel_size=k3,k5", "regularization=none,l2", "analysis.log_model=false", *TINY)
 JOBS = 4
 
