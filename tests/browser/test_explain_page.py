@@ -42,14 +42,14 @@ def test_the_page_fits_and_its_pictures_are_enlarged_pixel_for_pixel(page_file, 
         """[...document.querySelectorAll('.tile img')].map(e => [e.complete && e.naturalWidth > 0,
             getComputedStyle(e).imageRendering])"""
     )
-    # Each mistake has 7 pictures, the picture 5; all have 5 neighbours and 4 + 8 maps; there are 4 filters.
-    assert len(images) == MISTAKES * (7 + 5 + 12) + (5 + 5 + 12) + 4
+    # Each mistake has 7 pictures, the picture 5; all have 5 neighbours and 4 + 8 + 8 maps; there are 4 filters.
+    assert len(images) == MISTAKES * (7 + 5 + 20) + (5 + 5 + 20) + 4
     assert all(loaded and style == "pixelated" for loaded, style in images)
     sizes = opened.page.evaluate(
         """[...document.querySelectorAll('.subject .tiles:not(.small):not(.tiny) img')].map(e =>
             [e.naturalWidth, e.offsetWidth, e.offsetHeight])"""
     )
-    assert {natural for natural, _, _ in sizes} == {16, 32, 128}  # Grad-CAM at its own resolution, images, overlays
+    assert {natural for natural, _, _ in sizes} == {8, 32, 128}  # Grad-CAM at its own resolution, images, overlays
     assert all(shown >= 100 and shown == high for _, shown, high in sizes)
     assert opened.errors == []
 
@@ -70,6 +70,7 @@ def test_a_link_leads_to_each_image_and_its_maps_open(page_file, open_page):
     assert maps.locator("h3").all_inner_texts() == [
         "features.block1.conv1 (4×32×32)",
         "features.block2.conv1 (8×16×16)",
+        "features.block2.activation1 (8×8×8)",
     ]
 
 

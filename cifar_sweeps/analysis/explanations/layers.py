@@ -25,6 +25,7 @@ class MapLayer:
     width: int
     calls: int
     is_convolution: bool
+    is_activation: bool
     is_leaf: bool
     version: tuple[int, int]
 
@@ -56,6 +57,7 @@ def map_layers(net: nn.Module, image: Tensor) -> tuple[MapLayer, ...]:
                 width,
                 calls=1 + (before.calls if before is not None else 0),
                 is_convolution=isinstance(module, nn.Conv2d),
+                is_activation=type(module).__module__ == nn.ReLU.__module__,
                 is_leaf=not list(module.children()),
                 version=(id(output), output._version),
             )
@@ -82,20 +84,26 @@ def default_layers(layers: Sequence[MapLayer]) -> tuple[MapLayer, ...]:
 
 
 def last_map(layers: Sequence[MapLayer]) -> MapLayer | None:
-    """Return the layer for Grad-CAM: the last one whose maps have the size of the last convolution's.
+    """Return the layer for Grad-CAM: where the last convolution's maps have passed their activation. None if none has.
 
-    That is the convolution, the activation behind it, or in residual networks the block, whose output is the sum with
-    the shortcut. Maps of one pixel say nothing of places: the last convolution with more counts. None if there is none.
+    That is the last layer whose maps have the size of the convolution's: the activation, or in residual networks the
+    block, whose output is the sum with the shortcut. Where a pool comes before the activation, it is the activation:
+    maps before it are mostly negative, and of places that the pool drops, so that often nothing would speak for a
+    class. Maps of one pixel say nothing of places: the last convolution with more counts.
     """
-    sizes = [(layer.height, layer.width) for layer in layers if layer.is_convolution]
-    large = [size for size in sizes if size != (1, 1)]
+    large = [at for at, layer in enumerate(layers) if layer.is_convolution and layer.height * layer.width > 1]
     if not large:
         return None
-    last = max(at for at, layer in enumerate(layers) if layer.is_convolution and (layer.height, layer.width) != (1, 1))
-    same_size = [layer for layer in layers[last:] if (layer.height, layer.width) == large[-1]]
+    last = layers[large[-1]]
+    behind = layers[large[-1] :]
+    same_size = [layer for layer in behind if (layer.height, layer.width) == (last.height, last.width)]
     # Of names for the same output the innermost, unless an image passes through that layer more than once.
     names = [layer for layer in same_size if layer.version == same_size[-1].version]
-    return min(names, key=lambda layer: layer.calls)
+    found = min(names, key=lambda layer: layer.calls)
+    if found.is_leaf and not found.is_activation:
+        later = behind[behind.index(found) :]
+        found = next((layer for layer in later if layer.is_activation and layer.height * layer.width > 1), found)
+    return found
 
 
 def choose_layers(names: Sequence[str], layers: Sequence[MapLayer]) -> tuple[MapLayer, ...]:

@@ -27,9 +27,9 @@ def test_names_and_sizes_are_those_of_the_summary(name):
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("conv_net", ["features.block1.conv1", "features.block1.conv2", "features.block2.conv1"]),
-        # Behind the norm and the activation, where the maps have the convolution's size still.
-        ("conv_net_norm", ["features.block1.conv1", "features.block2.conv1", "features.block2.norm1"]),
+        # Behind the activation, which comes after the pool.
+        ("conv_net", ["features.block1.conv1", "features.block1.conv2", "features.block2.activation1"]),
+        ("conv_net_norm", ["features.block1.conv1", "features.block2.conv1", "features.block2.activation1"]),
         # The block: what its last convolution puts out lacks the shortcut.
         ("small_resnet", ["stem.conv", "blocks.block2.second.conv", "blocks.block3"]),
         # The last convolutions' maps are one pixel; a block's ReLU is called twice, the block once.
@@ -52,6 +52,13 @@ def test_the_map_of_grad_cam_has_places(name):
     assert last is not None
     assert last.height * last.width > 1
     assert last.calls == 1
+
+
+def test_where_a_pool_comes_first_it_is_the_activation_behind_it():
+    conv, pool, relu = nn.Conv2d(3, 4, 3), nn.MaxPool2d(2), nn.LeakyReLU(0.1, inplace=True)
+    assert last_map(map_layers(nn.Sequential(conv, pool, relu, nn.Dropout()), IMAGE)).name == "2"
+    assert last_map(map_layers(nn.Sequential(conv, relu, pool), IMAGE)).name == "1"
+    assert last_map(map_layers(nn.Sequential(conv, pool), IMAGE)).name == "0"  # there is none
 
 
 def test_unknown_layers_are_one_error_with_the_names():

@@ -102,14 +102,14 @@ def test_a_run_without_mistakes_says_so(run):
 def test_maps_are_of_the_predicted_and_of_the_actual_class(run):
     found = explain(run, Selection(mistakes=2), [], silent)
     images = torch.stack([subject.image for subject in found.subjects])
-    assert found.cam.layer.name == "features.block2.conv1"
+    assert found.cam.layer.name == "features.block2.activation1"
     for maps, classes in (
         (found.cam.predicted, [subject.predicted for subject in found.subjects]),
         (found.cam.actual, [subject.actual for subject in found.subjects]),
     ):
         expected = class_maps(run, images, torch.tensor(classes))
         torch.testing.assert_close(maps / maps.amax(dim=(1, 2), keepdim=True).clamp_min(1e-30), expected)
-    assert [tuple(maps.shape[1:]) for maps in found.maps] == [(4, 32, 32), (6, 32, 32), (8, 16, 16)]
+    assert [tuple(maps.shape[1:]) for maps in found.maps] == [(4, 32, 32), (6, 32, 32), (8, 8, 8)]
 
 
 def test_the_nearest_are_found_among_all_training_images_and_no_others(run):
