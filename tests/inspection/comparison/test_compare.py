@@ -294,7 +294,7 @@ def test_predictions_that_were_not_recorded_are_made_or_missed(tmp_path):
     assert recorded.notes == ()
     run = recorded.predictions.shown.runs[1]
     maps = class_maps(run, run.images.test.images[:3], torch.tensor([0, 1, 2]))
-    assert maps.shape == (3, 32, 32)  # of the only convolution
+    assert maps.shape == (3, 16, 16)  # behind the only convolution's pool and activation
     assert set(maps.amax(dim=(1, 2)).tolist()) <= {0.0, 1.0}
     assert maps.min() >= 0
     (first.folder / FILE).unlink()
