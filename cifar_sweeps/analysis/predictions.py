@@ -37,14 +37,12 @@ class Predictions:
     @property
     def predicted(self) -> npt.NDArray[np.int64]:
         """(N,) int64: the most probable class, the first if several are equal."""
-        most: npt.NDArray[np.int64] = self.probabilities.argmax(axis=1)
-        return most
+        return most_probable(self.probabilities)
 
     @property
     def confidence(self) -> npt.NDArray[np.float32]:
         """(N,) float32: the probability of the predicted class."""
-        best: npt.NDArray[np.float32] = self.probabilities.max(axis=1)
-        return best
+        return highest(self.probabilities)
 
     @property
     def correct(self) -> npt.NDArray[np.bool_]:
@@ -67,6 +65,18 @@ class Predictions:
                 probabilities=self.probabilities,
                 classes=np.array(self.classes, dtype=np.str_),
             )
+
+
+def most_probable(probabilities: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
+    """Return the class of the highest of each image's probabilities (N, C), the first if several are equal: (N,)."""
+    most: npt.NDArray[np.int64] = probabilities.argmax(axis=1)
+    return most
+
+
+def highest(probabilities: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Return the highest of each image's probabilities (N, C): (N,)."""
+    best: npt.NDArray[np.float32] = probabilities.max(axis=1)
+    return best
 
 
 def from_logits(logits: Tensor, labels: Tensor, classes: Sequence[str]) -> Predictions:

@@ -2,9 +2,9 @@
 
 import json
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from torch import Tensor
@@ -13,11 +13,18 @@ from cifar_sweeps.analysis.calibration import Calibration
 from cifar_sweeps.analysis.evaluation import EvaluationReport
 from cifar_sweeps.analysis.mathtext import escape_mathtext
 from cifar_sweeps.analysis.matplotlib_setup import import_matplotlib, own_style
-from cifar_sweeps.analysis.mistakes import confident_mistakes, confused_pairs, mistakes_as_data
+from cifar_sweeps.analysis.mistakes import Positions, confident_mistakes, confused_pairs, mistakes_as_data
 from cifar_sweeps.analysis.predictions import FILE, Predictions
 from cifar_sweeps.errors import in_one_line
 from cifar_sweeps.system.files import write_text_atomic
 
+if TYPE_CHECKING:  # matplotlib takes half a second to import, which would delay the first training step
+    from matplotlib.figure import Figure
+
+    from cifar_sweeps.analysis.image_sheets import Sheet
+
+Picture: TypeAlias = "tuple[str, Figure | Sheet]"
+"""The name of a picture's file, and what is drawn."""
 MISTAKES, PAIRS, EXAMPLES = 24, 5, 8
 """Shown: mistakes, pairs of classes, and images of each pair."""
 _MISTAKES_AS_DATA, _PAIRS_AS_DATA, _EXAMPLES_AS_DATA = 200, 50, 20
@@ -101,7 +108,7 @@ def _pictures(
     history: Sequence[Mapping[str, float]],
     name: str,
     details: bool,
-) -> Any:  # noqa: ANN401 (an iterator of names and figures; matplotlib is not imported here)
+) -> Iterator[Picture]:
     from cifar_sweeps.analysis import figures, image_sheets
 
     title, classes = textwrap.fill(escape_mathtext(name), 60), predictions.classes
@@ -124,7 +131,7 @@ def _pictures(
         yield from _mistakes_by_class(images, predictions, mistakes, name)
 
 
-def _mistakes_by_class(images: Tensor, predictions: Predictions, mistakes: Any, name: str) -> Any:  # noqa: ANN401
+def _mistakes_by_class(images: Tensor, predictions: Predictions, mistakes: Positions, name: str) -> Iterator[Picture]:
     from cifar_sweeps.analysis import image_sheets
 
     rows = []

@@ -94,7 +94,7 @@ def extend(
         ),
     ],
 ) -> None:
-    """Make a finished run longer: a new run goes on from its last checkpoint, optimizer included.
+    """Make a finished run longer: a new run resumes from its last checkpoint, optimizer included.
 
     cifar-sweeps extend RUN trainer.epochs=200: its curves and its best checkpoint are those of all 200 epochs.
 

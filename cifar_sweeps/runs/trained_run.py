@@ -1,6 +1,8 @@
 """Open a finished run: its config, its trained network, its images and its test predictions."""
 
+import atexit
 import dataclasses
+import shutil
 import tempfile
 from dataclasses import dataclass
 from functools import cached_property
@@ -165,14 +167,19 @@ def own_folder(record: RecordedRun, store: Store) -> Path | None:
 
 
 def find_artifact(record: RecordedRun, store: Store, name: str, folder: Path | None) -> Path | None:
-    """Return an artifact's file: the one in the run's ``folder``, or a copy from the store; None if it has none."""
+    """Return an artifact's file: the one in the run's ``folder``, or a copy from the store; None if it has none.
+
+    The copy is removed when the command ends.
+    """
     if folder is not None and (folder / name).is_file():
         return folder / name
     target = Path(tempfile.mkdtemp(prefix="cifar-sweeps-"))
+    atexit.register(
+        shutil.rmtree, target, ignore_errors=True
+    )  # a checkpoint may be large, and is read again until then
     try:
         return Path(store.client().download_artifacts(record.run_id, name, str(target)))
     except (MlflowException, OSError):
-        target.rmdir()
         return None
 
 

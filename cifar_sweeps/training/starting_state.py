@@ -1,4 +1,4 @@
-"""Let a new run go on where another one ended: read that one's last.pt, and put it into the new run's folder."""
+"""Prepare a new run to resume from another one's last.pt: read it, and put it into the new run's folder."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -37,6 +37,20 @@ def browser():
         started.close()
 
 
+def cut_off_in_print(browser, path: Path) -> int:
+    """Return how many elements of a page would be cut off on paper, where nothing scrolls."""
+    page = browser.new_page(viewport={"width": 1000, "height": 900})
+    page.emulate_media(media="print")
+    page.goto(path.as_uri())
+    hidden = page.evaluate(
+        "[...document.querySelectorAll('*')].filter(e => ['auto', 'scroll', 'hidden'].includes("
+        "getComputedStyle(e).overflowX) && e.scrollWidth > e.clientWidth + 1).length"
+    )
+    assert page.pdf().startswith(b"%PDF")
+    page.close()
+    return hidden
+
+
 class Opened:
     """An open page, what it requested from other machines, and the errors that its scripts raised."""
 

@@ -6,6 +6,8 @@ from cifar_sweeps.config.compose import compose
 from cifar_sweeps.inspection.data_findings import look_at_data
 from cifar_sweeps.inspection.data_page import write_data_page
 
+from .conftest import cut_off_in_print
+
 OVERRIDES = ("data.source.train_images=400", "data.source.test_images=100", "augmentation=flip_crop")
 HEADINGS = [
     "Notes",
@@ -42,12 +44,4 @@ def test_the_page_fits_shows_its_pictures_and_requests_nothing(written, browser,
 
 
 def test_nothing_is_cut_off_when_printed(written, browser):
-    page = browser.new_page(viewport={"width": 1000, "height": 900})
-    page.emulate_media(media="print")
-    page.goto(written.page.as_uri())
-    hidden = page.evaluate(
-        "[...document.querySelectorAll('*')].filter(e => ['auto', 'scroll', 'hidden'].includes("
-        "getComputedStyle(e).overflowX) && e.scrollWidth > e.clientWidth + 1).length"
-    )
-    assert hidden == 0
-    page.close()
+    assert cut_off_in_print(browser, written.page) == 0

@@ -6,6 +6,8 @@ from studies.study_toys import ToyStore, regularization
 
 from cifar_sweeps.studies.reports.study_report import write_report
 
+from .conftest import cut_off_in_print
+
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory):
@@ -59,16 +61,7 @@ def test_text_can_be_read_in_light_and_dark(report, browser, scheme):
 
 
 def test_nothing_is_cut_off_when_printed(report, browser):
-    page = browser.new_page(viewport={"width": 1000, "height": 900})
-    page.emulate_media(media="print")
-    page.goto(report.page.as_uri())
-    hidden = page.evaluate(
-        "[...document.querySelectorAll('*')].filter(e => ['auto', 'scroll', 'hidden'].includes("
-        "getComputedStyle(e).overflowX) && e.scrollWidth > e.clientWidth + 1).length"
-    )
-    assert hidden == 0
-    assert page.pdf().startswith(b"%PDF")
-    page.close()
+    assert cut_off_in_print(browser, report.page) == 0
 
 
 def test_markup_in_user_text_runs_nothing(tmp_path, browser):

@@ -200,7 +200,7 @@ def test_a_run_is_made_longer_and_is_the_arm_of_its_length(run_command):
     done = run_command(cli.main, "extend", name, "trainer.epochs=3")
     assert done.status == 0, done.err
     assert done.err == ""
-    assert "Goes on after epoch 2: the same, to the bit, as 3 epochs at once" in done.out
+    assert "Resumes after epoch 2: the same, to the bit, as 3 epochs at once" in done.out
     assert "epoch 2/3" not in done.out
     assert "epoch 3/3" in done.out
     again = run_command(cli.main, "reproduce", f"{name} extended to 3 epochs")

@@ -63,7 +63,7 @@ def longer(original, *overrides):
     """Make a run longer; return its result and the line that compares it with a run at once."""
     store, out = Store.open(), io.StringIO()
     result = extend(store.find_run(original.run_id), overrides, store, Console(file=out, width=10_000))
-    return result, next(line for line in out.getvalue().splitlines() if line.startswith("Goes on after epoch"))
+    return result, next(line for line in out.getvalue().splitlines() if line.startswith("Resumes after epoch"))
 
 
 def assert_same_run(extended, at_once):
@@ -104,7 +104,7 @@ def assert_same_run(extended, at_once):
 def test_it_is_bit_identical_where_the_schedule_does_not_depend_on_the_length(overrides, more):
     original = train(*overrides)
     extended, line = longer(original, "trainer.epochs=5", *more)
-    assert line == "Goes on after epoch 2: the same, to the bit, as 5 epochs at once"
+    assert line == "Resumes after epoch 2: the same, to the bit, as 5 epochs at once"
     assert [metrics.epoch for metrics in extended.history] == [1, 2, 3, 4, 5]
     assert_same_run(extended, train(*overrides, "trainer.epochs=5", *more, "tracking.backend=none"))
     if overrides[:2] == FLAT:
@@ -122,7 +122,7 @@ def test_a_run_that_was_stopped_early_goes_on_with_more_patience_whatever_its_sc
     with pytest.raises(ConfigError, match=r"patience=1: stops this training after epoch 2, however long it is; add"):
         longer(original, "trainer.epochs=6")
     extended, line = longer(original, "trainer.early_stopping.patience=null")
-    assert line == "Goes on after epoch 2: the same, to the bit, as 4 epochs at once"
+    assert line == "Resumes after epoch 2: the same, to the bit, as 4 epochs at once"
     assert_same_run(extended, train(*stopping, "tracking.backend=none"))
 
 
@@ -131,7 +131,7 @@ def test_a_longer_cosine_goes_on_at_its_own_rate_says_so_and_is_kept_apart():
     original = train(*cosine)
     extended, line = longer(original, "trainer.epochs=4")
     assert line == (
-        "Goes on after epoch 2: not the same as 4 epochs at once: the learning rate depends on the length "
+        "Resumes after epoch 2: not the same as 4 epochs at once: the learning rate depends on the length "
         "(lr_schedule.epochs 2 -> 4): it ended at 0.0001 after epoch 2, and goes on at 0.00505, that of the longer one"
     )
     # Half a cosine from 0.01 to 0.0001, of which half is over.

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cifar_sweeps.analysis.comparison.mcnemar import Z95
-from cifar_sweeps.analysis.predictions import Predictions
+from cifar_sweeps.analysis.predictions import Predictions, highest, most_probable
 from cifar_sweeps.errors import DataError
 
 
@@ -30,14 +30,12 @@ class SidePredictions:
     @property
     def predicted(self) -> npt.NDArray[np.int64]:
         """(N,) int64: the class of the highest mean probability."""
-        most: npt.NDArray[np.int64] = self.probabilities.argmax(axis=1)
-        return most
+        return most_probable(self.probabilities)
 
     @property
     def confidence(self) -> npt.NDArray[np.float32]:
         """(N,) float32: the mean probability of the predicted class."""
-        best: npt.NDArray[np.float32] = self.probabilities.max(axis=1)
-        return best
+        return highest(self.probabilities)
 
     @property
     def mostly_right(self) -> npt.NDArray[np.bool_]:

@@ -1,7 +1,8 @@
 """The layers of a network that put out maps: their names, sizes and order, and which of them are worth a look."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -39,37 +40,49 @@ def map_layers(net: nn.Module, image: Tensor) -> tuple[MapLayer, ...]:
     """Return the layers and blocks of ``net`` that put out maps, by running it on one image (1, 3, H, W)."""
     found: dict[str, MapLayer] = {}
     kept: list[Tensor] = []  # or the memory of one could be given to the next, which would then look like the same
+
+    def note(name: str, module: nn.Module, output: object) -> None:
+        if not name or not isinstance(output, Tensor) or output.ndim != 4:
+            return
+        kept.append(output)
+        before = found.pop(name, None)
+        channels, height, width = output.shape[1:]
+        found[name] = MapLayer(
+            name,
+            channels,
+            height,
+            width,
+            calls=1 + (before.calls if before is not None else 0),
+            is_convolution=isinstance(module, nn.Conv2d),
+            is_activation=type(module).__module__ == nn.ReLU.__module__,
+            is_leaf=not list(module.children()),
+            version=(id(output), output._version),
+        )
+
+    call_layers(net, image, note)
+    return tuple(found.values())
+
+
+def call_layers(net: nn.Module, image: Tensor, note: Callable[[str, nn.Module, object], None]) -> None:
+    """Run ``net`` on one image (1, 3, H, W), and call ``note`` with the name, layer and output of each when it ends.
+
+    The network itself has the empty name.
+    """
     handles = []
     for name, module in net.named_modules():
-        if not name:
-            continue
-
-        def note(module: nn.Module, _inputs: object, output: object, name: str = name) -> None:
-            if not isinstance(output, Tensor) or output.ndim != 4:
-                return
-            kept.append(output)
-            before = found.pop(name, None)
-            channels, height, width = output.shape[1:]
-            found[name] = MapLayer(
-                name,
-                channels,
-                height,
-                width,
-                calls=1 + (before.calls if before is not None else 0),
-                is_convolution=isinstance(module, nn.Conv2d),
-                is_activation=type(module).__module__ == nn.ReLU.__module__,
-                is_leaf=not list(module.children()),
-                version=(id(output), output._version),
-            )
-
-        handles.append(module.register_forward_hook(note))
+        handles.append(module.register_forward_hook(partial(_call, note, name)))
     try:
         with torch.no_grad():
             net(image)
     finally:
         for handle in handles:
             handle.remove()
-    return tuple(found.values())
+
+
+def _call(
+    note: Callable[[str, nn.Module, object], None], name: str, module: nn.Module, _inputs: object, output: object
+) -> None:
+    note(name, module, output)
 
 
 def default_layers(layers: Sequence[MapLayer]) -> tuple[MapLayer, ...]:

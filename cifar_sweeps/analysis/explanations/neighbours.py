@@ -7,6 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from cifar_sweeps.analysis.explanations.layers import call_layers
+
 
 @dataclass(frozen=True)
 class Neighbours:
@@ -21,23 +23,14 @@ def last_layer(net: nn.Module, image: Tensor) -> str:
 
     image: (1, 3, H, W) as the network takes it.
     """
-    last, handles = "", []
-    for name, module in net.named_modules():
-        if not list(module.parameters(recurse=False)):
-            continue
+    called: list[str] = []
 
-        def note(_module: nn.Module, _inputs: object, _output: object, name: str = name) -> None:
-            nonlocal last
-            last = name
+    def note(name: str, module: nn.Module, _output: object) -> None:
+        if list(module.parameters(recurse=False)):
+            called.append(name)
 
-        handles.append(module.register_forward_hook(note))
-    try:
-        with torch.no_grad():
-            net(image)
-    finally:
-        for handle in handles:
-            handle.remove()
-    return last
+    call_layers(net, image, note)
+    return called[-1]
 
 
 @torch.no_grad()

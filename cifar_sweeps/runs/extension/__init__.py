@@ -1,1 +1,1 @@
-"""Make a finished run longer: a new run that goes on from its last checkpoint."""
+"""Make a finished run longer: a new run that resumes from its last checkpoint."""

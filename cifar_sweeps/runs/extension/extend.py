@@ -54,7 +54,7 @@ def extend(original: RecordedRun, overrides: Sequence[str], store: Store, consol
         **({"config_dir": directory} if (directory := original.tag("config_dir")) else {}),
     }
     comparison = _comparison(epochs, reasons, last_bit_causes(config, original))
-    line = f"Goes on after epoch {last.epoch}: {comparison}"
+    line = f"Resumes after epoch {last.epoch}: {comparison}"
     console.print(line, markup=False, soft_wrap=True)
 
     def prepare(folder: Path) -> None:
