@@ -23,7 +23,7 @@ sweep: $(READY)  ## train the quick-start sweep: six runs on synthetic images, a
 test: $(READY)  ## run the tests
 	$(BIN)/python -m pytest
 
-test-slow: $(READY)  ## run the tests that take long: MLflow's page in a browser, exports of more networks, real images
+test-slow: $(READY)  ## run the tests that take long: commands pasted, launched again or killed, MLflow's page in a browser, real images
 	$(BIN)/python -m pytest -m slow
 
 # The next release of Hydra, ahead of everything else in .venv, which it shares.

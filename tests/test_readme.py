@@ -16,6 +16,7 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", README, flags=re.MULTILINE | re.DOTALL)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     not (Path(sys.executable).parent / "cifar-train").exists(), reason="the commands are not installed here"
 )

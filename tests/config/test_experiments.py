@@ -121,7 +121,14 @@ def test_every_study_has_its_runs_and_compares_arms_that_it_has(configs, monkeyp
         assert set(sides) <= arms, name
 
 
-@pytest.mark.parametrize("folder", FOLDERS)
+# Two folders have half of all arms.
+@pytest.mark.parametrize(
+    "folder",
+    [
+        pytest.param(folder, marks=[pytest.mark.slow] if folder in ("keras_lesson", "lenet_report") else [])
+        for folder in FOLDERS
+    ],
+)
 def test_every_arm_runs_a_smoke_epoch_on_the_embedded_data(folder, tmp_path, vgg16_weights):
     names = [name for name in experiments() if name.startswith(f"{folder}/")]
     overrides = [

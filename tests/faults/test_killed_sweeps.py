@@ -30,6 +30,7 @@ def sweep_id(outputs: Path) -> str:
     return json.loads(file.read_text())["sweep_id"]
 
 
+@pytest.mark.slow
 def test_a_job_that_was_killed_is_marked_and_the_same_command_finishes_it(begin, outputs, undisturbed):
     first = begin()
     wait_until(lambda: epochs_of(outputs, 0) >= 2)

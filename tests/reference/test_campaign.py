@@ -64,6 +64,7 @@ def test_what_is_archived_is_never_trained_again_and_its_table_is_the_same(place
     assert not any(place.suffix in (".pt", ".png") for place in (folder / "journals").rglob("*"))
 
 
+@pytest.mark.slow
 def test_runs_are_only_ever_added(places, tmp_path):
     folder, _, told, printed = places
     go_on(places)

@@ -202,6 +202,7 @@ def test_hydra_s_basic_launcher_still_works(outputs):
     }
 
 
+@pytest.mark.slow
 def test_a_sweep_of_another_launcher_does_not_hide_ours(outputs):
     first = cifar_train("-m", "seed=0,1", *SMALL)
     assert first.returncode == 0, first.stderr

@@ -68,6 +68,7 @@ def test_a_wrong_launcher_is_refused_before_anything_is_trained(outputs, wrong, 
     assert not list(outputs.glob("sweeps/*"))
 
 
+@pytest.mark.slow
 def test_the_folder_of_a_stopped_run_is_not_touched_by_another_config(outputs):
     folder = f"hydra.run.dir={outputs}/runs/x"
     assert cifar_train(folder, "optimizer.lr=1e30", *TINY).returncode == 1  # it diverges

@@ -1,5 +1,6 @@
 """Find, download and read one of the published CIFAR archives, in their Python version."""
 
+import shutil
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ import torch
 from cifar_sweeps.data.cache import DecodedDataset, cached_dataset
 from cifar_sweeps.data.cifar.pickle_files import read_class_names, read_images
 from cifar_sweeps.data.dataset import ImageData, LabelledImages, Progress
+from cifar_sweeps.data.folder_layout import is_litter
 from cifar_sweeps.errors import DataError, NotDownloadedError
 from cifar_sweeps.system.locks import file_lock
 
@@ -155,7 +157,12 @@ def _find(archive: Archive, root: Path) -> Path | None:
     needs_all = archive.general_names and root.name != archive.folder
     if all(there) if needs_all else any(there):
         return root
-    inner = [entry / archive.folder for entry in sorted(root.iterdir()) if (entry / archive.folder).is_dir()]
+    # What another process is unpacking, or was when it was killed, lies in a hidden folder.
+    inner = [
+        entry / archive.folder
+        for entry in sorted(root.iterdir())
+        if not is_litter(entry.name) and (entry / archive.folder).is_dir()
+    ]
     return inner[0] if len(inner) == 1 else None
 
 
@@ -214,6 +221,8 @@ def _download(archive: Archive, folder: Path, progress: Progress | None) -> None
                 has_archive = (root / published.filename).is_file()
                 what = "unpacking" if has_archive else "downloading 170 MB, and unpacking,"
                 progress(f"{what} {published.filename} in {root}", 0, 0)
+            for leftover in root.glob(".unpacking-*"):  # of a process that was killed: nobody else holds the lock
+                shutil.rmtree(leftover, ignore_errors=True)
             with tempfile.TemporaryDirectory(dir=root, prefix=".unpacking-") as unpacked:
                 download_and_extract_archive(
                     published.url, str(root), unpacked, filename=published.filename, md5=published.tgz_md5

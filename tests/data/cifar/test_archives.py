@@ -222,6 +222,14 @@ def test_two_at_once_download_once(load, server, kind):
     assert server.fetched <= 2  # torchvision asks where the address leads, and then for the file
 
 
+def test_what_another_process_was_unpacking_when_it_was_killed_is_not_read(load, server, tmp_path, kind):
+    torn = tmp_path / "root" / ".unpacking-k1ll3d" / kind.folder
+    torn.mkdir(parents=True)
+    (torn / kind.train[0]).write_bytes(b"half of it")
+    assert is_whole(load(), kind)
+    assert not list((tmp_path / "root").glob(".unpacking*"))
+
+
 def test_an_archive_that_is_there_is_not_fetched(load, server, tmp_path, kind):
     (tmp_path / "root").mkdir()
     shutil.copy(server.archive, tmp_path / "root")

@@ -96,6 +96,7 @@ def test_one_command_resolves_the_time_once(composed):
         assert node.study_name == first
 
 
+@pytest.mark.slow
 def test_a_sweep_with_resolvers_is_recorded_and_resumed_resolved(outputs):
     swept = (
         "seed=0,${hydra:job.num}",
