@@ -1,0 +1,1 @@
+"""Search: which job of a sweep is started next, which is paused, and which paused one goes on."""

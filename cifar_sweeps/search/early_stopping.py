@@ -1,0 +1,213 @@
+"""Early stopping of a sweep: its runs climb rungs, pause at each, and go on when they are among the best there."""
+
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from statistics import fmean
+
+from cifar_sweeps.search.decisions import Decision, DecisionLog
+from cifar_sweeps.search.rungs import Ladder
+from cifar_sweeps.search.scheduler import Assignment, Ending
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A job that early stopping decides over.
+
+    arm: jobs with the same one differ in their seeds alone. epochs: its full length. ending, curve: how it ended in a
+    previous launch, and what it had reached; None and empty for a new one.
+    """
+
+    job: int
+    arm: str
+    epochs: int
+    ending: Ending | None = None
+    curve: Mapping[int, float] = field(default_factory=dict)
+
+
+class EarlyStoppingScheduler:
+    """Promotes the best arms from rung to rung, and starts a new arm only where none is to be promoted.
+
+    The unit is the arm. All its seeds are started, and promoted, together; its value at a rung is their mean there. It
+    is compared once none of its seeds is still on the way to that rung; a seed that has failed is left out of the mean,
+    and an arm of which all have failed is left out. A run that ended by itself before a rung stands there with its last
+    value. Where nothing is left to start or to promote and no arm has trained to its end, the best of the highest rung
+    is promoted, so that every sweep trains an arm to its end.
+
+    Each decision follows from the curves of the candidates and the decisions before it, whatever the order of arrival:
+    a sweep that was killed goes on as it would have.
+
+    ladder: the rungs. rises: whether a higher value is better. log: the decisions, those of a previous launch included.
+    """
+
+    def __init__(
+        self, candidates: Iterable[Candidate], ladder: Ladder, log: DecisionLog, *, rises: bool = True
+    ) -> None:
+        self._ladder, self._log, self._rises = ladder, log, rises
+        self._jobs = {each.job: _Job(each, ladder.rungs(each.epochs)) for each in candidates}
+        self._arms: dict[str, list[_Job]] = {}
+        for job in self._jobs.values():
+            self._arms.setdefault(job.arm, []).append(job)
+        self._queue: deque[_Job] = deque()
+        self._restore()
+
+    def ask(self) -> Assignment | None:
+        """Return the next job of an arm that is on its way; else promote an arm, else start one."""
+        if not self._queue:
+            self._decide()
+        if not self._queue:
+            return None
+        job = self._queue.popleft()
+        return Assignment(job.number, None if job.target == job.epochs else job.target)
+
+    def tell(self, job: int, ending: Ending, curve: Mapping[int, float]) -> None:
+        """Take in a job's curve so far."""
+        self._jobs[job].update(ending, curve)
+
+    def standing(self) -> list[tuple[int, int, int]]:
+        """Return of each rung its epoch, how many arms stand there, and how many have been promoted from it."""
+        found = []
+        for rung in self._rungs():
+            there = self._ranking(rung)
+            found.append((rung, len(there), sum(self._is_promoted(arm, rung) for arm, _ in there)))
+        return found
+
+    def _decide(self) -> None:
+        for rung in reversed(self._rungs()):
+            ranking = self._ranking(rung)
+            places = self._ladder.places([value for _, value in ranking])
+            for arm, _ in ranking[:places]:
+                if not self._is_promoted(arm, rung):
+                    self._promote(arm, rung, ranking, places, "promote")
+                    return
+        for arm, jobs in self._arms.items():
+            fresh = [job for job in jobs if job.target == 0 and job.can_train]
+            if fresh:
+                self._start(arm, fresh)
+                return
+        self._finish_the_best()
+
+    def _start(self, arm: str, jobs: Sequence["_Job"]) -> None:
+        first = next(iter(jobs[0].rungs), jobs[0].epochs)
+        self._log.append(Decision("start", tuple(job.number for job in jobs), _until(jobs[0], first), arm))
+        self._send(jobs, first)
+
+    def _finish_the_best(self) -> None:
+        """Promote the best arm of the highest rung, unless an arm is on its way, or has come to its end."""
+        if any(job.is_on_the_way or job.has_come_to_its_end for job in self._jobs.values()):
+            return
+        for rung in reversed(self._rungs()):
+            ranking = self._ranking(rung)
+            if ranking:
+                self._promote(ranking[0][0], rung, ranking, 1, "finish")
+                return
+
+    def _promote(self, arm: str, rung: int, ranking: Sequence[tuple[str, float]], places: int, kind: str) -> None:
+        jobs = [job for job in self._arms[arm] if job.can_train and rung in job.curve_at and job.target <= rung]
+        higher = next((each for each in jobs[0].rungs if each > rung), jobs[0].epochs)
+        self._log.append(
+            Decision(
+                "promote" if kind == "promote" else "finish",
+                tuple(job.number for job in jobs),
+                _until(jobs[0], higher),
+                arm,
+                rung,
+                dict(ranking),
+                {each: len(self._values(each, rung)) for each, _ in ranking},
+                places,
+            )
+        )
+        self._send(jobs, higher)
+
+    def _send(self, jobs: Iterable["_Job"], until: int) -> None:
+        for job in jobs:
+            job.target = min(until, job.epochs)
+            self._queue.append(job)
+
+    def _rungs(self) -> list[int]:
+        return sorted({rung for job in self._jobs.values() for rung in job.rungs})
+
+    def _ranking(self, rung: int) -> list[tuple[str, float]]:
+        """Return the arms that have arrived at a rung with their values, the best first; equal ones by their order."""
+        found = []
+        for arm, jobs in self._arms.items():
+            values = self._values(arm, rung)
+            if values and not any(job.is_on_the_way_to(rung) for job in jobs):
+                found.append((arm, fmean(values)))
+        return sorted(found, key=lambda each: -each[1] if self._rises else each[1])
+
+    def _values(self, arm: str, rung: int) -> list[float]:
+        return [job.curve_at[rung] for job in self._arms[arm] if rung in job.curve_at]
+
+    def _is_promoted(self, arm: str, rung: int) -> bool:
+        """Whether an arm has been sent beyond a rung, or has nothing beyond it that could be trained."""
+        there = [job for job in self._arms[arm] if rung in job.curve_at]
+        return all(job.target > rung or not job.can_train for job in there)
+
+    def _restore(self) -> None:
+        """Send what had been decided and was not reached when the launch before ended."""
+        for decision in self._log.decisions:
+            for number in decision.jobs:
+                job = self._jobs.get(number)
+                if job is not None:
+                    job.target = max(
+                        job.target, job.epochs if decision.until is None else job.next_stop(decision.until)
+                    )
+        order = [number for decision in self._log.decisions for number in decision.jobs]
+        waiting = [self._jobs[number] for number in dict.fromkeys(order) if number in self._jobs]
+        self._queue.extend(job for job in waiting if job.is_on_the_way)
+
+
+class _Job:
+    """A candidate as it stands. target: the epoch to which it was sent; 0: it has not been started."""
+
+    def __init__(self, candidate: Candidate, rungs: tuple[int, ...]) -> None:
+        self.number, self.arm, self.epochs, self.rungs = candidate.job, candidate.arm, candidate.epochs, rungs
+        self.curve_at: dict[int, float] = {}
+        self._reached, self.target = 0, 0
+        self._ending: Ending | None = None
+        if candidate.ending is not None:
+            self.update(candidate.ending, candidate.curve)
+            if self._ending == "failed":  # the launch tries it again
+                self._ending = "killed"
+            if self._ending == "finished":
+                self.target = self.epochs
+            elif self.curve_at:  # it had trained before early stopping was asked for, or under other rungs
+                self.target = max(self.curve_at)
+
+    def update(self, ending: Ending, curve: Mapping[int, float]) -> None:
+        """Take in the curve so far."""
+        self._ending = ending
+        self._reached = max(curve, default=0)
+        for rung in self.rungs:
+            if rung in curve:
+                self.curve_at[rung] = curve[rung]
+            elif ending == "finished" and curve and self._reached < rung:
+                self.curve_at[rung] = curve[self._reached]
+
+    def next_stop(self, epoch: int) -> int:
+        """Return the first rung that is not before an epoch; its end if there is none."""
+        return next((rung for rung in self.rungs if rung >= epoch), self.epochs)
+
+    @property
+    def can_train(self) -> bool:
+        """Whether it has not finished, and has not failed in this launch."""
+        return self._ending not in ("finished", "failed")
+
+    @property
+    def is_on_the_way(self) -> bool:
+        """Whether it was sent to an epoch and has not reached it."""
+        return self.can_train and self._reached < self.target
+
+    @property
+    def has_come_to_its_end(self) -> bool:
+        """Whether it has finished."""
+        return self._ending == "finished"
+
+    def is_on_the_way_to(self, rung: int) -> bool:
+        """Whether it is on its way, and has not come to this rung."""
+        return self.is_on_the_way and rung not in self.curve_at and self._reached < rung <= self.target
+
+
+def _until(job: _Job, epoch: int) -> int | None:
+    return None if epoch >= job.epochs else epoch

@@ -1,0 +1,44 @@
+"""Schedulers: which job of a sweep is started next, and until which epoch it trains."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+Ending = Literal["paused", "finished", "failed", "killed"]
+"""How a job's execution ended. ``paused``: at the epoch until which it was to train, before its last."""
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """What is to be run next: a job, from where it stands. until: the epoch after which it pauses; None: its end."""
+
+    job: int
+    until: int | None = None
+
+
+class Scheduler(Protocol):
+    """Decides what to try. It knows jobs by their numbers and their metrics: no process, no folder, no config."""
+
+    def ask(self) -> Assignment | None:
+        """Return the job to start, or to resume if it was paused; None: none for now.
+
+        Called whenever a slot is free. The sweep ends when no job runs, none is to be retried, and this returns None.
+        """
+
+    def tell(self, job: int, ending: Ending, curve: Mapping[int, float]) -> None:
+        """Take in how a job ended, and its curve: the metric that is compared by epoch, from its journal."""
+
+
+class GridScheduler:
+    """Starts the jobs in their order and lets each train to its end. This is Hydra's plain multirun."""
+
+    def __init__(self, jobs: Iterable[int]) -> None:
+        self._jobs = iter(list(jobs))
+
+    def ask(self) -> Assignment | None:
+        """Return the next job in order."""
+        job = next(self._jobs, None)
+        return None if job is None else Assignment(job)
+
+    def tell(self, job: int, ending: Ending, curve: Mapping[int, float]) -> None:
+        """Ignore it: a grid does not depend on results."""
