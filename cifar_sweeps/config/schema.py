@@ -134,6 +134,10 @@ class Sweep:
     retries: int = 0
     timeout: float | None = None
     fail_fast: bool = False
+    early_stopping: Literal["none", "asha", "median"] = "none"
+    metric: Literal["val/accuracy", "val/loss"] = "val/accuracy"
+    eta: int = 4
+    grace_epochs: int = 4
 
 
 @dataclass(frozen=True)

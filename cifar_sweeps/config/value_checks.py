@@ -68,6 +68,10 @@ def value_errors(plain: Mapping[str, Any]) -> Iterator[str]:
             yield f"budget.{key}={plain['budget'][key]}: must be above 0 and at most 1; use e.g. 0.1"
     if plain["sweep"]["retries"] < 0:
         yield f"sweep.retries={plain['sweep']['retries']}: must be at least 0"
+    for key, least in (("eta", 2), ("grace_epochs", 1)):
+        value = plain["sweep"].get(key, least)
+        if value < least:
+            yield f"sweep.{key}={value}: must be at least {least}"
     timeout = plain["sweep"]["timeout"]
     if timeout is not None and not (math.isfinite(timeout) and timeout > 0):
         yield f"sweep.timeout={timeout}: must be a finite number of seconds above 0, or null"

@@ -23,7 +23,7 @@ from cifar_sweeps.tracking.journal_reader import read_run
 from cifar_sweeps.tracking.page_links import NOTE, code
 from cifar_sweeps.tracking.recovery import recover_abandoned_runs
 from cifar_sweeps.tracking.run_logger import RunLogger
-from cifar_sweeps.tracking.store import PREFIX
+from cifar_sweeps.tracking.store import EARLY_STOPPED, EARLY_STOPPED_OF, PREFIX, state_text
 from cifar_sweeps.training.checkpoint_file import load
 from cifar_sweeps.training.checkpoint_manager import CheckpointManager
 from cifar_sweeps.training.early_stopping import EarlyStopper
@@ -40,7 +40,9 @@ class RunResult:
     metrics: dict[str, float]
     history: tuple[EpochMetrics, ...]
     val_accuracy: float | None
-    """Validation accuracy of the weights that were tested; None without validation data."""
+    """Validation accuracy of the weights that were tested; None without validation data. Of a paused run, its last."""
+    paused_at: int | None = None
+    """The epoch at which it was paused, untested; None if it has finished."""
 
 
 def run(
@@ -51,6 +53,7 @@ def run(
     tags: Mapping[str, str] | None = None,
     sweep: Path | None = None,
     threads: int | None = None,
+    until: int | None = None,
     reporter: RunReporter | None = None,
     progress: bool = True,
 ) -> RunResult:
@@ -59,8 +62,10 @@ def run(
     From a notebook: ``run(compose(["model=lenet_3", "trainer.epochs=2"]))``. folder: by default a new one under
     ``config.outputs``; a run that was stopped there is resumed. tags: additional ones, by their short names. sweep:
     the folder of the run's sweep. threads: the value of ``trainer.threads=auto``; by default all cores. A resumed run
-    keeps the threads that it had, as others would change its last bits. reporter: receives the progress; by default it
-    is printed, a line an epoch or on a terminal a bar, and logged to `logging`; with ``progress=False`` only logged.
+    keeps the threads that it had, as others would change its last bits. until: the epoch after which it is paused, with
+    its checkpoint, and not tested; it is resumed as one that was stopped. None: it trains to its end. reporter:
+    receives the progress; by default it is printed, a line an epoch or on a terminal a bar, and logged to `logging`;
+    with ``progress=False`` only logged.
     The logger is opened after everything that can be checked before training, so that a config that cannot run leaves
     nothing in the store.
     Raises ConfigError or DataError before training, DivergedError or another TrainingError from it.
@@ -85,8 +90,11 @@ def run(
         logger.log_params(flatten(config.as_dict) | swept_params(tags or {}))
         logger.set_tags(provenance_tags(setup) | about(""))
         logger.log_artifact(write_config(config, folder))
-        result = _train_and_test(setup, name, folder, checkpoints, logger, reporter)
-        logger.set_tags(about(_outcome(result.metrics)))
+        result = _train_and_test(setup, name, folder, checkpoints, logger, reporter, until)
+        if result.paused_at is not None:
+            logger.set_tags(_pause_tags(result.paused_at, config) | about(_pause_text(result, config)))
+        else:
+            logger.set_tags(about(_outcome(result.metrics)))
         logger.end_run("FINISHED")
     except BaseException as error:
         had_ended = logger.has_ended
@@ -99,7 +107,8 @@ def run(
             where = store_environment(config.outputs, None)
             reporter.on_message(f"resume it: {shell_command('cifar-sweeps', ['resume', folder.name], where)}")
         raise
-    checkpoints.clear()
+    if result.paused_at is None:
+        checkpoints.clear()
     _report_delivery_error(config, logger, reporter)
     return dataclasses.replace(result, run_id=logger.run_id)
 
@@ -116,9 +125,13 @@ def _end_interrupted(
     """End an interrupted or failed run, once its last checkpoint is on disk."""
     if logger.has_ended:  # it has finished: only the delivery was interrupted
         logger.end_run("FINISHED")
-        checkpoints.clear()
+        run = read_run(logger.folder)
+        is_paused = run is not None and run.state == "PAUSED"
+        if not is_paused:
+            checkpoints.clear()
         reporter.on_message(
-            f"{name} has finished; the next command here sends the rest to the store, or {sync_command(config.outputs)}"
+            f"{name} {'is paused' if is_paused else 'has finished'}; the next command here sends the rest to the "
+            f"store, or {sync_command(config.outputs)}"
         )
         return
     with contextlib.suppress(TrainingError):  # the newest checkpoint could not be written; the one before it is kept
@@ -175,11 +188,14 @@ def _train_and_test(
     checkpoints: CheckpointManager,
     logger: RunLogger,
     reporter: RunReporter,
+    until: int | None,
 ) -> RunResult:
     size = {"model/parameters": setup.summary.parameters, "model/multiply_adds": setup.summary.multiply_adds}
     logger.log_metrics(size, step=0)
     reporter.on_start(setup.describe(name, folder))
-    history = _fit(setup, checkpoints, logger, reporter)
+    history, is_paused = _fit(setup, checkpoints, logger, reporter, until)
+    if is_paused:
+        return _pause(setup, name, folder, history, checkpoints, logger, reporter)
     checkpoints.finish()
 
     selection, tested_epoch = _choose_weights(setup, checkpoints, history)
@@ -201,6 +217,38 @@ def _train_and_test(
     return RunResult(None, folder, all_metrics, tuple(history), val_accuracy)
 
 
+def _pause(
+    setup: TrainingSetup,
+    name: str,
+    folder: Path,
+    history: list[EpochMetrics],
+    checkpoints: CheckpointManager,
+    logger: RunLogger,
+    reporter: RunReporter,
+) -> RunResult:
+    """Leave a run at its last epoch, its checkpoint on disk, until it is resumed; the test images stay unseen."""
+    checkpoints.wait()
+    last, selection = history[-1], dict[str, float]()
+    if checkpoints.best_epoch is not None and checkpoints.best_accuracy is not None:
+        selection = {"best/val_accuracy": checkpoints.best_accuracy, "best/epoch": float(checkpoints.best_epoch)}
+        logger.log_metrics(selection, step=last.epoch)
+    result = RunResult(
+        None, folder, {**last.by_name(), **selection}, tuple(history), last.val_accuracy, paused_at=last.epoch
+    )
+    reporter.on_end(f"{name}: {_pause_text(result, setup.config)}")
+    return result
+
+
+def _pause_tags(epoch: int, config: RunConfig) -> dict[str, str]:
+    return {EARLY_STOPPED: str(epoch), EARLY_STOPPED_OF: str(config.total_epochs)}
+
+
+def _pause_text(result: RunResult, config: RunConfig) -> str:
+    assert result.paused_at is not None
+    state = state_text("PAUSED", _pause_tags(result.paused_at, config))
+    return state if result.val_accuracy is None else f"{state}: val accuracy {result.val_accuracy:.4f}"
+
+
 def _keep_checkpoints(checkpoints: CheckpointManager, keep: str) -> list[Path]:
     """Remove the checkpoints not to keep and return the others: ``last.pt`` if there is no best one."""
     both = [path for path in (checkpoints.last, checkpoints.best) if path.exists()]
@@ -211,8 +259,14 @@ def _keep_checkpoints(checkpoints: CheckpointManager, keep: str) -> list[Path]:
 
 
 def _fit(
-    setup: TrainingSetup, checkpoints: CheckpointManager, logger: RunLogger, reporter: RunReporter
-) -> list[EpochMetrics]:
+    setup: TrainingSetup,
+    checkpoints: CheckpointManager,
+    logger: RunLogger,
+    reporter: RunReporter,
+    until: int | None,
+) -> tuple[list[EpochMetrics], bool]:
+    """Train to the end, or pause after epoch ``until``; return the metrics of all epochs, and whether it is paused."""
+    last_epoch = setup.config.total_epochs
     trainer = setup.config.trainer
     stopping = trainer.early_stopping
     stopper = EarlyStopper(stopping.patience, stopping.min_delta, stopping.monitor)
@@ -223,7 +277,9 @@ def _fit(
         reporter.on_message(f"resumed after epoch {history[-1].epoch}")
         _log_earlier_epochs(setup, history, checkpoints, logger)
     if any(stopper.should_stop(metrics) for metrics in history):
-        return history
+        return history, False
+    if until is not None and history and until <= history[-1].epoch < last_epoch:  # it was killed as it paused
+        return history, True
     for metrics in fit(
         setup.net,
         setup.train,
@@ -249,7 +305,9 @@ def _fit(
         checkpoints.save(setup.net, setup.optimizer, setup.schedule, metrics)
         if stopper.should_stop(metrics):
             break
-    return history
+        if until is not None and until <= metrics.epoch < last_epoch:
+            return history, True
+    return history, False
 
 
 def _log_earlier_epochs(

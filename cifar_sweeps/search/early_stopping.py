@@ -167,13 +167,12 @@ class _Job:
         self._reached, self.target = 0, 0
         self._ending: Ending | None = None
         if candidate.ending is not None:
-            self.update(candidate.ending, candidate.curve)
-            if self._ending == "failed":  # the launch tries it again
-                self._ending = "killed"
-            if self._ending == "finished":
-                self.target = self.epochs
-            elif self.curve_at:  # it had trained before early stopping was asked for, or under other rungs
-                self.target = max(self.curve_at)
+            # A job that failed in a previous launch is tried again.
+            self.update("killed" if candidate.ending == "failed" else candidate.ending, candidate.curve)
+        if self.has_come_to_its_end:
+            self.target = self.epochs
+        elif self.curve_at:  # it had trained before early stopping was asked for, or under other rungs
+            self.target = max(self.curve_at)
 
     def update(self, ending: Ending, curve: Mapping[int, float]) -> None:
         """Take in the curve so far."""

@@ -14,7 +14,7 @@ from cifar_sweeps.studies.histories import add_derived_metrics, read_histories
 from cifar_sweeps.studies.pooling import name_arms
 from cifar_sweeps.studies.study import Study, StudyRun, SweepRun, list_names
 from cifar_sweeps.tracking.names import Candidate, choose
-from cifar_sweeps.tracking.store import PREFIX, SWEPT, Store
+from cifar_sweeps.tracking.store import PREFIX, SWEPT, Store, run_state
 
 _PAGE = 1000
 
@@ -103,7 +103,7 @@ def _to_study_run(record: Run) -> StudyRun:
     return StudyRun(
         str(info.run_id),
         name,
-        str(info.status).lower(),
+        run_state(str(info.status), data.tags).lower(),
         swept,
         "",
         arm_name(swept, _default_arm_name(record)),

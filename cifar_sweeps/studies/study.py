@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from cifar_sweeps.errors import TrackingError
 from cifar_sweeps.tracking.names import Candidate, choose
-from cifar_sweeps.tracking.store import PREFIX
+from cifar_sweeps.tracking.store import PREFIX, state_text
 
 _MAX_NAMES = 8
 
@@ -60,8 +60,13 @@ class StudyRun:
 
     @property
     def finished(self) -> bool:
-        """Whether the run finished."""
+        """Whether the run finished. One that early stopping of its sweep has paused did not."""
         return self.state == "finished"
+
+    @property
+    def state_text(self) -> str:
+        """Its state as a person reads it: ``finished``, ``paused at epoch 4 of 40``."""
+        return state_text(self.state, self.tags)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """The controller of a sweep: it owns the state of every job, and decides what starts, is retried, stopped and reported.
 
-Engines execute jobs (`sweeps.engines`), schedulers choose among them (`sweeps.scheduler`), the parent run records
+Engines execute jobs (`sweeps.engines`), schedulers choose among them (`search.scheduler`), the parent run records
 (`sweeps.parent_run`); none of them changes a job's state. All of this happens in one thread: events and exits come out
 of `Engine.wait`.
 """
@@ -8,14 +8,14 @@ of `Engine.wait`.
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol
 
+from cifar_sweeps.search.scheduler import Scheduler
 from cifar_sweeps.sweeps.engines.base import Engine
 from cifar_sweeps.sweeps.jobs import (
-    EpochReport,
     JobEvent,
     JobExit,
     JobResult,
@@ -26,7 +26,6 @@ from cifar_sweeps.sweeps.jobs import (
 )
 from cifar_sweeps.sweeps.plan import PlannedJob
 from cifar_sweeps.sweeps.retry_policy import should_retry
-from cifar_sweeps.sweeps.scheduler import Scheduler
 from cifar_sweeps.sweeps.terminal.exit_reason import STOPPED, explain_exit
 from cifar_sweeps.tracking.journal import State
 from cifar_sweeps.tracking.journal_reader import read_run
@@ -79,9 +78,6 @@ class SweepRecord(Protocol):
     def record_reused(self, job: int) -> None:
         """Keep that a job had been finished by a previous launch."""
 
-    def record_early_end(self, job: int) -> None:
-        """Keep that the scheduler ended a job early, which is no failure."""
-
 
 class StopRequest(Protocol):
     """Whether a signal asks the sweep to stop; see `system.signals.DeferredSignals`."""
@@ -94,9 +90,10 @@ class StopRequest(Protocol):
 class Controller:
     """Runs the jobs of one sweep on an engine.
 
-    jobs: in their order. make_spec: what the engine needs of a job, and the GPU that it is to use. n_jobs: how many
-    train at once. gpus: those that jobs are given, by their CUDA names; empty: none is given. read_run: the run that a
-    job's folder holds, from its journal. clock: seconds that only grow.
+    jobs: in their order. make_spec: what the engine needs of a job, the GPU that it is to use, and the epoch after
+    which it pauses. n_jobs: how many train at once. gpus: those that jobs are given, by their CUDA names; empty: none
+    is given. read_run: the run that a job's folder holds, from its journal; read_curve: what the scheduler compares, by
+    epoch. clock: seconds that only grow.
     """
 
     def __init__(
@@ -105,11 +102,12 @@ class Controller:
         engine: Engine,
         scheduler: Scheduler,
         *,
-        make_spec: Callable[[PlannedJob, str | None], JobSpec],
+        make_spec: Callable[[PlannedJob, str | None, int | None], JobSpec],
         n_jobs: int,
         gpus: Sequence[str],
         display: Display,
         record: SweepRecord,
+        read_curve: Callable[[Path], Mapping[int, float]],
         read_run: Callable[[Path], RecordedRun | None] = read_run,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -117,18 +115,17 @@ class Controller:
         self._engine, self._scheduler = engine, scheduler
         self._make_spec, self._n_jobs, self._gpus = make_spec, n_jobs, tuple(gpus)
         self._display, self._record = display, record
-        self._read_run, self._clock = read_run, clock
+        self._read_run, self._read_curve, self._clock = read_run, read_curve, clock
         self._states: dict[int, JobState] = dict.fromkeys(self._jobs, "waiting")
         self._results: dict[int, JobResult] = {}
         self._failures: Counter[int] = Counter()
         self._to_retry: dict[int, JobExit] = {}
         """Jobs that failed and are tried again, with how they failed; in the order in which they did."""
-        self._early_end: dict[int, JobState] = {}
-        """Jobs that the scheduler has paused or stopped, until they have ended, with what they become then."""
+        self._until: dict[int, int | None] = {}
+        """The epoch after which each job that was started pauses; None: it trains to its end."""
         self._adopted: set[int] = set()
         self._overdue: set[int] = set()
         """Jobs that were killed because they did not stop in time."""
-        self._last_value: dict[int, float] = {}
         self._gpu_of: dict[int, str] = {}
         self._stopping_since: float | None = None
         self._stop_reason = STOPPED
@@ -142,8 +139,11 @@ class Controller:
         for job in self._jobs.values():
             if not job.needs_training:
                 self._reuse(job)
+            elif job.previous is not None and job.previous.run.state == "PAUSED":  # unless it is promoted
+                self._results[job.number] = JobResult("paused", job.previous.run.metrics.get("val/accuracy"))
+                self._states[job.number] = "paused"
         try:
-            if len(self._results) < len(self._jobs):
+            if any(state in ("waiting", "paused") for state in self._states.values()):
                 self._run(interrupts, sweep)
         finally:
             self._engine.close()
@@ -203,12 +203,17 @@ class Controller:
 
     def _ask(self) -> int | None:
         """Return the job that the scheduler wants to be started or resumed; those that were adopted run already."""
-        number = self._scheduler.ask()
-        while number in self._adopted:
-            self._adopted.discard(number)
-            number = self._scheduler.ask()
-        if number is not None and self._states.get(number) not in ("waiting", "paused"):
+        assignment = self._scheduler.ask()
+        while assignment is not None and assignment.job in self._adopted:
+            self._adopted.discard(assignment.job)
+            self._until[assignment.job] = assignment.until
+            assignment = self._scheduler.ask()
+        if assignment is None:
+            return None
+        number = assignment.job
+        if self._states.get(number) not in ("waiting", "paused"):
             raise RuntimeError(f"the scheduler asks for job {number}, which is {self._states.get(number, 'unknown')}")
+        self._until[number] = assignment.until
         return number
 
     def _start(self, job: PlannedJob) -> None:
@@ -217,8 +222,8 @@ class Controller:
         self._states[job.number] = "training"
         if gpu is not None:
             self._gpu_of[job.number] = gpu
-        self._display.started(job.number, resumed=job.previous is not None)
-        self._engine.start(self._make_spec(job, gpu))
+        self._display.started(job.number, resumed=job.previous is not None or job.number in self._results)
+        self._engine.start(self._make_spec(job, gpu, self._until.get(job.number)))
 
     def _free_gpu(self) -> str | None:
         """Return the GPU on which the fewest jobs train, and of those the one with the fewest jobs that wrap up."""
@@ -245,19 +250,15 @@ class Controller:
             self._display.handle(event)
             return
         self._display.handle(event)
-        if isinstance(event, EpochReport) and event.val_accuracy is not None:
-            self._last_value[event.job] = event.val_accuracy
-            decision = self._scheduler.report(event.job, event.epoch, event.val_accuracy)
-            if decision != "continue" and event.job not in self._early_end:
-                self._early_end[event.job] = "paused" if decision == "pause" else "finished"
-                self._engine.stop(event.job)
 
     def _handle_exit(self, job_exit: JobExit) -> None:
         job = self._jobs.get(job_exit.job)
         if job is None or self._states[job.number] not in _RUNNING:  # adopted and not wanted
             return
         run = self._read_run(job.folder)
-        early_end = self._early_end.pop(job.number, None)
+        if run is not None and self._is_paused(job, run):
+            self._pause(job, run)
+            return
         # The journal is the truth: a run that was closed as FINISHED is finished, however its process ended afterwards.
         if job_exit.cause == "returned":
             if run is None or run.state == "FINISHED":  # none: the parent run counts its jobs at the end
@@ -269,9 +270,6 @@ class Controller:
             return
         if job_exit.cause == "stopped" and run is not None and run.state == "FAILED":  # it failed before it was stopped
             job_exit = JobExit(job.number, "raised", detail=str(run.tag("failure")))
-        if early_end is not None and job_exit.cause != "raised":
-            self._end_early(job, early_end)
-            return
         self._failures[job.number] += 1
         if self._should_retry(job, job_exit):
             reason = self._failure_reason(job, job_exit)
@@ -289,10 +287,14 @@ class Controller:
         self._set_result(job, JobResult("finished", value))
         self._display.ended(job.number, "finished")
 
-    def _end_early(self, job: PlannedJob, state: JobState) -> None:
-        self._set_result(job, JobResult(state, self._last_value.get(job.number)))
-        self._record.record_early_end(job.number)
-        self._display.ended(job.number, state)
+    def _is_paused(self, job: PlannedJob, run: RecordedRun) -> bool:
+        """Whether a job has come to the epoch after which it was to pause: not if it stands where it did before."""
+        until = self._until.get(job.number, 0)  # not known of one that was adopted, and ended before it was asked for
+        return run.state == "PAUSED" and until is not None and int(run.tag("early_stopped") or 0) >= until
+
+    def _pause(self, job: PlannedJob, run: RecordedRun) -> None:
+        self._set_result(job, JobResult("paused", run.metrics.get("val/accuracy")))
+        self._display.ended(job.number, "paused", run.state_text)
 
     def _fail(self, job: PlannedJob, job_exit: JobExit) -> None:
         reason = self._stop_reason if job_exit.cause == "stopped" else self._failure_reason(job, job_exit)
@@ -328,6 +330,9 @@ class Controller:
             self._record.record_reused(job.number)
             self._set_result(job, JobResult("finished", job.recorded_value(run)))
             return
+        if run.state == "PAUSED":  # sweep.rerun=never: it stays so
+            self._set_result(job, JobResult("paused", run.metrics.get("val/accuracy")))
+            return
         reason = f"{run.tag('failure') or run.state.lower()} (a previous launch; sweep.rerun=never)"
         self._record.record_failure(job.number, job.name, reason, job.log_file)
         self._set_result(job, JobResult("failed", reason=reason))
@@ -335,7 +340,8 @@ class Controller:
     def _set_result(self, job: PlannedJob, result: JobResult) -> None:
         self._states[job.number] = result.state
         self._results[job.number] = result
-        self._scheduler.tell(job.number, result.state, result.value)
+        if result.state in ("paused", "finished", "failed", "killed"):
+            self._scheduler.tell(job.number, result.state, self._read_curve(job.folder))
 
     def _failure_reason(self, job: PlannedJob, job_exit: JobExit) -> str:
         if job.number in self._overdue:

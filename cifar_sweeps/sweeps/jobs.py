@@ -23,7 +23,8 @@ class JobSpec:
 
     payload: what the worker runs, see `engines.worker`. log_file: where its output is appended. threads: what
     ``trainer.threads=auto`` means. timeout: seconds after which the engine ends it; None: never. gpu: what the job
-    sees as its only GPU, as CUDA_VISIBLE_DEVICES names it; None: all that the machine has.
+    sees as its only GPU, as CUDA_VISIBLE_DEVICES names it; None: all that the machine has. until: the epoch after
+    which it pauses, with its checkpoint; None: it trains to its end.
     """
 
     number: int
@@ -33,6 +34,7 @@ class JobSpec:
     threads: int
     timeout: float | None = None
     gpu: str | None = None
+    until: int | None = None
 
 
 @dataclass(frozen=True)

@@ -22,16 +22,16 @@ from cifar_sweeps.sweeps.callback import SweepCallback
 from cifar_sweeps.sweeps.checks.arms import ArmOfJob, check_claims, equal_arms
 from cifar_sweeps.sweeps.controller import Controller
 from cifar_sweeps.sweeps.dry_run import print_plan
+from cifar_sweeps.sweeps.early_stopping import describe_early_stopping, make_scheduler
 from cifar_sweeps.sweeps.engines.local.engine import LocalEngine
 from cifar_sweeps.sweeps.engines.worker import make_payload
 from cifar_sweeps.sweeps.jobs import JobResult, JobSpec
 from cifar_sweeps.sweeps.plan import PlannedJob, plan_jobs
-from cifar_sweeps.sweeps.scheduler import GridScheduler
 from cifar_sweeps.sweeps.terminal.progress import JobProgress, SweepProgress
 from cifar_sweeps.system.cores import Parallelism, available_cores, plan_parallelism
 from cifar_sweeps.system.gpus import visible_gpus
 from cifar_sweeps.system.signals import defer_signals
-from cifar_sweeps.tracking.journal_reader import read_best
+from cifar_sweeps.tracking.journal_reader import read_best, read_curve
 from cifar_sweeps.training.precision import resolve_device
 
 
@@ -59,12 +59,15 @@ def launch(
         jobs = plan_jobs(context.config_loader, master, job_overrides, parent_run, console)
         parent_run.requested |= {job.number: job.name for job in jobs}
         _check_arms(jobs, master, parent_run.manifest.swept)
+        for line in describe_early_stopping(jobs):
+            console.print(line, markup=False, soft_wrap=True)
         gpus = _gpus(jobs)
         parallelism = _parallelism(jobs, limit, gpus, per_gpu)
         if processes is None:
             print_plan(jobs, parallelism)
             raise AbortHydra(None)
         tags = {"jobs": str(len(jobs)), "n_jobs": str(parallelism.jobs), "threads": str(parallelism.threads)}
+        scheduler = make_scheduler(jobs, parent_run.manifest.swept, parent_run.folder)
         parent_run.start(tags | ({"gpus": ",".join(gpus)} if gpus else {}))
     except CifarSweepsError as error:
         raise AbortHydra(error) from error
@@ -75,12 +78,13 @@ def launch(
         controller = Controller(
             jobs,
             engine,
-            GridScheduler(job.number for job in to_train),
+            scheduler,
             make_spec=partial(_make_spec, context, parallelism.threads),
             n_jobs=parallelism.jobs,
             gpus=gpus,
             display=_progress(to_train, parallelism),
             record=parent_run,
+            read_curve=partial(read_curve, metric=jobs[0].config.sweep.metric),
         )
         results = controller.run(signals, parent_run.folder)
     return [_job_return(job, result) for job, result in zip(jobs, results, strict=True)]
@@ -128,9 +132,9 @@ def _parallelism(jobs: Sequence[PlannedJob], n_jobs: int | None, gpus: Sequence[
     )
 
 
-def _make_spec(context: HydraContext, threads: int, job: PlannedJob, gpu: str | None) -> JobSpec:
+def _make_spec(context: HydraContext, threads: int, job: PlannedJob, gpu: str | None, until: int | None) -> JobSpec:
     payload = make_payload(context, job.node)
-    return JobSpec(job.number, job.folder, job.log_file, payload, threads, job.config.sweep.timeout, gpu)
+    return JobSpec(job.number, job.folder, job.log_file, payload, threads, job.config.sweep.timeout, gpu, until)
 
 
 def _progress(jobs: Sequence[PlannedJob], parallelism: Parallelism) -> SweepProgress:

@@ -60,7 +60,6 @@ class ParentRun:
         self._logger: RunLogger | None = None
         self._failures: list[JobFailure] = []
         self._reused: set[int] = set()
-        self._ended_early: set[int] = set()
         self._overrides: list[str] = []
         self._new_folders = [each for each in self.folder.parents if not each.exists()]  # the deepest first
         self._candidates: list[tuple[Path, SweepManifest]] = []
@@ -204,10 +203,6 @@ class ParentRun:
         """Keep that a previous launch had finished a job."""
         self._reused.add(job)
 
-    def record_early_end(self, job: int) -> None:
-        """Keep that the scheduler paused or stopped a job, which is no failure."""
-        self._ended_early.add(job)
-
     def end(self, state: State | None = None) -> State:
         """End the parent run, FINISHED only if all of its jobs are, and print table, failures and links; once.
 
@@ -224,7 +219,7 @@ class ParentRun:
             raise
         runs = self._runs()
         requested = [run for run in runs if not self.requested or _job_number(run) in self.requested]
-        unfinished = [run for run in requested if run.state != "FINISHED" and _job_number(run) not in self._ended_early]
+        unfinished = [run for run in requested if run.state not in ("FINISHED", "PAUSED")]
         is_whole = not (self._failures or unfinished or self._not_started(runs))
         outcome: State = state or ("FINISHED" if is_whole else "FAILED")
         self._show_in_mlflow(self._logger, runs)
@@ -402,6 +397,7 @@ def _job_number(run: RecordedRun) -> int:
 def _check_no_local_options(config: DictConfig) -> None:
     """Raise ConfigError for options that another launcher would silently ignore."""
     defaults = {"dry_run": False, "timeout": None, "retries": 0, "fail_fast": False, "rerun": "failed"}
+    defaults |= {"early_stopping": "none"}
     changed = [f"sweep.{key}={config.sweep[key]}" for key, value in defaults.items() if config.sweep[key] != value]
     if changed:
         raise ConfigError(f"{', '.join(changed)}: only hydra/launcher=local does this; leave it, or the launcher, out")

@@ -23,6 +23,7 @@ from cifar_sweeps.runs.identity import training_hash
 from cifar_sweeps.runs.initial_weights import check_initial_weights
 from cifar_sweeps.runs.loading import LoadingBar
 from cifar_sweeps.runs.setup import check_data, setting_notes
+from cifar_sweeps.sweeps.checks.early_stopping import early_stopping_errors
 from cifar_sweeps.sweeps.checks.job_folders import check_job_folders
 from cifar_sweeps.sweeps.checks.resolvers import replace_task, resolve_task, resolved_overrides
 from cifar_sweeps.sweeps.manifest import run_name
@@ -144,13 +145,18 @@ def _compose_job(
     summary = cache.summary(config)
     images = cache.images(config)
     notes: tuple[str, ...] = ()
+    validation: int | None = None
     if images is not None:
         if build.with_classes_of(config, images) is not config:
             config = build.with_classes_of(config, images)
             summary = cache.summary(config)
         splits = check_data(config, summary, images)
+        validation = len(splits.val)
         notes = (*images.notes, *splits.notes, *setting_notes(config, images, splits))
     check_initial_weights(config)
+    problems = [*early_stopping_errors(config, validation)]
+    if problems:
+        raise ConfigError(problems)
     fingerprint = "" if images is None else images.fingerprint
     return _Draft(
         NewJob(tuple(overrides), config, fingerprint, training_hash(config, fingerprint)), node, summary, notes

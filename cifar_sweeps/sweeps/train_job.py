@@ -24,17 +24,22 @@ from cifar_sweeps.sweeps.checks.resolvers import resolve, resolved_overrides
 log = logging.getLogger(__name__)
 
 
-def train_job(cfg: DictConfig, reporter: RunReporter | None = None, threads: int | None = None) -> float | None:
+def train_job(
+    cfg: DictConfig,
+    reporter: RunReporter | None = None,
+    threads: int | None = None,
+    until: int | None = None,
+) -> float | None:
     """Train what ``cfg`` says and return the validation accuracy of the weights that were tested.
 
     reporter: receives the run's progress, as the log file does; None: the terminal. threads: what
-    ``trainer.threads=auto`` means; None: all cores. Returns None without validation data: then there is nothing that a
-    sweeper may select by.
+    ``trainer.threads=auto`` means; None: all cores. until: the epoch after which the run is paused.
+    Returns None without validation data: then there is nothing that a sweeper may select by.
     """
     hydra = HydraConfig.get()
     os.chdir(hydra.runtime.cwd)  # Hydra may have left it (hydra.job.chdir), and every relative place means this folder
     try:
-        return _train(cfg, hydra, reporter or TerminalReporter(Console(highlight=False)), threads)
+        return _train(cfg, hydra, reporter or TerminalReporter(Console(highlight=False)), threads, until)
     except CifarSweepsError as error:
         log.error("%s: %s", type(error).__name__, error)
         if hydra.mode == RunMode.MULTIRUN:
@@ -45,7 +50,9 @@ def train_job(cfg: DictConfig, reporter: RunReporter | None = None, threads: int
         raise
 
 
-def _train(cfg: DictConfig, hydra: HydraConf, reporter: RunReporter, threads: int | None) -> float | None:
+def _train(
+    cfg: DictConfig, hydra: HydraConf, reporter: RunReporter, threads: int | None, until: int | None
+) -> float | None:
     task = resolve(cfg)
     overrides = resolved_overrides(task_overrides(hydra), cfg, task)
     config = dataclasses.replace(parse_config(task), overrides=tuple(overrides))
@@ -69,6 +76,7 @@ def _train(cfg: DictConfig, hydra: HydraConf, reporter: RunReporter, threads: in
         tags=tags,
         sweep=sweep_folder,
         threads=threads,
+        until=until,
         reporter=ReporterGroup(LogReporter(), reporter),
     )
     return result.val_accuracy

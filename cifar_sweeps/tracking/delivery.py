@@ -25,13 +25,25 @@ from cifar_sweeps.system.files import is_inside
 from cifar_sweeps.system.locks import file_lock
 from cifar_sweeps.tracking import journal, mlflow_inputs
 from cifar_sweeps.tracking.journal import Entry
-from cifar_sweeps.tracking.store import PREFIX, Store, StoreUnavailableError, embedded_uri, is_busy
+from cifar_sweeps.tracking.store import (
+    EARLY_STOPPED,
+    EARLY_STOPPED_OF,
+    PREFIX,
+    Store,
+    StoreUnavailableError,
+    embedded_uri,
+    is_busy,
+)
 from cifar_sweeps.tracking.store_calls import Told, is_gone, is_refusal, log_metrics, log_params, log_tags, restore_run
 
 NOTE = "delivered.json"
 LOCK = ".delivery.lock"
 _MAX_METRICS, _MAX_PARAMS, _MAX_TAGS = 1000, 100, 100
-END_TAGS = tuple(f"{PREFIX}{key}" for key in ("failure", "failed_epoch", "failed_step", "last_checkpoint"))
+END_TAGS = (
+    *(f"{PREFIX}{key}" for key in ("failure", "failed_epoch", "failed_step", "last_checkpoint")),
+    EARLY_STOPPED,
+    EARLY_STOPPED_OF,
+)
 """Tags that say why a run ended; removed when it is resumed."""
 
 

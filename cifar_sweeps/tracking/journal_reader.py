@@ -6,13 +6,14 @@ from pathlib import Path
 from cifar_sweeps.tracking import journal
 from cifar_sweeps.tracking.delivery import END_TAGS, read_delivery_state
 from cifar_sweeps.tracking.names import Candidate, choose, describe
-from cifar_sweeps.tracking.store import PREFIX, RecordedRun
+from cifar_sweeps.tracking.store import PREFIX, RecordedRun, run_state
 
 
 def read_run(folder: Path) -> RecordedRun | None:
     """Return the run in a folder's journal; None if there is no journal. ``run_id`` is "" before delivery.
 
-    Its metrics are the last values, and ``seconds_an_epoch``, the median, as in the tables of results.
+    Its state is PAUSED where early stopping of its sweep ended it. Its metrics are the last values, and
+    ``seconds_an_epoch``, the median, as in the tables of results.
     """
     entries = journal.read(folder)
     if not entries:
@@ -35,7 +36,8 @@ def read_run(folder: Path) -> RecordedRun | None:
                 tags[f"{PREFIX}failure"] = str(entry.fields["reason"])
     if seconds:
         metrics["seconds_an_epoch"] = statistics.median(seconds)
-    return RecordedRun(read_delivery_state(folder).run_id or "", str(header["name"]), state, metrics, tags)
+    run_id = read_delivery_state(folder).run_id or ""
+    return RecordedRun(run_id, str(header["name"]), run_state(state, tags), metrics, tags)
 
 
 def read_training_hash(folder: Path) -> str | None:
@@ -46,12 +48,16 @@ def read_training_hash(folder: Path) -> str | None:
 
 def read_best(folder: Path, metric: str) -> float | None:
     """Return the highest value that a run has recorded of a metric, or None."""
-    values = [
-        entry.fields["values"][metric]
+    return max(read_curve(folder, metric).values(), default=None)
+
+
+def read_curve(folder: Path, metric: str) -> dict[int, float]:
+    """Return what a run has recorded of a metric, by epoch."""
+    return {
+        int(entry.fields["step"]): float(entry.fields["values"][metric])
         for entry in journal.read(folder)
         if entry.op == "metrics" and metric in entry.fields["values"]
-    ]
-    return max(values, default=None)
+    }
 
 
 def find_folder(name: str, outputs: Path) -> Path:

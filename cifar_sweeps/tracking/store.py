@@ -47,6 +47,8 @@ logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
 DEFAULT_EXPERIMENT = "cifar_sweeps"
 PREFIX = "cifar_sweeps."
 """Prefix of all tags that this project sets."""
+EARLY_STOPPED, EARLY_STOPPED_OF = f"{PREFIX}early_stopped", f"{PREFIX}early_stopped_of"
+"""Tags of a run that early stopping of its sweep has paused: the epoch that it has reached, and its full length."""
 SWEPT = "swept/"
 """Prefix of the parameters that hold what a sweep varied, as it was typed, for MLflow's columns and charts.
 
@@ -350,6 +352,11 @@ class RecordedRun:
         return self.tags.get(f"{PREFIX}{key}")
 
     @property
+    def state_text(self) -> str:
+        """Its state as a person reads it: ``finished``, ``paused at epoch 4 of 40``."""
+        return state_text(self.state, self.tags)
+
+    @property
     def repeat_command(self) -> str:
         """The `recorded_command` that trains the run again; empty if it is not known."""
         earlier = self.tags.get(NOTE, "")  # runs of an earlier version have it there alone
@@ -361,6 +368,18 @@ class RecordedRun:
         None if none was recorded.
         """
         return locate_folder(self.tag("folder"), outputs)
+
+
+def run_state(status: str, tags: Mapping[str, str]) -> str:
+    """Return MLflow's state of a run, or PAUSED where it is FINISHED because early stopping of its sweep ended it."""
+    return "PAUSED" if status == "FINISHED" and EARLY_STOPPED in tags else status
+
+
+def state_text(state: str, tags: Mapping[str, str]) -> str:
+    """Return a run's state in words; of a paused run with the epoch that it has reached, and its full length."""
+    if state.upper() != "PAUSED":
+        return state.lower()
+    return f"paused at epoch {tags.get(EARLY_STOPPED, '?')} of {tags.get(EARLY_STOPPED_OF, '?')}"
 
 
 def locate_folder(recorded: str | None, outputs: Path) -> Path | None:
@@ -400,7 +419,13 @@ def _recorded_run(run: Run) -> RecordedRun:
     info = run.info
     if not re.fullmatch(r"[\w-]+", str(info.run_id)):  # it becomes a folder's name, and the server may be hostile
         raise TrackingError(f"{info.run_id!r}: the store returned an invalid run id")
-    return RecordedRun(str(info.run_id), str(info.run_name), str(info.status), run.data.metrics, run.data.tags)
+    return RecordedRun(
+        str(info.run_id),
+        str(info.run_name),
+        run_state(str(info.status), run.data.tags),
+        run.data.metrics,
+        run.data.tags,
+    )
 
 
 def _candidate(run: Run) -> Candidate[RecordedRun]:

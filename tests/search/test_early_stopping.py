@@ -1,4 +1,4 @@
-"""Early stopping promotes as ASHA's Algorithm 2 does, judges arms by their seeds, and survives being killed anywhere."""
+"""Early stopping promotes as ASHA's Algorithm 2 does, judges arms by their seeds, and survives kills."""
 
 import random
 from itertools import count, takewhile

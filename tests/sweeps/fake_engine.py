@@ -5,10 +5,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from types import SimpleNamespace
 
+from cifar_sweeps.search.scheduler import GridScheduler
 from cifar_sweeps.sweeps.controller import Controller
 from cifar_sweeps.sweeps.jobs import EpochReport, JobExit, JobSpec, TrainingEnded, TrainingStarted
 from cifar_sweeps.sweeps.plan import PlannedJob
-from cifar_sweeps.sweeps.scheduler import GridScheduler
 
 FOREVER = "forever"
 """A script that ends with this runs until it is stopped."""
@@ -93,7 +93,7 @@ class FakeDisplay:
 
 class FakeRecord:
     def __init__(self):
-        self.failures, self.reused, self.early = {}, [], []
+        self.failures, self.reused = {}, []
 
     def record_failure(self, job, name, reason, log_file, state="FAILED", overrule=False):
         assert job not in self.failures, "told twice"
@@ -101,9 +101,6 @@ class FakeRecord:
 
     def record_reused(self, job):
         self.reused.append(job)
-
-    def record_early_end(self, job):
-        self.early.append(job)
 
 
 class Interrupts:
@@ -126,23 +123,38 @@ class World:
         self.display, self.record = FakeDisplay(), FakeRecord()
         self.interrupts = Interrupts(self.engine, options.pop("interrupted_after", None))
         self.recorded = recorded or {}
+        """The run in each job's folder: one, or one after each of its attempts."""
         jobs = [planned(number, (previous or {}).get(number), **options) for number in scripts]
         self.scheduler = scheduler or GridScheduler(job.number for job in jobs if job.needs_training)
         self.controller = Controller(
             jobs,
             self.engine,
             self.scheduler,
-            make_spec=lambda job, gpu: JobSpec(job.number, job.folder, job.log_file, b"", 1, gpu=gpu),
+            make_spec=lambda job, gpu, until: JobSpec(
+                job.number, job.folder, job.log_file, b"", 1, gpu=gpu, until=until
+            ),
             n_jobs=n_jobs,
             gpus=gpus,
             display=self.display,
             record=self.record,
-            read_run=lambda folder: self.recorded.get(int(folder.name)),
+            read_run=lambda folder: self._run_in(int(folder.name)),
+            read_curve=lambda folder: self._curve(int(folder.name)),
             clock=lambda: self.engine.now,
         )
 
+    def _run_in(self, job):
+        found = self.recorded.get(job)
+        return found[min(self.engine.started().count(job), len(found)) - 1] if isinstance(found, list) else found
+
+    def _curve(self, job):
+        return {each.epoch: each.val_accuracy for each in self.display.events if _is_epoch_of(each, job)}
+
     def run(self):
         return self.controller.run(self.interrupts, Path("/sweep"))
+
+
+def _is_epoch_of(event, job):
+    return isinstance(event, EpochReport) and event.job == job and event.val_accuracy is not None
 
 
 def planned(number, previous=None, *, retries=0, fail_fast=False, timeout=None, rerun="failed", select="last"):
@@ -155,6 +167,13 @@ def planned(number, previous=None, *, retries=0, fail_fast=False, timeout=None, 
 def recorded(state, failure=None, **metrics):
     tags = {"failure": failure}
     return SimpleNamespace(state=state, metrics=metrics, tag=tags.get)
+
+
+def paused(epoch, accuracy=0.5):
+    tags = {"early_stopped": str(epoch)}
+    return SimpleNamespace(
+        state="PAUSED", metrics={"val/accuracy": accuracy}, tag=tags.get, state_text=f"paused at epoch {epoch} of 3"
+    )
 
 
 def trains(job, accuracies: Iterable[float] = (0.5,), end=None, wraps_up=0):

@@ -12,7 +12,7 @@ from mlflow.entities import Run
 from cifar_sweeps.tracking import journal
 from cifar_sweeps.tracking.delivery import count_undelivered_lines
 from cifar_sweeps.tracking.journal_reader import read_run
-from cifar_sweeps.tracking.store import RecordedRun, Store
+from cifar_sweeps.tracking.store import RecordedRun, Store, run_state
 
 _BEST = "best/val_accuracy"
 
@@ -131,4 +131,5 @@ def _state(folder: Path, run: RecordedRun) -> str:
 
 def _recorded(run: Run) -> RecordedRun:
     info, data = run.info, run.data
-    return RecordedRun(str(info.run_id), str(info.run_name), str(info.status), data.metrics, data.tags)
+    state = run_state(str(info.status), data.tags)
+    return RecordedRun(str(info.run_id), str(info.run_name), state, data.metrics, data.tags)

@@ -28,18 +28,19 @@ def make_payload(context: HydraContext, node: DictConfig) -> bytes:
 
 
 def run_payload(
-    payload: bytes, reporter: RunReporter, threads: int, gpu: str | None
+    payload: bytes, reporter: RunReporter, threads: int, gpu: str | None, until: int | None
 ) -> tuple[ExitCause, float | None, str]:
     """Run a job and return cause, value and detail of its `JobExit`; only plain values, which any process can unpickle.
 
-    threads: what ``trainer.threads=auto`` means. gpu: see `JobSpec`. Raises KeyboardInterrupt where the job is stopped.
+    threads: what ``trainer.threads=auto`` means. gpu, until: see `JobSpec`. Raises KeyboardInterrupt where the job is
+    stopped.
     """
     if gpu is not None:
         os.environ[CUDA_VISIBLE_DEVICES] = gpu  # before CUDA is asked for anything in this process
     context, config, state, verified = cloudpickle.loads(payload)
     cache.import_verified(verified)
     try:
-        done = run_job(context, config, partial(train_job, reporter=reporter, threads=threads), state)
+        done = run_job(context, config, partial(train_job, reporter=reporter, threads=threads, until=until), state)
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # noqa: BLE001 (sys.exit in a job must not end the sweep)

@@ -60,6 +60,13 @@ def print_summary(summary: SweepSummary, console: Console) -> None:
 
     if summary.runs:
         console.print(results_table(summary.runs, summary.reused))
+    for line in _early_stopping_lines(summary.runs):
+        say(line)
+    paused = sorted(int(run.tag("job") or 0) for run in summary.runs if run.state == "PAUSED")
+    if paused and summary.can_resume:
+        say("Train paused runs to their ends after all, by the numbers of their folders:")
+        promote = ["promote", summary.manifest.sweep_id, *map(str, paused[:1])]
+        say(f"  {shell_command('cifar-sweeps', promote, summary.environment)}")
     for failure in sorted(summary.failures, key=lambda failure: failure.job):
         say(f"Job {failure.job} {failure.state.lower()} ({failure.name}): {failure.reason}")
         say(f"  its log: {failure.log_file}")
@@ -99,7 +106,7 @@ _COLUMNS = [quantity(heading) for heading in ("best val", "at", "val", "train", 
 
 
 def results_table(runs: Sequence[RecordedRun], reused: Collection[int] = ()) -> Table:
-    """Return the runs by best validation accuracy; runs that have none, or did not finish, stand at the end.
+    """Return the runs by best validation accuracy; those that are paused, or have none, stand at the end.
 
     reused: numbers of the jobs that a previous launch of the sweep had finished.
     """
@@ -110,7 +117,7 @@ def results_table(runs: Sequence[RecordedRun], reused: Collection[int] = ()) -> 
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column(last)
     for run, (name, *cells, state) in rows:
-        colour = "green" if run.state == "FINISHED" else "red"
+        colour = {"FINISHED": "green", "PAUSED": "yellow"}.get(run.state, "red")
         table.add_row(Text(name), *cells, Text(state, style=colour))
     table.caption = "\n".join([*_captions(runs), *_reused_line(len(reused))])
     table.caption_justify = "left"
@@ -125,9 +132,9 @@ def result_rows(
     same = len(keys) == 1  # then the header names them, and a row has their values alone
     headings = [" / ".join(keys.pop()) if same else "run", *(column.heading for column in _COLUMNS), "state"]
     rows = []
-    for run in sorted(runs, key=lambda run: -run.metrics.get("best/val_accuracy", -1.0)):
+    for run in sorted(runs, key=lambda run: (run.state == "PAUSED", -run.metrics.get("best/val_accuracy", -1.0))):
         name = " / ".join(parse_run_name(run.name)[1]) if same else run.name
-        state = "reused" if run.state == "FINISHED" and int(run.tag("job") or -1) in reused else run.state.lower()
+        state = "reused" if run.state == "FINISHED" and int(run.tag("job") or -1) in reused else run.state_text
         rows.append((run, [name, *(column.text(run.metrics.get(column.key)) for column in _COLUMNS), state]))
     return headings, rows
 
@@ -139,6 +146,19 @@ def _captions(runs: Sequence[RecordedRun]) -> Iterator[str]:
         yield f"Not the full training: budget {'; '.join(budgets)}."
     if any(run.tag("validated_on") == "test" for run in runs):
         yield "Validated on the test set: the validation metrics of those runs are not independent of it."
+
+
+def _early_stopping_lines(runs: Sequence[RecordedRun]) -> Iterator[str]:
+    """Yield what early stopping has left out of a sweep that has ended."""
+    paused = [run for run in runs if run.state == "PAUSED"]
+    if not paused:
+        return
+    left_out = sum(int(run.tag("early_stopped_of") or 0) - int(run.tag("early_stopped") or 0) for run in paused)
+    yield (
+        f"{len(paused)} of {len(runs)} runs {'is' if len(paused) == 1 else 'are'} paused by early stopping, "
+        f"{left_out:,} epochs before {'its end' if len(paused) == 1 else 'their ends'}: "
+        "the figures of these are not those of a whole training."
+    )
 
 
 def _reused_line(count: int) -> Iterator[str]:

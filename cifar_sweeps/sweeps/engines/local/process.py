@@ -29,16 +29,18 @@ def start_process(pool: ProcessPool, job: JobSpec, folder: Path, address: str) -
     # In a file, for two payloads fill the pipe to the workers: a pool that is stopped then would wait for ever.
     payload = folder / f"job-{job.number}"
     payload.write_bytes(job.payload)
-    arguments = (str(payload), str(job.log_file), address, job.number, job.threads, job.gpu)
+    arguments = (str(payload), str(job.log_file), address, job.number, job.threads, job.gpu, job.until)
     future: concurrent.futures.Future[Outcome] = pool.schedule(run_job_process, args=arguments, timeout=job.timeout)
     return future
 
 
-def run_job_process(payload: str, log_file: str, address: str, job: int, threads: int, gpu: str | None) -> Outcome:
+def run_job_process(
+    payload: str, log_file: str, address: str, job: int, threads: int, gpu: str | None, until: int | None
+) -> Outcome:
     """Run one job and return its outcome.
 
-    payload: the file of the job's payload. address: the engine's socket. threads, gpu: see `JobSpec`. STOP and SIGTERM
-    stop the job at a safe point; another SIGTERM ends it at once.
+    payload: the file of the job's payload. address: the engine's socket. threads, gpu, until: see `JobSpec`. STOP
+    and SIGTERM stop the job at a safe point; another SIGTERM ends it at once.
     """
     _exit_with_the_parent()
     reporter = EventReporter(address, job)
@@ -47,7 +49,7 @@ def run_job_process(payload: str, log_file: str, address: str, job: int, threads
             signal.signal(each, _stop)
         reporter.send_process_id(os.getpid())
         worker.redirect_output(Path(log_file))
-        outcome = worker.run_payload(Path(payload).read_bytes(), reporter, threads, gpu)
+        outcome = worker.run_payload(Path(payload).read_bytes(), reporter, threads, gpu, until)
         for each in (signal.SIGTERM, STOP):  # what is left to do is to hand over the outcome
             signal.signal(each, signal.SIG_IGN)
     except KeyboardInterrupt:

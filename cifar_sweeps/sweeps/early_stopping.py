@@ -1,0 +1,86 @@
+"""Early stopping in a sweep: from its jobs to the scheduler that pauses and promotes them, and what is said of it."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from cifar_sweeps.config.schema import Sweep
+from cifar_sweeps.errors import ConfigError
+from cifar_sweeps.search.decisions import NAME, DecisionLog
+from cifar_sweeps.search.early_stopping import Candidate, EarlyStoppingScheduler
+from cifar_sweeps.search.rungs import Ladder, make_ladder
+from cifar_sweeps.search.scheduler import Ending, GridScheduler, Scheduler
+from cifar_sweeps.sweeps.checks.arms import ArmOfJob
+from cifar_sweeps.sweeps.plan import PlannedJob
+from cifar_sweeps.tracking.journal_reader import read_curve
+
+_ENDINGS: dict[str, Ending] = {"FINISHED": "finished", "PAUSED": "paused", "FAILED": "failed"}
+
+
+def make_scheduler(jobs: Sequence[PlannedJob], swept: tuple[str, ...], folder: Path) -> Scheduler:
+    """Return the scheduler that the sweep's config asks for. folder: the sweep's, which holds its decisions.
+
+    Raises ConfigError if the jobs do not ask for the same, TrackingError if the decisions cannot be read.
+    """
+    settings = sweep_settings(jobs)
+    if settings is None or settings.early_stopping == "none":
+        return GridScheduler(job.number for job in jobs if job.needs_training)
+    candidates = [
+        Candidate(
+            job.number,
+            ArmOfJob.of(job.config, swept).name,
+            job.config.total_epochs,
+            None if job.previous is None else _ENDINGS.get(job.previous.run.state, "killed"),
+            {} if job.previous is None else read_curve(job.previous.folder, settings.metric),
+        )
+        for job in jobs
+    ]
+    return EarlyStoppingScheduler(
+        candidates, _ladder(settings), DecisionLog(folder / NAME), rises=settings.metric == "val/accuracy"
+    )
+
+
+def sweep_settings(jobs: Sequence[PlannedJob]) -> Sweep | None:
+    """Return how all jobs are run; None without jobs. Raises ConfigError if early stopping differs among them."""
+    settings = {(each.early_stopping, each.metric, each.eta, each.grace_epochs): each for each in _of(jobs)}
+    if len(settings) > 1:
+        raise ConfigError(
+            "sweep.early_stopping, metric, eta and grace_epochs: are the sweep's own and cannot be swept; "
+            "start a sweep for each"
+        )
+    return next(iter(settings.values()), None)
+
+
+def describe_early_stopping(jobs: Sequence[PlannedJob]) -> Iterator[str]:
+    """Yield a line on where the jobs pause, and how many go on; none without early stopping."""
+    settings = sweep_settings(jobs)
+    if settings is None or settings.early_stopping == "none":
+        return
+    lengths = sorted({job.config.total_epochs for job in jobs})
+    rungs = sorted({rung for length in lengths for rung in _ladder(settings).rungs(length)})
+    option = f"Early stopping ({settings.early_stopping})"
+    if not rungs:
+        yield (
+            f"{option}: pauses nothing: the first comparison would be after epoch {settings.grace_epochs}, and the "
+            f"runs are {lengths[-1]} epochs long; lower sweep.grace_epochs, or leave it out"
+        )
+        return
+    of = "/".join(map(str, lengths))
+    share = f"the best 1 in {settings.eta}" if settings.early_stopping == "asha" else "whoever is not below the median"
+    yield (
+        f"{option}: runs pause after epochs {_join(rungs)} of {of}; by {settings.metric} there, {share} "
+        "of the arms that have come so far goes on."
+    )
+
+
+def _ladder(settings: Sweep) -> Ladder:
+    assert settings.early_stopping != "none"
+    return make_ladder(settings.early_stopping, eta=settings.eta, grace_epochs=settings.grace_epochs)
+
+
+def _of(jobs: Sequence[PlannedJob]) -> Iterator[Sweep]:
+    return (job.config.sweep for job in jobs)
+
+
+def _join(numbers: Sequence[int]) -> str:
+    texts = [str(number) for number in numbers]
+    return " and ".join([", ".join(texts[:-1]), texts[-1]] if len(texts) > 1 else texts)
