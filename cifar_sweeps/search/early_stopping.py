@@ -150,6 +150,8 @@ class EarlyStoppingScheduler:
             for number in decision.jobs:
                 job = self._jobs.get(number)
                 if job is not None:
+                    if decision.kind == "asked":
+                        job.is_compared_until(decision.rung or 0)
                     job.target = max(
                         job.target, job.epochs if decision.until is None else job.next_stop(decision.until)
                     )
@@ -165,6 +167,7 @@ class _Job:
         self.number, self.arm, self.epochs, self.rungs = candidate.job, candidate.arm, candidate.epochs, rungs
         self.curve_at: dict[int, float] = {}
         self._reached, self.target = 0, 0
+        self._compared_until = candidate.epochs
         self._ending: Ending | None = None
         if candidate.ending is not None:
             # A job that failed in a previous launch is tried again.
@@ -179,10 +182,17 @@ class _Job:
         self._ending = ending
         self._reached = max(curve, default=0)
         for rung in self.rungs:
+            if rung > self._compared_until:
+                return
             if rung in curve:
                 self.curve_at[rung] = curve[rung]
             elif ending == "finished" and curve and self._reached < rung:
                 self.curve_at[rung] = curve[self._reached]
+
+    def is_compared_until(self, rung: int) -> None:
+        """Leave it out of the comparisons beyond a rung: nobody's place depends on what a person wants to see."""
+        self._compared_until = rung
+        self.curve_at = {each: value for each, value in self.curve_at.items() if each <= rung}
 
     def next_stop(self, epoch: int) -> int:
         """Return the first rung that is not before an epoch; its end if there is none."""

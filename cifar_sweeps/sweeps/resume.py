@@ -1,15 +1,17 @@
-"""Resume a sweep or a single run by its id."""
+"""Resume a sweep or a single run by its id; train paused jobs of a sweep to their ends."""
 
 import os
 import shlex
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
 from cifar_sweeps.errors import TrackingError
-from cifar_sweeps.sweeps.manifest import RESUME_FOLDER, find_manifests
+from cifar_sweeps.search.decisions import NAME, Decision, DecisionLog
+from cifar_sweeps.sweeps.manifest import RESUME_FOLDER, find_manifests, read_manifest
+from cifar_sweeps.sweeps.previous.launches import read_previous_jobs
 from cifar_sweeps.tracking import journal
 from cifar_sweeps.tracking.journal_reader import read_run
 from cifar_sweeps.tracking.names import Candidate, choose
@@ -55,6 +57,37 @@ def resume(name: str, outputs: Path) -> NoReturn:
         os.chdir(run.typed_in)
     # In place of this process, so that signals and the exit status are the command's own.
     os.execve(sys.executable, [sys.executable, "-m", "cifar_sweeps", *run.command], environment)  # noqa: S606
+
+
+def promote(name: str, jobs: Sequence[int], outputs: Path) -> NoReturn:
+    """Replace this process by the command that resumes a sweep, and trains these paused jobs of it to their ends.
+
+    name: of the sweep, as for `resume`. jobs: by their numbers. Raises TrackingError if there is no such sweep, if it
+    runs, or if one of them is not paused.
+    """
+    found = [
+        Candidate(folder, (manifest.sweep_id, run.run_id), run.name, f"{manifest.sweep_id} ({run.name})")
+        for folder, manifest in find_manifests(outputs)
+        if (run := read_run(folder)) is not None
+    ]
+    folder = choose(name, found, "sweep", str(outputs))
+    if journal.is_locked(folder):
+        raise TrackingError(f"{name}: runs; it promotes by itself, or stop it first (Ctrl-C): nothing is lost")
+    states = {job.number: job.run for job in read_previous_jobs(folder)}
+    wrong = [
+        f"job {job} is {states[job].state_text}" if job in states else f"there is no job {job}"
+        for job in jobs
+        if job not in states or states[job].state != "PAUSED"
+    ]
+    if wrong:
+        paused = [str(job) for job, run in states.items() if run.state == "PAUSED"]
+        raise TrackingError(
+            f"{name}: {'; '.join(wrong)}; paused by early stopping are {', '.join(paused) or 'none of its jobs'}"
+        )
+    log = DecisionLog(folder / NAME)
+    for job in dict.fromkeys(jobs):
+        log.append(Decision("asked", (job,), None, rung=int(states[job].tag("early_stopped") or 0)))
+    resume(read_manifest(folder).sweep_id, outputs)
 
 
 def _sweeps(outputs: Path) -> Iterator[ResumableRun]:

@@ -200,7 +200,7 @@ def test_what_was_asked_for_by_a_person_is_trained_to_its_end(tmp_path):
     curves = curves_of([(0.1, 0.9 - job / 100) for job in range(8)])
     path = tmp_path / "decisions.jsonl"
     reached = dict(go(EarlyStoppingScheduler(one_arm_a_job(8), SuccessiveHalving(4, 4), DecisionLog(path)), curves))
-    DecisionLog(path).append(Decision("asked", (2,), None))
+    DecisionLog(path).append(Decision("asked", (7,), None, rung=4))
     again = [
         Candidate(
             job,
@@ -212,7 +212,8 @@ def test_what_was_asked_for_by_a_person_is_trained_to_its_end(tmp_path):
         for job, end in reached.items()
     ]
     scheduler = EarlyStoppingScheduler(again, SuccessiveHalving(4, 4), DecisionLog(path))
-    assert go(scheduler, curves) == [(2, EPOCHS)]
+    assert go(scheduler, curves) == [(7, EPOCHS)]  # and nothing else, though it stands at no later rung
+    assert [(rung, there) for rung, there, _ in scheduler.standing()] == [(4, 8), (16, 2)]
 
 
 @pytest.mark.parametrize(
