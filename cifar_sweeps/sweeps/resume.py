@@ -15,6 +15,7 @@ from cifar_sweeps.sweeps.previous.launches import read_previous_jobs
 from cifar_sweeps.tracking import journal
 from cifar_sweeps.tracking.journal_reader import read_run
 from cifar_sweeps.tracking.names import Candidate, choose
+from cifar_sweeps.tracking.store import RecordedRun, finish_command
 
 
 @dataclass(frozen=True)
@@ -43,8 +44,9 @@ def resume(name: str, outputs: Path) -> NoReturn:
     try:
         run = choose(name, candidates, "sweep or run", str(outputs))
     except TrackingError:
-        for sweep_id in _sweeps_with_job(name, outputs):
-            raise TrackingError(f"{name}: is a job of a sweep; resume that: cifar-sweeps resume {sweep_id}") from None
+        for job in _jobs_named(name, outputs):
+            command = finish_command(job.run_id, job.tags)
+            raise TrackingError(f"{name}: is a job of a sweep, {job.state_text}; finish it: {command}") from None
         raise
     if not run.can_resume:
         raise TrackingError(
@@ -113,9 +115,9 @@ def _single_runs(outputs: Path) -> Iterator[ResumableRun]:
             yield ResumableRun((folder.name, run.run_id), run.name, command, typed_in, run.state != "FINISHED", {})
 
 
-def _sweeps_with_job(run_id: str, outputs: Path) -> Iterator[str]:
-    """Yield the ids of the sweeps with a job whose run's id begins so."""
-    for folder in journal.folders(outputs / "sweeps"):
+def _jobs_named(run_id: str, outputs: Path) -> Iterator[RecordedRun]:
+    """Yield the jobs of sweeps whose run's id begins so."""
+    for folder in journal.folders(outputs):
         run = read_run(folder)
         if run is not None and run.tag("job") is not None and run.run_id and run.run_id.startswith(run_id):
-            yield run.tag("sweep_id") or folder.parent.name
+            yield run

@@ -16,7 +16,6 @@ from cifar_sweeps.system.scripts import as_typed, shell_command
 from cifar_sweeps.tracking.journal import State
 from cifar_sweeps.tracking.store import RecordedRun
 
-
 _MAX_NUMBERS = 12
 
 
