@@ -40,6 +40,8 @@ class EarlyStoppingScheduler:
     ladder: the rungs. rises: whether a higher value is better. log: the decisions, those of a previous launch included.
     """
 
+    waits_for_results = True
+
     def __init__(
         self, candidates: Iterable[Candidate], ladder: Ladder, log: DecisionLog, *, rises: bool = True
     ) -> None:
@@ -157,7 +159,8 @@ class EarlyStoppingScheduler:
                     )
         order = [number for decision in self._log.decisions for number in decision.jobs]
         waiting = [self._jobs[number] for number in dict.fromkeys(order) if number in self._jobs]
-        self._queue.extend(job for job in waiting if job.is_on_the_way)
+        left = [job for job in self._jobs.values() if job.number not in order]
+        self._queue.extend(job for job in (*waiting, *left) if job.is_on_the_way)
 
 
 class _Job:
@@ -205,8 +208,8 @@ class _Job:
 
     @property
     def is_on_the_way(self) -> bool:
-        """Whether it was sent to an epoch and has not reached it."""
-        return self.can_train and self._reached < self.target
+        """Whether it was sent to an epoch and has not come to rest there; killed at its very end, it has not yet."""
+        return self.can_train and self.target > 0 and (self._reached < self.target or self._ending != "paused")
 
     @property
     def has_come_to_its_end(self) -> bool:
