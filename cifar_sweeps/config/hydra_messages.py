@@ -61,6 +61,8 @@ def explain_composition_error(error: BaseException) -> str:
         return f"{group}: is chosen already; write {group}=NAME without the + to choose another one"
     if lines and "does not support sweep type" in lines[0]:
         return f"{lines[0].rstrip('.')}: an interval has no values to train one by one; list them: KEY=0.001,0.01"
+    if lines and (found := re.fullmatch(r"Sweep parameters '(.*)' requires --multirun", lines[0])):
+        return f"{found[1]}: is several values; add -m to sweep over them"
     if isinstance(error, AttributeError | TypeError):  # what OmegaConf stumbles over when it merges an override
         named = [line.removeprefix("full_key: ") for line in lines if line.startswith("full_key: ")]
         return f"{(*named, 'the config')[0]}: the override does not fit what stands there ({lines[0]})"

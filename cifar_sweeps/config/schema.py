@@ -126,7 +126,7 @@ class Analysis:
 
 @dataclass(frozen=True)
 class Sweep:
-    """How a sweep runs its jobs."""
+    """How a sweep runs its jobs. exclude: rules that name the jobs to leave out, see `config.grid.exclusion`."""
 
     dry_run: bool
     report: bool = True
@@ -134,6 +134,7 @@ class Sweep:
     retries: int = 0
     timeout: float | None = None
     fail_fast: bool = False
+    exclude: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
