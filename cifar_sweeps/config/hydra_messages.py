@@ -146,6 +146,9 @@ def _how_to_write(override: str) -> str:
         return "write key=value"
     if re.fullmatch(r"[\w.+/-]+(,[\w.+/-]+)*,", value):
         return f"leave its last comma out: {key}={value[:-1]}"
+    if key == "sweep.exclude" and '"' not in value:
+        rule = '["' + value.strip().removeprefix("[").removesuffix("]") + '"]'
+        return f"its rules stand in brackets, each in quotes: {shlex.quote(f'{key}={rule}')}"
     if value.strip()[:1] in ("[", "{"):
         example = f'{key}=["first text","second text"]'
         return f"close its brackets, quote the texts in it, and all of it for the shell: {shlex.quote(example)}"

@@ -4,9 +4,10 @@ They compare keys with values by = and !=, joined by and, or, not and brackets; 
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
+from functools import cache
 from typing import Any
 
 from hydra.errors import HydraException
@@ -23,10 +24,10 @@ _EXAMPLE = 'sweep.exclude=["model=lenet_3 and optimizer=sgd"]'
 _TOKEN = re.compile(
     r"""\s*(?:
         (?P<bracket>[()])
-      | (?P<word>and|or|not)\b(?!\s*!?=)
+      | (?P<word>and|or|not)(?=[\s()]|$)(?!\s*!?=)
       | (?P<key>[A-Za-z_][\w./@-]*)\s*(?P<sign>!=|=)(?!=)\s*
-        (?P<value>'[^']*'|"[^"]*"|\[[^]]*\]|\{[^}]*\}|[^\s()'"=!<>]+)
-    )(?=[\s()]|$)""",
+        (?P<value>'[^']*'|"[^"]*"|\[[^]]*\]|\{[^}]*\}|[^\s()'"=!<>]+)(?=[\s()]|$)
+    )""",
     re.VERBOSE | re.IGNORECASE,
 )
 _DEEPEST = 30
@@ -64,6 +65,17 @@ def equals(value: object, wanted: object) -> bool:
     one, other = _text(value), _text(wanted)
     numbers = _number(one), _number(other)
     return one == other if None in numbers else numbers[0] == numbers[1]
+
+
+def typed_values(overrides: Sequence[str]) -> dict[str, object]:
+    """Return the values that a job's overrides give, by key; `ABSENT` for a key that one deletes."""
+    return dict(map(_typed_value, overrides))
+
+
+@cache
+def _typed_value(line: str) -> tuple[str, object]:
+    [override] = parse_overrides([line])
+    return override.get_key_element().lstrip("+~"), ABSENT if override.is_delete() else override.value()
 
 
 def _text(value: object) -> str:

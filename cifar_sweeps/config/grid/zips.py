@@ -155,7 +155,7 @@ def _with_bare_values(texts: Sequence[str]) -> list[str]:
     """Return the texts with those of one key joined: ``model=a,b`` is how a sweep lists values without a zip."""
     joined = list[str]()
     for text in texts:
-        key, equals, value = _at_equals(joined[-1] if joined else "")
+        _, equals, value = _at_equals(joined[-1] if joined else "")
         is_bare = bool(text and equals and not value.lstrip().startswith(tuple(_CLOSING)) and "(" not in value)
         if is_bare and not _at_equals(text)[1]:
             joined[-1] += f",{text}"

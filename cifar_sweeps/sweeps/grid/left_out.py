@@ -4,15 +4,15 @@ Imports neither torch nor mlflow.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cache, cached_property
+from functools import cached_property
 
 from hydra.core.config_loader import ConfigLoader
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from cifar_sweeps.config.grid.exclusion import ABSENT, Rule, parse_rule
+from cifar_sweeps.config.grid.exclusion import ABSENT, Rule, parse_rule, typed_values
 from cifar_sweeps.errors import ConfigError, did_you_mean
-from cifar_sweeps.hydra_support import hydra_config, parse_overrides
+from cifar_sweeps.hydra_support import hydra_config
 
 KEY = "sweep.exclude"
 
@@ -84,17 +84,11 @@ def _swept(jobs: Sequence["_JobValues"]) -> list[str]:
     return [key for key in first if any(job.overrides.get(key) != first[key] for job in jobs)] or [*first]
 
 
-@cache
-def _parsed(line: str) -> tuple[str, object]:
-    [override] = parse_overrides([line])
-    return override.get_key_element().lstrip("+~"), ABSENT if override.is_delete() else override.value()
-
-
 class _JobValues:
     """The values of one job's keys: what its overrides say, else the chosen option of a group, else its config's."""
 
     def __init__(self, lines: Sequence[str], loader: ConfigLoader, master: DictConfig) -> None:
-        self.overrides: Mapping[str, object] = dict(_parsed(line) for line in lines)
+        self.overrides = typed_values(lines)
         self._lines, self._loader, self._master = lines, loader, master
 
     @cached_property
@@ -114,6 +108,8 @@ class _JobValues:
                 value = OmegaConf.select(self._config, key, default=ABSENT, throw_on_missing=True)
         except OmegaConfBaseException as error:
             raise ConfigError(f"{KEY}: {key} has no value here: {str(error).splitlines()[0]}") from error
+        if OmegaConf.is_dict(value):
+            raise ConfigError(f"{KEY}: {key} is a group of keys; compare one of them: {key}.{next(iter(value), 'KEY')}")
         return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
 
     def names(self) -> list[str]:
