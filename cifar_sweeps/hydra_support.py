@@ -188,9 +188,12 @@ def _with_help_text(help_text: HelpText) -> Callable[[_Method], _Method]:
 def _with_stand_ins(stand_in: Callable[[str], str | None]) -> Callable[[_Method], _Method]:
     def replaced(own: _Method) -> _Method:
         def parse(parser: OverridesParser, overrides: list[str]) -> list[Override]:
-            parsed: list[Override] = own(parser, [stand_in(line) or line for line in overrides])
-            for override, line in zip(parsed, overrides, strict=True):
-                if override.input_line != line and stand_in(line) is not None:
+            read = [stand_in(line) for line in overrides]
+            parsed: list[Override] = own(
+                parser, [instead or line for instead, line in zip(read, overrides, strict=True)]
+            )
+            for override, instead, line in zip(parsed, read, overrides, strict=True):
+                if instead is not None:
                     override.input_line = line
             return parsed
 

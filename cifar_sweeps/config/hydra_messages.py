@@ -51,6 +51,8 @@ def explain_composition_error(error: BaseException) -> str:
         other = _in_other_options(str(cause.full_key))
         guess = did_you_mean(str(cause.key), keys) or other or _elsewhere(str(cause.key), cause.parent_node)
         return f"{cause.full_key}: unknown key; {has}{guess}"
+    if isinstance(error, OverrideParseException) and "=zip(" in str(error.override):
+        return f"{error.override}: a zip makes several jobs, and this is one; give each key one value"
     if isinstance(error, OverrideParseException):
         lines = [line for line in str(error.message).splitlines() if not line.startswith(_AROUND_PARSING)]
         what = (lines or ["no override"])[0].partition(" expecting ")[0]  # the parser's own names follow

@@ -17,14 +17,14 @@ from cifar_sweeps.config.hydra_messages import explain_composition_error
 from cifar_sweeps.errors import ConfigError
 from cifar_sweeps.hydra_support import Override, as_choices, holds_sweep, parse_overrides
 
-_START = re.compile(r"\s*(?:(?P<label>[^=(]*?)\s*=\s*)?(?P<shuffle>shuffle\s*\(\s*)?zip\s*\(")
-_LABEL = re.compile(r"[A-Za-z_][\w-]*")
+_START = re.compile(r"\s*(?:(?P<label>[^=(]*?)\s*=\s*)?(?:(?P<around>\w+)\s*\(\s*)?zip\s*\(")
+_LABEL = re.compile(r"[A-Za-z_][\w-]*", re.ASCII)
 _QUOTED = r"""'(?:(?:\\\\)*|.*?[^\\](?:\\\\)*)'|"(?:(?:\\\\)*|.*?[^\\](?:\\\\)*)\""""
 _PIECE = re.compile(rf"{_QUOTED}|\$\{{[^}}]+\}}|\\[\\()\[\]{{}}:=, \t]|.", re.DOTALL)
 """What Hydra reads as one: a quoted text, an interpolation, an escaped character, or a single character."""
 _CLOSING = {"(": ")", "[": "]", "{": "}"}
 _CALL = re.compile(r"(?<![\w-])(zip|shuffle)\s*\(")
-_CHOICE = re.compile(r"[A-Za-z_]+\s*\(")
+_CHOICE = re.compile(r"choice\s*\((.*)\)", re.DOTALL)
 _EXAMPLE = "'pair=zip(model=[plain_3,lenet_3],optimizer.lr=[0.01,0.001])'"
 
 
@@ -97,9 +97,11 @@ def parse_zip(line: str, loader: ConfigLoader | None = None) -> Zip:
     start = _START.match(line)
     assert start is not None, line
     label = _label(start["label"], line)
+    if start["around"] not in (None, "shuffle"):
+        raise ConfigError(f"{label}=zip(…): stands within {start['around']}(…), and only shuffle may be around a zip")
     texts, end = _split(line, start.end(), label)
     rest = line[end:].strip()
-    if start["shuffle"] is not None:
+    if start["around"] is not None:
         rest = rest.removeprefix(")").strip() if rest.startswith(")") else "("
     if rest:
         what = "its brackets are not closed" if rest == "(" else f"{rest!r} follows behind its end"
@@ -113,7 +115,7 @@ def parse_zip(line: str, loader: ConfigLoader | None = None) -> Zip:
     errors += [] if errors else [f"{label}=zip(…): {message}" for message in _errors_of(members)]
     if errors:
         raise ConfigError(errors)
-    return Zip(label, tuple(members), line, start["shuffle"] is not None)
+    return Zip(label, tuple(members), line, start["around"] is not None)
 
 
 def _label(written: str | None, line: str) -> str:
@@ -174,8 +176,9 @@ def _member(text: str, loader: ConfigLoader | None) -> Override:
     if call is not None:
         where = "shuffle the whole: pair=shuffle(zip(…))" if call[1] == "shuffle" else "write another one beside it"
         raise ConfigError(f"{key}={value}: {call[1]}(…) has no place within a zip; {where}")
-    try:
-        [override] = parse_overrides([f"{key}={value}"], loader)
+    listed = _CHOICE.fullmatch(value)
+    try:  # Hydra's choice refuses null, and takes the quotes off its texts
+        [override] = parse_overrides([f"{key}=[{listed[1]}]" if listed else f"{key}={value}"], loader)
     except HydraException as error:
         raise ConfigError(explain_composition_error(error)) from error
     if override.is_hydra_override():
@@ -183,7 +186,7 @@ def _member(text: str, loader: ConfigLoader | None) -> Override:
             f"{key}: Hydra's own settings are the same for all jobs; set it beside the zip, or leave it out"
         )
     choices = as_choices(override)
-    if override.is_choice_sweep() and not _CHOICE.match(value):
+    if override.is_choice_sweep() and "(" not in value:
         raise ConfigError(f"{key}={value}: the values of a key stand in brackets here; write {key}=[{value}]")
     if choices is None:
         raise ConfigError(f"{key}={value}: {_why_not(override, key, value)}")
@@ -194,13 +197,11 @@ def _member(text: str, loader: ConfigLoader | None) -> Override:
 
 def _at_equals(text: str) -> tuple[str, str, str]:
     """Return key, sign and value of ``key=value``; no sign where the first = is within brackets or quotes."""
-    before = ""
+    depth = 0
     for found in _PIECE.finditer(text):
-        if found[0] == "=":
-            return before, "=", text[found.end() :]
-        if len(found[0]) > 1 or found[0] in _CLOSING:
-            break
-        before += found[0]
+        if found[0] == "=" and not depth:
+            return text[: found.start()], "=", text[found.end() :]
+        depth += (found[0] in _CLOSING) - (found[0] in _CLOSING.values())
     return text, "", ""
 
 

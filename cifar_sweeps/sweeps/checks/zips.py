@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from cifar_sweeps.config.grid.dimensions import Dimension, conflicts, dimensions
 from cifar_sweeps.config.grid.zips import Zip, is_zip, parse_zip
@@ -54,7 +54,7 @@ def _errors(zips: Sequence[Zip], loader: ConfigLoader, config: DictConfig) -> It
     sweeper = config.hydra.sweeper.get("_target_")
     if sweeper != _SWEEPER:
         name = config.hydra.runtime.choices.get("hydra/sweeper")
-        given = [*(f"{each.label}=zip(…)" for each in zips), *([KEY] if config.sweep.exclude else [])]
+        given = [*(f"{each.label}=zip(…)" for each in zips), *([KEY] if OmegaConf.select(config, KEY) else [])]
         for what in given:
             yield f"{what}: hydra/sweeper={name} does not do this; leave hydra/sweeper={name} out, or this"
     for each in zips:

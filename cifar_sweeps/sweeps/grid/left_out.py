@@ -21,6 +21,8 @@ def read_rules(config: DictConfig) -> list[Rule]:
     """Return the rules in a sweep's config. Raises ConfigError with all that is wrong with them."""
     plain = OmegaConf.select(config, KEY)
     texts = OmegaConf.to_container(plain, resolve=True) if OmegaConf.is_config(plain) else plain
+    if texts is None:
+        return []
     if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
         example = texts if isinstance(texts, str) else "model=lenet_3 and optimizer=sgd"
         raise ConfigError(f"""{KEY}={texts}: must be a list of rules, each in quotes; write '{KEY}=["{example}"]'""")

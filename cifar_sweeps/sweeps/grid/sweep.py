@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from cifar_sweeps.config.grid.dimensions import dimensions, grid_jobs
 from cifar_sweeps.errors import ConfigError
-from cifar_sweeps.sweeps.grid.left_out import leave_out, read_rules
+from cifar_sweeps.sweeps.grid.left_out import KEY, leave_out, read_rules
 
 
 def grid_batches(
@@ -30,7 +30,10 @@ def grid_batches(
     """
     if batch_size is not None and batch_size < 1:
         raise ConfigError(f"hydra.sweeper.max_batch_size={batch_size}: must be at least 1, or null for all at once")
-    jobs, lines = leave_out(grid_jobs(dimensions(params, overrides, loader)), read_rules(config), loader, config)
+    found = dimensions(params, overrides, loader)
+    # A job's overrides repeat it alone: which others were left out is none of its business.
+    of_jobs = {key: each for key, each in found.items() if key.lstrip("+") != KEY}
+    jobs, lines = leave_out(grid_jobs(of_jobs), read_rules(config), loader, config)
     for line in lines:
         sys.stdout.write(f"{line}\n")
     folder = Path(config.hydra.sweep.dir)
