@@ -149,9 +149,7 @@ def hooks(
         stack.enter_context(_patched(loader, "_load_configuration_impl", checked))
         if compose is not None:  # both versions: sweeper and launcher call it, and neither takes another way to compose
             stack.enter_context(_patched(loader, "load_sweep_config", composed))
-        if (
-            stand_in is not None
-        ):  # both versions: their grammar is generated, and no function in it may set several keys
+        if stand_in is not None:  # both versions: their grammar is generated, and nothing can be added to it
             stack.enter_context(_patched(OverridesParser, "parse_overrides", _with_stand_ins(stand_in)))
         if help_text is not None:  # both versions: their template has a list of groups and the config as YAML alone
             stack.enter_context(_patched(Hydra, "get_help", _with_help_text(help_text)))
@@ -188,12 +186,10 @@ def _with_help_text(help_text: HelpText) -> Callable[[_Method], _Method]:
 def _with_stand_ins(stand_in: Callable[[str], str | None]) -> Callable[[_Method], _Method]:
     def replaced(own: _Method) -> _Method:
         def parse(parser: OverridesParser, overrides: list[str]) -> list[Override]:
-            read = [stand_in(line) for line in overrides]
-            parsed: list[Override] = own(
-                parser, [instead or line for instead, line in zip(read, overrides, strict=True)]
-            )
-            for override, instead, line in zip(parsed, read, overrides, strict=True):
-                if instead is not None:
+            ours = {line: instead for line in overrides if (instead := stand_in(line)) is not None}
+            parsed: list[Override] = own(parser, [ours.get(line, line) for line in overrides])
+            for override, line in zip(parsed, overrides, strict=True):
+                if line in ours:
                     override.input_line = line
             return parsed
 

@@ -38,11 +38,6 @@ def flat(found: Mapping[str, Dimension]) -> list[Override]:
     return [override for each in found.values() for override in (each.members if isinstance(each, Zip) else (each,))]
 
 
-def is_varied(each: Dimension) -> bool:
-    """Say whether a dimension has other values from job to job."""
-    return isinstance(each, Zip) or each.is_sweep_override()
-
-
 def grid_jobs(found: Mapping[str, Dimension]) -> list[list[str]]:
     """Return the overrides of each job: all combinations, those of the last dimension next to each other.
 
