@@ -9,13 +9,13 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig
 from rich.console import Console
 
+from cifar_sweeps.config.grid.dimensions import dimensions, flat
 from cifar_sweeps.errors import CifarSweepsError, ConfigError, JobFailedError
 from cifar_sweeps.hydra_support import (
     AbortHydra,
     completed_return,
     failed_return,
     get_callbacks,
-    parse_overrides,
     task_overrides,
 )
 from cifar_sweeps.sweeps.callback import SweepCallback
@@ -93,7 +93,8 @@ def launch(
 def _check_arms(jobs: Sequence[PlannedJob], master: DictConfig, swept: tuple[str, ...]) -> None:
     """Print what is to be known of the arms. Raises ConfigError if the study makes a claim about a missing one."""
     arms = [ArmOfJob.of(job.config, swept) for job in jobs]
-    typed = [override.get_key_element().lstrip("+~") for override in parse_overrides(task_overrides(master.hydra))]
+    overrides = flat(dimensions({}, task_overrides(master.hydra)))
+    typed = [override.get_key_element().lstrip("+~") for override in overrides]
     for line in (*check_claims(arms, typed), *equal_arms(arms)):
         Console(highlight=False).print(line, markup=False, soft_wrap=True)
 
