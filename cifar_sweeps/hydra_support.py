@@ -28,7 +28,15 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import ChoiceSweep, Override, OverrideType, Sweep, ValueType
+from hydra.core.override_parser.types import (
+    ChoiceSweep,
+    IntervalSweep,
+    Override,
+    OverrideType,
+    RangeSweep,
+    Sweep,
+    ValueType,
+)
 from hydra.core.plugins import Plugins
 from hydra.core.singleton import Singleton
 from hydra.core.utils import JobReturn, JobStatus, setup_globals
@@ -360,6 +368,22 @@ def holds_sweep(override: Override) -> bool:
     """Say whether one of the choices of a sweep is a sweep itself, ``[range(3),5]``, which Hydra writes as no value."""
     value: Any = override.value()
     return isinstance(value, ChoiceSweep) and any(isinstance(entry, Sweep) for entry in value.list)
+
+
+def interval_of(override: Override) -> tuple[float, float, frozenset[str]] | None:
+    """Return both ends of an interval and its tags; None for another sweep. The ends of an ``int(…)`` are integers."""
+    value: Any = override.value()
+    if not isinstance(value, IntervalSweep) or value.start is None or value.end is None:
+        return None
+    return value.start, value.end, frozenset(value.tags)
+
+
+def range_step_of(override: Override) -> tuple[float, frozenset[str]] | None:
+    """Return the step of a range and its tags; None for another sweep, and where its values are shuffled."""
+    value: Any = override.value()
+    if not isinstance(value, RangeSweep) or value.shuffle:
+        return None
+    return value.step, frozenset(value.tags)
 
 
 def record_overrides(config: DictConfig, overrides: Sequence[Override]) -> None:
