@@ -12,7 +12,7 @@ class SearchScheduler:
     """Asks for a new trial in each free slot. A trial that was begun and is not over is resumed before.
 
     trials: those of previous launches. total: how many trials there are to be in all. propose: returns the values of
-    the trial with a number, from all others. measure: returns the objectives of a job that has finished. on_change:
+    the trial with a number, from those before it. measure: returns the objectives of a job that has finished. on_change:
     called with a trial that has begun or ended. resumes: whether begun trials are resumed by this scheduler; not where
     early stopping decides over them.
     """
@@ -43,7 +43,9 @@ class SearchScheduler:
         if len(self.trials) >= self._total:
             return None
         number = next(each for each in range(self._total) if each not in self.trials)
-        self._set(Trial(number, dict(self._propose([*self.trials.values()], number))))
+        # A number is missing below others where its trial left no record: it is proposed again from what it was.
+        before = [trial for trial in self.trials.values() if trial.number < number]
+        self._set(Trial(number, dict(self._propose(before, number))))
         return Assignment(number)
 
     def tell(self, job: int, ending: Ending, curve: Mapping[int, float]) -> None:

@@ -3,11 +3,16 @@
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice, product
 
 from cifar_sweeps.errors import ConfigError
 
 _DIGITS = 4
 """Significant digits of a proposed number: names stay readable, and the value is the one that is typed again."""
+_DIGITS_OF_STEPS = 12
+"""Enough for any step, and too few for what floats add to it: 0.30000000000000004."""
+_MAX_TRIED = 10_000
+"""Combinations among which one is looked for in which a key exists."""
 
 
 @dataclass(frozen=True)
@@ -32,8 +37,15 @@ class Dimension:
             return value
         if self.is_integer:
             return str(round(value))
-        rounded = float(f"{value:.{_DIGITS}g}")
+        rounded = float(f"{value:.{self._digits()}g}")
         return repr(min(max(rounded, self.low), self.high))
+
+    def _digits(self) -> int:
+        """Return how many significant digits tell its values apart; more where its bounds lie close together."""
+        if self.step is not None:
+            return _DIGITS_OF_STEPS
+        largest = max(abs(self.low), abs(self.high))
+        return _DIGITS + max(0, math.floor(math.log10(largest / (self.high - self.low))))
 
     def value(self, text: str) -> float | str | None:
         """Return a typed value as it was proposed; None if it is not of this dimension."""
@@ -71,13 +83,23 @@ class Space:
         return there == set(values) and within
 
     def samples(self) -> list[dict[str, str]]:
-        """Return trials in which each choice and each end occurs, as far as its condition lets it."""
+        """Return trials in which each choice and each end occurs, as far as its condition lets it, and each key."""
         count = max((len(each.ends()) for each in self.dimensions), default=0)
-        return [self._sample(place) for place in range(count)]
-
-    def _sample(self, place: int) -> dict[str, str]:
-        values: dict[str, str] = {}
+        found = [self._sample([place] * len(self.dimensions)) for place in range(count)]
         for each in self.dimensions:
+            if not any(each.key in sample for sample in found):
+                found += self._samples_with(each.key)
+        return found
+
+    def _samples_with(self, key: str) -> list[dict[str, str]]:
+        """Return a trial in which a key exists that does not in most; none where no combination of ends has it."""
+        places = product(*(range(len(each.ends())) for each in self.dimensions))
+        samples = (self._sample(each) for each in islice(places, _MAX_TRIED))
+        return [*islice((sample for sample in samples if key in sample), 1)]
+
+    def _sample(self, places: Sequence[int]) -> dict[str, str]:
+        values: dict[str, str] = {}
+        for each, place in zip(self.dimensions, places, strict=True):
             if self.has(each.key, values):
                 values[each.key] = each.ends()[place % len(each.ends())]
         return values
