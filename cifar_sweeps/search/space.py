@@ -1,7 +1,7 @@
 """The space of a search: its dimensions, each a swept key with its values, and when it exists."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice, product
 
@@ -12,7 +12,7 @@ _DIGITS = 4
 _DIGITS_OF_STEPS = 12
 """Enough for any step, and too few for what floats add to it: 0.30000000000000004."""
 _MAX_TRIED = 10_000
-"""Combinations among which one is looked for in which a key exists."""
+"""Combinations that are gone through one by one, at most."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,17 @@ class Dimension:
             return None
         return (round(number) if self.is_integer else number) if self.low <= number <= self.high else None
 
+    def values(self) -> tuple[str, ...] | None:
+        """Return all of its values as they are typed; None if there is any number between two of them, or too many."""
+        if self.choices:
+            return self.choices
+        step = self.step or (1 if self.is_integer else None)
+        if step is None or (self.high - self.low) / step >= _MAX_TRIED:
+            return None
+        return tuple(
+            self.text(self.low + place * step) for place in range(math.floor((self.high - self.low) / step + 1e-9) + 1)
+        )
+
     def ends(self) -> tuple[str, ...]:
         """Return values that are checked before the search starts: all choices, or both ends."""
         return self.choices or (self.text(self.low), self.text(self.high))
@@ -82,6 +93,23 @@ class Space:
         within = all(each.value(values[each.key]) is not None for each in self.dimensions if each.key in values)
         return there == set(values) and within
 
+    def combinations(self) -> Collection[Mapping[str, str]] | None:
+        """Return all trials that differ in their values; None if they are too many to count."""
+        values = [each.values() for each in self.dimensions]
+        counts = [len(each) for each in values if each is not None]
+        if len(counts) < len(values) or math.prod(counts) > _MAX_TRIED:
+            return None
+        found = (self._chosen(each) for each in product(*(each or () for each in values)))
+        return {tuple(each.items()): each for each in found}.values()
+
+    def _chosen(self, texts: Sequence[str]) -> dict[str, str]:
+        """Return the trial with these values, one a dimension, without those of dimensions that do not exist."""
+        values: dict[str, str] = {}
+        for each, text in zip(self.dimensions, texts, strict=True):
+            if self.has(each.key, values):
+                values[each.key] = text
+        return values
+
     def samples(self) -> list[dict[str, str]]:
         """Return trials in which each choice and each end occurs, as far as its condition lets it, and each key."""
         count = max((len(each.ends()) for each in self.dimensions), default=0)
@@ -98,11 +126,8 @@ class Space:
         return [*islice((sample for sample in samples if key in sample), 1)]
 
     def _sample(self, places: Sequence[int]) -> dict[str, str]:
-        values: dict[str, str] = {}
-        for each, place in zip(self.dimensions, places, strict=True):
-            if self.has(each.key, values):
-                values[each.key] = each.ends()[place % len(each.ends())]
-        return values
+        ends = [each.ends() for each in self.dimensions]
+        return self._chosen([of_one[place % len(of_one)] for of_one, place in zip(ends, places, strict=True)])
 
 
 def check_dimension(dimension: Dimension) -> None:

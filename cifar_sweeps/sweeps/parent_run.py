@@ -101,6 +101,10 @@ class ParentRun:
             raise ConfigError(f"hydra.sweeper.max_batch_size={batch}: {at_once}; leave it out")
         if not self._is_local:
             # Ours starts the parent run when all jobs have been checked; another launcher does not know of it.
+            if (
+                config.hydra.sweeper.get("_target_") == _SEARCH
+            ):  # others take a batch, and say nothing until all of it is over
+                raise ConfigError("hydra/sweeper=optuna: works with hydra/launcher=local alone; leave yours out")
             _check_no_local_options(config)
             self.start()
 
@@ -113,9 +117,10 @@ class ParentRun:
             name = " ".join(job_return.overrides or ())
             self.record_failure(int(hydra.job.num), name, in_one_line(error), log_file)
 
-    def choose_folder(self, jobs: Sequence[NewJob]) -> JobNumbering:
+    def choose_folder(self, jobs: Sequence[NewJob], total: int | None = None) -> JobNumbering:
         """Join the newest previous launch that differs in its swept values alone, and number the jobs.
 
+        jobs: of this launch; of a search some of those that it may propose. total: how many a search will have in all.
         Says in one line which sweep is joined, or why one that the same command started is not. Raises ConfigError if
         that one was asked for by its id, or lies in the folder that was chosen for this one.
         """
@@ -130,6 +135,7 @@ class ParentRun:
                     restore_deleted(folder, self.manifest.study)
                 known = {job.identity for job in previous}
                 new = sum(job.identity not in known for job in jobs)
+                new = new if total is None else max(0, total - len(previous))
                 there = sum(not job.is_finished for job in previous)
                 left = f", {there} of them not finished" if there else ""
                 count = "1 job" if len(previous) == 1 else f"{len(previous)} jobs"

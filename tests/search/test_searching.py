@@ -165,6 +165,29 @@ def test_several_objectives_are_searched_for_together(sampler):
     assert all(len(each.objectives) == 2 for each in search.scheduler.trials.values())
 
 
+SMALL = Space(
+    (
+        Dimension("model", choices=("a", "b", "c")),
+        Dimension("layers", low=1, high=2, is_integer=True),
+        Dimension("rate", low=0.0, high=0.4, step=0.2),
+    ),
+    {"rate": lambda values: values["model"] == "a"},
+)
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random", "qmc"])
+def test_no_trial_is_proposed_twice_and_a_search_ends_when_all_are_tried(sampler):
+    proposer = Proposer(SMALL, sampler, 3, (True,))
+    scheduler = SearchScheduler([], 50, proposer.propose, lambda number: (float(number),))
+    while (assignment := scheduler.ask()) is not None:
+        scheduler.tell(assignment.job, "finished", {})
+    tried = [tuple(each.values.items()) for each in scheduler.trials.values()]
+    assert len(tried) == len(set(tried)) == 2 * 3 + 2 * 2
+    assert {tuple(each.items()) for each in SMALL.combinations()} == set(tried)
+    again = SearchScheduler(scheduler.trials.values(), 50, proposer.propose, lambda number: ())
+    assert again.ask() is None
+
+
 def test_trials_of_another_space_are_counted_and_not_learned_from():
     narrow = Space((Dimension("lr", low=1e-3, high=1e-2, is_log=True),), {})
     begun = [Trial(0, {"lr": "0.05"}, "finished", (0.9,)), Trial(1, {"lr": "0.005", "old": "1"}, "finished", (0.9,))]

@@ -109,3 +109,26 @@ def test_dimensions_stand_behind_those_that_their_conditions_compare():
 def test_conditions_without_sense_are_refused(needs, message):
     with pytest.raises(ConfigError, match=message):
         in_order([OPTIMIZER, LR], needs)
+
+
+@pytest.mark.parametrize(
+    ("dimension", "values"),
+    [
+        (OPTIMIZER, ("adam", "sgd")),
+        (Dimension("n", low=1, high=3, is_integer=True), ("1", "2", "3")),
+        (Dimension("n", low=2, high=9, is_integer=True, step=3), ("2", "5", "8")),
+        (Dimension("x", low=0.1, high=0.4, step=0.1), ("0.1", "0.2", "0.3", "0.4")),
+        (LR, None),
+        (Dimension("n", low=0, high=10**9, is_integer=True), None),
+    ],
+    ids=["choices", "integers", "steps of integers", "steps", "any number", "very many"],
+)
+def test_the_values_of_a_dimension_where_they_can_be_counted(dimension, values):
+    assert dimension.values() == values
+
+
+def test_combinations_are_counted_without_what_does_not_exist():
+    space = Space((OPTIMIZER, Dimension("n", low=1, high=3, is_integer=True)), {"n": lambda v: v["optimizer"] == "sgd"})
+    found = [dict(each) for each in space.combinations()]
+    assert found == [{"optimizer": "adam"}, *({"optimizer": "sgd", "n": str(n)} for n in (1, 2, 3))]
+    assert CONDITIONAL.combinations() is None

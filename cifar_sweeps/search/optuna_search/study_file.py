@@ -85,26 +85,28 @@ class StudyFile:
         return None
 
     def _agrees(self, study: "optuna.Study", known: Sequence[Trial]) -> bool:
+        if study.metric_names != self._objectives or study.directions != self._directions():
+            return False
         there = {each.user_attrs.get("job"): each for each in study.trials}
         if set(there) != {each.number for each in known}:
             return False
+        states = self._optuna.trial.TrialState
         for trial in known:
-            found = there[trial.number]
-            values = {
-                key: each.value(trial.values[key])
-                for each in self._space.dimensions
-                if (key := each.key) in trial.values
-            }
-            if found.params != values:
+            found, expected = there[trial.number], frozen(trial, self._space, len(self._rises))
+            if (found.params, found.distributions) != (expected.params, expected.distributions):
                 return False
-            state, is_open = optuna_state(trial), found.state == self._optuna.trial.TrialState.RUNNING
-            if not is_open and (found.state != state or list(found.values or ()) != list(trial.objectives)):
+            if found.state not in (states.RUNNING, expected.state):
+                return False
+            if found.state == states.COMPLETE and found.values != expected.values:
                 return False
             self._numbers[trial.number] = found.number
         for trial in known:
             self._study = study
             self.update(trial)
         return True
+
+    def _directions(self) -> list["optuna.study.StudyDirection"]:
+        return [self._optuna.study.StudyDirection[each.upper()] for each in directions(self._rises)]
 
     def _write_anew(self, known: Sequence[Trial]) -> "optuna.Study":
         self._path.unlink(missing_ok=True)

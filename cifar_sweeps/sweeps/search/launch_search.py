@@ -1,8 +1,9 @@
 """Run a search on this machine: its space, what is proposed, and each trial as a job of a sweep."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from multiprocessing.context import BaseContext
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from cifar_sweeps.config.schema import RunConfig
-from cifar_sweeps.errors import CifarSweepsError, ConfigError
+from cifar_sweeps.errors import CifarSweepsError, ConfigError, in_one_line
 from cifar_sweeps.hydra_support import AbortHydra, get_callbacks
 from cifar_sweeps.search.decisions import NAME as DECISIONS
 from cifar_sweeps.search.decisions import DecisionLog
@@ -35,6 +36,7 @@ from cifar_sweeps.sweeps.launch import (
 )
 from cifar_sweeps.sweeps.parent_run import ParentRun
 from cifar_sweeps.sweeps.plan import JobPlanner, PlannedJob
+from cifar_sweeps.sweeps.previous.differences import NewJob
 from cifar_sweeps.sweeps.previous.launches import PreviousJob, read_previous_jobs
 from cifar_sweeps.sweeps.search.space_of_overrides import SearchSpace, read_space
 from cifar_sweeps.sweeps.terminal.progress import JobProgress
@@ -79,20 +81,22 @@ def launch_search(
         rises = [OBJECTIVES[each] for each in settings.objectives]
         proposer = Proposer(space.space, settings.sampler, settings.seed, rises)
         planner = JobPlanner(loader, master, parent_run, console)
-        configs = planner.check([space.overrides(values) for values in space.space.samples()])
+        samples = _check_samples(planner, space)
+        configs = [sample.config for sample in samples]
         _check_objectives(configs, settings)
-        shared = [configs[0]] * settings.n_trials
+        combinations = space.space.combinations()
+        total = settings.n_trials if combinations is None else min(settings.n_trials, len(combinations))
         gpus = usable_gpus(configs)
-        parallelism = choose_parallelism(shared, limit, gpus, per_gpu)
-        for line in _described(space, settings, configs[0]):
+        parallelism = choose_parallelism([configs[0]] * total, limit, gpus, per_gpu)
+        for line in _described(space, settings, total, configs[0]):
             console.print(line, markup=False, soft_wrap=True)
         if processes is None:
-            console.print(f"{settings.n_trials} trials, {parallelism.jobs} at once. Nothing was started.")
+            console.print(f"{total} trials, {parallelism.jobs} at once. Nothing was started.")
             raise AbortHydra(None)
-        parent_run.choose_folder([])
-        tags = {"jobs": str(settings.n_trials), "n_jobs": str(parallelism.jobs), "threads": str(parallelism.threads)}
+        parent_run.choose_folder(samples, total)
+        tags = {"jobs": str(total), "n_jobs": str(parallelism.jobs), "threads": str(parallelism.threads)}
         tags |= {"objectives": json.dumps(settings.objectives), "sampler": settings.sampler}
-        search = _Search(space, settings, proposer, planner, parent_run, configs[0], console)
+        search = _Search(space, settings, total, proposer, planner, parent_run, configs[0], console)
         scheduler = search.scheduler()
         parent_run.start(tags | ({"gpus": ",".join(gpus)} if gpus else {}))
         _keep_config(master, parent_run.folder)
@@ -123,6 +127,7 @@ class _Search:
         self,
         space: SearchSpace,
         settings: SearchSettings,
+        total: int,
         proposer: Proposer,
         planner: JobPlanner,
         parent_run: ParentRun,
@@ -138,13 +143,13 @@ class _Search:
         self.rows: list[JobProgress] = []
         self._trials = SearchScheduler(
             [self._trial(job) for job in self._previous.values()],
-            settings.n_trials,
+            total,
             proposer.propose,
             self._measure,
             self._write,
-            resumes=config.sweep.early_stopping == "none",
+            resumes=config.sweep.early_stopping == "none" and config.sweep.rerun == "failed",
         )
-        self.left = settings.n_trials - sum(job.is_finished for job in self._previous.values())
+        self.left = total - sum(job.is_finished for job in self._previous.values())
         """How many trials are not finished yet."""
         for job in self._previous.values():
             parent_run.requested[job.number] = job.run.name
@@ -165,6 +170,7 @@ class _Search:
                 read_curve(job.folder, sweep.metric),
             )
             for job in self._previous.values()
+            if sweep.rerun == "failed" or job.run.state in ("FINISHED", "PAUSED")
         ]
         return EarlyStoppingScheduler(
             candidates,
@@ -197,14 +203,29 @@ class _Search:
         folder, objectives = self._parent_run.folder, self._settings.objectives
         rises = [OBJECTIVES[each] for each in objectives]
         trials = self._trials.trials.values()
-        self._study_file = StudyFile(folder, folder.name, self._space.space, objectives, rises, trials)
-        if self._study_file.was_rewritten:
+
+        def opened() -> None:
+            self._study_file = StudyFile(folder, folder.name, self._space.space, objectives, rises, trials)
+
+        self._to_study_file(opened)
+        if self._study_file is not None and self._study_file.was_rewritten:
             self._console.print("Optuna's study file was written anew, from the journals of the runs.")
 
     def close(self) -> None:
         """Write of the paused trials that they are."""
         if self._study_file is not None:
-            self._study_file.close(self._trials.trials.values())
+            self._to_study_file(partial(self._study_file.close, self._trials.trials.values()))
+
+    def _to_study_file(self, write: Callable[[], None]) -> None:
+        """Write to the study file, a copy for others to look at: no search ends because that cannot be written."""
+        try:
+            write()
+        except Exception as error:  # noqa: BLE001 (whatever it is, the runs are recorded)
+            self._study_file = None
+            line = (
+                f"Optuna's study file is not written any further ({in_one_line(error)}); the next launch writes it anew"
+            )
+            self._console.print(line, markup=False, soft_wrap=True)
 
     def _next_candidate(self) -> Candidate | None:
         while (assignment := self._trials.ask()) is not None:
@@ -235,7 +256,7 @@ class _Search:
 
     def _write(self, trial: Trial) -> None:
         if self._study_file is not None:
-            self._study_file.update(trial)
+            self._to_study_file(partial(self._study_file.update, trial))
 
 
 def _check_settings(settings: SearchSettings) -> None:
@@ -252,6 +273,19 @@ def _check_settings(settings: SearchSettings) -> None:
         raise ConfigError(errors)
 
 
+def _check_samples(planner: JobPlanner, space: SearchSpace) -> list[NewJob]:
+    """Compose and check trials with each value of the space. Raises ConfigError."""
+    try:
+        return planner.check([space.overrides(values) for values in space.space.samples()])
+    except ConfigError as error:
+        raise ConfigError(
+            f"{message}; or search the key there alone, such as 'hydra.sweeper.conditions=[\"KEY if optimizer=sgd\"]'"
+            if "unknown key" in message and " jobs: " in message
+            else message
+            for message in error.errors
+        ) from error
+
+
 def _check_objectives(configs: Sequence[RunConfig], settings: SearchSettings) -> None:
     sweep = configs[0].sweep
     if sweep.early_stopping != "none" and settings.objectives != (sweep.metric,):
@@ -266,8 +300,8 @@ def _check_objectives(configs: Sequence[RunConfig], settings: SearchSettings) ->
         )
 
 
-def _described(space: SearchSpace, settings: SearchSettings, config: RunConfig) -> list[str]:
-    lines = [f"Search ({settings.sampler}) for {' and '.join(settings.objectives)}, {settings.n_trials} trials, over"]
+def _described(space: SearchSpace, settings: SearchSettings, total: int, config: RunConfig) -> list[str]:
+    lines = [f"Search ({settings.sampler}) for {' and '.join(settings.objectives)}, {total} trials, over"]
     for each in space.space.dimensions:
         if each.choices:
             values = ", ".join(each.choices)
@@ -278,6 +312,8 @@ def _described(space: SearchSpace, settings: SearchSettings, config: RunConfig) 
             values += ", logarithmic" if each.is_log else ""
         condition = space.conditions.get(each.key)
         lines.append(f"  {each.key}: {values}" + (f"; only if {condition.text}" if condition else ""))
+    if total < settings.n_trials:
+        lines.append(f"There are {total} combinations, and not the {settings.n_trials} of hydra.sweeper.n_trials.")
     if config.sweep.early_stopping != "none":
         rungs = make_ladder(
             config.sweep.early_stopping, eta=config.sweep.eta, grace_epochs=config.sweep.grace_epochs

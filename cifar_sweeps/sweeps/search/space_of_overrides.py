@@ -48,6 +48,11 @@ def read_space(
         if not each.is_sweep_override():
             fixed.append(f"{key}={each.get_value_element_as_str()}" if not each.is_delete() else str(each.input_line))
             continue
+        if key == "seed":
+            raise ConfigError(
+                "seed: a search would pick the luckiest one; give one seed, and train the best trials with others "
+                "afterwards: cifar-train -m KEY=VALUE … seed=0,1,2"
+            )
         dimension = _dimension(each, key.lstrip("+"))
         check_dimension(dimension)
         found.append(dimension)
