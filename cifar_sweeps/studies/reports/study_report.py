@@ -15,6 +15,7 @@ from cifar_sweeps.studies.arm_configs import arm_configs
 from cifar_sweeps.studies.claims import merge_claims
 from cifar_sweeps.studies.current_claims import with_current_claims, with_current_published
 from cifar_sweeps.studies.histories import History, is_by_epoch, read_histories
+from cifar_sweeps.studies.importance.page import report_section
 from cifar_sweeps.studies.pooling import select_sweeps, separated_arms
 from cifar_sweeps.studies.published import compare_with_published, published_curves
 from cifar_sweeps.studies.query import find_runs
@@ -89,6 +90,8 @@ def write_report(
     configs, more_changes = with_current_published(configs, study.runs, study.sweeps)
     values = _template_values(study, runs, histories, configs, [*changes, *more_changes], read_timings(store.outputs))
     values["refresh"] = refresh
+    values["importance"], left_out = report_section(study, store)
+    values["warnings"] += [left_out] if left_out else []
     values["figures"] += _confusion(values.pop("best_arm"), runs, store)
     claims, ranking, records = values.pop("claims"), values.pop("ranking"), values.pop("claim_records")
     files = (page, page.with_suffix(".md"), page.with_suffix(".csv"))
