@@ -125,7 +125,7 @@ def test_the_report_of_the_newest_sweep(toy, tmp_path):
     assert "1 (6 runs); 2 (3 runs) <strong>(the runs differ)</strong>" in page
     assert "cifar-train -m experiment=a,b seed=0,1,2" in text
     assert len(pd.read_csv(written.table)) == 10
-    assert page.count("data:image/svg+xml;base64,") == 5
+    assert page.count("data:image/svg+xml;base64,") == 7
     assert not re.search(r"https?://|<script|<link|url\(", page)
 
 

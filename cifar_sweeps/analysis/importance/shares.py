@@ -21,8 +21,8 @@ from cifar_sweeps.analysis.importance.variance import Effect, VarianceAnalysis
 Floats = npt.NDArray[np.float64]
 _DRAWS = 4000
 _LEVELS = (0.025, 0.975)
-_LARGE = 1e4
-"""Of a noncentral chi-squared value, from which on its square root is normal to five digits."""
+_LARGE = 2000.0
+"""Of a noncentral chi-squared value, from which on its square root is as good as normal: scipy's series takes long."""
 
 
 @dataclass(frozen=True)

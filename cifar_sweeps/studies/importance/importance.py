@@ -8,7 +8,7 @@ from cifar_sweeps.analysis.importance.cell_means import CellMeans, cell_means
 from cifar_sweeps.analysis.importance.ped_anova import search_importance
 from cifar_sweeps.analysis.importance.shares import Share, variance_shares
 from cifar_sweeps.analysis.importance.variance import VarianceAnalysis, analyse_variance
-from cifar_sweeps.errors import DataError
+from cifar_sweeps.errors import ConfigError, DataError
 from cifar_sweeps.studies.importance.choice import is_lower_better, usable_runs
 from cifar_sweeps.studies.importance.factors import Factors, find_factors
 from cifar_sweeps.studies.intervals import estimate
@@ -204,8 +204,10 @@ def _with_learned(
     line = f"NEVER LEARNED: {guessing} of {found.runs} runs have the training accuracy of guessing"
     try:
         again = _judged(study, learned, find_factors(study, learned), metric)
-    except DataError as error:
+    except (ConfigError, DataError) as error:
         return found.parts, f"{line}; they are counted. Without them: {error}."
+    if again.measure != found.measure:
+        return found.parts, f"{line}; they are counted. Without them, too little of the grid is left to divide."
     values = {(part.keys, part.is_rest): part.value for part in again.parts}
     parts = tuple(replace(part, learned=values.get((part.keys, part.is_rest))) for part in found.parts)
     return parts, f"{line}: they are counted, and the column 'learned' is without them."
