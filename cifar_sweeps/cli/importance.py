@@ -23,6 +23,10 @@ def importance(
             autocompletion=complete_sweep,
         ),
     ] = None,
+    epoch: Annotated[
+        int | None,
+        typer.Option(min=1, help="judge the metric at this epoch, of runs that were stopped early there or later, too"),
+    ] = None,
     csv: Annotated[bool, typer.Option("--csv", help="only the table, as comma-separated values; no page")] = False,
     json: Annotated[bool, typer.Option("--json", help="everything, as one JSON object; no page")] = False,
 ) -> None:
@@ -44,7 +48,7 @@ def importance(
     from cifar_sweeps.tracking.store import default_store
 
     store, console = default_store(), Console(highlight=False)
-    judged = page.judge(study, store, sweep or [], metric)
+    judged = page.judge(study, store, sweep or [], metric, epoch)
     found = judged.importance
     if csv:
         typer.echo(tables.as_frame(found).to_csv(index=False), nl=False)
@@ -53,8 +57,10 @@ def importance(
         typer.echo(json_format.dumps(tables.as_json(found), indent=1, ensure_ascii=False))
         return
     typed = [study, *(part for each in sweep or [] for part in ("--sweep", each))]
-    if found.metric != "best/val_accuracy":
-        typed += ["--metric", found.metric]
+    name = found.metric.partition(" at epoch ")[0]
+    if name != "best/val_accuracy" and not (epoch and metric == "best/val_accuracy"):
+        typed += ["--metric", name]
+    typed += [] if epoch is None else ["--epoch", str(epoch)]
     console.print(tables.counts(found), markup=False)
     for note in found.notes:
         console.print(note, markup=False)

@@ -103,6 +103,9 @@ def _intervals(analysis: VarianceAnalysis) -> list[tuple[float, float]]:
         noise * noncentrality(effect.sum_of_squares / noise, effect.freedom, draw.random(_DRAWS)) / analysis.runs
         for effect in analysis.effects
     ]
-    whole = noise + sum(parts)
+    # Of an unbalanced grid, what several effects explain alike is in none of them, but in the whole.
+    explained = sum(effect.sum_of_squares for effect in analysis.effects)
+    shared = (analysis.total - residual.sum_of_squares - explained) / analysis.runs
+    whole = np.maximum(noise + sum(parts) + shared, noise)
     quantiles = [np.quantile(part / whole, _LEVELS) for part in [*parts, noise]]
     return [(float(low), float(high)) for low, high in quantiles]

@@ -1,13 +1,15 @@
 """Choose the runs that are judged: sweeps of one design, whole runs; and say in a line what is left out."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from cifar_sweeps.errors import ConfigError
 from cifar_sweeps.studies.columns import find_column
+from cifar_sweeps.studies.histories import History, is_by_epoch, metric_at_epoch
 from cifar_sweeps.studies.pooling import name_arms
 from cifar_sweeps.studies.study import Study, StudyRun
+from cifar_sweeps.tracking.store import PREFIX
 
 EARLY_STOPPED = "early_stopped"
 """Tag of a run that early stopping has paused; its epoch."""
@@ -67,9 +69,37 @@ def usable_runs(study: Study, metric: str) -> tuple[list[StudyRun], list[str]]:
     return found, [line] if line else []
 
 
+def at_epoch(study: Study, metric: str, epoch: int, histories: Mapping[str, History]) -> tuple[Study, str]:
+    """Return the study with what a metric was at an epoch as a metric of its own, and that one's name.
+
+    Runs that early stopping paused at that epoch or later count as whole ones: up to there they are. histories: of the
+    metric, by run id. Raises ConfigError if no run has it at that epoch.
+    """
+    name = f"{metric} at epoch {epoch}"
+    values = {
+        run.run_id: metric_at_epoch(run.metrics, histories.get(run.run_id, {}), metric, epoch) for run in study.runs
+    }
+    if all(value is None for value in values.values()):
+        reached = [at for history in histories.values() for at in history.get(metric, {})]
+        reached = reached if is_by_epoch(metric) else []
+        allowed = f"epochs {min(reached)} to {max(reached)}" if reached else "no epoch, but for whole runs"
+        raise ConfigError(f"--epoch {epoch}: no run has {metric} at this epoch; it is recorded at {allowed}")
+    runs = [
+        run
+        if (value := values[run.run_id]) is None
+        else replace(
+            run,
+            metrics={**run.metrics, name: value},
+            tags={key: text for key, text in run.tags.items() if key != f"{PREFIX}{EARLY_STOPPED}"},
+        )
+        for run in study.runs
+    ]
+    return replace(study, runs=tuple(runs)), name
+
+
 def find_metric(study: Study, typed: str) -> str:
     """Return the metric that a user means by its name, its heading or the end of its name. Raises ConfigError."""
-    return find_column(typed, list(dict.fromkeys(name for run in study.runs for name in run.metrics)))
+    return find_column(typed, list(dict.fromkeys(name for run in study.runs for name in run.metrics)), "metric", "")
 
 
 def is_lower_better(metric: str) -> bool:

@@ -18,12 +18,14 @@ _CONTINUOUS = 8
 class Factors:
     """The level of each key in each run; "" where the key has no value. within: for such a key, the one that decides.
 
-    is_search: whether values were drawn, as a search does, and not crossed. notes: what was taken together or left out.
+    is_search: whether values were drawn, as a search does, and not crossed. possible: how many cells the whole grid
+    has, with those of failed and stopped runs. notes: what was taken together or left out.
     """
 
     levels: dict[str, list[str]]
     within: dict[str, str]
     is_search: bool
+    possible: int
     notes: tuple[str, ...]
 
     @property
@@ -33,39 +35,59 @@ class Factors:
 
 
 def find_factors(study: Study, runs: Sequence[StudyRun]) -> Factors:
-    """Return the swept keys but the seed as factors. Raises ConfigError if none varies, or one cannot be placed.
+    """Return the swept keys but the seed as factors. study: with all runs of the grid; runs: of these, those judged.
 
+    Raises ConfigError if no key varies, or one cannot be placed.
     Raises DataError if the runs are too few of a grid to divide its variance, or for a search.
     """
-    levels = _levels(runs)
-    fixed = [key for key, texts in levels.items() if len(set(texts)) == 1]
-    levels = {key: texts for key, texts in levels.items() if key not in fixed}
+    whole = _levels(study.runs)
+    levels = {key: texts for key, texts in whole.items() if len(set(texts)) > 1}
     if not levels:
-        one = f" ({', '.join(fixed)}: one value each)" if fixed else ""
+        one = f" ({', '.join(whole)}: one value each)" if whole else ""
         raise ConfigError(
             f"{study.name}: no key but the seed varies in these runs{one}; sweep one: "
             "cifar-train -m model=lenet_3,plain_3 optimizer.lr=0.001,0.01 seed=0,1,2"
         )
-    notes = [f"{key} has one value in these runs, and cannot be judged." for key in fixed]
+    judged = {id(run) for run in runs}
+    kept = [i for i, run in enumerate(study.runs) if id(run) in judged]
     if _is_search(study, levels):
-        return _of_search(levels, notes)
+        return _varying(levels, {}, kept, True, [])
     levels, merged = _merged(levels)
-    notes += [f"{key} always change together, and are judged as one." for key in merged]
+    notes = [f"{key} always change together, and are judged as one." for key in merged]
     within = _within(levels)
     notes += [f"{key} has values only with some of {other}: judged within it." for key, other in within.items()]
-    factors = Factors(levels, within, False, tuple(notes))
-    arms, possible = len(set(factors.cells)), _grid(levels, within)
-    if arms >= _LEAST_COVERAGE * possible:
+    factors = _varying(levels, within, kept, False, notes)
+    arms = len(set(factors.cells))
+    if arms >= _LEAST_COVERAGE * factors.possible:
         return factors
-    stopped = sum(bool(run.tag(EARLY_STOPPED)) for run in study.runs)
-    few = f"{arms} of the {possible:,} settings of the grid have a run that was trained to its end"
+    stopped = [text for run in study.runs if (text := run.tag(EARLY_STOPPED))]
+    few = f"{arms} of the {factors.possible:,} settings of the grid have a run that was trained to its end"
     if stopped:  # those that are left are the best ones: they say little of the keys
+        first = min((int(text) for text in stopped if text.isdigit()), default=1)
         raise DataError(
-            f"{few}: too few to divide the variance (half are needed), as {stopped} runs were stopped early"
+            f"{few}: too few to divide the variance (half are needed), as {len(stopped)} of all runs were stopped "
+            f"early; --epoch {first} judges all runs by what they were at that epoch"
         )
     if arms < LEAST_ARMS:
         raise DataError(f"{few}: too few to divide the variance (half are needed), and too few to judge as a search")
-    return _of_search(levels, [*notes, f"{few}: judged as a search, not as a grid."])
+    return _varying(levels, {}, kept, True, [*notes, f"{few}: judged as a search, not as a grid."])
+
+
+def _varying(
+    levels: Mapping[str, Sequence[str]], within: dict[str, str], kept: Sequence[int], is_search: bool, notes: list[str]
+) -> Factors:
+    """Return the factors of the runs that are judged. levels: of all runs. kept: the places of those that are judged.
+
+    A key that has a single value in these is left out.
+    """
+    judged = {key: [texts[i] for i in kept] for key, texts in levels.items()}
+    fixed = [key for key, texts in judged.items() if len(set(texts)) == 1]
+    lines = [f"{key} has one value in the runs that are left, and cannot be judged." for key in fixed]
+    varying = {key: texts for key, texts in judged.items() if key not in fixed}
+    inner = {key: other for key, other in within.items() if key in varying and other in varying}
+    if not varying:
+        raise DataError("no key has more than one value in the runs that were trained to their end")
+    return Factors(varying, inner, is_search, _grid(levels, within), (*notes, *lines))
 
 
 def _levels(runs: Sequence[StudyRun]) -> dict[str, list[str]]:
@@ -96,10 +118,6 @@ def _is_search(study: Study, levels: Mapping[str, Sequence[str]]) -> bool:
         if numbers(texts) is not None and len(set(texts)) > _CONTINUOUS and len(set(texts)) > arms / 2
     ]
     return bool(drawn) and arms < _LEAST_COVERAGE * _grid(levels, {})
-
-
-def _of_search(levels: dict[str, list[str]], notes: Sequence[str]) -> Factors:
-    return Factors(levels, {}, True, tuple(notes))
 
 
 def _merged(levels: Mapping[str, list[str]]) -> tuple[dict[str, list[str]], list[str]]:

@@ -1,20 +1,17 @@
 """Figures of what mattered, for the command's page and the study's report."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from mlflow import MlflowClient
 
 from cifar_sweeps.analysis.importance.best_so_far import BestSoFar, TrainedEpoch, best_so_far
 from cifar_sweeps.analysis.importance.plots import Bar, plot_best_so_far, plot_cell_means, plot_shares
 from cifar_sweeps.analysis.pages.html_page import PageFigure
-from cifar_sweeps.studies.columns import Quantity, quantity
-from cifar_sweeps.studies.histories import metric_at_epoch, read_epoch_ends, read_histories
+from cifar_sweeps.studies.columns import quantity
+from cifar_sweeps.studies.histories import History, metric_at_epoch, read_epoch_ends, read_histories
 from cifar_sweeps.studies.importance.choice import is_lower_better
 from cifar_sweeps.studies.importance.importance import Importance
 from cifar_sweeps.studies.study import StudyRun
-
-_BY_EPOCH = {"best/val_accuracy": "val/accuracy"}
-"""The metric by epoch of which a metric of a whole run is the best."""
 
 
 def share_figures(found: Importance) -> list[PageFigure]:
@@ -32,7 +29,7 @@ def share_figures(found: Importance) -> list[PageFigure]:
             PageFigure(
                 f"{cells.row_key} against {cells.column_key}",
                 f"Mean {found.metric} of each pair of values{over}; n: the number of runs.{missing}",
-                plot_cell_means(cells, found.metric, _of(found.metric).text),
+                plot_cell_means(cells, found.metric, _text(found.metric)),
             )
         )
     return figures
@@ -43,7 +40,7 @@ def progress_figures(runs: Sequence[StudyRun], metric: str, client: MlflowClient
 
     runs: all of the sweep, those that failed or were stopped included: their epochs were trained, too.
     """
-    name = _BY_EPOCH.get(metric, metric)
+    name = by_epoch(metric.partition(" at epoch ")[0])
     curve = trained_so_far(runs, name, client)
     if all(value != value for value in curve.best):
         return []
@@ -54,7 +51,7 @@ def progress_figures(runs: Sequence[StudyRun], metric: str, client: MlflowClient
         "interruption counts once."
     )
     seconds = "Seconds of training as each run recorded them, without validation, set-up and pictures."
-    text = _of(name).text
+    text = _text(name)
     return [
         PageFigure("Best so far against epochs", what, plot_best_so_far(curve, name, "epochs", text)),
         PageFigure(
@@ -65,11 +62,20 @@ def progress_figures(runs: Sequence[StudyRun], metric: str, client: MlflowClient
     ]
 
 
+def read_by_epoch(runs: Sequence[StudyRun], metric: str, client: MlflowClient) -> dict[str, History]:
+    """Return the histories of a metric, of what it is derived from, and of the seconds, by run id."""
+    needed = dict.fromkeys([metric, "epoch_seconds", *_SOURCES.get(metric, ())])
+    return read_histories(client, [run.run_id for run in runs], needed)
+
+
+def by_epoch(metric: str) -> str:
+    """Return the metric by epoch of which one of a whole run is the best; any other as it is."""
+    return {"best/val_accuracy": "val/accuracy"}.get(metric, metric)
+
+
 def trained_so_far(runs: Sequence[StudyRun], metric: str, client: MlflowClient) -> BestSoFar:
     """Return the best value of a metric by epoch after each epoch that any of the runs has trained."""
-    ids = [run.run_id for run in runs]
-    needed = dict.fromkeys([metric, "epoch_seconds", *_SOURCES.get(metric, ())])
-    histories, ends = read_histories(client, ids, needed), read_epoch_ends(client, ids)
+    histories, ends = read_by_epoch(runs, metric, client), read_epoch_ends(client, [run.run_id for run in runs])
     trained = [
         TrainedEpoch(ends[run.run_id][epoch], seconds, metric_at_epoch(run.metrics, history, metric, epoch))
         for run in runs
@@ -87,5 +93,5 @@ _SOURCES = {
 }
 
 
-def _of(metric: str) -> Quantity:
-    return quantity(metric)
+def _text(metric: str) -> Callable[[float], str]:
+    return quantity(metric.partition(" at epoch ")[0]).text

@@ -114,7 +114,7 @@ def _of_grid(name: str, runs: Sequence[StudyRun], factors: Factors, metric: str)
         analysis.cells,
         (),
         0,
-        tuple(_remarks(analysis)),
+        tuple(_remarks(analysis, factors.possible)),
         None,
     )
 
@@ -165,8 +165,8 @@ def _effect_name(keys: Sequence[str], within: "dict[str, str]") -> str:
     return " × ".join(f"{key} (within {within[key]})" if key in within else key for key in keys)
 
 
-def _remarks(analysis: VarianceAnalysis) -> list[str]:
-    """Return what is to be known of the runs of a grid."""
+def _remarks(analysis: VarianceAnalysis, possible: int) -> list[str]:
+    """Return what is to be known of the runs of a grid. possible: how many cells the grid was to have."""
     lines = []
     if not analysis.is_replicated:
         lines.append(
@@ -177,9 +177,9 @@ def _remarks(analysis: VarianceAnalysis) -> list[str]:
         lines.append(
             f"{analysis.runs} runs of {analysis.cells} arms: hardly any seed is repeated; the intervals are wide."
         )
-    if not analysis.is_balanced:
+    if not analysis.is_balanced or analysis.cells < possible:
         lines.append(
-            f"Not a balanced grid: {analysis.runs} runs in {analysis.cells} of its {analysis.possible} cells. Sums of "
+            f"Not a balanced grid: {analysis.runs} runs in {analysis.cells} of its {possible} cells. Sums of "
             "squares are of type II; shares need not add up to 100%, and the intervals are approximate."
         )
     lines += [f"{' × '.join(keys)}: cannot be told from other keys by these runs." for keys in analysis.aliased]

@@ -8,8 +8,8 @@ import cifar_sweeps
 from cifar_sweeps.analysis.matplotlib_setup import own_style
 from cifar_sweeps.analysis.pages.html_page import Section, render_sections
 from cifar_sweeps.errors import ConfigError, DataError
-from cifar_sweeps.studies.importance.choice import find_metric, is_whole, of_one_design
-from cifar_sweeps.studies.importance.figures import progress_figures, share_figures
+from cifar_sweeps.studies.importance.choice import at_epoch, find_metric, is_whole, of_one_design
+from cifar_sweeps.studies.importance.figures import by_epoch, progress_figures, read_by_epoch, share_figures
 from cifar_sweeps.studies.importance.importance import METRIC, Importance, find_importance
 from cifar_sweeps.studies.importance.tables import as_frame, counts, importance_table
 from cifar_sweeps.studies.pooling import select_sweeps
@@ -32,15 +32,23 @@ class Judged:
     runs: tuple[StudyRun, ...]
 
 
-def judge(what: str, store: Store, sweeps: Sequence[str] = (), metric: str = METRIC) -> Judged:
+def judge(
+    what: str, store: Store, sweeps: Sequence[str] = (), metric: str = METRIC, epoch: int | None = None
+) -> Judged:
     """Return what mattered in a sweep, or in a study's newest sweep and those of its design, or in the named sweeps.
 
-    metric: its name, its heading or the end of its name. Raises TrackingError if there is no such study or sweep, and
-    ConfigError or DataError as `find_importance` does.
+    metric: its name, its heading or the end of its name. epoch: at which it is judged; None: of whole runs.
+    Raises TrackingError if there is no such study or sweep, and ConfigError or DataError as `find_importance` does.
     """
     study = find_runs(what, store)
     chosen, notes = of_one_design(select_sweeps(study, sweeps) if sweeps else study)
-    found = find_importance(chosen, find_metric(chosen, metric))
+    name = find_metric(chosen, metric)
+    if epoch is None:
+        found = find_importance(chosen, name)
+    else:
+        name = by_epoch(name)
+        histories = read_by_epoch(chosen.runs, name, store.client())
+        found = find_importance(*at_epoch(chosen, name, epoch, histories))
     return Judged(replace(found, notes=(*notes, *found.notes)), chosen.runs)
 
 
@@ -54,6 +62,7 @@ def write_page(judged: Judged, typed: Sequence[str], store: Store) -> tuple[Path
     folder = store.outputs / "reports"
     folder.mkdir(parents=True, exist_ok=True)
     names = [part.replace("/", "_") for part in typed if part not in ("--sweep", "--metric")]
+    names = [part.replace("--epoch", "epoch") for part in names]
     page = folder / f"{file_name('importance_' + '_'.join(names))}.html"
     sections = [
         Section(TITLE, found.notes, [replace(importance_table(found), title="")], share_figures(found)),

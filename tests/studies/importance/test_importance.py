@@ -96,7 +96,7 @@ def test_runs_that_failed_were_stopped_or_repeated_are_left_out_and_counted_in_o
         run(3, 0.9, "failed", model="a", optimizer__lr="0.1"),
         run(4, None, "running", model="a", optimizer__lr="0.1"),
         run(5, 0.9, model="a", optimizer__lr="0.1", tags={"early_stopped": "4"}),
-        run(0, None, model="b", optimizer__lr="0.4"),
+        run(9, None, model="b", optimizer__lr="0.3"),
     ]
     runs.insert(0, dataclasses.replace(runs[0], metrics={METRIC: 0.99}))
     found = find_importance(study(runs), METRIC)
@@ -125,8 +125,20 @@ def test_too_little_of_a_grid_is_refused_and_names_what_stopped_it():
             sparse[0], swept={"a": "0", "b": "9", "c": "9"}, tags={**sparse[0].tags, "cifar_sweeps.early_stopped": "4"}
         )
     ]
-    with pytest.raises(DataError, match=r"half are needed\), as 1 runs were stopped early"):
+    with pytest.raises(DataError, match=r"half are needed\), as 1 of all runs were stopped early; --epoch 4 judges"):
         find_importance(study([*sparse, *stopped]), METRIC)
+
+
+def test_a_level_that_no_run_reached_the_end_with_counts_to_the_grid():
+    lost = [run(0, None, "failed", model=model, optimizer__lr="0.4") for model in "ab"]
+    found = find_importance(study([*a_grid(), *lost]), METRIC)
+    assert found.notes[0] == "Left out of 20 runs: 2 failed."
+    assert found.notes[1].startswith("Not a balanced grid: 18 runs in 6 of its 8 cells.")
+    alone = [run(seed, 0.1 * seed, model="a", size=1) for seed in (0, 1)]
+    alone += [run(seed, 0.1 + 0.1 * seed, model="a", size=2) for seed in (0, 1)]
+    found = find_importance(study([*alone, run(0, None, "failed", model="b", size=1)]), METRIC)
+    assert [part.name for part in found.parts] == ["size", "seeds"]
+    assert "model has one value in the runs that are left, and cannot be judged." in found.notes
 
 
 def test_keys_that_change_together_are_judged_as_one():

@@ -89,6 +89,24 @@ def test_json_and_csv_are_printed_alone(command):
     assert command("grid", "--csv").splitlines()[0].startswith("metric,measure,name,keys,value,low,high")
 
 
+def test_an_epoch_is_judged_of_all_runs_that_reached_it(command, toy):
+    printed = command("grid", "--epoch", "2", "--metric", "val")
+    # At epoch 2 each run has 0.05 less than at its end: the same shares.
+    assert re.search(r"What mattered to val/accuracy at epoch 2", printed)
+    assert re.search(r"model +64\.0% ", printed)
+    page = (toy.store.outputs / "reports" / "importance_grid_val_accuracy_epoch_2.html").read_text(encoding="utf-8")
+    assert "cifar-sweeps importance grid --metric val/accuracy --epoch 2" in page
+
+
+@pytest.mark.parametrize(
+    ("metric", "message"),
+    [("val", "val/accuracy at this epoch; it is recorded at epochs 1 to 3"), ("parameters", "no epoch, but for whole")],
+)
+def test_an_epoch_that_no_run_reached_is_refused(toy, metric, message):
+    with pytest.raises(ConfigError, match=message):
+        page.judge("grid", toy.store, metric=metric, epoch=7)
+
+
 def test_the_best_so_far_counts_every_epoch_of_every_run(toy):
     curve = trained_so_far(find_runs("grid", toy.store).runs, "val/accuracy", toy.client)
     # Eight runs of three epochs of 9, 2 and 2 seconds, and one of a single epoch of 9.
@@ -129,14 +147,16 @@ def test_a_report_says_why_the_keys_are_not_judged(toy, monkeypatch):
 def test_too_little_of_a_grid_still_shows_the_best_so_far(tmp_path):
     toy = ToyStore(tmp_path)
     parent = toy.sweep("cut", "cut short")
-    for n, (model, lr, decay) in enumerate(["aaa", "bba", "cab", "ddb"]):
+    for n, (model, lr, decay) in enumerate(["aaa", "aab", "aba", "baa", "abb", "bab", "bba", "bbb"]):
         stopped = {"early_stopped": "2"} if n > 2 else {}
         toy.run(
-            "cut", 0.1 * (n + 3), swept={"model": model, "lr": lr, "decay": decay}, parent=parent,
+            "cut", 0.3 + 0.01 * n * n, swept={"model": model, "lr": lr, "decay": decay}, parent=parent,
             tags={"sweep_id": "cut short", **stopped},
         )  # fmt: skip
+    judged = page.judge("cut short", toy.store, epoch=2)
+    assert (judged.importance.runs, judged.importance.metric) == (8, "val/accuracy at epoch 2")
     section, warning = page.report_section(find_runs("cut short", toy.store), toy.store)
     assert warning == ""
-    assert "3 of the" in section.texts[0]
-    assert "1 runs were stopped early" in section.texts[0]
+    assert "3 of the 8 settings" in section.texts[0]
+    assert "5 of all runs were stopped early; --epoch 2 judges all runs" in section.texts[0]
     assert [figure.title for figure in section.figures] == ["Best so far against epochs", "Best so far against time"]
