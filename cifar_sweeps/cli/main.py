@@ -12,6 +12,7 @@ from cifar_sweeps.cli import (
     data,
     explain,
     export,
+    importance,
     label_errors,
     models,
     predict,
@@ -60,6 +61,7 @@ for _command in (
     studies.results,
     studies.report,
     compare.compare,
+    importance.importance,
     explain.explain,
     label_errors.label_errors,
 ):
