@@ -44,7 +44,7 @@ class ParentRun:
 
     config: the multirun's, as Hydra composed it. is_local: whether our own launcher runs the jobs. manifest: set by
     `prepare`. folder: the sweep's. requested: names of the jobs of this launch by their numbers; empty where the
-    launcher does not say.
+    launcher does not say. objectives: of a search, with the metrics of a run that they are.
     """
 
     manifest: SweepManifest
@@ -55,6 +55,7 @@ class ParentRun:
         with read_write(config.hydra.sweep):  # Hydra's sweeper reads it where it may not refer to it
             config.hydra.sweep.dir = str(self.folder)
         self.requested: dict[int, str] = {}
+        self.objectives: dict[str, str] = {}
         self._config = config
         self._is_local = is_local
         self._store: Store | None = None
@@ -260,6 +261,7 @@ class ParentRun:
             can_resume=self._is_local,
             not_started=self._not_started(runs),
             environment=self._environment(),
+            objectives=self.objectives,
         )
 
     def _show_in_mlflow(self, logger: RunLogger, runs: Sequence[RecordedRun] = ()) -> None:

@@ -23,7 +23,7 @@ from cifar_sweeps.search.optuna_search.study_file import StudyFile
 from cifar_sweeps.search.rungs import make_ladder
 from cifar_sweeps.search.scheduler import Scheduler
 from cifar_sweeps.search.searching import SearchScheduler
-from cifar_sweeps.search.trials import OBJECTIVES, Objective, Trial
+from cifar_sweeps.search.trials import OBJECTIVES, Objective, Trial, objective_metrics
 from cifar_sweeps.sweeps.callback import SweepCallback
 from cifar_sweeps.sweeps.early_stopping import ENDINGS
 from cifar_sweeps.sweeps.launch import (
@@ -95,7 +95,8 @@ def launch_search(
             raise AbortHydra(None)
         parent_run.choose_folder(samples, total)
         tags = {"jobs": str(total), "n_jobs": str(parallelism.jobs), "threads": str(parallelism.threads)}
-        tags |= {"objectives": json.dumps(settings.objectives), "sampler": settings.sampler}
+        parent_run.objectives = objective_metrics(settings.objectives, configs[0].trainer.select)
+        tags |= {"objectives": json.dumps(parent_run.objectives), "sampler": settings.sampler}
         search = _Search(space, settings, total, proposer, planner, parent_run, configs[0], console)
         scheduler = search.scheduler()
         parent_run.start(tags | ({"gpus": ",".join(gpus)} if gpus else {}))
@@ -249,9 +250,7 @@ class _Search:
 
     def _objectives(self, run: RecordedRun) -> tuple[float, ...]:
         """Return the values of a finished run; none if one of them was not recorded."""
-        selected = "best/val_accuracy" if self._config.trainer.select == "best" else "final/val_accuracy"
-        names = {"val/accuracy": selected, "epoch_seconds": "seconds_an_epoch"}
-        values = [run.metrics.get(names.get(each, each)) for each in self._settings.objectives]
+        values = [run.metrics.get(metric) for metric in self._parent_run.objectives.values()]
         return tuple(value for value in values if value is not None) if None not in values else ()
 
     def _write(self, trial: Trial) -> None:
