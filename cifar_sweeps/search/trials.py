@@ -23,6 +23,11 @@ def objective_metrics(objectives: Sequence[Objective], select: str) -> dict[str,
     return {each: names.get(each, each) for each in objectives}
 
 
+def format_objective(objective: str, value: float) -> str:
+    """Return the value of an objective as it is shown."""
+    return f"{value:,.0f}" if objective == "model/parameters" else f"{value:.4f}"
+
+
 @dataclass(frozen=True)
 class Trial:
     """One trial: a job of the same number.

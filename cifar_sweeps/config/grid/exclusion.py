@@ -41,9 +41,9 @@ class Rule:
     keys: frozenset[str]
     _tree: Any = field(repr=False)
 
-    def comparisons(self) -> set[tuple[str, str]]:
-        """Return the keys that it compares, each with the values as texts that it compares it with."""
-        return {(key, _text(value)) for key, value in _comparisons(self._tree)}
+    def comparisons(self) -> list[tuple[str, object]]:
+        """Return the keys that it compares, each with what it compares it with, in their order."""
+        return [*_comparisons(self._tree)]
 
     def matches(self, value_of: Lookup) -> bool:
         """Say whether a job is one that the rule names; only what decides over that is looked up."""

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from cifar_sweeps.analysis.pages.html_page import PageFigure
 from cifar_sweeps.analysis.tables import Column, TextTable
 from cifar_sweeps.search.pareto import pareto_front
-from cifar_sweeps.search.trials import OBJECTIVES
+from cifar_sweeps.search.trials import OBJECTIVES, format_objective
 from cifar_sweeps.studies.columns import MISSING
 from cifar_sweeps.studies.reports.curves import COLOURS, HEIGHT, WIDTH
 from cifar_sweeps.studies.study import Study, StudyRun
@@ -35,11 +35,11 @@ def front_table(runs: Sequence[StudyRun], objectives: Mapping[str, str]) -> Text
     front, compared = front_runs(runs, objectives)
     if not compared:
         return None
-    columns = (Column("trial", is_number=True), Column("arm"), *(Column(each, is_number=True) for each in objectives))
+    columns = (Column("arm"), Column("trial", is_number=True), *(Column(each, is_number=True) for each in objectives))
     rows = tuple(
         (
-            run.tag("job") or MISSING,
             run.arm,
+            run.tag("job") or MISSING,
             *(format_objective(each, run.metrics[metric]) for each, metric in objectives.items()),
         )
         for run in front
@@ -89,11 +89,6 @@ def _plot_front(
     axes.grid(alpha=0.3)
     axes.legend(fontsize=9)
     return figure
-
-
-def format_objective(objective: str, value: float) -> str:
-    """Return the value of an objective as it is shown."""
-    return f"{value:,.0f}" if objective == "model/parameters" else f"{value:.4f}"
 
 
 def _better(objective: str) -> str:

@@ -10,7 +10,7 @@ _ERRORS = 3
 _LOSS_MARGIN = 0.002
 """Nats within which a training loss is ln C, that of equal probabilities for all classes."""
 
-_MAX_NAMED = 12
+_MAX_NAMED = 6
 """Arms that a warning names; the tables mark all of them."""
 
 

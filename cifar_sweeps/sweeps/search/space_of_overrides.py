@@ -101,9 +101,10 @@ def _check_values(space: Sequence[Dimension], rules: Iterable[Rule]) -> None:
     dimensions = {each.key: each for each in space}
     errors = []
     for rule in rules:
-        for key, text in sorted(rule.comparisons()):
-            dimension = dimensions[key]
-            if not any(equals(text, each) for each in dimension.choices) and dimension.value(text) is None:
+        for key, value in rule.comparisons():
+            dimension, text = dimensions[key], str(value)
+            typed = [typed_values([f"{key}={each}"])[key] for each in dimension.choices]
+            if not any(equals(each, value) for each in typed) and (typed or dimension.value(text) is None):
                 shown = ", ".join(dimension.choices) or f"numbers from {dimension.low:g} to {dimension.high:g}"
                 guess = did_you_mean(text, dimension.choices)
                 errors.append(f"hydra.sweeper.conditions: {rule.text!r}: {key} is never {text}, but {shown}{guess}")

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cifar_sweeps.search.pareto import pareto_front
-from cifar_sweeps.search.trials import OBJECTIVES
+from cifar_sweeps.search.trials import OBJECTIVES, format_objective
 from cifar_sweeps.studies.columns import quantity
 from cifar_sweeps.sweeps.manifest import SweepManifest, parse_run_name
 from cifar_sweeps.system.scripts import as_typed, shell_command
@@ -136,12 +136,10 @@ def front_lines(runs: Sequence[RecordedRun], objectives: Mapping[str, str]) -> I
     ways = ", ".join(f"{each} {'up' if rise else 'down'}" for each, rise in zip(objectives, rises, strict=True))
     yield f"Pareto front ({ways}): {len(front)} of {len(whole)} finished trials"
     for run in sorted(front, key=lambda run: run.metrics[first], reverse=rises[0]):
-        values = ", ".join(f"{each} {_number(run.metrics[metric])}" for each, metric in objectives.items())
+        values = ", ".join(
+            f"{each} {format_objective(each, run.metrics[metric])}" for each, metric in objectives.items()
+        )
         yield f"  {run.name}: {values}"
-
-
-def _number(value: float) -> str:
-    return f"{value:,.0f}" if value >= 1000 else f"{value:.4f}"
 
 
 def results_table(runs: Sequence[RecordedRun], reused: Collection[int] = (), most: int | None = None) -> Table:
