@@ -159,6 +159,18 @@ def test_a_trial_of_another_space_is_not_in_the_file(tmp_path):
     assert [row[0] for row in contents(tmp_path)] == [3]
 
 
+def test_a_trial_that_could_not_be_trained_stays_in_the_file_though_it_has_no_run(tmp_path):
+    file = open_file(tmp_path, TRIALS[:2])
+    file.update(Trial(2, SGD))
+    file.update(Trial(2, SGD, "failed"))
+    again = open_file(tmp_path, TRIALS[:2])
+    assert not again.was_rewritten
+    again.update(Trial(2, SGD))
+    again.update(Trial(2, SGD, "failed"))
+    again.update(TRIALS[3])
+    assert [row[:2] for row in contents(tmp_path)] == [(0, "COMPLETE"), (1, "FAIL"), (2, "FAIL"), (3, "COMPLETE")]
+
+
 def test_a_lock_of_a_killed_process_does_not_hold_up_the_next(tmp_path):
     open_file(tmp_path, TRIALS)
     (tmp_path / f"{NAME}.lock").write_text("")

@@ -88,9 +88,15 @@ class StudyFile:
         if study.metric_names != self._objectives or study.directions != self._directions():
             return False
         there = {each.user_attrs.get("job"): each for each in study.trials}
-        if set(there) != {each.number for each in known}:
-            return False
         states = self._optuna.trial.TrialState
+        numbers = {each.number for each in known}
+        # One that could not be trained has no run, and nothing but this file knows of it.
+        untrained = {
+            job: each.number for job, each in there.items() if each.state == states.FAIL and job not in numbers
+        }
+        if set(there) - set(untrained) != numbers:
+            return False
+        self._numbers |= untrained
         for trial in known:
             found, expected = there[trial.number], frozen(trial, self._space, len(self._rises))
             if (found.params, found.distributions) != (expected.params, expected.distributions):

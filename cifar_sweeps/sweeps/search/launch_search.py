@@ -321,6 +321,8 @@ def _described(space: SearchSpace, settings: SearchSettings, total: int, config:
             f"Early stopping ({config.sweep.early_stopping}): trials pause after epochs "
             f"{', '.join(map(str, rungs)) or '(none)'} of {config.total_epochs}."
         )
+        if settings.sampler == "gp":
+            lines.append("gp learns from the trials alone that are trained to their ends; tpe from paused ones, too.")
     return lines
 
 
