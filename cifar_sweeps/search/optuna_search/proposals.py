@@ -57,7 +57,7 @@ class Proposer:
         history: the trials before it, of which none is proposed again: with the same seed it would end the same.
         """
         tried = {_identity(each.values) for each in history}
-        with _quiet():
+        with without_warnings():
             proposals = self._points_from(number) if self._sampler == "qmc" else self._asked(history, number)
             found = (each for each in islice(proposals, _ATTEMPTS) if _identity(each) not in tried)
             return next(found, None) or self._untried(tried, number)
@@ -171,7 +171,7 @@ def _derived(seed: int, number: int) -> int:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def without_warnings() -> Iterator[None]:
     """Without Optuna's warnings of samplers that are called experimental, at every trial."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

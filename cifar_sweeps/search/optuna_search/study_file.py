@@ -9,7 +9,13 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cifar_sweeps.search.optuna_search.proposals import directions, frozen, import_optuna, optuna_state
+from cifar_sweeps.search.optuna_search.proposals import (
+    directions,
+    frozen,
+    import_optuna,
+    optuna_state,
+    without_warnings,
+)
 from cifar_sweeps.search.space import Space
 from cifar_sweeps.search.trials import Trial
 
@@ -92,7 +98,9 @@ class StudyFile:
         numbers = {each.number for each in known}
         # One that could not be trained has no run, and nothing but this file knows of it.
         untrained = {
-            job: each.number for job, each in there.items() if each.state == states.FAIL and job not in numbers
+            job: each.number
+            for job, each in there.items()
+            if isinstance(job, int) and each.state == states.FAIL and job not in numbers
         }
         if set(there) - set(untrained) != numbers:
             return False
@@ -120,7 +128,8 @@ class StudyFile:
         study: optuna.Study = self._optuna.create_study(
             study_name=self._name, storage=self._storage(), directions=directions(self._rises)
         )
-        study.set_metric_names(self._objectives)
+        with without_warnings():
+            study.set_metric_names(self._objectives)
         for trial in known:
             self._add(study, trial)
         return study
