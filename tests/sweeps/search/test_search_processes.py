@@ -59,6 +59,24 @@ def test_a_search_that_is_only_shown_says_its_space_and_starts_nothing(outputs):
 
 
 @pytest.mark.slow
+def test_a_study_s_file_may_choose_the_search_and_the_command_line_changes_it(outputs, tmp_path):
+    (tmp_path / "study").mkdir()
+    (tmp_path / "study" / "mine.yaml").write_text(
+        "# @package _global_\ndefaults:\n  - override /hydra/sweeper: optuna\nstudy_name: mine\nhydra:\n  mode: MULTIRUN\n"
+        "  sweeper:\n    n_trials: 5\n    params:\n      optimizer: adam,sgd\n      optimizer.momentum: interval(0,0.9)\n"
+        "    conditions: [optimizer.momentum if optimizer=sgd]\n"
+    )
+    study = ("--config-dir", str(tmp_path), "study=mine", "sweep.dry_run=true", "hydra.launcher.n_jobs=1")
+    shown = cifar_train(*study)
+    assert shown.returncode == 0, said(shown)
+    assert "optimizer.momentum: numbers from 0.0 to 0.9; only if optimizer=sgd" in shown.stdout
+    assert "5 trials, 1 at once" in shown.stdout
+    other = cifar_train(*study, "hydra.sweeper.n_trials=3", "optimizer=adam,rmsprop,sgd")
+    assert "optimizer: adam, rmsprop, sgd" in other.stdout
+    assert "3 trials, 1 at once" in other.stdout
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
