@@ -98,8 +98,9 @@ class EarlyStoppingScheduler:
             return
         for rung in reversed(self._rungs()):
             ranking = self._ranking(rung)
-            if ranking:
-                self._promote(ranking[0][0], rung, ranking, 1, "finish")
+            best = next((arm for arm, _ in ranking if not self._is_promoted(arm, rung)), None)
+            if best is not None:  # else all that stood there have failed on their way up
+                self._promote(best, rung, ranking, 1, "finish")
                 return
 
     def _promote(self, arm: str, rung: int, ranking: Sequence[tuple[str, float]], places: int, kind: str) -> None:

@@ -93,6 +93,16 @@ def test_a_sweep_always_trains_an_arm_to_its_end_and_it_is_the_best_of_the_highe
     assert len({job for job, _ in ran}) == arms
 
 
+def test_where_the_best_fails_on_its_way_to_the_end_the_next_best_is_promoted():
+    scheduler = EarlyStoppingScheduler(one_arm_a_job(3), SuccessiveHalving(4, 4), DecisionLog(None))
+    for value in (0.3, 0.2, 0.1):
+        scheduler.tell(scheduler.ask().job, "paused", {4: value})
+    for best in (0, 1, 2):
+        assert scheduler.ask() == Assignment(best, 16)
+        scheduler.tell(best, "failed", {4: 0.3 - best / 10, 5: 0.1})
+    assert scheduler.ask() is None
+
+
 def seeded(arms, seeds, order):
     jobs = [(arm, seed) for arm in range(arms) for seed in range(seeds)]
     if order == "seeds outside":
