@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 import pytest
 
 from cifar_sweeps.search.decisions import Decision
-from cifar_sweeps.search.replay import WholeRun
 from cifar_sweeps.search.rungs import Ladder
+from cifar_sweeps.search.simulation import WholeRun
 
 
 def is_justified(decision: Decision, runs: Sequence[WholeRun], ladder: Ladder, *, rises: bool = True) -> bool:
