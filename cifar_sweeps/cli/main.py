@@ -16,6 +16,7 @@ from cifar_sweeps.cli import (
     models,
     predict,
     register,
+    replay,
     runs,
     store,
     studies,
@@ -59,6 +60,7 @@ for _command in (
     studies.results,
     studies.report,
     compare.compare,
+    replay.replay,
     explain.explain,
     label_errors.label_errors,
 ):
