@@ -50,6 +50,7 @@ for _command in (
     store.ui,
     store.sync,
     runs.resume,
+    runs.promote,
     store.clean,
     runs.logs,
     runs.reproduce,

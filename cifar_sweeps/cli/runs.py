@@ -1,11 +1,11 @@
-"""`cifar-sweeps resume`, `logs`, `reproduce` and `extend`: resume a sweep or run, print a log, repeat a run, go on."""
+"""`cifar-sweeps resume`, `promote`, `logs`, `reproduce` and `extend`: what is done with recorded sweeps and runs."""
 
 from typing import Annotated
 
 import typer
 
 from cifar_sweeps.cli.common import Overrides, outputs_folder
-from cifar_sweeps.cli.completion import complete_run, complete_sweep_or_run
+from cifar_sweeps.cli.completion import complete_run, complete_sweep, complete_sweep_or_run
 from cifar_sweeps.errors import TrackingError
 from cifar_sweeps.system.files import is_inside
 
@@ -28,6 +28,16 @@ def resume(
     from cifar_sweeps.sweeps.resume import resume as resume_training
 
     resume_training(sweep_or_run, outputs_folder())
+
+
+def promote(
+    sweep: Annotated[str, typer.Argument(help="a sweep's id, or the beginning of it", autocompletion=complete_sweep)],
+    jobs: Annotated[list[int], typer.Argument(help="numbers of its paused jobs, as their folders are called")],
+) -> None:
+    """Train jobs that early stopping has paused to their ends, and resume their sweep."""
+    from cifar_sweeps.sweeps.resume import promote as promote_jobs
+
+    promote_jobs(sweep, jobs, outputs_folder())
 
 
 def logs(run: RunName) -> None:

@@ -17,7 +17,7 @@ from cifar_sweeps.system.scripts import recorded_command
 from cifar_sweeps.tracking.address import with_password
 from cifar_sweeps.tracking.mlflow_inputs import MODEL_NAME
 from cifar_sweeps.tracking.page_links import code, link, run_page
-from cifar_sweeps.tracking.store import PREFIX, STORE_ERRORS, RecordedRun, Store, is_busy
+from cifar_sweeps.tracking.store import PREFIX, STORE_ERRORS, RecordedRun, Store, finish_command, is_busy
 
 _ALIAS = re.compile(r"[\w-]+")
 _NO_ALIAS = re.compile(r"latest|v\d+", re.IGNORECASE)  # MLflow keeps these for itself
@@ -109,7 +109,8 @@ def _logged_model(client: MlflowClient, recorded: Run, run: RecordedRun) -> str:
         return ready[0]
     shown = f"{run.run_id[:8]} ({run.name})"
     if run.state != "FINISHED":
-        raise TrackingError(f"{shown}: is {run.state.lower()}, and a model is logged at the end; resume it first")
+        command = finish_command(run.run_id, run.tags)
+        raise TrackingError(f"{shown}: is {run.state_text}, and a model is logged at the end; finish it: {command}")
     if recorded.data.params.get("analysis.log_model", "").lower() == "false":
         again = recorded_command("cifar-sweeps", ["reproduce", run.run_id[:8], "analysis.log_model=true"])
         raise TrackingError(

@@ -25,7 +25,7 @@ from cifar_sweeps.errors import TrackingError
 from cifar_sweeps.runs.recorded import localized_config, recorded_config, recorded_images, recorded_overrides
 from cifar_sweeps.runs.setup import check_data, fitted_whitening
 from cifar_sweeps.system.files import is_inside
-from cifar_sweeps.tracking.store import RecordedRun, Store
+from cifar_sweeps.tracking.store import RecordedRun, Store, finish_command
 from cifar_sweeps.training.checkpoint_file import load_weights
 from cifar_sweeps.training.loop import evaluate
 from cifar_sweeps.training.precision import resolve_device, resolve_precision
@@ -192,8 +192,8 @@ def open_trained_run(run: str | RecordedRun, store: Store, progress: Progress | 
     record = store.find_run(run) if isinstance(run, str) else run
     if record.state != "FINISHED":
         raise TrackingError(
-            f"{record.run_id[:8]} ({record.name}): is {record.state}, and has no trained model to look at; "
-            f"finish it: cifar-sweeps resume {record.run_id[:8]}"
+            f"{record.run_id[:8]} ({record.name}): is {record.state_text}, and has no trained model to look at; "
+            f"finish it: {finish_command(record.run_id, record.tags)}"
         )
     config = from_dict(localized_config(recorded_config(record, store), record, store))
     return TrainedRun(record, dataclasses.replace(config, overrides=tuple(recorded_overrides(record))), store, progress)

@@ -18,9 +18,10 @@ class Decision:
     """An arm's jobs are to train until an epoch.
 
     kind: ``start`` a new arm; ``promote`` a paused one; ``finish``: promote the best because no arm reached its end;
-    ``asked``: promote what a person named. until: the epoch to be reached; None: the end. rung: from which rung it is
-    promoted, None at the start. values: of all arms that were compared there, by arm. seeds: how many of its seeds an
-    arm's value is the mean of. places: how many of them go on.
+    ``asked``: promote the job that a person named, which is compared at no rung beyond the one where it stood. until:
+    the epoch to be reached; None: the end. rung: from which rung it is promoted, None at the start. values: of all arms
+    that were compared there, by arm. seeds: how many of its seeds an arm's value is the mean of. places: how many of
+    them go on.
     """
 
     kind: Literal["start", "promote", "finish", "asked"]

@@ -40,6 +40,8 @@ class EarlyStoppingScheduler:
     ladder: the rungs. rises: whether a higher value is better. log: the decisions, those of a previous launch included.
     """
 
+    waits_for_results = True
+
     def __init__(
         self, candidates: Iterable[Candidate], ladder: Ladder, log: DecisionLog, *, rises: bool = True
     ) -> None:
@@ -151,12 +153,15 @@ class EarlyStoppingScheduler:
             for number in decision.jobs:
                 job = self._jobs.get(number)
                 if job is not None:
+                    if decision.kind == "asked":
+                        job.is_compared_until(decision.rung or 0)
                     job.target = max(
                         job.target, job.epochs if decision.until is None else job.next_stop(decision.until)
                     )
         order = [number for decision in self._log.decisions for number in decision.jobs]
         waiting = [self._jobs[number] for number in dict.fromkeys(order) if number in self._jobs]
-        self._queue.extend(job for job in waiting if job.is_on_the_way)
+        left = [job for job in self._jobs.values() if job.number not in order]
+        self._queue.extend(job for job in (*waiting, *left) if job.is_on_the_way)
 
 
 class _Job:
@@ -166,6 +171,7 @@ class _Job:
         self.number, self.arm, self.epochs, self.rungs = candidate.job, candidate.arm, candidate.epochs, rungs
         self.curve_at: dict[int, float] = {}
         self._reached, self.target = 0, 0
+        self._compared_until = candidate.epochs
         self._ending: Ending | None = None
         if candidate.ending is not None:
             # A job that failed in a previous launch is tried again.
@@ -180,10 +186,17 @@ class _Job:
         self._ending = ending
         self._reached = max(curve, default=0)
         for rung in self.rungs:
+            if rung > self._compared_until:
+                return
             if rung in curve:
                 self.curve_at[rung] = curve[rung]
             elif ending == "finished" and curve and self._reached < rung:
                 self.curve_at[rung] = curve[self._reached]
+
+    def is_compared_until(self, rung: int) -> None:
+        """Leave it out of the comparisons beyond a rung: nobody's place depends on what a person wants to see."""
+        self._compared_until = rung
+        self.curve_at = {each: value for each, value in self.curve_at.items() if each <= rung}
 
     def next_stop(self, epoch: int) -> int:
         """Return the first rung that is not before an epoch; its end if there is none."""
@@ -196,8 +209,8 @@ class _Job:
 
     @property
     def is_on_the_way(self) -> bool:
-        """Whether it was sent to an epoch and has not reached it."""
-        return self.can_train and self._reached < self.target
+        """Whether it was sent to an epoch and has not come to rest there; killed at its very end, it has not yet."""
+        return self.can_train and self.target > 0 and (self._reached < self.target or self._ending != "paused")
 
     @property
     def has_come_to_its_end(self) -> bool:

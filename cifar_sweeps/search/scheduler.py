@@ -17,7 +17,13 @@ class Assignment:
 
 
 class Scheduler(Protocol):
-    """Decides what to try. It knows jobs by their numbers and their metrics: no process, no folder, no config."""
+    """Decides what to try. It knows jobs by their numbers and their metrics: no process, no folder, no config.
+
+    waits_for_results: whether its answers depend on what it is told, so that it is not asked while a job that has
+    trained has not been told of.
+    """
+
+    waits_for_results: bool
 
     def ask(self) -> Assignment | None:
         """Return the job to start, or to resume if it was paused; None: none for now.
@@ -31,6 +37,8 @@ class Scheduler(Protocol):
 
 class GridScheduler:
     """Starts the jobs in their order and lets each train to its end. This is Hydra's plain multirun."""
+
+    waits_for_results = False
 
     def __init__(self, jobs: Iterable[int]) -> None:
         self._jobs = iter(list(jobs))

@@ -166,7 +166,9 @@ def select_results(
         counted = {run.run_id for run in study.deduplicated()}
         left_out = table["run_id"].nunique() - table[table["run_id"].isin(counted)]["run_id"].nunique()
         if left_out:
-            notes.append(f"{left_out} runs are in no mean: unfinished, or repeats of the same arm and seed.")
+            paused = sum(run.state == "paused" for run in study.runs)
+            also = f", {paused} of them paused by early stopping" if paused else ""
+            notes.append(f"{left_out} runs are in no mean: unfinished{also}, or repeats of the same arm and seed.")
         table = table[table["run_id"].isin(counted)]
         measured = [key for key in keys if selection.is_measured(key, table[key])]
         texts = [key for key in keys if columns and key not in measured]
@@ -204,7 +206,7 @@ def _row(run: StudyRun, swept: list[str], metrics: list[tuple[str, str]]) -> dic
         "name": run.name,
         "sweep_id": run.tag("sweep_id"),
         "arm": run.arm,
-        "state": run.state,
+        "state": run.state_text,
         "seed": run.seed,
         **{key: run.swept.get(key) for key in swept},
         **{column: run.metrics.get(metric) for metric, column in metrics},

@@ -64,6 +64,11 @@ class StudyRun:
         return self.state == "finished"
 
     @property
+    def is_paused(self) -> bool:
+        """Whether early stopping of its sweep has paused it before its end."""
+        return self.state == "paused"
+
+    @property
     def state_text(self) -> str:
         """Its state as a person reads it: ``finished``, ``paused at epoch 4 of 40``."""
         return state_text(self.state, self.tags)

@@ -192,14 +192,22 @@ class Controller:
         return [number for number, state in self._states.items() if state in _RUNNING]
 
     def _start_jobs(self) -> None:
-        """Start jobs until as many train as may. A job that only wraps up does not hold up the next one."""
-        while self._stopping_since is None and list(self._states.values()).count("training") < self._n_jobs:
+        """Start jobs until as many train as may.
+
+        A job that only wraps up does not hold up the next one, unless which one that is depends on it.
+        """
+        while self._stopping_since is None and self._busy() < self._n_jobs:
             number = self._ask()
             if number is None and self._to_retry:  # after all others: what stood in its way may have passed by then
                 number = next(iter(self._to_retry))
             if number is None:
                 return
             self._start(self._jobs[number])
+
+    def _busy(self) -> int:
+        """Return how many jobs take up a slot."""
+        states = _RUNNING if self._scheduler.waits_for_results else {"training"}
+        return sum(state in states for state in self._states.values())
 
     def _ask(self) -> int | None:
         """Return the job that the scheduler wants to be started or resumed; those that were adopted run already."""

@@ -1,18 +1,21 @@
-"""Resume a sweep or a single run by its id."""
+"""Resume a sweep or a single run by its id; train paused jobs of a sweep to their ends."""
 
 import os
 import shlex
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
 from cifar_sweeps.errors import TrackingError
-from cifar_sweeps.sweeps.manifest import RESUME_FOLDER, find_manifests
+from cifar_sweeps.search.decisions import NAME, Decision, DecisionLog
+from cifar_sweeps.sweeps.manifest import RESUME_FOLDER, find_manifests, read_manifest
+from cifar_sweeps.sweeps.previous.launches import read_previous_jobs
 from cifar_sweeps.tracking import journal
 from cifar_sweeps.tracking.journal_reader import read_run
 from cifar_sweeps.tracking.names import Candidate, choose
+from cifar_sweeps.tracking.store import RecordedRun, finish_command
 
 
 @dataclass(frozen=True)
@@ -41,8 +44,9 @@ def resume(name: str, outputs: Path) -> NoReturn:
     try:
         run = choose(name, candidates, "sweep or run", str(outputs))
     except TrackingError:
-        for sweep_id in _sweeps_with_job(name, outputs):
-            raise TrackingError(f"{name}: is a job of a sweep; resume that: cifar-sweeps resume {sweep_id}") from None
+        for job in _jobs_named(name, outputs):
+            command = finish_command(job.run_id, job.tags)
+            raise TrackingError(f"{name}: is a job of a sweep, {job.state_text}; finish it: {command}") from None
         raise
     if not run.can_resume:
         raise TrackingError(
@@ -55,6 +59,37 @@ def resume(name: str, outputs: Path) -> NoReturn:
         os.chdir(run.typed_in)
     # In place of this process, so that signals and the exit status are the command's own.
     os.execve(sys.executable, [sys.executable, "-m", "cifar_sweeps", *run.command], environment)  # noqa: S606
+
+
+def promote(name: str, jobs: Sequence[int], outputs: Path) -> NoReturn:
+    """Replace this process by the command that resumes a sweep, and trains these paused jobs of it to their ends.
+
+    name: of the sweep, as for `resume`. jobs: by their numbers. Raises TrackingError if there is no such sweep, if it
+    runs, or if one of them is not paused.
+    """
+    found = [
+        Candidate(folder, (manifest.sweep_id, run.run_id), run.name, f"{manifest.sweep_id} ({run.name})")
+        for folder, manifest in find_manifests(outputs)
+        if (run := read_run(folder)) is not None
+    ]
+    folder = choose(name, found, "sweep", str(outputs))
+    if journal.is_locked(folder):
+        raise TrackingError(f"{name}: runs; it promotes by itself, or stop it first (Ctrl-C): nothing is lost")
+    states = {job.number: job.run for job in read_previous_jobs(folder)}
+    wrong = [
+        f"job {job} is {states[job].state_text}" if job in states else f"there is no job {job}"
+        for job in jobs
+        if job not in states or states[job].state != "PAUSED"
+    ]
+    if wrong:
+        paused = [str(job) for job, run in states.items() if run.state == "PAUSED"]
+        raise TrackingError(
+            f"{name}: {'; '.join(wrong)}; paused by early stopping are {', '.join(paused) or 'none of its jobs'}"
+        )
+    log = DecisionLog(folder / NAME)
+    for job in dict.fromkeys(jobs):
+        log.append(Decision("asked", (job,), None, rung=int(states[job].tag("early_stopped") or 0)))
+    resume(read_manifest(folder).sweep_id, outputs)
 
 
 def _sweeps(outputs: Path) -> Iterator[ResumableRun]:
@@ -80,9 +115,9 @@ def _single_runs(outputs: Path) -> Iterator[ResumableRun]:
             yield ResumableRun((folder.name, run.run_id), run.name, command, typed_in, run.state != "FINISHED", {})
 
 
-def _sweeps_with_job(run_id: str, outputs: Path) -> Iterator[str]:
-    """Yield the ids of the sweeps with a job whose run's id begins so."""
-    for folder in journal.folders(outputs / "sweeps"):
+def _jobs_named(run_id: str, outputs: Path) -> Iterator[RecordedRun]:
+    """Yield the jobs of sweeps whose run's id begins so."""
+    for folder in journal.folders(outputs):
         run = read_run(folder)
         if run is not None and run.tag("job") is not None and run.run_id and run.run_id.startswith(run_id):
-            yield run.tag("sweep_id") or folder.parent.name
+            yield run

@@ -382,6 +382,14 @@ def state_text(state: str, tags: Mapping[str, str]) -> str:
     return f"paused at epoch {tags.get(EARLY_STOPPED, '?')} of {tags.get(EARLY_STOPPED_OF, '?')}"
 
 
+def finish_command(run_id: str, tags: Mapping[str, str]) -> str:
+    """Return the command that trains a stopped or paused run to its end; of a sweep's job, the sweep's."""
+    sweep, job = tags.get(f"{PREFIX}sweep_id"), tags.get(f"{PREFIX}job")
+    if EARLY_STOPPED in tags and sweep and job:
+        return f"cifar-sweeps promote {sweep} {job}"
+    return f"cifar-sweeps resume {sweep or run_id[:8]}"
+
+
 def locate_folder(recorded: str | None, outputs: Path) -> Path | None:
     """Return a recorded folder of a run as it can be found in ``outputs`` now; as recorded if it cannot."""
     if not recorded:

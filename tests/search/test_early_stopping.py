@@ -162,15 +162,12 @@ def test_a_run_that_ended_by_itself_stands_at_the_later_rungs_with_its_last_valu
 @settings(max_examples=60, deadline=None)
 @given(
     values=st.lists(st.tuples(st.sampled_from([0.1, 0.2, 0.3]), st.floats(0, 1)), min_size=1, max_size=14),
-    kills=st.lists(st.integers(0, 6), max_size=5),
+    kills=st.lists(st.tuples(st.integers(0, 6), st.sampled_from([None, 0, 0.5, 1])), max_size=5),
     seeds=st.integers(1, 3),
-    mid=st.booleans(),
     median=st.booleans(),
 )
-def test_a_sweep_that_is_killed_and_resumed_takes_the_same_decisions(
-    tmp_path_factory, values, kills, seeds, mid, median
-):
-    """Killed between jobs, or with a job in the middle that leaves half of its epochs."""
+def test_a_sweep_that_is_killed_and_resumed_takes_the_same_decisions(tmp_path_factory, values, kills, seeds, median):
+    """Killed between jobs, or in a job: before its first epoch, in the middle, or after its last, before it paused."""
     curves = curves_of(values)
     ladder = MedianRule(3) if median else SuccessiveHalving(3, 2)
     arms = {job: str(job // seeds) for job in range(len(values))}
@@ -181,23 +178,27 @@ def test_a_sweep_that_is_killed_and_resumed_takes_the_same_decisions(
                 job,
                 arms[job],
                 EPOCHS,
-                None if job not in reached else "finished" if reached[job] == EPOCHS else "paused",
+                endings.get(job),
                 {epoch: curves[job][epoch] for epoch in range(1, reached.get(job, 0) + 1)},
             )
             for job in arms
         ]
 
+    endings = {}
     undisturbed_log = DecisionLog(None)
     undisturbed = go(EarlyStoppingScheduler(candidates({}), ladder, undisturbed_log), curves)
     path = tmp_path_factory.mktemp("sweep") / "decisions.jsonl"
     reached, ran = {}, []
-    for steps in [*kills, None]:
+    for steps, cut in [*kills, (None, None)]:
         scheduler = EarlyStoppingScheduler(candidates(reached), ladder, DecisionLog(path))
         new = go(scheduler, curves, steps)
         ran += new
         reached |= dict(new)
-        if steps is not None and mid and (cut := scheduler.ask()) is not None:
-            reached[cut.job] = max(reached.get(cut.job, 0), ((cut.until or EPOCHS) + reached.get(cut.job, 0)) // 2)
+        endings |= {job: "finished" if end == EPOCHS else "paused" for job, end in new}
+        if cut is not None and (killed := scheduler.ask()) is not None:
+            start, end = reached.get(killed.job, 0), killed.until or EPOCHS
+            reached[killed.job] = start + int(cut * (end - start))
+            endings[killed.job] = "killed"
             if path.exists():
                 path.write_bytes(path.read_bytes() + b'{"torn')
     assert ran == undisturbed
@@ -210,7 +211,7 @@ def test_what_was_asked_for_by_a_person_is_trained_to_its_end(tmp_path):
     curves = curves_of([(0.1, 0.9 - job / 100) for job in range(8)])
     path = tmp_path / "decisions.jsonl"
     reached = dict(go(EarlyStoppingScheduler(one_arm_a_job(8), SuccessiveHalving(4, 4), DecisionLog(path)), curves))
-    DecisionLog(path).append(Decision("asked", (2,), None))
+    DecisionLog(path).append(Decision("asked", (7,), None, rung=4))
     again = [
         Candidate(
             job,
@@ -222,7 +223,8 @@ def test_what_was_asked_for_by_a_person_is_trained_to_its_end(tmp_path):
         for job, end in reached.items()
     ]
     scheduler = EarlyStoppingScheduler(again, SuccessiveHalving(4, 4), DecisionLog(path))
-    assert go(scheduler, curves) == [(2, EPOCHS)]
+    assert go(scheduler, curves) == [(7, EPOCHS)]  # and nothing else, though it stands at no later rung
+    assert [(rung, there) for rung, there, _ in scheduler.standing()] == [(4, 8), (16, 2)]
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,8 @@ from cifar_sweeps.sweeps.jobs import JobExit, TrainingStarted
 class PauseOnce:
     """Lets job 0 pause after its first epoch, runs job 1, then promotes job 0."""
 
+    waits_for_results = True
+
     def __init__(self, *to_ask):
         self.to_ask = list(to_ask) or [Assignment(0, until=1), Assignment(1)]
         self.told = []
@@ -35,6 +37,18 @@ def test_a_job_pauses_where_the_scheduler_says_and_is_promoted():
     assert [(result.state, result.value) for result in results] == [("finished", 0.6), ("finished", 0.5)]
     assert world.display.starts == [(0, False), (1, False), (0, True)]
     assert world.record.failures == {}
+
+
+@pytest.mark.parametrize(("waits", "started"), [(True, 1), (False, 2)])
+def test_a_scheduler_that_decides_by_results_is_asked_when_a_job_has_been_told_of(waits, started):
+    """A job that wraps up holds up the next one only there."""
+    scheduler = PauseOnce(Assignment(0), Assignment(1))
+    scheduler.waits_for_results = waits
+    world = World({0: [trains(0, wraps_up=5)], 1: [trains(1)]}, scheduler=scheduler)
+    tell, seen = scheduler.tell, []
+    scheduler.tell = lambda *told: (seen.append(len(world.engine.started())), tell(*told))
+    world.run()
+    assert seen[0] == started
 
 
 def test_a_paused_job_that_nobody_promotes_stays_paused_and_is_no_failure():

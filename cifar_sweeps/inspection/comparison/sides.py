@@ -10,7 +10,7 @@ from cifar_sweeps.errors import TrackingError, did_you_mean
 from cifar_sweeps.studies.query import find_runs, to_study_run
 from cifar_sweeps.studies.study import Study, StudyRun
 from cifar_sweeps.tracking.names import Candidate, choose, describe
-from cifar_sweeps.tracking.store import PREFIX, Store
+from cifar_sweeps.tracking.store import PREFIX, Store, finish_command
 
 HOW = "an arm is named SWEEP:ARM (or STUDY:ARM), with ARM as cifar-sweeps results SWEEP --arms shows it"
 _MAX_SHOWN = 12
@@ -118,7 +118,8 @@ def _run_side(run: StudyRun) -> Side:
     short = run.run_id[:8]
     if not run.finished:
         raise TrackingError(
-            f"{short} ({run.name}): is {run.state}, and cannot be compared; finish it: cifar-sweeps resume {short}"
+            f"{short} ({run.name}): is {run.state_text}, and cannot be compared; "
+            f"finish it: {finish_command(run.run_id, run.tags)}"
         )
     return Side(run.name, short, (run,), True)
 

@@ -17,7 +17,7 @@ from cifar_sweeps.runs.reproduce import recorded_metrics, train_again
 from cifar_sweeps.runs.reproduction_check import COMPARED
 from cifar_sweeps.runs.run import RunResult
 from cifar_sweeps.runs.trained_run import TrainedRun, open_trained_run
-from cifar_sweeps.tracking.store import RecordedRun, Store
+from cifar_sweeps.tracking.store import RecordedRun, Store, finish_command
 from cifar_sweeps.training.starting_state import LastState, place_state, read_last_state
 
 log = logging.getLogger(__name__)
@@ -81,10 +81,8 @@ def _check_finished(original: RecordedRun) -> None:
     if original.state == "RUNNING":
         raise TrackingError(f"{label}: is still training; make it longer once it has finished")
     if original.state != "FINISHED":
-        stopped = original.tag("sweep_id") or original.run_id[:8]
-        raise TrackingError(
-            f"{label}: has not finished ({original.state}); first finish it: cifar-sweeps resume {stopped}"
-        )
+        command = finish_command(original.run_id, original.tags)
+        raise TrackingError(f"{label}: has not finished ({original.state_text}); first finish it: {command}")
 
 
 def _last_state(run: TrainedRun) -> LastState:

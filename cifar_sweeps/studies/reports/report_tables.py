@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from cifar_sweeps.analysis.tables import Column, TextTable
-from cifar_sweeps.studies.columns import MISSING
+from cifar_sweeps.studies.columns import MISSING, quantity
 from cifar_sweeps.studies.intervals import Estimate
 from cifar_sweeps.studies.published import Comparison, Published
 from cifar_sweeps.studies.ranking import ArmMetrics
@@ -155,9 +155,20 @@ def failures_table(runs: Sequence[StudyRun]) -> TextTable:
             run.tag("failure") or "no reason recorded",
         )
         for run in runs
-        if not run.finished and not run.is_running
+        if not run.finished and not run.is_running and not run.is_paused
     )
     return TextTable("Runs that did not finish", columns, rows)
+
+
+def paused_table(runs: Sequence[StudyRun]) -> TextTable:
+    """Return the runs that early stopping has paused: where they stand, the furthest first."""
+    columns = (Column("run"), Column("seed", is_number=True), Column("state"), Column("val", is_number=True))
+    paused = [run for run in runs if run.is_paused]
+    key = "val/accuracy"
+    paused.sort(key=lambda run: (-int(run.tag("early_stopped") or 0), -run.metrics.get(key, 0.0)))
+    rows = tuple((run.arm, _seed(run), run.state_text, quantity("val").text(run.metrics.get(key))) for run in paused)
+    note = "Validation accuracy at that epoch. None of these is compared with the arms that were trained to their end."
+    return TextTable("Runs paused by early stopping", columns, rows, note=note)
 
 
 def running_table(runs: Sequence[StudyRun], histories: Mapping[str, Mapping[str, Mapping[int, float]]]) -> TextTable:

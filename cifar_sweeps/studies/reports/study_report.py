@@ -148,6 +148,7 @@ def _template_values(
                 *(published if has_published else []),
                 ranking,
                 class_analysis.class_table(plotted, runs),
+                report_tables.paused_table(study.runs),
             )
             if table is not None and (table.rows or table.empty)
         ],

@@ -16,6 +16,8 @@ from cifar_sweeps.system.scripts import as_typed, shell_command
 from cifar_sweeps.tracking.journal import State
 from cifar_sweeps.tracking.store import RecordedRun
 
+_MAX_NUMBERS = 12
+
 
 @dataclass(frozen=True)
 class JobFailure:
@@ -62,10 +64,11 @@ def print_summary(summary: SweepSummary, console: Console) -> None:
         console.print(results_table(summary.runs, summary.reused))
     for line in _early_stopping_lines(summary.runs):
         say(line)
-    paused = sorted(int(run.tag("job") or 0) for run in summary.runs if run.state == "PAUSED")
+    paused = _paused_jobs(summary.runs)
     if paused and summary.can_resume:
-        say("Train paused runs to their ends after all, by the numbers of their folders:")
-        promote = ["promote", summary.manifest.sweep_id, *map(str, paused[:1])]
+        by_epoch = "; at epoch ".join(f"{epoch} job {_join_numbers(jobs)}" for epoch, jobs in paused.items())
+        say(f"Paused at epoch {by_epoch}. Train some to their ends after all:")
+        promote = ["promote", summary.manifest.sweep_id, *map(str, next(iter(paused.values()))[:1])]
         say(f"  {shell_command('cifar-sweeps', promote, summary.environment)}")
     for failure in sorted(summary.failures, key=lambda failure: failure.job):
         say(f"Job {failure.job} {failure.state.lower()} ({failure.name}): {failure.reason}")
@@ -146,6 +149,20 @@ def _captions(runs: Sequence[RecordedRun]) -> Iterator[str]:
         yield f"Not the full training: budget {'; '.join(budgets)}."
     if any(run.tag("validated_on") == "test" for run in runs):
         yield "Validated on the test set: the validation metrics of those runs are not independent of it."
+
+
+def _paused_jobs(runs: Sequence[RecordedRun]) -> dict[int, list[int]]:
+    """Return the numbers of the paused jobs by the epoch that they have reached, the furthest first."""
+    found: dict[int, list[int]] = {}
+    for run in runs:
+        if run.state == "PAUSED":
+            found.setdefault(int(run.tag("early_stopped") or 0), []).append(int(run.tag("job") or 0))
+    return {epoch: sorted(found[epoch]) for epoch in sorted(found, reverse=True)}
+
+
+def _join_numbers(numbers: Sequence[int]) -> str:
+    more = len(numbers) - _MAX_NUMBERS
+    return ", ".join(map(str, numbers[:_MAX_NUMBERS])) + (f" and {more} more" if more > 0 else "")
 
 
 def _early_stopping_lines(runs: Sequence[RecordedRun]) -> Iterator[str]:
