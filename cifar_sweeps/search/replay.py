@@ -7,7 +7,6 @@ import math
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from statistics import fmean, median
 
 from cifar_sweeps.search.decisions import DecisionLog
@@ -124,11 +123,16 @@ def in_order(runs: Sequence[WholeRun], order: Sequence[str]) -> list[int]:
 
 
 def early_stopping(
-    runs: Sequence[WholeRun], ladder: Ladder, order: Sequence[str], *, rises: bool, log: Path | None = None
+    runs: Sequence[WholeRun],
+    ladder: Ladder,
+    order: Sequence[str],
+    *,
+    rises: bool,
+    open_log: Callable[[], DecisionLog] | None = None,
 ) -> Callable[[Recorded], Scheduler]:
     """Return what makes the scheduler at the start of the sweep, and again after each kill.
 
-    log: the file of its decisions, from which it goes on after a kill; None: they are kept in memory.
+    open_log: gives the decisions that were taken so far each time; None: they are kept in memory.
     """
     kept = DecisionLog(None)
 
@@ -137,6 +141,6 @@ def early_stopping(
             Candidate(job, runs[job].arm, runs[job].epochs, *recorded.get(job, (None, {})))
             for job in in_order(runs, order)
         ]
-        return EarlyStoppingScheduler(candidates, ladder, kept if log is None else DecisionLog(log), rises=rises)
+        return EarlyStoppingScheduler(candidates, ladder, kept if open_log is None else open_log(), rises=rises)
 
     return make

@@ -1,12 +1,13 @@
 """Replay of early stopping over runs that are known whole, held against sweeps worked out by hand."""
 
 import random
+from functools import partial
 
 import pytest
 from decision_audit import is_justified
 
 from cifar_sweeps.search import replay as replaying
-from cifar_sweeps.search.decisions import read_decisions
+from cifar_sweeps.search.decisions import DecisionLog, read_decisions
 from cifar_sweeps.search.replay import draw_orders, early_stopping, final_values, replay, summarize
 from cifar_sweeps.search.rungs import MedianRule, SuccessiveHalving
 from cifar_sweeps.search.simulation import WholeRun, simulate
@@ -145,15 +146,16 @@ def drawn_runs(seed, arms=12, seeds=2, epochs=20):
 def test_a_sweep_killed_at_random_moments_goes_on_from_its_decisions_and_curves(tmp_path, ladder, workers):
     runs, draw = drawn_runs(workers), random.Random(0)
     for number, order in enumerate(draw_orders(runs, 2)):
-        undisturbed, killed = tmp_path / f"{number}-undisturbed", tmp_path / f"{number}-killed"
-        whole = simulate(runs, early_stopping(runs, ladder, order, rises=True, log=undisturbed), workers)
+        undisturbed, path = DecisionLog(None), tmp_path / str(number)
+        make = partial(early_stopping, runs, ladder, order, rises=True)
+        whole = simulate(runs, make(open_log=lambda log=undisturbed: log), workers)
         kills = [draw.uniform(0, whole.wall_clock) for _ in range(6)]
-        found = simulate(runs, early_stopping(runs, ladder, order, rises=True, log=killed), workers, kills)
-        decisions = read_decisions(killed)
+        found = simulate(runs, make(open_log=partial(DecisionLog, path)), workers, kills)
+        decisions = read_decisions(path)
         assert all(is_justified(decision, runs, ladder) for decision in decisions)
         assert len({(decision.jobs, decision.until) for decision in decisions}) == len(decisions)  # none taken twice
         kept = sum(sum(run.seconds[:epochs]) for run, epochs in zip(runs, found.epochs, strict=True))
         assert kept < found.seconds <= kept + 6 * workers * 2.0  # a kill costs each worker an epoch at most
         if workers == 1:
-            assert decisions == read_decisions(undisturbed)
+            assert decisions == undisturbed.decisions
             assert found.epochs == whole.epochs
