@@ -3,14 +3,21 @@
 import json
 
 import pytest
+from conftest import TINY, cifar_train
 from study_toys import ToyStore
 from typer.testing import CliRunner
 
 from cifar_sweeps.cli.main import app
 from cifar_sweeps.errors import ConfigError, TrackingError
-from cifar_sweeps.search.replay import draw_orders, replay, summarize
+from cifar_sweeps.inspection.replay import Settings, whole_runs
+from cifar_sweeps.search.decisions import NAME, DecisionLog, read_decisions
+from cifar_sweeps.search.replay import draw_orders, early_stopping, replay, summarize
 from cifar_sweeps.search.rungs import MedianRule, SuccessiveHalving
-from cifar_sweeps.search.simulation import WholeRun
+from cifar_sweeps.search.simulation import WholeRun, simulate
+from cifar_sweeps.studies.histories import read_histories
+from cifar_sweeps.studies.query import find_runs
+from cifar_sweeps.studies.results import load_history
+from cifar_sweeps.tracking.store import Store
 
 FINALS = {"a": (0.6, 0.62), "b": (0.7, 0.72), "c": (0.65, 0.8), "d": (0.5, 0.52), "e": (0.4, 0.41)}
 EPOCHS = 6
@@ -164,10 +171,29 @@ def test_sweeps_of_other_budgets_are_not_compared(toy, cli):
     assert "2 whole runs" in cli("full")
 
 
-def test_a_run_that_was_not_validated_at_a_rung_cannot_be_compared_there(toy, cli):
-    from cifar_sweeps.inspection.replay import Settings, whole_runs
-    from cifar_sweeps.studies.query import find_runs
+@pytest.mark.slow
+def test_a_real_sweep_takes_the_decisions_that_the_replay_of_the_whole_one_foretells(outputs):
+    """In the same order, with one job at a time: the same promotions from the same values, and the same epochs."""
+    grid = [*TINY, "trainer.epochs=4", "analysis.log_model=false", "analysis.pictures=false", "sweep.report=false"]
+    grid += ["-m", "hydra.launcher.n_jobs=1", "seed=0,1", "optimizer.lr=0.1,0.01,0.001"]
+    stopping = ["sweep.early_stopping=asha", "sweep.eta=2", "sweep.grace_epochs=1"]
+    for more in (["study_name=whole"], ["study_name=stopped", *stopping]):
+        assert cifar_train(*grid, *more).returncode == 0
+    store, settings = Store.open(outputs), Settings(eta=2, grace_epochs=1)
+    study = find_runs("whole", store)
+    metrics = ["val/accuracy", "epoch_seconds"]
+    histories = read_histories(store.client(), [run.run_id for run in study.runs], metrics)
+    runs, _ = whole_runs(study, histories, settings)
+    order, foretold = list(dict.fromkeys(run.arm for run in runs)), DecisionLog(None)
+    make = early_stopping(runs, settings.ladder, order, rises=True, open_log=lambda: foretold)
+    trained = simulate(runs, make, 1)
+    [real] = outputs.glob(f"sweeps/*/{NAME}")
+    assert read_decisions(real) == foretold.decisions
+    history = load_history("stopped", store)
+    assert len(history) == sum(trained.epochs) < sum(run.trained for run in runs)
 
+
+def test_a_run_that_was_not_validated_at_a_rung_cannot_be_compared_there(toy, cli):
     study = find_runs("two", toy.store)
     histories = {
         run.run_id: {"val/accuracy": {2: 0.5, 4: 0.6}, "epoch_seconds": dict.fromkeys(range(1, 5), 1.0)}
