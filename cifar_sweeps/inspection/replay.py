@@ -1,5 +1,6 @@
 """Replay a finished sweep with early stopping: what it would have saved, and what it would have lost."""
 
+import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from cifar_sweeps.search.rungs import Ladder, Rule, make_ladder
 from cifar_sweeps.search.simulation import WholeRun
 from cifar_sweeps.studies.histories import History, read_histories
 from cifar_sweeps.studies.query import find_runs
-from cifar_sweeps.studies.study import Study, StudyRun
+from cifar_sweeps.studies.study import Study, StudyRun, list_names
 from cifar_sweeps.tracking.store import Store
 
 Metric = Literal["val/accuracy", "val/loss"]
@@ -148,7 +149,7 @@ def whole_runs(
     for run in study.runs:
         reason = _why_not_whole(run)
         if reason is None and newest[run.arm, run.seed] is not run:
-            reason = "repeat of an arm and seed"
+            reason = "superseded by a repeat"
         if reason is None:
             made = _whole_run(run, histories[run.run_id], settings)
             if isinstance(made, WholeRun):
@@ -169,10 +170,11 @@ def _check_comparable(what: str, study: Study) -> None:
     by_sweep: dict[str, set[tuple[str | None, ...]]] = {}
     for run in study.runs:
         if run.finished:
-            measured = (run.tag("budget"), run.tag("data"), run.tag("data_fingerprint"), run.tag("validated_on"))
+            budget = (run.tag("budget") or "").partition(":")[0]
+            measured = (budget, run.tag("data"), run.tag("data_fingerprint"), run.tag("validated_on"))
             by_sweep.setdefault(run.tag("sweep_id") or "", set()).add(measured)
     if len({frozenset(each) for each in by_sweep.values()}) > 1:
-        names = ", ".join(filter(None, by_sweep)) or "none"
+        names = list_names([each for each in by_sweep if each][::-1])
         raise TrackingError(
             f"{what}: its sweeps have different budgets, images or validation data, so their arms cannot be compared; "
             f"name one of its sweeps: {names}"
@@ -194,7 +196,8 @@ def _whole_run(run: StudyRun, history: History, settings: Settings) -> WholeRun 
     length = run.params.get("trainer.epochs", "")
     if not length.isdecimal():
         return "without a recorded length"
-    epochs, curve, timed = int(length) * run.parts, history.get(settings.metric, {}), history.get(_SECONDS, {})
+    epochs, timed = int(length) * run.parts, history.get(_SECONDS, {})
+    curve = {epoch: value for epoch, value in history.get(settings.metric, {}).items() if math.isfinite(value)}
     known = [seconds for seconds in timed.values() if seconds > 0]
     trained, diverged = max(timed, default=0), _is_diverged(run)
     if not diverged and trained not in curve:

@@ -125,9 +125,7 @@ def test_what_cannot_be_replayed_is_left_out_and_counted_and_what_diverged_would
     out = " ".join(cli("some", "grace_epochs=2").split())
     assert "some: 3 whole runs of 2 arms" in out
     assert "1 run diverged, and would again" in out
-    assert (
-        "Left out: 1 repeat of an arm and seed, 1 failed, 1 killed, 1 still running, 1 paused by early stopping" in out
-    )
+    assert "Left out: 1 superseded by a repeat, 1 failed, 1 killed, 1 still running, 1 paused by early stopping" in out
     found = json.loads(cli("some", "grace_epochs=2", "--json"))
     assert found["whole"]["epochs"] == 6 + 6 + 3
     assert found["diverged"] == 1
@@ -166,7 +164,7 @@ def test_sweeps_of_other_budgets_are_not_compared(toy, cli):
         for arm in "ab":
             tags = {"sweep_id": sweep_id, "budget": budget}
             toy.run("budgets", 0.5, swept={"model": arm}, parent=parent, tags=tags, epochs=EPOCHS)
-    with pytest.raises(TrackingError, match="name one of its sweeps: full, shor"):
+    with pytest.raises(TrackingError, match="name one of its sweeps: shor, full"):
         cli("budgets")
     assert "2 whole runs" in cli("full")
 
