@@ -1,12 +1,12 @@
 """What a replay of early stopping says: its table, the lines beside it, and all of it as JSON."""
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from cifar_sweeps.analysis.tables import Column, TextTable
-from cifar_sweeps.inspection.replay import Replay, Settings, count_reasons
+from cifar_sweeps.inspection.replay import Replay, count_reasons
 
 _COLUMNS = ("workers", "epochs", "seconds", "wall clock", "whole's", "regret", "90%", "best picked")
 
@@ -94,36 +94,29 @@ def as_json(found: Replay) -> dict[str, Any]:
 
 def _rungs(found: Replay) -> Iterator[str]:
     settings = found.settings
-    by_length = {length: settings.ladder.rungs(length) for length in _lengths(found)}
+    by_rungs: dict[tuple[int, ...], list[int]] = {}
+    for length in _lengths(found):
+        by_rungs.setdefault(settings.ladder.rungs(length), []).append(length)
     pauses = "; ".join(
-        f"{'runs' if len(by_length) == 1 else f'those of {length} epochs'} pause after {_epochs(rungs)}"
-        f"{f' of {length}' if len(by_length) == 1 else ''}"
-        for length, rungs in by_length.items()
-        if rungs
+        f"runs of {_and(lengths)} epochs "
+        + (f"pause after epoch{'s'[: len(rungs) - 1]} {_and(rungs)}" if rungs else "never pause")
+        for rungs, lengths in by_rungs.items()
     )
-    never = [str(length) for length, rungs in by_length.items() if not rungs]
-    also = f"; those of {' and '.join(never)} epochs never do" if never else ""
-    yield f"{_name(settings)}: {pauses}{also}; by {settings.metric} there, {_share(settings)}."
-
-
-def _name(settings: Settings) -> str:
-    return f"Early stopping ({settings.rule})"
-
-
-def _share(settings: Settings) -> str:
+    goes_on = "arms that are not below the median of those that have come so far go on"
     if settings.rule == "asha":
-        return f"the best 1 in {settings.eta} of the arms that have come so far goes on"
-    return "arms that are not below the median of those that have come so far go on"
+        goes_on = f"the best 1 in {settings.eta} of the arms that have come so far goes on"
+    yield f"Early stopping ({settings.rule}): {pauses}; by {settings.metric} there, {goes_on}."
+    if settings.rule == "asha" and len(found.final) < settings.eta:
+        yield f"Fewer arms than eta={settings.eta}: the best at a rung goes on alone, once all have come there."
 
 
 def _lengths(found: Replay) -> list[int]:
     return sorted({run.epochs for run in found.runs})
 
 
-def _epochs(rungs: tuple[int, ...]) -> str:
-    texts = [str(rung) for rung in rungs]
-    joined = " and ".join([", ".join(texts[:-1]), texts[-1]] if len(texts) > 1 else texts)
-    return f"epoch{'s' if len(texts) > 1 else ''} {joined}"
+def _and(numbers: Sequence[int]) -> str:
+    *first, last = map(str, numbers)
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def _count(number: int, noun: str) -> str:

@@ -75,7 +75,8 @@ def test_a_table_by_hand(cli):
     ]
     said = " ".join(out.split())
     assert "two: 2 whole runs of 2 arms, in 60 random orders of arrival" in said
-    assert "runs pause after epoch 1 of 2; by val/accuracy there, the best 1 in 4" in said
+    assert "runs of 2 epochs pause after epoch 1; by val/accuracy there, the best 1 in 4" in said
+    assert "Fewer arms than eta=4" in said
     assert "of the best arm (model=a: 0.6000)" in said
     assert out.splitlines()[-1].endswith("cifar-train -m model=a,b sweep.early_stopping=asha sweep.grace_epochs=1")
 
