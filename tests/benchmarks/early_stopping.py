@@ -72,7 +72,7 @@ def measure(quick: bool) -> Outcome:
     versions: dict[str, str] = {}
     results = {NONE: _ours(all_arms, None), **{rule: _ours(all_arms, ladder) for rule, ladder in RULES.items()}}
     results |= _of_peers(all_arms, versions)
-    of_small = {rule: _ours(few_arms, RULES[rule]) for rule in (DEFAULT, "median")} | _of_peers(few_arms, versions)
+    of_small = {rule: _ours(few_arms, ladder) for rule, ladder in RULES.items()} | _of_peers(few_arms, versions)
     killed = [_killed(all_arms, DEFAULT, workers) for workers in WORKERS]
     measured = Measured(runs, results, of_small, len(small[0]), killed, versions, DEFAULT)
     if not quick:

@@ -100,20 +100,29 @@ def _introduction(measured: Measured) -> Iterator[str]:
         f"**With {_and(map(str, by_workers))} workers, the defaults train {shares} of the epochs. The median regret is "
         f"{_and(regrets)}, and nine of ten orders do not exceed {_and(regrets_90)}.**"
     )
-    yield _best_arms(runs)
+    yield _best_arms(measured)
 
 
-def _best_arms(runs: Sequence[WholeRun]) -> str:
+def _best_arms(measured: Measured) -> str:
+    runs = measured.runs
     final, by_arm = final_values(runs), {run.arm: run for run in runs}
 
     def place(arm: str, epoch: int) -> int:
         return 1 + sum(run.curve[epoch] > by_arm[arm].curve[epoch] for run in runs)
 
+    ranked = sorted(final, key=lambda arm: -final[arm])
+    picked = [
+        ranked.index(each.picked) + 1 for outcomes in measured.results[measured.default].values() for each in outcomes
+    ]
+    picks = [f"number {rank} in {picked.count(rank)}" for rank in sorted(set(picked))]
     texts = [
         f"{final[arm]:.5f} (after epochs 1, 4 and 16 number {_and(str(place(arm, epoch)) for epoch in (1, 4, 16))})"
-        for arm in sorted(final, key=lambda arm: -final[arm])[:3]
+        for arm in ranked[:3]
     ]
-    return f"The three best arms at the end: {'; '.join(texts)}."
+    return (
+        f"The three best arms at the end: {'; '.join(texts)}. Of {len(picked)} sweeps, of all orders and workers, the "
+        f"defaults picked {_and(picks)}."
+    )
 
 
 def _by_workers(measured: Measured) -> Iterator[str]:
