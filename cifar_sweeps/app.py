@@ -8,6 +8,7 @@ from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, read_write
 
+from cifar_sweeps.config.grid.zips import is_zip, stand_in
 from cifar_sweeps.config.hydra_targets import check_hydra_targets, hydra_allow_list
 from cifar_sweeps.config.parse import conf_folder
 from cifar_sweeps.config.sweep_composer import SweepComposerCache
@@ -54,6 +55,7 @@ def main() -> None:
         on_callback=introduce,
         allow_list=hydra_allow_list(),
         help_text=help_text,
+        stand_in=stand_in,
     ):
         sys.exit(command.run(_checked(hydra_application(train, conf_folder()))))
 
@@ -104,7 +106,7 @@ def _without_sweeps(arguments: list[str]) -> Iterator[str]:
     """Leave out the keys that a sweep varies, for --help: Hydra composes one config for it, also with -m."""
     for argument in arguments:
         try:
-            is_sweep = "=" in argument and parse_overrides([argument])[0].is_sweep_override()
+            is_sweep = is_zip(argument) or ("=" in argument and parse_overrides([argument])[0].is_sweep_override())
         except HydraException:  # which is explained where Hydra reads it
             is_sweep = False
         if not is_sweep:

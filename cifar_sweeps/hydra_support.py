@@ -9,6 +9,7 @@ import re
 from argparse import Namespace
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from string import Template
 from types import ModuleType
@@ -27,7 +28,15 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override, OverrideType
+from hydra.core.override_parser.types import (
+    ChoiceSweep,
+    IntervalSweep,
+    Override,
+    OverrideType,
+    RangeSweep,
+    Sweep,
+    ValueType,
+)
 from hydra.core.plugins import Plugins
 from hydra.core.singleton import Singleton
 from hydra.core.utils import JobReturn, JobStatus, setup_globals
@@ -99,6 +108,7 @@ def hooks(
     on_callback: Callable[[Callback], None] | None = None,
     allow_list: Sequence[str] | None = None,
     help_text: HelpText | None = None,
+    stand_in: Callable[[str], str | None] | None = None,
 ) -> Iterator[None]:
     """Make Hydra follow these rules within the block. What they raise passes through Hydra.
 
@@ -108,6 +118,8 @@ def hooks(
     allow_list: names (``package.Name``, ``package.*``) of all that a config may have Hydra build besides its plugins;
     1.4 then refuses all else at the moment of building. 1.3 has no such list: there ``check`` stands alone.
     help_text: returns what the application's own help has in place of ``$CONFIG``.
+    stand_in: returns what is read in place of an override that is ours and not of Hydra's grammar; None for Hydra's.
+    The config that is composed keeps the override itself among those that were typed.
     """
     loader = config_loader_impl.ConfigLoaderImpl
 
@@ -145,6 +157,8 @@ def hooks(
         stack.enter_context(_patched(loader, "_load_configuration_impl", checked))
         if compose is not None:  # both versions: sweeper and launcher call it, and neither takes another way to compose
             stack.enter_context(_patched(loader, "load_sweep_config", composed))
+        if stand_in is not None:  # both versions: their grammar is generated, and nothing can be added to it
+            stack.enter_context(_patched(OverridesParser, "parse_overrides", _with_stand_ins(stand_in)))
         if help_text is not None:  # both versions: their template has a list of groups and the config as YAML alone
             stack.enter_context(_patched(Hydra, "get_help", _with_help_text(help_text)))
         if on_callback is not None:  # both versions: Hydra makes its callbacks from the config and hands them nothing
@@ -173,6 +187,21 @@ def _with_help_text(help_text: HelpText) -> Callable[[_Method], _Method]:
             return Template(help_cfg.template).safe_substitute(CONFIG=keys)
 
         return get_help
+
+    return replaced
+
+
+def _with_stand_ins(stand_in: Callable[[str], str | None]) -> Callable[[_Method], _Method]:
+    def replaced(own: _Method) -> _Method:
+        def parse(parser: OverridesParser, overrides: list[str]) -> list[Override]:
+            ours = {line: instead for line in overrides if (instead := stand_in(line)) is not None}
+            parsed: list[Override] = own(parser, [ours.get(line, line) for line in overrides])
+            for override, line in zip(parsed, overrides, strict=True):
+                if line in ours:
+                    override.input_line = line
+            return parsed
+
+        return parse
 
     return replaced
 
@@ -322,6 +351,41 @@ def is_plain_value_override(override: Override) -> bool:
     )
 
 
+def as_choices(override: Override) -> Override | None:
+    """Return an override whose value is a list, ``key=[a,b]``, as a sweep over its entries; one that sweeps as it is.
+
+    None for one that does not set its key to one listed value after another.
+    """
+    if override.type not in (OverrideType.CHANGE, OverrideType.ADD, OverrideType.FORCE_ADD):
+        return None
+    if isinstance(override.value(), list):
+        entries: Any = override._value  # with the quotes of its texts, which its value has lost
+        return replace(override, value_type=ValueType.CHOICE_SWEEP, _value=ChoiceSweep(list=entries))
+    return override if override.is_discrete_sweep() else None
+
+
+def holds_sweep(override: Override) -> bool:
+    """Say whether one of the choices of a sweep is a sweep itself, ``[range(3),5]``, which Hydra writes as no value."""
+    value: Any = override.value()
+    return isinstance(value, ChoiceSweep) and any(isinstance(entry, Sweep) for entry in value.list)
+
+
+def interval_of(override: Override) -> tuple[float, float, frozenset[str]] | None:
+    """Return both ends of an interval and its tags; None for another sweep. The ends of an ``int(…)`` are integers."""
+    value: Any = override.value()
+    if not isinstance(value, IntervalSweep) or value.start is None or value.end is None:
+        return None
+    return value.start, value.end, frozenset(value.tags)
+
+
+def range_step_of(override: Override) -> tuple[float, frozenset[str]] | None:
+    """Return the step of a range and its tags; None for another sweep, and where its values are shuffled."""
+    value: Any = override.value()
+    if not isinstance(value, RangeSweep) or value.shuffle:
+        return None
+    return value.step, frozenset(value.tags)
+
+
 def record_overrides(config: DictConfig, overrides: Sequence[Override]) -> None:
     """Record in Hydra's part of a job's config which overrides it was composed from, as Hydra itself does."""
     own = [override for override in overrides if not override.is_hydra_override()]
@@ -354,6 +418,14 @@ def hydra_config(node: DictConfig) -> Iterator[None]:
 
 
 # Jobs
+
+
+def make_launcher(context: HydraContext, task: TaskFunction, config: DictConfig) -> Launcher:
+    """Return the launcher that a sweep's config names. Both versions: ``Plugins`` alone makes one."""
+    launcher: Launcher = Plugins.instance().instantiate_launcher(
+        hydra_context=context, task_function=task, config=config
+    )
+    return launcher
 
 
 def get_singleton_state() -> object:

@@ -5,7 +5,8 @@ light.
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
@@ -36,11 +37,30 @@ class LocalLauncher(Launcher):
 
         assert self._setup is not None
         context, config = self._setup
-        sys.stdout.write(f"Checking {len(job_overrides)} job{'s' if len(job_overrides) > 1 else ''} …\n")
-        sys.stdout.flush()  # the imports below take seconds, on a cold disk many
+        _say(f"Checking {len(job_overrides)} job{'s' if len(job_overrides) > 1 else ''} …")
         # The server has been importing since the sweep began; this returns how processes are made with it.
         processes = None if config.sweep.dry_run else fork_server.start(config.analysis.log_model)
         with imports_without_gc():
             from cifar_sweeps.sweeps.launch import launch
 
         return launch(context, config, job_overrides, self.n_jobs, self.jobs_per_gpu, processes)
+
+    def search(self, arguments: Sequence[str], settings: Mapping[str, Any]) -> None:
+        """Train what is proposed, one job after another. settings: of `cifar_sweeps_optuna.OptunaSweeper`."""
+        from cifar_sweeps.sweeps.engines.local import fork_server
+        from cifar_sweeps.system.gc_control import imports_without_gc
+
+        assert self._setup is not None
+        context, config = self._setup
+        _say("Checking the space …")
+        processes = None if config.sweep.dry_run else fork_server.start(config.analysis.log_model)
+        with imports_without_gc():
+            from cifar_sweeps.sweeps.search.launch_search import SearchSettings, launch_search
+
+        of_search = SearchSettings(**{key: settings[key] for key in SearchSettings.__dataclass_fields__})
+        launch_search(context, config, arguments, of_search, self.n_jobs, self.jobs_per_gpu, processes)
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()  # the imports that follow take seconds, on a cold disk many

@@ -107,6 +107,44 @@ def test_a_job_is_composed_by_the_rule(app):
     assert app("-m", "seed=4,5", compose=compose)[0] == [4, 7]
 
 
+def test_an_override_of_ours_is_read_as_another_one_and_kept_as_it_was_typed(app):
+    kept = []
+
+    def check(config):
+        kept.append(hydra_support.task_overrides(config.hydra))
+
+    def stand_in(line):
+        return "pair=choice(x)" if line == "pair=<1,2>" else None
+
+    with pytest.raises(hydra_support.HydraException):
+        app("-m", "pair=<1,2>", "seed=3")
+    with pytest.raises(hydra_support.HydraException, match="pair"):  # Hydra's own sweeper does not know it
+        app("-m", "pair=<1,2>", "seed=3", check=check, stand_in=stand_in)
+    assert ["pair=<1,2>", "seed=3"] in kept
+
+
+@pytest.mark.parametrize(
+    ("line", "values"),
+    [
+        ("a=[1,'b, c',null]", ["1", "'b, c'", "null"]),
+        ("+a=choice(1,2)", ["1", "2"]),
+        ("++a=range(2)", ["0", "1"]),
+        ("a=3", None),
+        ("a=interval(0,1)", None),
+        ("~a", None),
+        ("a={b: 1}", None),
+    ],
+)
+def test_the_values_that_an_override_lists(line, values):
+    choices = hydra_support.as_choices(parse_overrides([line])[0])
+    assert (None if choices is None else [*choices.sweep_string_iterator()]) == values
+    assert choices is None or not hydra_support.holds_sweep(choices)
+
+
+def test_a_list_of_sweeps_is_found():
+    assert hydra_support.holds_sweep(hydra_support.as_choices(parse_overrides(["a=[range(3),5]"])[0]))
+
+
 def test_a_method_that_hydra_no_longer_has_is_told():
     gone = hydra_support._patched(Told, "gone", lambda own: own)
     with pytest.raises(RuntimeError, match=r"has no Told\.gone"), gone:

@@ -61,7 +61,7 @@ def compare(
         typer.echo(tables.as_frame(found).to_csv(index=False), nl=False)
         return
     if json:
-        objects = [tables.as_json(each) for each in found]
+        objects = tables.as_objects(found)
         typer.echo(json_format.dumps(objects[0] if len(objects) == 1 else objects, indent=1, ensure_ascii=False))
         return
     typed = [*(["--in", within] if within else []), a, b]

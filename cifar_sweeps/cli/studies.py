@@ -167,7 +167,7 @@ def report(
     out: Annotated[
         Path | None,
         typer.Option(
-            help="the page; .md and .csv are written beside it  "
+            help="the page; .md, .csv and _claims.csv are written beside it  "
             "[default: OUTPUTS/reports/STUDY.html, or STUDY_SWEEP.html for a named sweep]"
         ),
     ] = None,
@@ -195,5 +195,5 @@ def report(
         console.print(warning, markup=False, style="bold")
     for table in (*([written.claims] if written.claims.rows else []), written.ranking):
         console.print(to_rich_table(table, console.width))
-    for label, path in zip(("Page", "Markdown", "Runs"), written.paths, strict=True):
+    for label, path in written.paths.items():
         console.print(f"{label}: {path}", markup=False, soft_wrap=True)

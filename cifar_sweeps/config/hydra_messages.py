@@ -51,6 +51,8 @@ def explain_composition_error(error: BaseException) -> str:
         other = _in_other_options(str(cause.full_key))
         guess = did_you_mean(str(cause.key), keys) or other or _elsewhere(str(cause.key), cause.parent_node)
         return f"{cause.full_key}: unknown key; {has}{guess}"
+    if isinstance(error, OverrideParseException) and "=zip(" in str(error.override):
+        return f"{error.override}: a zip makes several jobs, and this is one; give each key one value"
     if isinstance(error, OverrideParseException):
         lines = [line for line in str(error.message).splitlines() if not line.startswith(_AROUND_PARSING)]
         what = (lines or ["no override"])[0].partition(" expecting ")[0]  # the parser's own names follow
@@ -61,6 +63,8 @@ def explain_composition_error(error: BaseException) -> str:
         return f"{group}: is chosen already; write {group}=NAME without the + to choose another one"
     if lines and "does not support sweep type" in lines[0]:
         return f"{lines[0].rstrip('.')}: an interval has no values to train one by one; list them: KEY=0.001,0.01"
+    if lines and (found := re.fullmatch(r"Sweep parameters '(.*)' requires --multirun", lines[0])):
+        return f"{found[1]}: is several values; add -m to sweep over them"
     if isinstance(error, AttributeError | TypeError):  # what OmegaConf stumbles over when it merges an override
         named = [line.removeprefix("full_key: ") for line in lines if line.startswith("full_key: ")]
         return f"{(*named, 'the config')[0]}: the override does not fit what stands there ({lines[0]})"
@@ -144,6 +148,9 @@ def _how_to_write(override: str) -> str:
         return "write key=value"
     if re.fullmatch(r"[\w.+/-]+(,[\w.+/-]+)*,", value):
         return f"leave its last comma out: {key}={value[:-1]}"
+    if key == "sweep.exclude" and '"' not in value:
+        rule = '["' + value.strip().removeprefix("[").removesuffix("]") + '"]'
+        return f"its rules stand in brackets, each in quotes: {shlex.quote(f'{key}={rule}')}"
     if value.strip()[:1] in ("[", "{"):
         example = f'{key}=["first text","second text"]'
         return f"close its brackets, quote the texts in it, and all of it for the shell: {shlex.quote(example)}"

@@ -126,7 +126,7 @@ class Analysis:
 
 @dataclass(frozen=True)
 class Sweep:
-    """How a sweep runs its jobs."""
+    """How a sweep runs its jobs. exclude: rules that name the jobs to leave out, see `config.grid.exclusion`."""
 
     dry_run: bool
     report: bool = True
@@ -138,6 +138,7 @@ class Sweep:
     metric: Literal["val/accuracy", "val/loss"] = "val/accuracy"
     eta: int = 4
     grace_epochs: int = 4
+    exclude: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

@@ -154,7 +154,8 @@ def write_page(found: LabelErrors, names: Sequence[str], store: Store) -> tuple[
 def summary(found: LabelErrors) -> str:
     """Return in two or three sentences what was found, and what that is worth."""
     count, seen = len(found.suspects), len(found.seen.predictions)
-    text = f"{count:,} labels are probably wrong ({count / seen:.1%}) among {found.coverage}."
+    accuracy = float(found.seen.predictions.correct.mean())
+    text = f"{count:,} labels are suspected ({count / seen:.1%}) among {found.coverage}."
     if found.scores is not None and found.scores.wrong == 0:
         return f"{text} All labels of these drawn images are true."
     if found.scores is not None:
@@ -162,7 +163,10 @@ def summary(found: LabelErrors) -> str:
             f"{text} Of these drawn images {found.scores.wrong:,} labels are known to be wrong: precision "
             f"{found.scores.precision:.3f}, recall {found.scores.recall:.3f}."
         )
-    return f"{text} A suspect is where confident networks disagree with the label: look before you change one."
+    return (
+        f"{text} The networks agree with {accuracy:.1%} of the labels: the fewer they get right, the more suspects are "
+        "images that are only hard, and the surer is the beginning of the list. Look before you change a label."
+    )
 
 
 def _by_class(found: LabelErrors) -> TextTable:

@@ -1,7 +1,7 @@
 """Early stopping of a sweep: its runs climb rungs, pause at each, and go on when they are among the best there."""
 
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
 
@@ -37,15 +37,24 @@ class EarlyStoppingScheduler:
     Each decision follows from the curves of the candidates and the decisions before it, whatever the order of arrival:
     a sweep that was killed goes on as it would have.
 
-    ladder: the rungs. rises: whether a higher value is better. log: the decisions, those of a previous launch included.
+    ladder: the rungs. source: where no candidate is left to start, returns one more; None: there is none for now.
+    listener: told all that this is told. rises: whether a higher value is better. log: the decisions, those of a
+    previous launch included.
     """
 
     waits_for_results = True
 
     def __init__(
-        self, candidates: Iterable[Candidate], ladder: Ladder, log: DecisionLog, *, rises: bool = True
+        self,
+        candidates: Iterable[Candidate],
+        ladder: Ladder,
+        log: DecisionLog,
+        *,
+        rises: bool = True,
+        source: Callable[[], Candidate | None] = lambda: None,
+        listener: Callable[[int, Ending, Mapping[int, float]], None] = lambda *_: None,
     ) -> None:
-        self._ladder, self._log, self._rises = ladder, log, rises
+        self._ladder, self._log, self._rises, self._source, self._listener = ladder, log, rises, source, listener
         self._jobs = {each.job: _Job(each, ladder.rungs(each.epochs)) for each in candidates}
         self._arms: dict[str, list[_Job]] = {}
         for job in self._jobs.values():
@@ -65,6 +74,7 @@ class EarlyStoppingScheduler:
     def tell(self, job: int, ending: Ending, curve: Mapping[int, float]) -> None:
         """Take in a job's curve so far."""
         self._jobs[job].update(ending, curve)
+        self._listener(job, ending, curve)
 
     def standing(self) -> list[tuple[int, int, int]]:
         """Return of each rung its epoch, how many arms stand there, and how many have been promoted from it."""
@@ -87,6 +97,12 @@ class EarlyStoppingScheduler:
             if fresh:
                 self._start(arm, fresh)
                 return
+        candidate = self._source()
+        if candidate is not None:
+            job = self._jobs[candidate.job] = _Job(candidate, self._ladder.rungs(candidate.epochs))
+            self._arms.setdefault(job.arm, []).append(job)
+            self._start(job.arm, [job])
+            return
         self._finish_the_best()
 
     def _start(self, arm: str, jobs: Sequence["_Job"]) -> None:

@@ -79,9 +79,12 @@ def quantity(heading_or_key: str, values: Iterable[object] = ()) -> Quantity:
     return known or Quantity(heading_or_key, heading_or_key, "" if is_text else ".6g")
 
 
-def find_column(name: str, columns: Sequence[str]) -> str:
+def find_column(
+    name: str, columns: Sequence[str], kind: str = "column", advice: str = " (--columns all shows every one)"
+) -> str:
     """Return the column that a user means by its key, its heading, or the last part of its key (lr: optimizer.lr).
 
+    kind, advice: for the message: what the columns are, and how all of them are shown.
     Raises ConfigError with the nearest names if there is none, or with all that it could be.
     """
     known = _BY_HEADING.get(name)
@@ -98,7 +101,7 @@ def find_column(name: str, columns: Sequence[str]) -> str:
     names = list(dict.fromkeys(names))
     near = difflib.get_close_matches(name, names, n=4, cutoff=0.5) or [each for each in names if name in each][:4]
     hint = f"the nearest: {', '.join(near)}" if near else f"there are {', '.join(names[:20])} …"
-    raise ConfigError(f"{name}: no such column; {hint} (--columns all shows every one)")
+    raise ConfigError(f"{name}: no such {kind}; {hint}{advice}")
 
 
 def is_measured(key: str, values: Iterable[object]) -> bool:

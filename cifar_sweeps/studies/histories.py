@@ -1,7 +1,7 @@
 """Read metrics by epoch for many runs at once, and derive metrics from them."""
 
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -31,20 +31,34 @@ def read_histories(client: MlflowClient, run_ids: Sequence[str], metrics: Iterab
     A database is queried for many runs at once, a server run by run in a few threads.
     """
     histories: dict[str, dict[str, dict[int, float]]] = {run_id: {} for run_id in run_ids}
+    for metric in metrics:
+        for run_id, point in _points(client, run_ids, metric):
+            histories[run_id].setdefault(metric, {})[int(point.step)] = float(point.value)
+    return dict(histories)
+
+
+def read_epoch_ends(client: MlflowClient, run_ids: Sequence[str]) -> dict[str, dict[int, float]]:
+    """Return when each epoch of each run ended, in seconds since 1970, as the run's own record says."""
+    ends: dict[str, dict[int, float]] = {run_id: {} for run_id in run_ids}
+    for run_id, point in _points(client, run_ids, "epoch_seconds"):
+        ends[run_id][int(point.step)] = point.timestamp / 1000
+    return ends
+
+
+def _points(client: MlflowClient, run_ids: Sequence[str], metric: str) -> Iterator[tuple[str, Any]]:
+    """Yield each run's id with each of its points of a metric (MLflow's, untyped), in the order of their writing."""
     tracking = getattr(client, "_tracking_client", None)
     bulk = getattr(getattr(tracking, "store", None), "get_metric_history_bulk", None)
-    for metric in metrics:
-        if bulk is not None:
-            for start in range(0, len(run_ids), _RUNS_PER_QUERY):
-                for point in bulk(list(run_ids[start : start + _RUNS_PER_QUERY]), metric, _NO_LIMIT):
-                    _add_point(histories[point.run_id], metric, point)
-            continue
-        with ThreadPoolExecutor(_THREADS) as pool:
-            answers = pool.map(lambda run_id, key=metric: client.get_metric_history(run_id, key), run_ids)
-            for run_id, points in zip(run_ids, answers, strict=True):
-                for point in sorted(points, key=lambda point: point.timestamp):
-                    _add_point(histories[run_id], metric, point)
-    return dict(histories)
+    if bulk is not None:
+        for start in range(0, len(run_ids), _RUNS_PER_QUERY):
+            for point in bulk(list(run_ids[start : start + _RUNS_PER_QUERY]), metric, _NO_LIMIT):
+                yield point.run_id, point
+        return
+    with ThreadPoolExecutor(_THREADS) as pool:
+        answers = pool.map(lambda run_id: client.get_metric_history(run_id, metric), run_ids)
+        for run_id, points in zip(run_ids, answers, strict=True):
+            for point in sorted(points, key=lambda point: point.timestamp):
+                yield run_id, point
 
 
 def add_derived_metrics(metrics: Mapping[str, float], history: History, finished: bool) -> dict[str, float]:
@@ -85,7 +99,3 @@ def metric_at_epoch(metrics: Mapping[str, float], history: History, name: str, e
             above, below = metric_at(history, upper, epoch), metric_at(history, lower, epoch)
             return None if above is None or below is None else above - below
     return metric_at(history, name, epoch)
-
-
-def _add_point(history: dict[str, dict[int, float]], metric: str, point: Any) -> None:  # noqa: ANN401 (MLflow's, untyped)
-    history.setdefault(metric, {})[int(point.step)] = float(point.value)

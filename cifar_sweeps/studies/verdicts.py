@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 from cifar_sweeps.studies.arms import arm_name
 from cifar_sweeps.studies.claims import Claim, Side, run_matches
 from cifar_sweeps.studies.histories import TIMES, History, metric_at_epoch
-from cifar_sweeps.studies.intervals import Estimate, estimate
+from cifar_sweeps.studies.intervals import CONFIDENCE, Estimate, estimate
 from cifar_sweeps.studies.study import StudyRun
 from cifar_sweeps.studies.validity.comparability import Departure
 from cifar_sweeps.studies.validity.never_learned import never_learned
-from cifar_sweeps.studies.validity.significance import holm, p_value
+from cifar_sweeps.studies.validity.significance import holm, p_above, p_below
 from cifar_sweeps.studies.validity.timings import Timings
 
 
@@ -18,15 +18,19 @@ from cifar_sweeps.studies.validity.timings import Timings
 class ClaimResult:
     """The result of a claim in one setting. ``effect``: the arm's metric minus the other's, mean over seeds.
 
-    p: of the t test that its verdict rests on; None if it is not decided, and for a claim of ``same`` even where it is:
-    an interval within or outside the margin decides that one, and Holm's procedure leaves it out.
+    decision: the verdict's first words; p: of the t test that it rests on, at most 5% if and only if it is decided.
+    None for a claim that cannot be judged, of a single seed for example.
+    p_together, together: the adjusted p and the decision when all that was judged is judged together (Holm).
     """
 
     claim: Claim
     setting: str
     effect: Estimate | None
     verdict: str
+    decision: str = ""
     p: float | None = None
+    p_together: float | None = None
+    together: str = ""
 
 
 def evaluate_claims(
@@ -40,7 +44,7 @@ def evaluate_claims(
 
     departures: in what each arm was trained otherwise than its file says: of such runs no document's claim is judged.
     quiet: seconds of pairs of arms, which claims about seconds are judged by, and never by those of a sweep.
-    Where several claims are decided, those that do not stand when all are judged together (Holm) say so.
+    All that are judged, whether decided or not, are judged together, too (Holm).
     """
     results = [
         result
@@ -67,19 +71,23 @@ def _of_quiet_seconds(claim: Claim, quiet: Timings) -> ClaimResult:
     if pair.effect is None:
         return ClaimResult(claim, "", None, "not measured: no seconds")
     verdict = judge_effect(pair.effect, claim.expects, claim.margin)
-    p = None if verdict.startswith("not decided") else p_value(pair.effect)
-    return ClaimResult(claim, f"measured quietly, relative: {pair.how}", pair.effect, verdict, p)
+    p = p_of_effect(pair.effect, claim.expects, claim.margin)
+    return ClaimResult(claim, f"measured quietly, relative: {pair.how}", pair.effect, verdict, verdict, p)
 
 
 def _judged_together(results: Sequence[ClaimResult]) -> list[ClaimResult]:
-    decided = [i for i, result in enumerate(results) if result.p is not None]
-    stand = dict(zip(decided, holm([results[i].p or 0.0 for i in decided]), strict=True))
+    judged = [i for i, result in enumerate(results) if result.p is not None]
+    adjusted = dict(zip(judged, holm([results[i].p or 0.0 for i in judged]), strict=True))
     return [
-        result
-        if stand.get(i, True) or len(decided) < 2
-        else replace(result, verdict=f"{result.verdict} (alone; not with all {len(decided)} judged together)")
+        replace(result, p_together=adjusted[i], together=result.decision if adjusted[i] <= _LEVEL else _UNDECIDED)
+        if i in adjusted
+        else result
         for i, result in enumerate(results)
     ]
+
+
+_LEVEL = 1 - CONFIDENCE
+_UNDECIDED = "not decided"
 
 
 Departures = Mapping[str, Sequence[Departure]]
@@ -192,7 +200,7 @@ def _claim_result(
     if obstacle:
         return ClaimResult(claim, setting, effect, f"not decided: {obstacle}")
     is_copy = any(run.tag("data") != ORIGINAL_IMAGES for run in runs)
-    verdict = _verdict(claim, effect, is_copy)
+    verdict = decision = _verdict(claim, effect, is_copy)
     learned = [
         difference
         for difference, some in zip(differences, compared, strict=True)
@@ -206,9 +214,8 @@ def _claim_result(
         )
     if claim.own_document:
         verdict += f" (the document's own figures say otherwise: {claim.own_document})"
-    limit = {"not_higher": claim.margin, "not_lower": -claim.margin}.get(claim.expects, 0.0)
-    p = None if verdict.startswith("not decided") or claim.expects == "same" else p_value(effect, limit)
-    return ClaimResult(claim, setting, effect, verdict, p)
+    p = p_of_effect(effect, claim.expects, claim.margin, (is_copy and claim.copy_allowance) or 0.0)
+    return ClaimResult(claim, setting, effect, verdict, decision, p)
 
 
 ORIGINAL_IMAGES = "CIFAR-10"
@@ -270,3 +277,35 @@ def judge_effect(effect: Estimate, expects: str, margin: float) -> str:
     else:
         return f"not decided: expects={expects} is unknown; use higher, lower, same, not_higher or not_lower"
     return "agrees" if agrees else "contradicts" if contradicts else "not decided by this much data"
+
+
+def p_of_effect(effect: Estimate, expects: str, margin: float, allowance: float = 0.0) -> float | None:
+    """Return the p that `judge_effect`'s verdict rests on, at most 5% if and only if it is decided; None for one seed.
+
+    Twice the one-sided p of the t test of either verdict, agrees or contradicts, whichever is smaller: what agrees and
+    what contradicts exclude each other, so that one of them alone can be wrong. allowance: by how much the effect may
+    be too low; what it lifts out of a contradiction does not contradict.
+    """
+    agrees, contradicts = _one_sided(effect, expects, margin)
+    lifted = _one_sided(replace(effect, mean=effect.mean + allowance), expects, margin)[1]
+    if agrees is None or contradicts is None or lifted is None:
+        return None
+    return min(1.0, 2 * min(agrees, max(contradicts, lifted)))
+
+
+def _one_sided(effect: Estimate, expects: str, margin: float) -> tuple[float | None, float | None]:
+    """Return the one-sided p of agreement and of contradiction; None where there is none."""
+    limit = {"not_higher": margin, "not_lower": -margin}.get(expects, 0.0)
+    if expects in ("higher", "lower"):
+        above, below = p_above(effect, limit), p_below(effect, limit)
+        return (above, below) if expects == "higher" else (below, above)
+    if expects == "not_higher":
+        return p_below(effect, limit, is_inclusive=True), p_above(effect, limit)
+    if expects == "not_lower":
+        return p_above(effect, limit, is_inclusive=True), p_below(effect, limit)
+    if expects != "same" or effect.half_width is None:
+        return None, None
+    # Equivalence: two one-sided tests (Schuirmann 1987), both of which have to be passed.
+    inside = [p_below(effect, margin, is_inclusive=True), p_above(effect, -margin, is_inclusive=True)]
+    outside = [p_above(effect, margin), p_below(effect, -margin)]
+    return max(p or 0.0 for p in inside), min(p or 0.0 for p in outside)

@@ -17,6 +17,7 @@ from cifar_sweeps.hydra_support import AbortHydra, current_loader, hydra_config,
 from cifar_sweeps.sweeps.checks.empty_sweeps import check_not_empty
 from cifar_sweeps.sweeps.checks.job_folders import check_own_folder
 from cifar_sweeps.sweeps.checks.resolvers import resolve_task
+from cifar_sweeps.sweeps.checks.zips import check_zips
 from cifar_sweeps.sweeps.engines.local import fork_server
 from cifar_sweeps.system.gc_control import imports_without_gc
 
@@ -69,7 +70,9 @@ class SweepCallback(Callback):
                 raise RuntimeError("sweeps of this config run inside cifar-train only")
             hydra = config.hydra
             study = hydra.runtime.choices.get("study")
-            check_not_empty(current_loader(), task_overrides(hydra), _params(config), study)
+            loader, typed, params = current_loader(), task_overrides(hydra), _params(config)
+            check_zips(loader, typed, params, config)
+            check_not_empty(loader, typed, params, study)
             _say_where_places_lie(config)
             is_local = config.hydra.launcher.get("_target_") == _LAUNCHER
             if is_local and not config.sweep.dry_run:

@@ -93,7 +93,8 @@ class Controller:
     jobs: in their order. make_spec: what the engine needs of a job, the GPU that it is to use, and the epoch after
     which it pauses. n_jobs: how many train at once. gpus: those that jobs are given, by their CUDA names; empty: none
     is given. read_run: the run that a job's folder holds, from its journal; read_curve: what the scheduler compares, by
-    epoch. clock: seconds that only grow.
+    epoch. plan_job: makes a job that the scheduler asks for and that is not among the jobs; None where it cannot be
+    made, which has been said. clock: seconds that only grow.
     """
 
     def __init__(
@@ -109,12 +110,13 @@ class Controller:
         record: SweepRecord,
         read_curve: Callable[[Path], Mapping[int, float]],
         read_run: Callable[[Path], RecordedRun | None] = read_run,
+        plan_job: Callable[[int], PlannedJob | None] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._jobs = {job.number: job for job in jobs}
         self._engine, self._scheduler = engine, scheduler
         self._make_spec, self._n_jobs, self._gpus = make_spec, n_jobs, tuple(gpus)
-        self._display, self._record = display, record
+        self._display, self._record, self._plan_job = display, record, plan_job
         self._read_run, self._read_curve, self._clock = read_run, read_curve, clock
         self._states: dict[int, JobState] = dict.fromkeys(self._jobs, "waiting")
         self._results: dict[int, JobResult] = {}
@@ -143,7 +145,7 @@ class Controller:
                 self._results[job.number] = JobResult("paused", job.previous.run.metrics.get("val/accuracy"))
                 self._states[job.number] = "paused"
         try:
-            if any(state in ("waiting", "paused") for state in self._states.values()):
+            if self._plan_job is not None or any(state in ("waiting", "paused") for state in self._states.values()):
                 self._run(interrupts, sweep)
         finally:
             self._engine.close()
@@ -219,6 +221,12 @@ class Controller:
         if assignment is None:
             return None
         number = assignment.job
+        if self._plan_job is not None and number not in self._jobs:
+            job = self._plan_job(number)
+            if job is None:
+                self._scheduler.tell(number, "failed", {})
+                return self._ask()
+            self._jobs[number], self._states[number] = job, "waiting"
         if self._states.get(number) not in ("waiting", "paused"):
             raise RuntimeError(f"the scheduler asks for job {number}, which is {self._states.get(number, 'unknown')}")
         self._until[number] = assignment.until

@@ -13,7 +13,8 @@ from cifar_sweeps.sweeps.checks.arms import ArmOfJob
 from cifar_sweeps.sweeps.plan import PlannedJob
 from cifar_sweeps.tracking.journal_reader import read_curve
 
-_ENDINGS: dict[str, Ending] = {"FINISHED": "finished", "PAUSED": "paused", "FAILED": "failed"}
+ENDINGS: dict[str, Ending] = {"FINISHED": "finished", "PAUSED": "paused", "FAILED": "failed"}
+"""How a recorded run ended; all others were killed."""
 
 
 def make_scheduler(jobs: Sequence[PlannedJob], swept: tuple[str, ...], folder: Path) -> Scheduler:
@@ -29,7 +30,7 @@ def make_scheduler(jobs: Sequence[PlannedJob], swept: tuple[str, ...], folder: P
             job.number,
             ArmOfJob.of(job.config, swept).name,
             job.config.total_epochs,
-            None if job.previous is None else _ENDINGS.get(job.previous.run.state, "killed"),
+            None if job.previous is None else ENDINGS.get(job.previous.run.state, "killed"),
             {} if job.previous is None else read_curve(job.previous.folder, settings.metric),
         )
         for job in jobs

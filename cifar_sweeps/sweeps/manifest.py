@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from cifar_sweeps.hydra_support import parse_overrides
+from cifar_sweeps.config.grid.dimensions import dimensions, flat
 from cifar_sweeps.system.files import write_text_atomic
 
 NAME = "sweep.json"
@@ -72,12 +72,14 @@ def find_manifests(root: Path) -> Iterator[tuple[Path, SweepManifest]]:
 def swept_keys(overrides: Iterable[str], params: Mapping[str, Any] | None) -> list[str]:
     """Return the keys that a sweep varies, from its command line and from its study's ``hydra.sweeper.params``.
 
+    Those of a zip are there one by one, and not the zip's name.
+
     The study's keys are among them even where the command line leaves one value: its runs stay comparable with those of
     the whole study.
     """
-    typed = {override.get_key_element(): override for override in parse_overrides(overrides)}
-    varied = [key for key, override in typed.items() if override.is_sweep_override() and key not in (params or {})]
-    return [key.lstrip("+") for key in (*(params or {}), *varied)]
+    of_study = flat(dimensions(params or {}, []))
+    varied = [override for override in flat(dimensions({}, [*overrides])) if override.is_sweep_override()]
+    return [*dict.fromkeys(override.get_key_element().lstrip("+") for override in (*of_study, *varied))]
 
 
 def swept_values(overrides: list[str], swept: tuple[str, ...]) -> dict[str, str]:

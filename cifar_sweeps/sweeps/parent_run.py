@@ -34,6 +34,7 @@ from cifar_sweeps.tracking.run_logger import RunHeader, RunLogger
 from cifar_sweeps.tracking.store import DEFAULT_EXPERIMENT, PREFIX, RecordedRun, Store, configured_uri, tracking_uri
 from cifar_sweeps.tracking.store_calls import log_tags
 
+_SEARCH = "hydra_plugins.cifar_sweeps_optuna.OptunaSweeper"
 _LOCK_TIMEOUT = 10.0
 """Seconds to wait for a job's process that was stopped to let go of its journal."""
 
@@ -84,6 +85,8 @@ class ParentRun:
             self._store = Store(tracking_uri(config.tracking.uri, outputs), outputs)
             store = configured_uri(config.tracking.uri) or "embedded"  # which may be moved with its outputs
         identity = sweep_hash(study, store, overrides, swept)
+        if config.hydra.sweeper.get("_target_") == _SEARCH:
+            identity = f"search-{identity}"  # its jobs have the numbers of their trials
         if not self._is_local:
             identity = f"other-{identity}"  # it is not resumed: a later launch with our launcher ignores it
         fixed = fixed_values(config, swept)

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from hydra.core.config_loader import ConfigLoader
 from omegaconf import DictConfig, open_dict
@@ -29,7 +30,7 @@ from cifar_sweeps.sweeps.checks.resolvers import replace_task, resolve_task, res
 from cifar_sweeps.sweeps.manifest import run_name
 from cifar_sweeps.sweeps.parent_run import ParentRun
 from cifar_sweeps.sweeps.previous.differences import NewJob
-from cifar_sweeps.sweeps.previous.launches import JobNumbering, PreviousJob
+from cifar_sweeps.sweeps.previous.launches import PreviousJob
 from cifar_sweeps.tracking.store import RecordedRun
 
 LOG_NAME = "run.log"
@@ -114,6 +115,57 @@ def plan_jobs(
     return jobs
 
 
+class JobPlanner:
+    """Composes and checks the jobs of a search, whose overrides come one after another.
+
+    Arguments: as `plan_jobs` has them.
+    """
+
+    def __init__(self, loader: ConfigLoader, master: DictConfig, parent_run: ParentRun, console: Console) -> None:
+        self._loader, self._master, self._parent_run = loader, master, parent_run
+        self._bar = LoadingBar(console)
+        self._cache = PlanCache(self._bar)
+
+    def check(self, job_overrides: Sequence[Sequence[str]]) -> list[RunConfig]:
+        """Compose and check jobs without planning them. Raises ConfigError with the errors of all of them."""
+        errors: dict[str, list[str]] = {}
+        configs: list[RunConfig] = []
+        for place, overrides in enumerate(job_overrides):
+            try:
+                draft = _compose_job(self._loader, self._master, list(overrides), place, self._cache)
+                configs.append(draft.job.config)
+            except CifarSweepsError as error:
+                name = run_name(list(overrides), self._parent_run.manifest.swept) or f"job {place}"
+                for message in error.errors if isinstance(error, ConfigError) else (str(error),):
+                    errors.setdefault(message, []).append(name)
+        self._bar.close()
+        if errors:
+            raise ConfigError(_by_job(errors, len(job_overrides)))
+        return configs
+
+    def plan(self, number: int, overrides: Sequence[str], previous: PreviousJob | None) -> PlannedJob:
+        """Return one job. previous: what a previous launch left of it. Raises ConfigError or DataError."""
+        draft = _compose_job(self._loader, self._master, list(overrides), number, self._cache)
+        if previous is not None and previous.identity != draft.job.identity:
+            raise ConfigError(f"{previous.folder}: was trained by other code, or on other images, and is not resumed")
+        return _number_job(draft, self._parent_run, _OneNumber(number, previous))
+
+
+@dataclass(frozen=True)
+class _OneNumber:
+    """Gives a job of a search the number of its trial."""
+
+    number: int
+    previous: PreviousJob | None
+
+    def assign(self, identity: str) -> tuple[int, PreviousJob | None]:
+        return self.number, self.previous
+
+
+class _Numbering(Protocol):
+    def assign(self, identity: str) -> tuple[int, PreviousJob | None]: ...
+
+
 @dataclass(frozen=True)
 class _Draft:
     """A job before it has a number."""
@@ -163,7 +215,7 @@ def _compose_job(
     )
 
 
-def _number_job(draft: _Draft, parent_run: ParentRun, numbering: JobNumbering) -> PlannedJob:
+def _number_job(draft: _Draft, parent_run: ParentRun, numbering: _Numbering) -> PlannedJob:
     job, node = draft.job, draft.node
     number, previous = numbering.assign(job.identity)
     with open_dict(node):

@@ -37,6 +37,10 @@ from cifar_sweeps.tracking.run_logger import RunHeader, RunLogger
         (app, "data.root=/nope", "it belongs to data=cifar10, data=cifar100 and data=image_folder: add one of them"),
         (app, "optimizer.momentum=0.5", "it belongs to optimizer=sgd: add that"),
         (app, "optimizer.momentun=0.5 optimizer=sgd", "did you mean 'momentum'?"),
+        (app, "p=zip(seed=[1,2],model=[plain_3,lenet_3])", "model=[plain_3,lenet_3]): is several values; add -m"),
+        (app, "-m p=zip(seed=[1,2], model=[plain_3,lenet_3])", "p=zip(…): its brackets are not closed; close them"),
+        (app, "-m p=zip(seed=[1,2],model=[plain_3])", "p=zip(…): its keys step together"),
+        (app, "-m seed=1,2 sweep.exclude=[seed=1]", """in quotes: 'sweep.exclude=["seed=1"]'"""),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -93,6 +97,22 @@ def test_studies_of_an_own_folder_are_listed_with_their_command(tmp_path):
     (mine,) = catalogue(["mine"], tmp_path)
     assert (mine.description, mine.runs) == ("My first.", 2)
     assert mine.command == f"cifar-train --config-dir {tmp_path} study=mine"
+
+
+@pytest.mark.parametrize(
+    ("rules", "runs", "is_most"),
+    [("[]", 6, False), ("[seed=1 and model=lenet_3, seed=7]", 5, False), ("[seed=1, trainer.epochs=3]", 4, True)],
+)
+def test_the_runs_of_a_study_with_a_zip_are_counted(tmp_path, rules, runs, is_most):
+    (tmp_path / "study").mkdir()
+    params = "pair: 'zip(model=[plain_3,lenet_3], experiment=[base_cnn/base,base_cnn/longer])', seed: '0,1,2'"
+    (tmp_path / "study" / "mine.yaml").write_text(
+        f"# @package _global_\nsweep: {{exclude: {rules}}}\nhydra: {{sweeper: {{params: {{{params}}}}}}}\n"
+    )
+    (mine,) = catalogue(["mine"], tmp_path)
+    assert (mine.runs, mine.is_most) == (runs, is_most)
+    assert [arm.name for arm in mine.arms] == ["base_cnn/base", "base_cnn/longer"]
+    assert list(mine.swept) == ["pair", "seed"]
 
 
 def test_an_own_network_is_refused_with_the_line_that_allows_it(tmp_path, monkeypatch):

@@ -1,4 +1,4 @@
-"""Sweeps with early stopping whose command is killed: the same command takes the same decisions, and ends the same."""
+"""Searches and sweeps with early stopping whose command is killed: the same command decides and ends the same."""
 
 import signal
 import sys
@@ -8,7 +8,7 @@ import pytest
 
 from cifar_sweeps.search.decisions import read_decisions
 
-from .sweeping import SMALL, Command, Stored, epochs_of, kill, wait_until
+from .sweeping import SMALL, Command, Differences, Stored, epochs_of, kill, wait_until
 
 pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="reads /proc"),
@@ -28,6 +28,19 @@ ASHA = (
     "sweep.grace_epochs=2",
 )
 JOBS = range(2 * len(RATES))
+TRIALS = 14
+SEARCH = (
+    "-m",
+    *SMALL,
+    "trainer.epochs=6",
+    "hydra/sweeper=optuna",
+    f"hydra.sweeper.n_trials={TRIALS}",
+    "optimizer=adam,sgd",
+    "optimizer.lr=tag(log,interval(1e-4,1e-1))",
+    "optimizer.momentum=interval(0.1,0.9)",
+    'hydra.sweeper.conditions=["optimizer.momentum if optimizer=sgd"]',
+    "hydra.launcher.n_jobs=1",
+)
 
 
 def decisions(outputs: Path):
@@ -70,3 +83,44 @@ def test_an_asha_sweep_that_is_killed_ends_as_if_it_had_not_been(begin, outputs,
     for run in theirs.children:
         found, expected = (each.histories(each.child(run.info.run_name)) for each in (mine, theirs))
         assert found["val/accuracy"] == expected["val/accuracy"]
+
+
+@pytest.fixture(scope="module")
+def whole_search(tmp_path_factory):
+    outputs = tmp_path_factory.mktemp("whole_search")
+    command = Command(SEARCH, outputs)
+    assert command.wait() == 0, command.said
+    return outputs
+
+
+@pytest.mark.parametrize("epochs", [3, 20, 68])
+def test_a_search_that_is_killed_proposes_and_trains_what_it_would_have(begin, outputs, whole_search, epochs):
+    """Killed among its random first trials, and once TPE proposes; its study file is lost besides."""
+    command = begin(SEARCH)
+    wait_until(lambda: sum(epochs_of(outputs, job) for job in range(TRIALS)) >= epochs)
+    for process in command.processes():
+        kill(process, signal.SIGKILL)
+    command.wait_until_all_are_gone()
+    (study,) = outputs.glob("sweeps/*/optuna.journal")
+    if epochs == 20:
+        study.unlink()
+    last = begin(SEARCH)
+    assert last.wait() == 0, last.said
+    mine, theirs = Stored(outputs), Stored(whole_search)
+    assert sorted(mine.states()) == sorted(theirs.states())
+    assert len(mine.children) == TRIALS
+    assert mine.differences(theirs) == Differences()
+    found, expected = (_trials(each) for each in (outputs, whole_search))
+    assert found == expected
+    assert len(found) == TRIALS
+
+
+def _trials(outputs: Path):
+    """Optuna's own view of the study, from its file."""
+    from optuna import load_study
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend
+
+    (path,) = outputs.glob("sweeps/*/optuna.journal")
+    study = load_study(study_name=path.parent.name, storage=JournalStorage(JournalFileBackend(str(path))))
+    return {trial.user_attrs["job"]: (trial.state.name, trial.params, trial.values) for trial in study.trials}

@@ -19,9 +19,7 @@ from cifar_sweeps.tracking import journal
 
 
 def jobs(*devices, threads="auto"):
-    return [
-        SimpleNamespace(config=SimpleNamespace(trainer=SimpleNamespace(device=d, threads=threads))) for d in devices
-    ]
+    return [SimpleNamespace(trainer=SimpleNamespace(device=d, threads=threads)) for d in devices]
 
 
 @pytest.fixture
@@ -54,31 +52,31 @@ def machine(monkeypatch):
 def test_how_many_jobs_run_at_once(machine, cores, gpus, devices, n_jobs, per_gpu, expected):
     machine(cores, gpus)
     planned_jobs = jobs(*devices)
-    assert module._parallelism(planned_jobs, n_jobs, module._gpus(planned_jobs), per_gpu) == expected
+    assert module.choose_parallelism(planned_jobs, n_jobs, module.usable_gpus(planned_jobs), per_gpu) == expected
 
 
 def test_jobs_are_spread_over_gpus_where_all_of_them_train_on_cuda(machine):
     machine(8, 2)
-    assert module._gpus(jobs("cuda", "cuda")) == ["0", "1"]
-    assert module._gpus(jobs("cuda", "cpu")) == []
-    assert module._gpus(jobs("cpu", "cpu")) == []
+    assert module.usable_gpus(jobs("cuda", "cuda")) == ["0", "1"]
+    assert module.usable_gpus(jobs("cuda", "cpu")) == []
+    assert module.usable_gpus(jobs("cpu", "cpu")) == []
 
 
 def test_threads_that_a_config_names_win(machine):
     machine(16, 0)
-    assert module._parallelism(jobs("cpu", "cpu", threads=5), None, [], 1) == Parallelism(2, 5)
+    assert module.choose_parallelism(jobs("cpu", "cpu", threads=5), None, [], 1) == Parallelism(2, 5)
 
 
 @pytest.mark.parametrize("value", [0, -1, 1.5, "2", True, None])
 def test_a_wrong_number_is_refused(value):
     with pytest.raises(ConfigError, match=r"hydra\.launcher\.n_jobs=.*: must be auto, or at least 1"):
-        module._n_jobs(value)
+        module.check_n_jobs(value)
     with pytest.raises(ConfigError, match=r"hydra\.launcher\.jobs_per_gpu=.*: must be an integer of at least 1"):
-        module._jobs_per_gpu(value)
+        module.check_jobs_per_gpu(value)
 
 
 def test_auto_and_whole_numbers_are_taken():
-    assert (module._n_jobs("auto"), module._n_jobs(3), module._jobs_per_gpu(2)) == (None, 3, 2)
+    assert (module.check_n_jobs("auto"), module.check_n_jobs(3), module.check_jobs_per_gpu(2)) == (None, 3, 2)
 
 
 @pytest.mark.parametrize("state", ["finished", "paused"])

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from cifar_sweeps.sweeps.manifest import SweepManifest
+from cifar_sweeps.sweeps.manifest import SweepManifest, swept_keys
 from cifar_sweeps.sweeps.previous.launches import JobNumbering, PreviousJob, resumable_sweeps, sweep_hash
 from cifar_sweeps.tracking.journal import Journal
 from cifar_sweeps.tracking.store import RecordedRun
@@ -67,6 +67,39 @@ def test_launches_with_other_fixed_overrides_are_other_sweeps(other):
 
 def test_launches_that_vary_other_keys_are_other_sweeps():
     assert hash_of("seed=0", "optimizer.lr=0.1", swept=("seed", "optimizer.lr")) != hash_of("seed=0", swept=("seed",))
+
+
+PAIR = "pair=zip(model=[a,b],optimizer.lr=[0.1,0.2])"
+PAIRED = ("model", "optimizer.lr", "seed")
+
+
+@pytest.mark.parametrize(
+    "again",
+    [
+        ("pair=zip(model=[a,b,c],optimizer.lr=[0.1,0.2,0.3])", "seed=0,1", "trainer.epochs=3"),
+        ("trainer.epochs=3", "seed=0,1", PAIR.replace("pair", "other")),
+        ("model=a,b", "optimizer.lr=0.1", "seed=0", "trainer.epochs=3"),
+        (PAIR, "seed=0,1", 'sweep.exclude=["seed=1"]', "trainer.epochs=3"),
+    ],
+    ids=["more rows", "another name", "the product of it", "fewer jobs"],
+)
+def test_a_zip_is_its_keys_and_neither_its_name_nor_its_values(again):
+    first = hash_of(PAIR, "seed=0,1", "trainer.epochs=3", swept=PAIRED)
+    assert hash_of(*again, swept=PAIRED) == first
+    assert hash_of(*again, "model.init=torch", swept=PAIRED) != first
+
+
+@pytest.mark.parametrize(
+    ("overrides", "params", "keys"),
+    [
+        ([PAIR, "seed=0,1", "trainer.epochs=3"], {}, ["model", "optimizer.lr", "seed"]),
+        (["seed=0"], {"pair": "zip(model=[a,b],+x=[1,2])", "seed": "0,1"}, ["model", "x", "seed"]),
+        ([PAIR], {"pair": "zip(model=[a,b],seed=[1,2])", "x": 1}, ["model", "seed", "x", "optimizer.lr"]),
+        (["+seed=0,1", "a=b"], {"seed": "range(3)"}, ["seed"]),
+    ],
+)  # fmt: skip
+def test_the_swept_keys_are_those_of_the_zips(overrides, params, keys):
+    assert swept_keys(overrides, params) == keys
 
 
 def launched(folder, identity):

@@ -7,7 +7,7 @@ import pandas as pd
 
 from cifar_sweeps.analysis.comparison.disagreements import SidePredictions
 from cifar_sweeps.analysis.tables import Column, TextTable
-from cifar_sweeps.inspection.comparison.answers import p_text
+from cifar_sweeps.inspection.comparison.answers import LEVEL, p_text
 from cifar_sweeps.inspection.comparison.compare import Comparison, FigureRow
 from cifar_sweeps.studies.columns import MISSING
 from cifar_sweeps.studies.intervals import Estimate
@@ -130,24 +130,41 @@ def said(side: SidePredictions, at: int) -> str:
 
 
 def arms_table(comparisons: Sequence[Comparison]) -> TextTable:
-    """Return the test accuracy of each arm in both sweeps, and whether they differ; judged together (Holm), too."""
-    p_values = [(i, p) for i, found in enumerate(comparisons) if isinstance(p := found.answer.figures.get("p"), float)]
-    stands = dict(zip((i for i, _ in p_values), holm([p for _, p in p_values]), strict=True))
+    """Return the test accuracy of each arm in both sweeps, and whether they differ: each alone, and all together."""
+    adjusted = together(comparisons)
+    is_several = len(adjusted) > 1
     rows = []
     for i, found in enumerate(comparisons):
         accuracy = next(row for row in found.figures if row.metric == "test/accuracy")
-        alone = " (alone; not with all judged together)" if found.answer.differs and not stands.get(i, True) else ""
-        rows.append((found.first.name, *_values(accuracy, ".4f"), f"{found.answer.verdict.partition(':')[0]}{alone}"))
+        verdict = found.answer.verdict.partition(":")[0]
+        stands = (
+            MISSING if i not in adjusted else verdict if found.answer.differs and adjusted[i] <= LEVEL else "Not shown"
+        )
+        rows.append((found.first.name, *_values(accuracy, ".4f"), verdict, *((stands,) if is_several else ())))
     numbers = (Column(title, is_number=True) for title in ("A", "B", "A − B"))
-    columns = (Column("arm"), *numbers, Column("do they differ?"))
+    columns = (Column("arm"), *numbers, Column("do they differ?"), *((Column("together"),) if is_several else ()))
+    others = len(comparisons) - len(adjusted)
+    left_out = f" {others} more cannot be judged, and do not count." if others else ""
     note = (
-        "Test accuracy. Of several differences, one in twenty is decided by chance: those that do not stand when all "
+        f" {len(adjusted)} arms are judged here.{left_out} Alone, of twenty arms that do not differ one seems to by "
+        "chance; together: which differ when all are judged at once, none of them by chance with 95% confidence "
+        "(Holm 1979)."
     )
-    return TextTable("Arm by arm", columns, tuple(rows), note=f"{note}are judged together say so (Holm).")
+    return TextTable("Arm by arm", columns, tuple(rows), note=f"Test accuracy.{note if is_several else ''}")
+
+
+def together(comparisons: Sequence[Comparison]) -> dict[int, float]:
+    """Return Holm's adjusted p of each comparison that has a p, by its number in the sequence."""
+    p_values = {i: p for i, found in enumerate(comparisons) if isinstance(p := found.answer.figures.get("p"), float)}
+    return dict(zip(p_values, holm(list(p_values.values())), strict=True))
 
 
 def as_frame(comparisons: list[Comparison]) -> pd.DataFrame:
-    """Return one row a figure: a, b and a − b with half of their 95% intervals, and p; missing where there is none."""
+    """Return one row a figure: a, b and a − b with half of their 95% intervals, and p; missing where there is none.
+
+    Of several arms, what decides has its p adjusted for all of them, too.
+    """
+    adjusted = together(comparisons)
     rows = [
         {
             **({"arm": comparison.first.name} if len(comparisons) > 1 else {}),
@@ -155,12 +172,22 @@ def as_frame(comparisons: list[Comparison]) -> pd.DataFrame:
             "class": row.name or None,
             **_estimates(row),
             "p": row.p,
+            **({"p_together": adjusted.get(i) if row.metric == "test/accuracy" else None} if len(adjusted) > 1 else {}),
         }
-        for comparison in comparisons
+        for i, comparison in enumerate(comparisons)
         for row in (*comparison.figures, *comparison.classes)
         if row.first is not None or row.second is not None
     ]
     return pd.DataFrame(rows)
+
+
+def as_objects(comparisons: Sequence[Comparison]) -> list[dict[str, Any]]:
+    """Return comparisons as plain values, as `as_json` does; of several arms, p is adjusted for all of them, too."""
+    adjusted = together(comparisons)
+    objects = [as_json(comparison) for comparison in comparisons]
+    for i, p in adjusted.items() if len(adjusted) > 1 else ():
+        objects[i]["numbers"] = {**objects[i]["numbers"], "p_together": p, "judged_together": len(adjusted)}
+    return objects
 
 
 def as_json(comparison: Comparison) -> dict[str, Any]:

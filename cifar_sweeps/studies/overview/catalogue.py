@@ -1,17 +1,19 @@
 """The studies and arms in ``conf/``, with their sizes, published results and what they need to run."""
 
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
 
 from cifar_sweeps.config import build
 from cifar_sweeps.config.compose import compose_all
+from cifar_sweeps.config.grid.dimensions import dimensions, flat, grid_jobs
+from cifar_sweeps.config.grid.exclusion import parse_rule, typed_values
 from cifar_sweeps.config.parse import conf_folder
 from cifar_sweeps.config.schema import RunConfig
 from cifar_sweeps.errors import ConfigError, did_you_mean
-from cifar_sweeps.hydra_support import parse_overrides
+from cifar_sweeps.hydra_support import Override
 from cifar_sweeps.system.files import safe_load_yaml
 
 # The published result shown for an arm: the first of these metrics that its document printed.
@@ -37,7 +39,10 @@ class CatalogueArm:
 
 @dataclass(frozen=True)
 class CatalogueStudy:
-    """One file of ``conf/study``: its arms, the other swept keys with their values, and the number of runs."""
+    """One file of ``conf/study``: its arms, what else it sweeps with the values, and the number of runs.
+
+    is_most: whether there may be fewer runs, as its ``sweep.exclude`` names keys that it does not sweep.
+    """
 
     name: str
     description: str
@@ -46,6 +51,7 @@ class CatalogueStudy:
     runs: int
     command: str = ""
     """What trains it."""
+    is_most: bool = False
 
 
 def catalogue(names: Sequence[str] = (), config_dir: Path | None = None) -> list[CatalogueStudy]:
@@ -61,10 +67,10 @@ def catalogue(names: Sequence[str] = (), config_dir: Path | None = None) -> list
         choices = f"choose from {', '.join(known)}{did_you_mean(unknown[0], list(known))}"
         raise ConfigError(f"{', '.join(unknown)}: unknown study; {choices}; --config-dir FOLDER adds those of a folder")
     swept = {name: _sweep_params(known[name]) for name in names or known}
-    in_studies = {arm for params in swept.values() for arm in _expand_values(params.get("experiment", ""))}
+    in_studies = {arm for params in swept.values() for arm in _arm_names(params)}
     others = [] if names else [name for name in experiments(folders) if name not in in_studies]
     arms = _arms([*sorted(in_studies), *others], config_dir)
-    shown = [name for name in swept if names or swept[name].get("experiment") or config_dir in known[name].parents]
+    shown = [name for name in swept if names or _arm_names(swept[name]) or config_dir in known[name].parents]
     studies = [_study(name, known[name], swept[name], arms) for name in shown]
     if others:
         studies.append(CatalogueStudy("", "Arms that belong to no study.", tuple(arms[name] for name in others), {}, 0))
@@ -76,7 +82,7 @@ def swept_by(study: str) -> dict[str, list[str]]:
     known = _files([conf_folder()], "study")
     if study not in known:
         raise ConfigError(f"{study}: unknown study; choose from {', '.join(known)}{did_you_mean(study, list(known))}")
-    return {key: _expand_values(values) for key, values in _sweep_params(known[study]).items()}
+    return _values(_sweep_params(known[study]))
 
 
 def experiments(folders: Sequence[Path] | None = None) -> list[str]:
@@ -95,28 +101,48 @@ def _files(folders: Sequence[Path], group: str) -> dict[str, Path]:
 
 
 def _study(name: str, path: Path, params: dict[str, str], arms: dict[str, CatalogueArm]) -> CatalogueStudy:
-    study_arms = [arms[arm] for arm in _expand_values(params.get("experiment", ""))]
-    runs = 1
-    for values in params.values():
-        runs *= len(_expand_values(values))
-    others = {key: values for key, values in params.items() if key != "experiment"}
+    study_arms = [arms[arm] for arm in dict.fromkeys(_arm_names(params))]
+    runs, is_most = _count_runs(params, _node(safe_load_yaml(path), "sweep", "exclude"))
+    others = {key: " ".join(values.split()) for key, values in params.items() if key != "experiment"}
     own = "" if path.is_relative_to(conf_folder()) else f"--config-dir {shlex.quote(str(path.parent.parent))} "
     command = f"cifar-train {own}study={name}"
-    return CatalogueStudy(name, _description(path), tuple(study_arms), others, runs, command)
+    return CatalogueStudy(name, _description(path), tuple(study_arms), others, runs, command, is_most)
 
 
 def _sweep_params(path: Path) -> dict[str, str]:
-    content = safe_load_yaml(path)
-    for key in ("hydra", "sweeper", "params"):
-        content = content.get(key) if isinstance(content, dict) else None
+    content = _node(safe_load_yaml(path), "hydra", "sweeper", "params")
     return {str(key): str(values) for key, values in content.items()} if isinstance(content, dict) else {}
 
 
-def _expand_values(values: str) -> list[str]:
-    if not values:
-        return []
-    [override] = parse_overrides([f"key={values}"])
-    return [str(value) for value in override.sweep_string_iterator()] if override.is_sweep_override() else [values]
+def _node(content: object, *keys: str) -> object:
+    for key in keys:
+        content = content.get(key) if isinstance(content, dict) else None
+    return content
+
+
+def _values(params: Mapping[str, str]) -> dict[str, list[str]]:
+    """Return the keys that a study sweeps, those of its zips too, with their values."""
+    return {each.get_key_element().lstrip("+"): _listed(each) for each in flat(dimensions(params, []))}
+
+
+def _listed(override: Override) -> list[str]:
+    values = override.sweep_string_iterator() if override.is_sweep_override() else [override.get_value_element_as_str()]
+    return [str(value) for value in values]
+
+
+def _arm_names(params: Mapping[str, str]) -> list[str]:
+    return _values(params).get("experiment", [])
+
+
+def _count_runs(params: Mapping[str, str], excluded: object) -> tuple[int, bool]:
+    """Return how many runs a study has, and whether rules of it that are not judged here leave some out."""
+    jobs = grid_jobs(dimensions(params, []))
+    rules = [parse_rule(str(text)) for text in excluded] if isinstance(excluded, list) else []
+    for rule in rules:
+        jobs = [
+            job for job in jobs if not (rule.keys <= typed_values(job).keys() and rule.matches(typed_values(job).get))
+        ]
+    return len(jobs), any(not rule.keys <= _values(params).keys() for rule in rules)
 
 
 def _description(path: Path) -> str:

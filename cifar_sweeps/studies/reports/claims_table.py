@@ -10,45 +10,87 @@ from cifar_sweeps.studies.verdicts import ClaimResult
 
 
 def claims_table(results: Sequence[ClaimResult]) -> TextTable:
-    """Return the claims with their effects and verdicts."""
+    """Return the claims with their effects and verdicts: each alone, and where several are judged, all together."""
     has_settings = any(result.setting for result in results)
+    judged = sum(result.p is not None for result in results)
     columns = (
         Column("claim"),
         *((Column("setting"),) if has_settings else ()),
         Column("verdict"),
+        *((Column("together"),) if judged > 1 else ()),
         Column("effect", is_number=True),
         Column("pairs", is_number=True),
         Column("tested"),
+        *((Column("p", True, is_extra=True), Column("p together", True, is_extra=True)) if judged > 1 else ()),
         Column("where", is_extra=True),
     )
     sides = [side for each in results for side in (each.claim.arm, each.claim.against) if side and "experiment" in side]
     folder = common_folder([str(side["experiment"]) for side in sides])
-    rows = tuple(_claim_row(result, has_settings, folder) for result in results)
+    rows = tuple(_claim_row(result, has_settings, judged > 1, folder) for result in results)
     note = (
         "Effect: the metric of the arm that 'tested' names first minus that of the other (or minus the number), mean "
         "over seeds ± half of the 95% t interval. A claim agrees or is contradicted only if the whole interval does. "
         "gap/loss is validation minus training loss, gap/accuracy training minus validation accuracy."
     )
-    decided = sum(result.p is not None for result in results)
-    if decided > 1:
-        note += (
-            f" {decided} claims are decided here by a t test; those that do not stand when all are judged together say "
-            "so (Holm)."
-        )
+    if judged > 1:
+        note += _together_note(judged, len(results) - judged)
     return TextTable("Claims", columns, rows, note=note)
 
 
-def _claim_row(result: ClaimResult, has_settings: bool, folder: str) -> tuple[str, ...]:
+def _together_note(judged: int, others: int) -> str:
+    """Return what ``together`` means. judged: how many claims have a p; others: how many have none."""
+    left_out = f" {others} more cannot be judged, and do not count." if others else ""
+    return (
+        f" {judged} claims are judged here, decided or not.{left_out} Alone, a verdict is wrong by chance in up to one "
+        f"case of twenty; together: the verdicts of which, with 95% confidence, none is wrong by chance (Holm 1979). "
+        "p: of the t test of the claim; p together: adjusted by Holm, at most .05 where the claim is decided together."
+    )
+
+
+def claim_records(results: Sequence[ClaimResult]) -> list[dict[str, object]]:
+    """Return one record a claim and setting for files: what was tested, the effect and its interval, both verdicts.
+
+    ``judged``: how many claims of the report have a p. The records of an unmeasured claim have no effect.
+    """
+    judged = sum(result.p is not None for result in results)
+    return [
+        {
+            "says": result.claim.says,
+            "where": result.claim.where,
+            "setting": result.setting,
+            "tested": _tested(result.claim, ""),
+            "verdict": result.verdict,
+            "effect": result.effect and result.effect.mean,
+            "low": result.effect and result.effect.low,
+            "high": result.effect and result.effect.high,
+            "pairs": result.effect.n if result.effect else 0,
+            "p": result.p,
+            "p_together": result.p_together,
+            "verdict_together": result.together,
+            "judged": judged,
+        }
+        for result in results
+    ]
+
+
+def _claim_row(result: ClaimResult, has_settings: bool, is_one_of_several: bool, folder: str) -> tuple[str, ...]:
     claim, effect = result.claim, result.effect
+    p_values = [MISSING if p is None else _p(p) for p in (result.p, result.p_together)]
     return (
         claim.says,
         *((result.setting or MISSING,) if has_settings else ()),
         result.verdict,
+        *((result.together or MISSING,) if is_one_of_several else ()),
         MISSING if effect is None else effect.text(sign=True),
         str(effect.n if effect else 0),
         _tested(claim, folder),
+        *(p_values if is_one_of_several else ()),
         claim.where,
     )
+
+
+def _p(p: float) -> str:
+    return "< 0.0001" if p < 1e-4 else f"{p:.4f}" if p < 0.1 else f"{p:.2f}"
 
 
 def _tested(claim: Claim, folder: str) -> str:

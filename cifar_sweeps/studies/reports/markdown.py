@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
+from cifar_sweeps.analysis.pages.html_page import Section
 from cifar_sweeps.analysis.tables import TextTable
 
 _MARKUP = re.compile(r"([\\|`*\[\]])")
@@ -17,15 +18,19 @@ def escape(text: str) -> str:
 def render_table(table: TextTable) -> str:
     """Return a heading and a table, or its text for an empty table."""
     heading = f"## {escape(table.title)}\n\n"
+    return heading + _body(table)
+
+
+def _body(table: TextTable) -> str:
     if not table.rows:
-        return f"{heading}{escape(table.empty)}\n"
+        return f"{escape(table.empty)}\n"
     lines = [
         _row([column.title for column in table.columns]),
         "| " + " | ".join("---:" if column.is_number else "---" for column in table.columns) + " |",
         *(_row(row) for row in table.rows),
     ]
     note = f"\n{escape(table.note)}\n" if table.note else ""
-    return heading + "\n".join(lines) + "\n" + note
+    return "\n".join(lines) + "\n" + note
 
 
 def render_report(values: Mapping[str, object], figures_file: str) -> str:
@@ -40,6 +45,10 @@ def _sections(values: Mapping[str, object], figures_file: str) -> Iterator[str]:
     )
     yield ""
     yield from (render_table(table) for table in _tables(values["tables"]))
+    importance = values.get("importance")
+    if isinstance(importance, Section):
+        yield f"## {escape(importance.title)}\n\n" + "".join(f"{escape(text)}\n\n" for text in importance.texts)
+        yield from (_body(table) for table in importance.tables)
     if values["figures"]:
         yield f"## Figures\n\nSee {escape(figures_file)}.\n"
     assumptions = values["assumptions"]

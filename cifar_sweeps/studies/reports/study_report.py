@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 import cifar_sweeps
 from cifar_sweeps.analysis.matplotlib_setup import own_style
 from cifar_sweeps.analysis.pages.html_page import PageFigure, render_template
@@ -13,12 +15,13 @@ from cifar_sweeps.studies.arm_configs import arm_configs
 from cifar_sweeps.studies.claims import merge_claims
 from cifar_sweeps.studies.current_claims import with_current_claims, with_current_published
 from cifar_sweeps.studies.histories import History, is_by_epoch, read_histories
+from cifar_sweeps.studies.importance.page import report_section
 from cifar_sweeps.studies.pooling import select_sweeps, separated_arms
 from cifar_sweeps.studies.published import compare_with_published, published_curves
 from cifar_sweeps.studies.query import find_runs
 from cifar_sweeps.studies.ranking import rank_arms
 from cifar_sweeps.studies.reports import class_analysis, comparison_plots, curves, markdown, report_tables, summary_text
-from cifar_sweeps.studies.reports.claims_table import claims_table
+from cifar_sweeps.studies.reports.claims_table import claim_records, claims_table
 from cifar_sweeps.studies.results import runs_frame
 from cifar_sweeps.studies.study import Study, StudyRun
 from cifar_sweeps.studies.validity.comparability import Departure, departures_by_arm
@@ -44,11 +47,13 @@ class Report:
     warnings: tuple[str, ...]
     is_running: bool = False
     """Whether some of its runs still train."""
+    claims_file: Path | None = None
 
     @property
-    def paths(self) -> tuple[Path, Path, Path]:
-        """Page, Markdown and CSV."""
-        return self.page, self.markdown, self.table
+    def paths(self) -> dict[str, Path]:
+        """Its files by what they hold: the page, the same as Markdown, one row per run, and one per claim."""
+        paths = {"Page": self.page, "Markdown": self.markdown, "Runs": self.table}
+        return paths if self.claims_file is None else {**paths, "Claims": self.claims_file}
 
 
 @own_style()
@@ -61,7 +66,8 @@ def write_report(
 ) -> Report:
     """Write the report of a study's newest sweep, or of the named sweeps together.
 
-    what: a study's name, or a sweep's id. out: the HTML page; Markdown (.md) and one row per run (.csv) go beside it.
+    what: a study's name, or a sweep's id. out: the HTML page; Markdown (.md), one row per run (.csv) and one per claim
+    (_claims.csv) go beside it.
     Default: ``reports/STUDY.html`` in the outputs folder, with the sweeps' ids behind the name where sweeps were named.
     refresh: seconds after which a browser loads the page again, while it is rewritten.
     Raises TrackingError if there is no such study or sweep.
@@ -84,14 +90,19 @@ def write_report(
     configs, more_changes = with_current_published(configs, study.runs, study.sweeps)
     values = _template_values(study, runs, histories, configs, [*changes, *more_changes], read_timings(store.outputs))
     values["refresh"] = refresh
+    values["importance"], left_out = report_section(study, store)
+    values["warnings"] += [left_out] if left_out else []
     values["figures"] += _confusion(values.pop("best_arm"), runs, store)
-    claims, ranking = values.pop("claims"), values.pop("ranking")
+    claims, ranking, records = values.pop("claims"), values.pop("ranking"), values.pop("claim_records")
     files = (page, page.with_suffix(".md"), page.with_suffix(".csv"))
+    claims_file = page.with_name(f"{page.stem}_claims.csv") if records else None
     is_running = any(run.is_running for run in study.runs)
-    report = Report(*files, claims, ranking, tuple(values["warnings"]), is_running)
+    report = Report(*files, claims, ranking, tuple(values["warnings"]), is_running, claims_file)
     write_text_atomic(report.page, render_template("report.html.jinja", values, "cifar_sweeps.studies.reports"))
     write_text_atomic(report.markdown, markdown.render_report(values, page.name))
     write_text_atomic(report.table, runs_frame(study).to_csv(index=False))
+    if claims_file is not None:
+        write_text_atomic(claims_file, pd.DataFrame(records).to_csv(index=False))
     return report
 
 
@@ -99,7 +110,7 @@ def attach_report(store: Store, parent_run_id: str, study: str, sweep_id: str, f
     """Write a sweep's report into ``folder``, and log it as artifacts of its parent run, under ``report/``."""
     report = write_report(study, folder / "report.html", store, [sweep_id])
     client = store.client()
-    for path in report.paths:
+    for path in report.paths.values():
         client.log_artifact(parent_run_id, str(path), "report")
     return report
 
@@ -116,7 +127,8 @@ def _template_values(
     arms = rank_arms(runs)
     # One's own sweeps name no experiment, and depart from none.
     otherwise = departures_by_arm(configs, runs)
-    claims = claims_table(evaluate_claims(merge_claims(configs, runs), runs, histories, otherwise, quiet))
+    results = evaluate_claims(merge_claims(configs, runs), runs, histories, otherwise, quiet)
+    claims = claims_table(results)
     # One's own sweeps have neither: their reports do not speak of documents.
     published = report_tables.published_tables(compare_with_published(runs, histories, configs, otherwise))
     has_published = any(config.get("published") for config in configs.values())
@@ -137,6 +149,7 @@ def _template_values(
         ],
         "summary": summary_text.summary(study, repeats),
         "claims": claims,
+        "claim_records": claim_records(results),
         "ranking": ranking,
         "best_arm": plotted[0] if plotted else None,
         "tables": [

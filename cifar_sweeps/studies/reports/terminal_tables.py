@@ -65,7 +65,8 @@ def print_catalogue(studies: Sequence[CatalogueStudy], console: Console) -> None
             console.print("cifar-train experiment=ARM\n")
             continue
         swept = "".join(f", {key}={values}" for key, values in study.swept.items())
-        console.print(f"{study.runs} runs{swept}: {study.command}\n", markup=False, soft_wrap=True)
+        most = "at most " if study.is_most else ""
+        console.print(f"{most}{study.runs} runs{swept}: {study.command}\n", markup=False, soft_wrap=True)
     console.print(
         "published: an arm's last figure in its document; several where that prints several. "
         "CIFAR-10 is downloaded once (data=cifar10), unless it is in data.root; data=image_folder and data=synthetic "

@@ -19,18 +19,38 @@ def p_value(effect: Estimate, limit: float = 0.0) -> float | None:
     return float(2 * stdtr(effect.n - 1, -distance / error))
 
 
-def holm(p_values: Sequence[float]) -> list[bool]:
-    """Return which of several hypotheses can be rejected together, so that all are right with 95% confidence.
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Return the adjusted p of several hypotheses: those of at most 5% can be rejected together with 95% confidence.
 
+    Each ordered p is multiplied by the number of those that are no smaller, and is no less than the one before it.
     Source: S. Holm, A simple sequentially rejective multiple test procedure, 1979.
     """
     order = sorted(range(len(p_values)), key=lambda i: p_values[i])
-    rejected = [False] * len(p_values)
+    adjusted = [1.0] * len(p_values)
+    least = 0.0
     for rank, i in enumerate(order):
-        if p_values[i] > (1 - CONFIDENCE) / (len(order) - rank):
-            break
-        rejected[i] = True
-    return rejected
+        least = max(least, min(1.0, (len(order) - rank) * p_values[i]))
+        adjusted[i] = least
+    return adjusted
+
+
+def p_above(effect: Estimate, limit: float, is_inclusive: bool = False) -> float | None:
+    """Return the one-sided p of a t test that decides that a mean lies above ``limit``; None for a single value.
+
+    is_inclusive: of values without any spread, whether one that equals the limit decides it.
+    """
+    if effect.half_width is None:
+        return None
+    error = effect.half_width / _quantile(effect.n)
+    distance = effect.mean - limit
+    if error == 0:
+        return 0.0 if distance > 0 or (distance == 0 and is_inclusive) else 1.0
+    return float(stdtr(effect.n - 1, -distance / error))
+
+
+def p_below(effect: Estimate, limit: float, is_inclusive: bool = False) -> float | None:
+    """Return the one-sided p of a t test that decides that a mean lies below ``limit``, as `p_above` does."""
+    return p_above(Estimate(-effect.mean, effect.half_width, effect.n), -limit, is_inclusive)
 
 
 def prediction_half_width(measured: Estimate) -> float | None:

@@ -52,7 +52,7 @@ def check_claims(jobs: Sequence[ArmOfJob], typed: Iterable[str]) -> Iterator[str
     named = {key for claim in claims.values() for side in (claim.arm, claim.against or {}) for key in side}
     names = list(dict.fromkeys(job.name for job in jobs))
     shown = ", ".join(names[:_MAX_NAMED]) + (f", … ({len(names)} in all)" if len(names) > _MAX_NAMED else "")
-    if (varied | named) & set(typed):
+    if (varied | named | {"sweep.exclude"}) & set(typed):
         left_out = dict.fromkeys(side for sides in missing.values() for side in sides)
         yield f"Not measured by these jobs: {_count(len(missing), 'claim')} of the study, for want of {_few(left_out)}."
         return

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from hydra.errors import HydraException
 
+from cifar_sweeps.config.grid.zips import is_zip
 from cifar_sweeps.config.hydra_messages import explain_words
 from cifar_sweeps.config.parse import conf_folder
 from cifar_sweeps.errors import ConfigError
@@ -47,7 +48,7 @@ def _repeated(overrides: Sequence[str]) -> Iterator[str]:
     given: dict[str, list[str]] = {}
     for line in overrides:
         key, equals, value = line.lstrip("+").partition("=")
-        if equals:
+        if equals and not is_zip(line):  # two zips of one name are an error, which is told later
             given.setdefault(key, []).append(value)
     for key, values in given.items():
         if len(values) > 1:

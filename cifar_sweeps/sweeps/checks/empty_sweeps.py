@@ -6,9 +6,10 @@ from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
 
+from cifar_sweeps.config.grid.dimensions import dimensions, flat
 from cifar_sweeps.config.parse import conf_folder
 from cifar_sweeps.errors import ConfigError
-from cifar_sweeps.hydra_support import Override, group_options, parse_overrides
+from cifar_sweeps.hydra_support import Override, group_options
 
 
 def check_not_empty(
@@ -18,16 +19,13 @@ def check_not_empty(
 
     overrides: of the command line. params: the ``hydra.sweeper.params`` of the study of that name, which they replace.
     """
-    lines = [f"{key}={value}" for key, value in params.items()]
-    swept: dict[str, Override] = {}
-    for override in parse_overrides([*lines, *overrides], loader):
-        swept[override.get_key_element()] = override
+    given = flat(dimensions(params, overrides, loader))
     errors = [
         _explain(override, loader)
-        for override in swept.values()
+        for override in given
         if override.is_sweep_override() and override.is_discrete_sweep() and not _has_value(override)
     ]
-    if study is not None and not params and not any(override.is_sweep_override() for override in swept.values()):
+    if study is not None and not params and not any(override.is_sweep_override() for override in given):
         errors.append(f"study={study}: sweeps nothing, its hydra.sweeper.params is empty; give it keys, or add key=A,B")
     if errors:
         raise ConfigError(errors)

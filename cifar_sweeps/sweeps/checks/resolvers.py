@@ -13,6 +13,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 
+from cifar_sweeps.config.grid.zips import is_zip, parse_zip
 from cifar_sweeps.config.hydra_messages import quote
 from cifar_sweeps.errors import ConfigError
 from cifar_sweeps.hydra_support import Override, hydra_config, parse_overrides
@@ -79,6 +80,10 @@ def resolved_overrides(overrides: Sequence[str], before: DictConfig, after: Dict
     left = {path for path, _ in _with_resolver(before) if path.split(".")[0] not in _OWN} - unresolved
     found = []
     for line in overrides:
+        if is_zip(line):
+            found.append(line)
+            left = {path for path in left if not any(_is_part(path, key) for key in parse_zip(line).keys)}
+            continue
         override = _parse(line)
         key = override.key_or_group
         if override.is_hydra_override() or override.is_sweep_override() or not _has_resolver(override.value()):
@@ -110,10 +115,15 @@ def resolved_sweep(overrides: Sequence[str], config: DictConfig) -> list[str]:
     """
     task = resolve_task(config, of_sweep=True)
     lines = []
+    typed = set()
     for line in overrides:
+        if is_zip(line):
+            typed.add(parse_zip(line).label)
+            lines.append(_resolve_zip(line, config) if "${" in line else line)
+            continue
         override = _parse(line)
+        typed.add(override.key_or_group)
         lines.append(_resolve_choices(override, config) if override.is_choice_sweep() and "${" in line else line)
-    typed = {_parse(line).key_or_group for line in overrides}
     raw = OmegaConf.to_container(config.hydra.sweeper, resolve=False)
     params = raw.get("params") if isinstance(raw, dict) else None
     for key, text in (params or {}).items() if isinstance(params, dict) else ():
@@ -151,6 +161,28 @@ def _plain_or_quoted(text: str) -> str:
 
 def _resolve_choices(override: Override, config: DictConfig) -> str:
     """Return an override of several values with the resolvers in them replaced, as typed where there are none."""
+    values = _resolved_values(override, config)
+    return str(override.input_line) if values is None else f"{override.get_key_element()}={values}"
+
+
+def _resolve_zip(line: str, config: DictConfig) -> str:
+    """Return a zip with the resolvers in its values replaced, as typed where there are none."""
+    found = parse_zip(line)
+    values = [_resolved_values(each, config) if each.is_choice_sweep() else None for each in found.members]
+    if not any(values):
+        return line
+    members = [
+        str(each.input_line) if text is None else f"{each.get_key_element()}=choice({text})"
+        for each, text in zip(found.members, values, strict=True)
+    ]
+    content = f"zip({','.join(members)})"
+    return f"{found.label}={f'shuffle({content})' if found.is_shuffled else content}"
+
+
+def _resolved_values(override: Override, config: DictConfig) -> str | None:
+    """Return the values of a choice, separated by commas, with the resolvers in them replaced; None without any."""
+    if "${" not in str(override.input_line):
+        return None
     key, values, changed = override.key_or_group, [], False
     for text in override.sweep_string_iterator():
         choice = _parse(f"{key}={text}").value()
@@ -164,7 +196,7 @@ def _resolve_choices(override: Override, config: DictConfig) -> str:
                 except OmegaConfBaseException:  # it has a value for each job alone
                     pass
         values.append(text)
-    return f"{override.get_key_element()}={','.join(values)}" if changed else str(override.input_line)
+    return ",".join(values) if changed else None
 
 
 def _with_resolver(node: DictConfig) -> Iterator[tuple[str, str]]:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from cifar_sweeps.sweeps.manifest import SweepManifest
 from cifar_sweeps.sweeps.mlflow_page.view import sweep_page
-from cifar_sweeps.sweeps.terminal.summary import JobFailure, result_rows
+from cifar_sweeps.sweeps.terminal.summary import JobFailure, early_stopping_lines, result_rows
 from cifar_sweeps.system.scripts import recorded_command
 from cifar_sweeps.tracking.page_links import EXPERIMENT, code, link, run_page
 from cifar_sweeps.tracking.store import MAX_TAG_LENGTH, RecordedRun
@@ -38,7 +38,7 @@ def describe_sweep(
         f"**Asked**: {count}, varying {keys}: {code(command)}",
         f"**Repeat it**: the same command in the same outputs folder, or {code(resume)}, trains what is not finished",
     ]
-    failed = [*_failed(failures)]
+    failed = [*_failed(failures), *(f"- {line}" for line in early_stopping_lines(runs))]
     room = MAX_TAG_LENGTH - _ROOM - len("\n\n".join(around))
     told = _fitting(failed, room // 3, "- … {} more")
     table = _table(runs, reused, room - len(told))
@@ -47,7 +47,7 @@ def describe_sweep(
 
 def _best(runs: Sequence[RecordedRun]) -> list[str]:
     """Return the best run and its accuracy; nothing while there is none."""
-    measured = [run for run in runs if "best/val_accuracy" in run.metrics]
+    measured = [run for run in runs if "best/val_accuracy" in run.metrics and run.state != "PAUSED"]
     if not measured:
         return []
     best = max(measured, key=lambda run: run.metrics["best/val_accuracy"])

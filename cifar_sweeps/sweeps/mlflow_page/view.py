@@ -8,7 +8,7 @@ from typing import Any
 from cifar_sweeps.studies.histories import PER_CLASS, is_by_epoch
 from cifar_sweeps.sweeps.manifest import SweepManifest
 from cifar_sweeps.tracking.page_links import filtered_page, view_page
-from cifar_sweeps.tracking.store import PREFIX, SWEPT, RecordedRun
+from cifar_sweeps.tracking.store import EARLY_STOPPED, PREFIX, SWEPT, RecordedRun
 from cifar_sweeps.tracking.store_calls import acceptable_name
 from cifar_sweeps.tracking.ui import saved_view
 from cifar_sweeps.tracking.ui.saved_view import Card, Section, column, view_id
@@ -60,6 +60,7 @@ def _state(
     columns = [column("params", each) for each in swept]
     columns += [column("metrics", each) for each in _RESULTS]
     failure = [column("tags", f"{PREFIX}failure")] if any(run.tag("failure") for run in runs) else []
+    failure += [column("tags", EARLY_STOPPED)] if any(run.state == "PAUSED" for run in runs) else []
     varied = [each for each, key in zip(swept, keys, strict=True) if key != "seed"]
     return {
         "searchFilter": _condition(manifest.sweep_id),

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from cifar_sweeps.config.grid.zips import is_zip
 from cifar_sweeps.sweeps.manifest import SweepManifest, find_manifests
 from cifar_sweeps.tracking import journal
 from cifar_sweeps.tracking.journal_reader import read_run, read_training_hash
@@ -59,6 +60,8 @@ def sweep_hash(study: str, store: str, overrides: Iterable[str], swept: Sequence
     fixed = []
     for override in overrides:
         key = override.partition("=")[0].lstrip("+~")
+        if is_zip(override):  # its keys are swept, and its name means nothing
+            continue
         if key not in swept and not any(
             key == part or key.startswith((f"{part}.", f"{part}/")) for part in _WITHOUT_EFFECT
         ):

@@ -82,6 +82,8 @@ class SweepProgress:
     jobs: list[JobProgress]
     console: Console
     at_once: int = 1
+    total: int | None = None
+    """How many jobs there will be, where not all are there yet; None: those that there are."""
     _began: float = field(default_factory=time.monotonic)
     _live: Live | None = None
     _same_keys: bool = False
@@ -125,7 +127,7 @@ class SweepProgress:
         """Show how a job ended. A failure is printed at once, on a terminal too."""
         job = self.job(number)
         job.phase, job.ended = _PHASES[state], time.monotonic()
-        count = f"{len(self._over())} of {len(self.jobs)}"
+        count = f"{len(self._over())} of {self._total()}"
         if job.phase in ("failed", "killed"):
             self.print_line(f"job {number} {job.phase} ({count}): {job.name}: {reason}")
         elif self._live is None:
@@ -168,12 +170,15 @@ class SweepProgress:
         yield "" if left is None else _clock(left)
         yield Text(job.phase, style=_STYLE[job.phase])
 
+    def _total(self) -> int:
+        return max(len(self.jobs), self.total or 0)
+
     def _over(self) -> list[JobProgress]:
         return [job for job in self.jobs if job.phase in ("paused", "finished", "failed", "killed")]
 
     def _total_line(self, now: float) -> str:
         over = self._over()
-        line = f"{len(over)} of {len(self.jobs)} jobs done, {self.at_once} at once, {_clock(now - self._began)} elapsed"
+        line = f"{len(over)} of {self._total()} jobs done, {self.at_once} at once, {_clock(now - self._began)} elapsed"
         paces = [pace for job in self.jobs if (pace := job.seconds_an_epoch(now)) is not None]
         if not paces:
             return line

@@ -62,7 +62,7 @@ def print_summary(summary: SweepSummary, console: Console) -> None:
 
     if summary.runs:
         console.print(results_table(summary.runs, summary.reused))
-    for line in _early_stopping_lines(summary.runs):
+    for line in early_stopping_lines(summary.runs):
         say(line)
     paused = _paused_jobs(summary.runs)
     if paused and summary.can_resume:
@@ -165,7 +165,7 @@ def _join_numbers(numbers: Sequence[int]) -> str:
     return ", ".join(map(str, numbers[:_MAX_NUMBERS])) + (f" and {more} more" if more > 0 else "")
 
 
-def _early_stopping_lines(runs: Sequence[RecordedRun]) -> Iterator[str]:
+def early_stopping_lines(runs: Sequence[RecordedRun]) -> Iterator[str]:
     """Yield what early stopping has left out of a sweep that has ended."""
     paused = [run for run in runs if run.state == "PAUSED"]
     if not paused:

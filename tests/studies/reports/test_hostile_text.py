@@ -52,5 +52,5 @@ def test_the_markdown_has_no_user_markup(report):
 def test_the_default_folder_is_reports_whatever_the_study_is_called(tmp_path):
     store = hostile_sweep(tmp_path)
     written = write_report("hostile", None, store)
-    assert {path.parent for path in written.paths} == {tmp_path / "reports"}
-    assert all(len(path.name.encode()) < 200 for path in written.paths)
+    assert {path.parent for path in written.paths.values()} == {tmp_path / "reports"}
+    assert all(len(path.name.encode()) < 200 for path in written.paths.values())

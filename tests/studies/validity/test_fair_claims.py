@@ -4,13 +4,14 @@ import pytest
 from made_runs import make_run
 
 from cifar_sweeps.studies.claims import read_claims
-from cifar_sweeps.studies.intervals import estimate
+from cifar_sweeps.studies.intervals import Estimate, estimate
 from cifar_sweeps.studies.published import Comparison, Published, compare_with_published, published_values
 from cifar_sweeps.studies.ranking import rank_arms
+from cifar_sweeps.studies.reports.claims_table import claim_records, claims_table
 from cifar_sweeps.studies.reports.report_tables import published_tables, ranking_table
 from cifar_sweeps.studies.validity.comparability import Departure
 from cifar_sweeps.studies.validity.significance import holm, p_value, prediction_half_width, sampling_error
-from cifar_sweeps.studies.verdicts import evaluate_claims
+from cifar_sweeps.studies.verdicts import evaluate_claims, judge_effect, p_of_effect
 
 ORIGINAL = {"data": "CIFAR-10"}
 
@@ -111,22 +112,101 @@ def test_seconds_of_a_sweep_decide_nothing(pair):
     assert judged({"metric": "seconds_an_epoch"}, runs).verdict.startswith("not decided: seconds of a sweep")
 
 
-def test_claims_that_do_not_stand_together_say_so():
-    # Of each claim alone p is .035; of two, the smaller one has to be below .025.
+def decided_alone(*accuracies):
+    """Return runs of arms with these accuracies by seed, and claims that each is higher than an arm of 0.5."""
     runs = [
-        make_run(arm, seed, {"experiment": arm}, ORIGINAL, val__accuracy=0.5 + more)
-        for arm, values in (("A", (0.02, 0.03, 0.04)), ("B", (0, 0, 0)), ("C", (0.02, 0.03, 0.04)), ("D", (0, 0, 0)))
-        for seed, more in enumerate(values)
+        make_run(f"{letter}{n}", seed, {"experiment": f"{letter}{n}"}, ORIGINAL, val__accuracy=0.5 + more)
+        for n, values in enumerate(accuracies)
+        for letter, added in (("A", values), ("B", [0.0] * len(values)))
+        for seed, more in enumerate(added)
     ]
     plain = {"where": "d", "metric": "val/accuracy", "expects": "higher"}
-    claims = [{**plain, "says": "1", "arm": "A", "against": "B"}, {**plain, "says": "2", "arm": "C", "against": "D"}]
-    assert [each.verdict for each in evaluate_claims(read_claims(claims[:1]), runs, {})] == ["agrees"]
-    for result in evaluate_claims(read_claims(claims), runs, {}):
-        assert result.verdict == "agrees (alone; not with all 2 judged together)"
-    assert holm([0.04, 0.0001]) == [True, True]
-    assert holm([0.04, 0.03]) == [False, False]
-    assert holm([0.01, 0.04, 0.03]) == [True, False, False]
-    assert holm([]) == []
+    claims = [{**plain, "says": str(n), "arm": f"A{n}", "against": f"B{n}"} for n in range(len(accuracies))]
+    return read_claims(claims), runs
+
+
+def test_claims_that_do_not_stand_together_say_so_beside_the_verdict_alone():
+    # Of each claim alone p is .035; of two, the smaller one has to be below .025.
+    claims, runs = decided_alone((0.02, 0.03, 0.04), (0.02, 0.03, 0.04))
+    (alone,) = evaluate_claims(claims[:1], runs, {})
+    assert (alone.verdict, alone.together, alone.p_together) == ("agrees", "agrees", alone.p)
+    for result in evaluate_claims(claims, runs, {}):
+        assert (result.verdict, result.together) == ("agrees", "not decided")
+        assert result.p_together == pytest.approx(2 * 0.03509, abs=1e-4)
+
+
+def test_what_is_judged_counts_even_undecided_and_what_cannot_be_judged_does_not():
+    # p = .035 of the first, 1 of the second; the third has one seed, the fourth no runs.
+    claims, runs = decided_alone((0.02, 0.03, 0.04), (-0.01, 0, 0.01), (0.5,))
+    claims += read_claims([{"says": "4", "metric": "val/accuracy", "arm": "C", "against": "A0", "expects": "higher"}])
+    first, second, third, fourth = evaluate_claims(claims, runs, {})
+    assert (first.verdict, first.together, first.p_together) == ("agrees", "not decided", pytest.approx(2 * first.p))
+    assert (second.verdict, second.together) == ("not decided by this much data", "not decided")
+    assert (third.p, third.together, fourth.p, fourth.together) == (None, "", None, "")
+    table = claims_table([first, second, third, fourth])
+    assert "2 claims are judged here, decided or not. 2 more cannot be judged, and do not count." in table.note
+    titles = [column.title for column in table.columns]
+    assert [row[titles.index("together")] for row in table.rows] == ["not decided", "not decided", "–", "–"]
+    assert table.rows[0][titles.index("p")] == "0.0351"
+    assert table.rows[0][titles.index("p together")] == "0.0702"
+    records = claim_records([first, second, third, fourth])
+    assert [record["judged"] for record in records] == [2] * 4
+    assert records[0]["verdict_together"] == "not decided"
+    assert records[3]["effect"] is None
+
+
+def test_a_table_of_one_claim_speaks_of_no_others():
+    claims, runs = decided_alone((0.02, 0.03, 0.04))
+    table = claims_table(evaluate_claims(claims, runs, {}))
+    assert "together" not in [column.title for column in table.columns]
+    assert "judged" not in table.note
+
+
+@pytest.mark.parametrize(
+    ("p_values", "adjusted"),
+    [  # of statsmodels 0.15, multipletests(p, method="holm")
+        ([0.04, 0.0001], [0.04, 0.0002]),
+        ([0.04, 0.03], [0.06, 0.06]),
+        ([0.01, 0.04, 0.03], [0.03, 0.06, 0.06]),
+        ([0.001, 0.008, 0.039, 0.041, 0.042, 0.06, 0.074, 0.205], [0.008, 0.056, *[0.234] * 6]),
+        ([0.6, 0.7], [1.0, 1.0]),
+        ([], []),
+    ],
+    ids=["both", "neither", "one of three", "eight", "at most one", "none"],
+)
+def test_adjusted_p_values_are_those_of_statsmodels(p_values, adjusted):
+    assert holm(p_values) == pytest.approx(adjusted)
+
+
+@pytest.mark.parametrize("expects", ["higher", "lower", "same", "not_higher", "not_lower"])
+@pytest.mark.parametrize("mean", [-0.06, -0.03, -0.011, -0.004, 0.0, 0.004, 0.011, 0.03, 0.06])
+@pytest.mark.parametrize("half", [0.003, 0.008, 0.02, 0.04])
+def test_p_is_at_most_five_percent_where_the_verdict_is_decided(expects, mean, half):
+    effect = Estimate(mean, half, 4)
+    decided = judge_effect(effect, expects, 0.01) in ("agrees", "contradicts")
+    assert (p_of_effect(effect, expects, 0.01) <= 0.05) == decided
+
+
+def test_p_of_two_values_that_are_the_same_is_that_of_two_one_sided_tests():
+    values = [0.001, 0.004, -0.002, 0.003]
+    effect = estimate(values)
+    # scipy 1.17: the larger p of ttest_1samp(values, 0.01, alternative="less") and (values, -0.01, "greater")
+    assert p_of_effect(effect, "same", 0.01) == pytest.approx(2 * 0.003820419471073747, rel=1e-6)
+
+
+def test_an_allowance_for_a_copy_counts_in_p_as_in_the_verdict():
+    effect = estimate([-0.05, -0.06, -0.055])
+    assert p_of_effect(effect, "higher", 0.01) < 0.05
+    assert p_of_effect(effect, "higher", 0.01, allowance=0.06) > 0.05
+    assert p_of_effect(effect, "higher", 0.01, allowance=0.02) < 0.05
+
+
+@pytest.mark.parametrize(
+    ("expects", "mean", "p"),
+    [("higher", 0.0, 1.0), ("higher", 0.01, 0.0), ("not_higher", 0.01, 0.0), ("same", 0.01, 0.0)],
+)
+def test_values_without_any_spread_are_decided_or_not(expects, mean, p):
+    assert p_of_effect(Estimate(mean, 0.0, 3), expects, 0.01) == p
 
 
 def test_p_and_the_noise_of_one_more_run_are_students():

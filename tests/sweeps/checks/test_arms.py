@@ -83,6 +83,7 @@ def test_a_claim_about_an_arm_that_the_sweep_does_not_have_is_refused_with_its_a
     assert "its arms: optimizer=adam, optimizer=sgd" in str(caught.value)
     (line,) = check_claims(arms(*JOBS, swept=("optimizer",), claims=[claim]), ["optimizer"])
     assert line == f"Not measured by these jobs: 1 claim of the study, for want of {named}."
+    assert [*check_claims(arms(*JOBS, swept=("optimizer",), claims=[claim]), ["sweep.exclude"])] == [line]
 
 
 def test_claims_about_arms_that_are_there_are_silent():

@@ -81,11 +81,32 @@ def test_what_has_no_value_here_is_one_message(composed, monkeypatch):
         ("seed=1,2", "seed=1,2"),
         ("seed=range(0,3)", "seed=range(0,3)"),
         ("model=glob(lenet*)", "model=glob(lenet*)"),
+        ("p=zip(seed=[1,2],model=glob(lenet*))", "p=zip(seed=[1,2],model=glob(lenet*))"),
+        (
+            "p=zip(data.source.root=['${oc.env:WHO}/a, b',x],seed=range(2))",
+            "p=zip(data.source.root=choice('me/a, b',x),seed=range(2))",
+        ),
+        (
+            "p=shuffle(zip(study_name=choice(${oc.env:WHO},x),seed=[3,${hydra:job.num}]))",
+            "p=shuffle(zip(study_name=choice(me,x),seed=[3,${hydra:job.num}]))",
+        ),
     ],
 )
 def test_the_values_that_a_sweep_varies(composed, monkeypatch, typed, recorded):
     monkeypatch.setenv("WHO", "me")
     assert resolvers.resolved_sweep([typed], composed("data=cifar10")) == [recorded]
+
+
+def test_a_zip_of_a_study_is_recorded_with_its_values_unless_another_one_of_its_name_is_typed(composed, monkeypatch):
+    monkeypatch.setenv("WHO", "me")
+    node = composed("data=cifar10")
+    node.hydra.sweeper.params = {"p": "zip(data.source.root=[${oc.env:WHO},x],seed=[1,2])"}
+    assert resolvers.resolved_sweep(["data=cifar10"], node) == [
+        "data=cifar10",
+        "p=zip(data.source.root=[me,x],seed=[1,2])",
+    ]
+    typed = ["data=cifar10", "p=zip(data.source.root=[a,b],seed=[1,2])"]
+    assert resolvers.resolved_sweep(typed, node) == typed
 
 
 def test_one_command_resolves_the_time_once(composed):

@@ -1,0 +1,1 @@
+"""What mattered in a sweep or study: which swept keys a metric depends on, from its runs."""

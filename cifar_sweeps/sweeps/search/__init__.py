@@ -1,0 +1,1 @@
+"""Searches: sweeps whose jobs are proposed one at a time."""

@@ -1,0 +1,100 @@
+"""From the overrides of a search to its space: Hydra's syntax for values, and keys that exist only beside others."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from hydra.core.config_loader import ConfigLoader
+
+from cifar_sweeps.config.grid.dimensions import dimensions
+from cifar_sweeps.config.grid.exclusion import ABSENT, Rule, parse_rule, typed_values
+from cifar_sweeps.config.grid.zips import Zip
+from cifar_sweeps.errors import ConfigError
+from cifar_sweeps.hydra_support import Override, interval_of, range_step_of
+from cifar_sweeps.search.space import Dimension, Space, check_dimension, in_order
+
+
+@dataclass(frozen=True)
+class SearchSpace:
+    """What a search varies, and what all of its trials share.
+
+    typed_keys: of each dimension the key as it was typed, with a ``+`` for one that is new. conditions: by key, when it
+    exists.
+    """
+
+    space: Space
+    fixed: tuple[str, ...]
+    typed_keys: Mapping[str, str]
+    conditions: Mapping[str, Rule]
+
+    def overrides(self, values: Mapping[str, str]) -> list[str]:
+        """Return the overrides of a trial."""
+        return [*self.fixed, *(f"{self.typed_keys[key]}={text}" for key, text in values.items())]
+
+
+def read_space(
+    params: Mapping[str, Any], overrides: Sequence[str], conditions: Sequence[str], loader: ConfigLoader
+) -> SearchSpace:
+    """Return the space of a search. params, overrides: as `dimensions` has them. conditions: ``KEY if RULE``.
+
+    Raises ConfigError for values that cannot be searched, or if nothing is.
+    """
+    found, fixed, typed = list[Dimension](), list[str](), dict[str, str]()
+    for each in dimensions(params, overrides, loader).values():
+        if isinstance(each, Zip):
+            raise ConfigError(f"{each.label}=zip(…): a search does not step keys together; leave it out")
+        key = each.get_key_element()
+        if not each.is_sweep_override():
+            fixed.append(f"{key}={each.get_value_element_as_str()}" if not each.is_delete() else str(each.input_line))
+            continue
+        dimension = _dimension(each, key.lstrip("+"))
+        check_dimension(dimension)
+        found.append(dimension)
+        typed[dimension.key] = key
+    if not found:
+        raise ConfigError(
+            "hydra/sweeper=optuna: nothing is searched; give keys several values: optimizer=adam,sgd "
+            "'optimizer.lr=tag(log,interval(1e-4,1e-1))'"
+        )
+    rules = dict(_condition(str(text)) for text in conditions)
+    ordered = in_order(found, {key: sorted(rule.keys) for key, rule in rules.items()})
+    exists: dict[str, Callable[[Mapping[str, str]], bool]] = {key: partial(_holds, each) for key, each in rules.items()}
+    return SearchSpace(Space(ordered, exists), tuple(fixed), typed, rules)
+
+
+def _dimension(override: Override, key: str) -> Dimension:
+    interval = interval_of(override)
+    if interval is not None:
+        low, high, tags = interval
+        return Dimension(key, low=float(low), high=float(high), is_log="log" in tags, is_integer=isinstance(low, int))
+    if not override.is_discrete_sweep():
+        raise ConfigError(f"{override.input_line}: cannot be searched; give choices, a range or an interval")
+    texts = tuple(dict.fromkeys(override.sweep_string_iterator()))
+    step = range_step_of(override)
+    if step is not None and len(texts) > 1:  # its numbers have an order, which choices have not
+        is_integer = all(text.lstrip("-").isdigit() for text in texts)
+        size, tags = step
+        if "log" not in tags:
+            low, high = sorted((float(texts[0]), float(texts[-1])))
+            return Dimension(key, low=low, high=high, is_integer=is_integer, step=abs(float(size)))
+    return Dimension(key, choices=texts)
+
+
+def _condition(text: str) -> tuple[str, Rule]:
+    key, found, rule = text.partition(" if ")
+    if not found or not key.strip() or not rule.strip():
+        raise ConfigError(
+            f"hydra.sweeper.conditions: {text!r}: must be KEY if RULE, such as optimizer.momentum if optimizer=sgd"
+        )
+    try:
+        return key.strip().lstrip("+"), parse_rule(rule.strip())
+    except ConfigError as error:
+        raise ConfigError(
+            [message.replace("sweep.exclude", "hydra.sweeper.conditions", 1) for message in error.errors]
+        ) from error
+
+
+def _holds(rule: Rule, values: Mapping[str, str]) -> bool:
+    typed = typed_values([f"{key}={text}" for key, text in values.items()])
+    return rule.matches(lambda key: typed.get(key, ABSENT))

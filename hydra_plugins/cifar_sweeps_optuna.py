@@ -1,0 +1,48 @@
+"""Hydra's sweeper `optuna`: it hands a search over to `cifar_sweeps.sweeps.search`.
+
+Hydra accepts sweepers only from this namespace, imports this module at every start and executes it anew, so it stays
+light: Optuna is imported where a search begins.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from hydra.plugins.launcher import Launcher
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
+
+
+class OptunaSweeper(Sweeper):
+    """Trains what Optuna proposes. Its arguments are those of ``conf/hydra/sweeper/optuna.yaml``."""
+
+    def __init__(
+        self,
+        n_trials: int = 20,
+        sampler: str = "tpe",
+        seed: int = 0,
+        objectives: Sequence[str] = ("val/accuracy",),
+        conditions: Sequence[str] = (),
+        params: Mapping[str, str] | None = None,
+    ) -> None:
+        self.n_trials, self.sampler, self.seed = n_trials, sampler, seed
+        self.objectives, self.conditions, self.params = tuple(objectives), tuple(conditions), params or {}
+        self.launcher: Launcher | None = None
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """Make the launcher."""
+        from cifar_sweeps.hydra_support import make_launcher
+
+        self.launcher = make_launcher(hydra_context, task_function, config)
+
+    def sweep(self, arguments: list[str]) -> None:
+        """Train the trials."""
+        from cifar_sweeps.errors import ConfigError
+        from cifar_sweeps.hydra_support import AbortHydra
+
+        search: Any = getattr(self.launcher, "search", None)
+        if search is None:  # of another launcher, which is handed a batch and says nothing until all of it is over
+            raise AbortHydra(
+                ConfigError("hydra/sweeper=optuna: works with hydra/launcher=local alone; leave yours out")
+            )
+        search(arguments, vars(self))
