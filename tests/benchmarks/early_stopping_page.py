@@ -178,7 +178,7 @@ def _kills(killed: Sequence[Killed]) -> Iterator[str]:
 
 def _made_with(versions: Mapping[str, str], machine: Mapping[str, Any]) -> str:
     tools = "".join(f"{tool} {version}, " for tool, version in versions.items())
-    commit, clean = str(machine["git_commit"])[:8], str(machine["git_clean"]).lower() in ("true", "1")
+    commit, clean = str(machine["git_commit"])[:8], machine["git_clean"] == "yes"
     return (
         f"{tools}Python {machine['python']}, {machine['cpu']}, {machine['platform']}, commit {commit}"
         f"{'' if clean else ' and changes'}, {str(machine['date'])[:10]}. The machine's speed is in none of the "
