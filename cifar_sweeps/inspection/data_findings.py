@@ -123,7 +123,7 @@ def look_at_data(config: RunConfig, progress: Progress | None = None) -> DataFin
     data = build.images(config, progress)
     config = build.with_classes_of(config, data)
     run_splits = check_data(config, build.summarize_model(config), data)
-    notes = (*data.notes, *run_splits.notes, *setting_notes(config, data, run_splits))
+    notes = (*_drawn_notes(config), *data.notes, *run_splits.notes, *setting_notes(config, data, run_splits))
     splits = _splits(data, run_splits)
     # Test and validation images first: if the search must end early, it has found what leaks.
     joined = tuple(split for split in reversed(splits) if not split.same_as_test)
@@ -132,6 +132,14 @@ def look_at_data(config: RunConfig, progress: Progress | None = None) -> DataFin
     overlaps = _overlaps(duplicates, joined)
     return DataFindings(
         config, data, run_splits, notes, splits, duplicates, joined, overlaps, files, headers, (*left_out, *unread)
+    )
+
+
+def _drawn_notes(config: RunConfig) -> list[str]:
+    """Return what was drawn wrong on purpose, which would pass for a fault of the data otherwise."""
+    noise = float(config.data.source.get("label_noise") or 0)
+    return (
+        [f"{noise:.0%} of the training side's labels are wrong on purpose (data.source.label_noise)"] if noise else []
     )
 
 

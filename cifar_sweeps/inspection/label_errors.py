@@ -2,6 +2,7 @@
 
 import csv
 import io
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -156,6 +157,12 @@ def summary(found: LabelErrors) -> str:
     count, seen = len(found.suspects), len(found.seen.predictions)
     accuracy = float(found.seen.predictions.correct.mean())
     text = f"{count:,} labels are suspected ({count / seen:.1%}) among {found.coverage}."
+    chance = 1 / len(found.seen.predictions.classes)
+    if accuracy <= chance + 3 * math.sqrt(chance * (1 - chance) / seen):
+        text = (
+            f"NEVER LEARNED: the networks agree with {accuracy:.1%} of the labels, as guessing does ({chance:.1%}), so "
+            f"that what they suspect says nothing: {count:,} labels ({count / seen:.1%}) among {found.coverage}."
+        )
     if found.scores is not None and found.scores.wrong == 0:
         return f"{text} All labels of these drawn images are true."
     if found.scores is not None:

@@ -86,7 +86,9 @@ def extend_command(config: RunConfig, tags: Mapping[str, str]) -> str:
 def reproduce_overrides(config: RunConfig, overrides: Sequence[str]) -> list[str]:
     """Return the overrides that reproduce the run bit for bit: its own, and the threads and precision in use."""
     precision = resolve_precision(config.trainer.precision, resolve_device(config.trainer.device))
-    return [*overrides, f"trainer.threads={resolve_threads(config)}", f"trainer.precision={precision.name}"]
+    own = {"trainer.threads": str(resolve_threads(config)), "trainer.precision": precision.name}
+    kept = [each for each in overrides if each.partition("=")[0] not in own]
+    return [*kept, *(f"{key}={value}" for key, value in own.items())]
 
 
 def repeat_command(config: RunConfig, config_dir: str | None) -> str:

@@ -71,10 +71,23 @@ def _find_sweep(client: MlflowClient, what: str, uri: str) -> tuple[str, list[Ru
             raise TrackingError(
                 f"{what}: {uri} has no runs of this study yet; train it: cifar-train study={what}"
             ) from error
+        study = _study_of_run(client, experiments, what)
+        if study:
+            raise TrackingError(
+                f"{what}: is a run, of the study {study}; its row is among those of: cifar-sweeps results {study}"
+            ) from error
         raise TrackingError(f"{error}; studies: {list_names(studies)}{did_you_mean(what, studies)}") from error
     children = f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'"
     experiment_id = str(parent.info.experiment_id)
     return experiments[experiment_id], [parent, *_search_runs(client, [experiment_id], children)]
+
+
+def _study_of_run(client: MlflowClient, experiments: dict[str, str], name: str) -> str:
+    """Return the study of a run of this name; empty if there is none."""
+    if "'" in name or '"' in name:
+        return ""
+    found = client.search_runs(list(experiments), f"attributes.run_name = '{name}'", max_results=1)
+    return experiments[str(found[0].info.experiment_id)] if found else ""
 
 
 def _candidate(sweep: SweepRun, record: Run) -> Candidate[Run]:

@@ -14,12 +14,18 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from cifar_sweeps.config.parse import parse_config
+from cifar_sweeps.config.schema import RunConfig
 from cifar_sweeps.errors import CifarSweepsError, ConfigError, hide_secrets
 from cifar_sweeps.hydra_support import AbortHydra, task_overrides
+from cifar_sweeps.runs.recording import experiment_name
 from cifar_sweeps.runs.reporters import LogReporter, ReporterGroup, RunReporter, TerminalReporter
-from cifar_sweeps.runs.run import run
+from cifar_sweeps.runs.run import RunResult, run
 from cifar_sweeps.sweeps import manifest
 from cifar_sweeps.sweeps.checks.resolvers import resolve, resolved_overrides
+from cifar_sweeps.sweeps.terminal.summary import UI_ADDRESS, ui_command
+from cifar_sweeps.system.scripts import shell_command, store_environment
+from cifar_sweeps.tracking.page_links import run_page
+from cifar_sweeps.tracking.store import Store, configured_uri, tracking_uri
 
 log = logging.getLogger(__name__)
 
@@ -79,7 +85,29 @@ def _train(
         until=until,
         reporter=ReporterGroup(LogReporter(), reporter),
     )
+    if hydra.mode != RunMode.MULTIRUN:
+        _say_where_to_look(result, config)
     return result.val_accuracy
+
+
+def _say_where_to_look(result: RunResult, config: RunConfig) -> None:
+    """Print the id of a single run, and what can be done with it."""
+    console = Console(highlight=False)
+
+    def say(line: str) -> None:
+        console.print(line, markup=False, soft_wrap=True)
+
+    if result.run_id is None:  # tracking=none, or the store did not answer, which was said
+        say(f"The run lies in {result.folder}")
+        return
+    store = Store(tracking_uri(config.tracking.uri, config.outputs), Path(config.outputs))
+    environment = store_environment(config.outputs, configured_uri(config.tracking.uri, config.outputs))
+    short = result.run_id[:8]
+    say(f"Run {short}: {result.folder}")
+    say("Look inside it, and at it in MLflow:")
+    say(f"  {shell_command('cifar-sweeps', ['explain', short, '--mistakes', '8'], environment)}")
+    say(f"  {ui_command(environment)}")
+    say(f"  {UI_ADDRESS}/{run_page(store.prepare(experiment_name(config)), result.run_id)}")
 
 
 def _default_run_name(hydra: HydraConf) -> str:

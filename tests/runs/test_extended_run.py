@@ -231,7 +231,7 @@ def test_a_run_that_has_not_finished_is_finished_first(finished):
     original = finished
     assert "first finish it: cifar-sweeps resume" in str(refused(original, state="KILLED"))
     job = refused(original, state="FAILED", tags={"sweep_id": "2026-01-01"})
-    assert str(job).endswith("has not finished (FAILED); first finish it: cifar-sweeps resume 2026-01-01")
+    assert str(job).endswith("has not finished (failed); first finish it: cifar-sweeps resume 2026-01-01")
     assert "is still training" in str(refused(original, state="RUNNING"))
 
 

@@ -79,7 +79,7 @@ def test_it_is_found_where_its_outputs_folder_lies_later(store, tmp_path):
     ("run", "said"),
     [
         ("bare", r"trained with analysis.log_model=false; .*cifar-sweeps reproduce \w{8} analysis.log_model=true"),
-        ("broken", "is failed, and a model is logged at the end; resume it first"),
+        ("broken", "is failed, and a model is logged at the end; finish it: cifar-sweeps resume"),
         ("unsent", "cifar-sweeps sync"),
     ],
 )

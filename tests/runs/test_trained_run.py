@@ -49,7 +49,7 @@ def test_a_run_that_has_not_finished_is_one_error(trained):
     result, store = trained
     store.client().set_terminated(result.run_id, "FAILED")
     try:
-        with pytest.raises(TrackingError, match=r"is FAILED.*cifar-sweeps resume"):
+        with pytest.raises(TrackingError, match=r"is failed.*cifar-sweeps resume"):
             open_trained_run("small", store)
     finally:
         store.client().set_terminated(result.run_id, "FINISHED")

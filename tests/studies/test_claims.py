@@ -13,7 +13,8 @@ from cifar_sweeps.studies.pooling import name_arms
 from cifar_sweeps.studies.published import compare_with_published, published_values
 from cifar_sweeps.studies.reports import markdown
 from cifar_sweeps.studies.study import StudyRun
-from cifar_sweeps.studies.verdicts import evaluate_claims, judge_effect
+from cifar_sweeps.studies.validity.expected_effects import judge_effect
+from cifar_sweeps.studies.verdicts import evaluate_claims
 
 NOW = datetime.datetime(2026, 1, 1, tzinfo=datetime.timezone.utc)
 

@@ -12,7 +12,7 @@ from matplotlib.patches import Rectangle
 
 from cifar_sweeps.analysis.importance.best_so_far import BestSoFar
 from cifar_sweeps.analysis.importance.cell_means import CellMeans
-from cifar_sweeps.analysis.mathtext import shortened
+from cifar_sweeps.analysis.mathtext import escape_mathtext, shortened
 from cifar_sweeps.analysis.matplotlib_setup import BLUE
 from cifar_sweeps.errors import DataError
 
@@ -46,7 +46,7 @@ def plot_shares(bars: Sequence[Bar], label: str) -> Figure:
     axes.set_yticks(range(len(bars)), [shortened(bar.name, _LONGEST_NAME) for bar in bars], fontsize=9)
     axes.set_ylim(len(bars) - 0.4, -0.6)
     axes.set_xlim(0, max(1.0, *(100 * max(bar.value, bar.high or 0.0) * 1.03 for bar in bars)))
-    axes.set_xlabel(label)
+    axes.set_xlabel(escape_mathtext(label))
     axes.grid(axis="x", alpha=0.3)
     axes.set_axisbelow(True)
     return figure
@@ -72,7 +72,7 @@ def plot_best_so_far(
     reached = f"{text(curve.best[last])} after {100 * places[last] / places[-1]:.0f}%"
     offset = (-8 if side == "right" else 8, -14)
     axes.annotate(reached, (places[last], curve.best[last]), offset, textcoords="offset points", ha=side, fontsize=9)
-    axes.set(xlabel=unit, ylabel=label)
+    axes.set(xlabel=unit, ylabel=escape_mathtext(label))
     axes.set_xlim(0, places[-1] * 1.02)
     axes.margins(y=0.12)
     axes.grid(alpha=0.3)
@@ -92,7 +92,7 @@ def plot_cell_means(cells: CellMeans, label: str, text: Callable[[float], str]) 
     turned = 45 if longest > 7 or columns > 8 else 0
     axes.set_xticks(range(columns), names, fontsize=9, rotation=turned, ha="right" if turned else "center")
     axes.set_yticks(range(rows), [shortened(name or "none", _LONGEST_VALUE) for name in cells.rows], fontsize=9)
-    axes.set(xlabel=cells.column_key, ylabel=cells.row_key)
+    axes.set(xlabel=escape_mathtext(cells.column_key), ylabel=escape_mathtext(cells.row_key))
     low, high = np.nanmin(cells.means), np.nanmax(cells.means)
     for (row, column), mean in np.ndenumerate(cells.means):
         if np.isnan(mean):
@@ -101,7 +101,7 @@ def plot_cell_means(cells: CellMeans, label: str, text: Callable[[float], str]) 
             dark = high == low or (mean - low) / (high - low) < 0.6
             written = f"{text(float(mean))}\nn={cells.runs[row, column]}"
             axes.text(column, row, written, ha="center", va="center", fontsize=7.5, color="white" if dark else "black")
-    figure.colorbar(image, ax=axes, label=label)
+    figure.colorbar(image, ax=axes, label=escape_mathtext(label))
     return figure
 
 

@@ -57,7 +57,7 @@ def split_arguments(arguments: Sequence[str], store: Store) -> tuple[list[Record
     if not runs:
         raise ConfigError(
             f"{_listed(paths)}: files and folders alone; name a run too: cifar-sweeps predict RUN FILE "
-            "(cifar-sweeps results lists them)"
+            "(cifar-sweeps results STUDY lists them, and a run prints its id when it ends)"
         )
     if not paths:
         names = ", ".join(f"{run.name} ({run.run_id[:8]})" for run in runs)

@@ -54,7 +54,7 @@ def usable_runs(study: Study, metric: str) -> tuple[list[StudyRun], list[str]]:
     counted = replace(study, runs=tuple(whole)).deduplicated()
     found = [run for run in counted if metric in run.metrics]
     stopped = sum(bool(run.tag(EARLY_STOPPED)) for run in study.runs)
-    states = Counter(run.state for run in study.runs if not run.finished)
+    states = Counter(run.state for run in study.runs if not run.finished and not run.is_paused)
     left_out = [
         *(f"{number} {state}" for state, number in states.items()),
         *([f"{stopped} stopped early"] if stopped else []),
@@ -89,6 +89,7 @@ def at_epoch(study: Study, metric: str, epoch: int, histories: Mapping[str, Hist
         if (value := values[run.run_id]) is None
         else replace(
             run,
+            state="finished" if run.is_paused else run.state,
             metrics={**run.metrics, name: value},
             tags={key: text for key, text in run.tags.items() if key != f"{PREFIX}{EARLY_STOPPED}"},
         )

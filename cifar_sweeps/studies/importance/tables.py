@@ -74,7 +74,7 @@ def as_json(found: Importance) -> dict[str, Any]:
 
 def _row(part: Part, found: Importance, is_search: bool, has_interval: bool) -> tuple[str, ...]:
     interval = MISSING if part.low is None or part.high is None else f"{_percent(part.low)} to {_percent(part.high)}"
-    f_test = [MISSING if part.freedom is None else str(part.freedom), MISSING if part.f is None else f"{part.f:.4g}"]
+    f_test = [MISSING if part.freedom is None else str(part.freedom), MISSING if part.f is None else f"{part.f:,.2f}"]
     p = MISSING if part.p is None else "< 0.0001" if part.p < 1e-4 else f"{part.p:.2g}"
     return (
         part.name,

@@ -65,7 +65,7 @@ def test_the_table_the_frame_and_the_json_say_the_same():
     table = importance_table(found)
     assert [column.title for column in table.columns] == ["keys", "share", "95% interval", "df", "F", "p"]
     assert table.rows[0][:2] == ("optimizer.lr", "58.9%")
-    assert table.rows[0][3:] == ("2", "1950", "< 0.0001")
+    assert table.rows[0][3:] == ("2", "1,950.00", "< 0.0001")
     assert table.rows[-1][3:] == ("12", "–", "–")
     assert "omega squared" in table.note
     assert "a × b" in table.note

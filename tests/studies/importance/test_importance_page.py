@@ -89,6 +89,23 @@ def test_json_and_csv_are_printed_alone(command):
     assert command("grid", "--csv").splitlines()[0].startswith("metric,measure,name,keys,value,low,high")
 
 
+def test_hostile_names_and_values_are_shown_as_they_are(tmp_path):
+    toy = ToyStore(tmp_path)
+    parent = toy.sweep("hostile", "h")
+    key, values = "model.<b>$x_{$", ("<script>alert(1)</script>", "$\\frac{$ [red]")
+    for n, value in enumerate(values):
+        for lr in "12":
+            for seed in (0, 1):
+                toy.run(
+                    "hostile", 0.3 + 0.1 * n + 0.01 * seed, swept={key: value, "lr": lr}, seed=seed, parent=parent,
+                    tags={"sweep_id": "h"},
+                )  # fmt: skip
+    written, _ = page.write_page(page.judge("h", toy.store), ["h"], toy.store)
+    html = written.read_text(encoding="utf-8")
+    assert "<script" not in html
+    assert "model.&lt;b&gt;$x_{$" in html
+
+
 def test_an_epoch_is_judged_of_all_runs_that_reached_it(command, toy):
     printed = command("grid", "--epoch", "2", "--metric", "val")
     # At epoch 2 each run has 0.05 less than at its end: the same shares.

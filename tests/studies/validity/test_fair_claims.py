@@ -10,8 +10,9 @@ from cifar_sweeps.studies.ranking import rank_arms
 from cifar_sweeps.studies.reports.claims_table import claim_records, claims_table
 from cifar_sweeps.studies.reports.report_tables import published_tables, ranking_table
 from cifar_sweeps.studies.validity.comparability import Departure
+from cifar_sweeps.studies.validity.expected_effects import judge_effect, p_of_effect
 from cifar_sweeps.studies.validity.significance import holm, p_value, prediction_half_width, sampling_error
-from cifar_sweeps.studies.verdicts import evaluate_claims, judge_effect, p_of_effect
+from cifar_sweeps.studies.verdicts import evaluate_claims
 
 ORIGINAL = {"data": "CIFAR-10"}
 
