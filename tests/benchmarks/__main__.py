@@ -6,7 +6,7 @@ import os
 import sys
 import time
 
-NAMES = ("step", "loop", "start", "store", "analysis", "parallel", "memory", "sweep", "early_stopping")
+NAMES = ("step", "loop", "start", "store", "analysis", "parallel", "memory", "sweep", "early_stopping", "search")
 """Each a module with ``measure(quick) -> Outcome`` and ``THREADS``, how many threads its trainings have."""
 
 
