@@ -73,7 +73,8 @@ class EarlyStoppingScheduler:
 
     def tell(self, job: int, ending: Ending, curve: Mapping[int, float]) -> None:
         """Take in a job's curve so far."""
-        self._jobs[job].update(ending, curve)
+        # One that was killed, for want of memory for one, goes on in the next launch; in this one nobody waits for it.
+        self._jobs[job].update("failed" if ending == "killed" else ending, curve)
         self._listener(job, ending, curve)
 
     def standing(self) -> list[tuple[int, int, int]]:

@@ -46,7 +46,9 @@ def measure(quick: bool) -> Outcome:
     return outcome
 
 
-def _search(space: Space, grid: Mapping[frozenset[tuple[str, str]], float], sampler: SamplerName, seed: int) -> list[float]:
+def _search(
+    space: Space, grid: Mapping[frozenset[tuple[str, str]], float], sampler: SamplerName, seed: int
+) -> list[float]:
     proposer, history = Proposer(space, sampler, seed, [True]), list[Trial]()
     for number in range(min(max(AFTER), len(grid))):
         values = proposer.propose(history, number)
