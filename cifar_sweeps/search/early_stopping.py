@@ -176,7 +176,8 @@ class EarlyStoppingScheduler:
                         job.target, job.epochs if decision.until is None else job.next_stop(decision.until)
                     )
         order = [number for decision in self._log.decisions for number in decision.jobs]
-        waiting = [self._jobs[number] for number in dict.fromkeys(order) if number in self._jobs]
+        last_sent = reversed(dict.fromkeys(reversed(order)))  # each where it was sent last
+        waiting = [self._jobs[number] for number in last_sent if number in self._jobs]
         left = [job for job in self._jobs.values() if job.number not in order]
         self._queue.extend(job for job in (*waiting, *left) if job.is_on_the_way)
 
