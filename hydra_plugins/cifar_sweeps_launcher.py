@@ -55,7 +55,8 @@ class LocalLauncher(Launcher):
         _say("Checking the space …")
         processes = None if config.sweep.dry_run else fork_server.start(config.analysis.log_model)
         with imports_without_gc():
-            from cifar_sweeps.sweeps.search.launch_search import SearchSettings, launch_search
+            from cifar_sweeps.sweeps.search.launch_search import launch_search
+            from cifar_sweeps.sweeps.search.settings import SearchSettings
 
         of_search = SearchSettings(**{key: settings[key] for key in SearchSettings.__dataclass_fields__})
         launch_search(context, config, arguments, of_search, self.n_jobs, self.jobs_per_gpu, processes)

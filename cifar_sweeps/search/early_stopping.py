@@ -108,7 +108,9 @@ class EarlyStoppingScheduler:
 
     def _start(self, arm: str, jobs: Sequence["_Job"]) -> None:
         first = next(iter(jobs[0].rungs), jobs[0].epochs)
-        self._log.append(Decision("start", tuple(job.number for job in jobs), _until(jobs[0], first), arm))
+        decision = Decision("start", tuple(job.number for job in jobs), _until(jobs[0], first), arm)
+        if decision not in self._log.decisions:  # nor where the launch before ended between this and the job's record
+            self._log.append(decision)
         self._send(jobs, first)
 
     def _finish_the_best(self) -> None:

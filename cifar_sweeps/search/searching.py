@@ -11,10 +11,10 @@ from cifar_sweeps.search.trials import Trial
 class SearchScheduler:
     """Asks for a new trial in each free slot. A trial that was begun and is not over is resumed before.
 
-    trials: those of previous launches. total: how many trials there are to be in all. propose: returns the values of
-    the trial with a number, from all others. measure: returns the objectives of a job that has finished. on_change:
-    called with a trial that has begun or ended. resumes: whether begun trials are resumed by this scheduler; not where
-    early stopping decides over them.
+    trials: those of previous launches. total: how many there are to be in all. propose: returns the values of the trial
+    with a number, from those before it; None if there are no others. measure: returns the objectives of a job that has
+    finished. on_change: called with a trial that has begun or ended. resumes: whether begun trials are resumed by this
+    scheduler; not where early stopping decides over them.
     """
 
     waits_for_results = True
@@ -23,7 +23,7 @@ class SearchScheduler:
         self,
         trials: Iterable[Trial],
         total: int,
-        propose: Callable[[Sequence[Trial], int], Mapping[str, str]],
+        propose: Callable[[Sequence[Trial], int], Mapping[str, str] | None],
         measure: Callable[[int], tuple[float, ...]],
         on_change: Callable[[Trial], None] = lambda _: None,
         *,
@@ -43,7 +43,12 @@ class SearchScheduler:
         if len(self.trials) >= self._total:
             return None
         number = next(each for each in range(self._total) if each not in self.trials)
-        self._set(Trial(number, dict(self._propose([*self.trials.values()], number))))
+        # A number is missing below others where its trial left no record: it is proposed again from what it was.
+        before = [trial for trial in self.trials.values() if trial.number < number]
+        values = self._propose(before, number)
+        if values is None:
+            return None
+        self._set(Trial(number, dict(values)))
         return Assignment(number)
 
     def tell(self, job: int, ending: Ending, curve: Mapping[int, float]) -> None:

@@ -1,13 +1,18 @@
 """The space of a search: its dimensions, each a swept key with its values, and when it exists."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice, product
 
 from cifar_sweeps.errors import ConfigError
 
 _DIGITS = 4
 """Significant digits of a proposed number: names stay readable, and the value is the one that is typed again."""
+_DIGITS_OF_STEPS = 12
+"""Enough for any step, and too few for what floats add to it: 0.30000000000000004."""
+_MAX_TRIED = 10_000
+"""Combinations that are gone through one by one, at most."""
 
 
 @dataclass(frozen=True)
@@ -32,8 +37,15 @@ class Dimension:
             return value
         if self.is_integer:
             return str(round(value))
-        rounded = float(f"{value:.{_DIGITS}g}")
+        rounded = float(f"{value:.{self._digits()}g}")
         return repr(min(max(rounded, self.low), self.high))
+
+    def _digits(self) -> int:
+        """Return how many significant digits tell its values apart; more where its bounds lie close together."""
+        if self.step is not None:
+            return _DIGITS_OF_STEPS
+        largest = max(abs(self.low), abs(self.high))
+        return _DIGITS + max(0, math.floor(math.log10(largest / (self.high - self.low))))
 
     def value(self, text: str) -> float | str | None:
         """Return a typed value as it was proposed; None if it is not of this dimension."""
@@ -44,6 +56,17 @@ class Dimension:
         except ValueError:
             return None
         return (round(number) if self.is_integer else number) if self.low <= number <= self.high else None
+
+    def values(self) -> tuple[str, ...] | None:
+        """Return all of its values as they are typed; None if there is any number between two of them, or too many."""
+        if self.choices:
+            return self.choices
+        step = self.step or (1 if self.is_integer else None)
+        if step is None or (self.high - self.low) / step >= _MAX_TRIED:
+            return None
+        return tuple(
+            self.text(self.low + place * step) for place in range(math.floor((self.high - self.low) / step + 1e-9) + 1)
+        )
 
     def ends(self) -> tuple[str, ...]:
         """Return values that are checked before the search starts: all choices, or both ends."""
@@ -70,17 +93,41 @@ class Space:
         within = all(each.value(values[each.key]) is not None for each in self.dimensions if each.key in values)
         return there == set(values) and within
 
-    def samples(self) -> list[dict[str, str]]:
-        """Return trials in which each choice and each end occurs, as far as its condition lets it."""
-        count = max((len(each.ends()) for each in self.dimensions), default=0)
-        return [self._sample(place) for place in range(count)]
+    def combinations(self) -> Collection[Mapping[str, str]] | None:
+        """Return all trials that differ in their values; None if they are too many to count."""
+        values = [each.values() for each in self.dimensions]
+        counts = [len(each) for each in values if each is not None]
+        if len(counts) < len(values) or math.prod(counts) > _MAX_TRIED:
+            return None
+        found = (self._chosen(each) for each in product(*(each or () for each in values)))
+        return {tuple(each.items()): each for each in found}.values()
 
-    def _sample(self, place: int) -> dict[str, str]:
+    def _chosen(self, texts: Sequence[str]) -> dict[str, str]:
+        """Return the trial with these values, one a dimension, without those of dimensions that do not exist."""
         values: dict[str, str] = {}
-        for each in self.dimensions:
+        for each, text in zip(self.dimensions, texts, strict=True):
             if self.has(each.key, values):
-                values[each.key] = each.ends()[place % len(each.ends())]
+                values[each.key] = text
         return values
+
+    def samples(self) -> list[dict[str, str]]:
+        """Return trials in which each choice and each end occurs, as far as its condition lets it, and each key."""
+        count = max((len(each.ends()) for each in self.dimensions), default=0)
+        found = [self._sample([place] * len(self.dimensions)) for place in range(count)]
+        for each in self.dimensions:
+            if not any(each.key in sample for sample in found):
+                found += self._samples_with(each.key)
+        return found
+
+    def _samples_with(self, key: str) -> list[dict[str, str]]:
+        """Return a trial in which a key exists that does not in most; none where no combination of ends has it."""
+        places = product(*(range(len(each.ends())) for each in self.dimensions))
+        samples = (self._sample(each) for each in islice(places, _MAX_TRIED))
+        return [*islice((sample for sample in samples if key in sample), 1)]
+
+    def _sample(self, places: Sequence[int]) -> dict[str, str]:
+        ends = [each.ends() for each in self.dimensions]
+        return self._chosen([of_one[place % len(of_one)] for of_one, place in zip(ends, places, strict=True)])
 
 
 def check_dimension(dimension: Dimension) -> None:

@@ -1,6 +1,7 @@
 """Find the runs of a study or a sweep in the store, in a few queries."""
 
 import datetime
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -9,6 +10,7 @@ from mlflow.entities import Run, ViewType
 
 from cifar_sweeps.config.parse import conf_folder
 from cifar_sweeps.errors import TrackingError, did_you_mean
+from cifar_sweeps.search.trials import OBJECTIVES
 from cifar_sweeps.studies.arms import arm_name, swept_values
 from cifar_sweeps.studies.histories import add_derived_metrics, read_histories
 from cifar_sweeps.studies.pooling import name_arms
@@ -145,7 +147,18 @@ def _to_sweep_run(record: Run) -> SweepRun:
         _time(record.info.start_time),
         _tag(record, "config_dir"),
         _tag(record, "command"),
+        _objectives(_tag(record, "objectives")),
     )
+
+
+def _objectives(tag: str | None) -> dict[str, str]:
+    """Return the objectives of a search with their metrics; none of a store's that are not ours."""
+    try:
+        content = json.loads(tag or "{}")
+    except ValueError:
+        return {}
+    content = content if isinstance(content, dict) else {}
+    return {key: metric for key, metric in content.items() if key in OBJECTIVES and isinstance(metric, str)}
 
 
 def _time(milliseconds: int) -> datetime.datetime:

@@ -2,7 +2,7 @@
 
 import datetime
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from cifar_sweeps.errors import TrackingError
 from cifar_sweeps.tracking.names import Candidate, choose
@@ -76,7 +76,10 @@ class StudyRun:
 
 @dataclass(frozen=True)
 class SweepRun:
-    """The parent run of a sweep. ``overrides``: those of its whole command line; ``config_dir``: its --config-dir."""
+    """The parent run of a sweep. ``overrides``: those of its whole command line; ``config_dir``: its --config-dir.
+
+    objectives: of a search, with the metrics of a run that they are.
+    """
 
     run_id: str
     sweep_id: str
@@ -84,6 +87,7 @@ class SweepRun:
     started: datetime.datetime
     config_dir: str | None = None
     recorded_command: str | None = None
+    objectives: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def command(self) -> str:

@@ -44,7 +44,7 @@ class ParentRun:
 
     config: the multirun's, as Hydra composed it. is_local: whether our own launcher runs the jobs. manifest: set by
     `prepare`. folder: the sweep's. requested: names of the jobs of this launch by their numbers; empty where the
-    launcher does not say.
+    launcher does not say. objectives: of a search, with the metrics of a run that they are.
     """
 
     manifest: SweepManifest
@@ -55,6 +55,7 @@ class ParentRun:
         with read_write(config.hydra.sweep):  # Hydra's sweeper reads it where it may not refer to it
             config.hydra.sweep.dir = str(self.folder)
         self.requested: dict[int, str] = {}
+        self.objectives: dict[str, str] = {}
         self._config = config
         self._is_local = is_local
         self._store: Store | None = None
@@ -101,6 +102,10 @@ class ParentRun:
             raise ConfigError(f"hydra.sweeper.max_batch_size={batch}: {at_once}; leave it out")
         if not self._is_local:
             # Ours starts the parent run when all jobs have been checked; another launcher does not know of it.
+            if (
+                config.hydra.sweeper.get("_target_") == _SEARCH
+            ):  # others take a batch, and say nothing until all of it is over
+                raise ConfigError("hydra/sweeper=optuna: works with hydra/launcher=local alone; leave yours out")
             _check_no_local_options(config)
             self.start()
 
@@ -113,9 +118,10 @@ class ParentRun:
             name = " ".join(job_return.overrides or ())
             self.record_failure(int(hydra.job.num), name, in_one_line(error), log_file)
 
-    def choose_folder(self, jobs: Sequence[NewJob]) -> JobNumbering:
+    def choose_folder(self, jobs: Sequence[NewJob], total: int | None = None) -> JobNumbering:
         """Join the newest previous launch that differs in its swept values alone, and number the jobs.
 
+        jobs: of this launch; of a search some of those that it may propose. total: how many a search will have in all.
         Says in one line which sweep is joined, or why one that the same command started is not. Raises ConfigError if
         that one was asked for by its id, or lies in the folder that was chosen for this one.
         """
@@ -130,6 +136,7 @@ class ParentRun:
                     restore_deleted(folder, self.manifest.study)
                 known = {job.identity for job in previous}
                 new = sum(job.identity not in known for job in jobs)
+                new = new if total is None else max(0, total - len(previous))
                 there = sum(not job.is_finished for job in previous)
                 left = f", {there} of them not finished" if there else ""
                 count = "1 job" if len(previous) == 1 else f"{len(previous)} jobs"
@@ -254,6 +261,7 @@ class ParentRun:
             can_resume=self._is_local,
             not_started=self._not_started(runs),
             environment=self._environment(),
+            objectives=self.objectives,
         )
 
     def _show_in_mlflow(self, logger: RunLogger, runs: Sequence[RecordedRun] = ()) -> None:

@@ -126,14 +126,13 @@ class JobPlanner:
         self._bar = LoadingBar(console)
         self._cache = PlanCache(self._bar)
 
-    def check(self, job_overrides: Sequence[Sequence[str]]) -> list[RunConfig]:
+    def check(self, job_overrides: Sequence[Sequence[str]]) -> list[NewJob]:
         """Compose and check jobs without planning them. Raises ConfigError with the errors of all of them."""
         errors: dict[str, list[str]] = {}
-        configs: list[RunConfig] = []
+        jobs: list[NewJob] = []
         for place, overrides in enumerate(job_overrides):
             try:
-                draft = _compose_job(self._loader, self._master, list(overrides), place, self._cache)
-                configs.append(draft.job.config)
+                jobs.append(_compose_job(self._loader, self._master, list(overrides), place, self._cache).job)
             except CifarSweepsError as error:
                 name = run_name(list(overrides), self._parent_run.manifest.swept) or f"job {place}"
                 for message in error.errors if isinstance(error, ConfigError) else (str(error),):
@@ -141,7 +140,7 @@ class JobPlanner:
         self._bar.close()
         if errors:
             raise ConfigError(_by_job(errors, len(job_overrides)))
-        return configs
+        return jobs
 
     def plan(self, number: int, overrides: Sequence[str], previous: PreviousJob | None) -> PlannedJob:
         """Return one job. previous: what a previous launch left of it. Raises ConfigError or DataError."""

@@ -100,6 +100,7 @@ def test_every_target_of_the_shipped_configs_is_allowed():
         "cifar_sweeps.sweeps.callback.SweepCallback",
         "hydra_plugins.cifar_sweeps_launcher.LocalLauncher",
         "hydra_plugins.cifar_sweeps_sweeper.GridSweeper",
+        "hydra_plugins.cifar_sweeps_optuna.OptunaSweeper",
     }:
         assert callable(resolve(target, "key"))
 

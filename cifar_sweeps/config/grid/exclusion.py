@@ -41,6 +41,10 @@ class Rule:
     keys: frozenset[str]
     _tree: Any = field(repr=False)
 
+    def comparisons(self) -> list[tuple[str, object]]:
+        """Return the keys that it compares, each with what it compares it with, in their order."""
+        return [*_comparisons(self._tree)]
+
     def matches(self, value_of: Lookup) -> bool:
         """Say whether a job is one that the rule names; only what decides over that is looked up."""
         return _holds(self._tree, value_of)
@@ -179,6 +183,15 @@ def _holds(tree: Any, value_of: Lookup) -> bool:  # noqa: ANN401
     key, wanted = terms
     value = value_of(key)
     return bool((value is not ABSENT and equals(value, wanted)) == (kind == "="))
+
+
+def _comparisons(tree: Any) -> Iterator[tuple[str, object]]:  # noqa: ANN401
+    kind, *terms = tree
+    if kind in ("=", "!="):
+        yield terms[0], terms[1]
+        return
+    for term in terms:
+        yield from _comparisons(term)
 
 
 def _error(text: str, why: str) -> ConfigError:

@@ -7,8 +7,9 @@ search that was killed proposes what it would have proposed.
 import hashlib
 import math
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from cifar_sweeps.errors import ConfigError
@@ -17,6 +18,9 @@ from cifar_sweeps.search.trials import Trial
 
 if TYPE_CHECKING:
     import optuna
+
+_ATTEMPTS = 16
+"""Proposals among which one is looked for that has not been tried."""
 
 SamplerName = Literal["tpe", "gp", "random", "qmc"]
 
@@ -47,28 +51,40 @@ class Proposer:
         self._space, self._sampler, self._seed, self._rises = space, sampler, seed, tuple(rises)
         self._points: list[dict[str, str]] = []
 
-    def propose(self, history: Sequence[Trial], number: int) -> dict[str, str]:
-        """Return the values of a trial, as they are typed. history: the other trials that there are."""
-        with _quiet():
-            return self._point(number) if self._sampler == "qmc" else self._asked(history, number)
+    def propose(self, history: Sequence[Trial], number: int) -> dict[str, str] | None:
+        """Return the values of a trial, as they are typed; None if all that there are have been tried.
 
-    def _asked(self, history: Sequence[Trial], number: int) -> dict[str, str]:
+        history: the trials before it, of which none is proposed again: with the same seed it would end the same.
+        """
+        tried = {_identity(each.values) for each in history}
+        with without_warnings():
+            proposals = self._points_from(number) if self._sampler == "qmc" else self._asked(history, number)
+            found = (each for each in islice(proposals, _ATTEMPTS) if _identity(each) not in tried)
+            return next(found, None) or self._untried(tried, number)
+
+    def _untried(self, tried: Collection[frozenset[tuple[str, str]]], number: int) -> dict[str, str] | None:
+        left = [dict(each) for each in self._space.combinations() or () if _identity(each) not in tried]
+        return left[_derived(self._seed, number) % len(left)] if left else None
+
+    def _asked(self, history: Sequence[Trial], number: int) -> Iterator[dict[str, str]]:
+        """Yield what the sampler proposes, one after another: it takes those before for trials that run."""
         study = self._study(self._make_sampler(_derived(self._seed, number)))
         for trial in sorted(history, key=lambda each: each.number):
             if self._space.contains(trial.values):
                 study.add_trial(frozen(trial, self._space, len(self._rises)))
-        return self._suggest(study.ask())
+        while True:
+            yield self._suggest(study.ask())
 
-    def _point(self, number: int) -> dict[str, str]:
-        """Return a point of the quasi-random sequence, which depends on no result."""
-        if len(self._points) <= number:
+    def _points_from(self, number: int) -> Iterator[dict[str, str]]:
+        """Yield the points of the quasi-random sequence, which depends on no result, from one on."""
+        if len(self._points) < number + _ATTEMPTS:
             study = self._study(self._optuna.samplers.QMCSampler(seed=self._seed, scramble=True))
             self._points = []
-            for _ in range(2 * number + 16):
+            for _ in range(2 * number + _ATTEMPTS):
                 trial = study.ask()
                 self._points.append(self._suggest(trial))
                 study.tell(trial, [0.0] * len(self._rises))
-        return self._points[number]
+        yield from self._points[number:]
 
     def _study(self, sampler: "optuna.samplers.BaseSampler") -> "optuna.Study":
         study: optuna.Study = self._optuna.create_study(sampler=sampler, directions=directions(self._rises))
@@ -146,12 +162,16 @@ def _distribution(dimension: Dimension) -> "optuna.distributions.BaseDistributio
     return FloatDistribution(dimension.low, dimension.high, log=dimension.is_log, step=dimension.step)
 
 
+def _identity(values: Mapping[str, str]) -> frozenset[tuple[str, str]]:
+    return frozenset(values.items())
+
+
 def _derived(seed: int, number: int) -> int:
     return int.from_bytes(hashlib.sha256(f"{seed}/{number}".encode()).digest()[:4], "big")
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def without_warnings() -> Iterator[None]:
     """Without Optuna's warnings of samplers that are called experimental, at every trial."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -9,7 +9,13 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cifar_sweeps.search.optuna_search.proposals import directions, frozen, import_optuna, optuna_state
+from cifar_sweeps.search.optuna_search.proposals import (
+    directions,
+    frozen,
+    import_optuna,
+    optuna_state,
+    without_warnings,
+)
 from cifar_sweeps.search.space import Space
 from cifar_sweeps.search.trials import Trial
 
@@ -85,20 +91,27 @@ class StudyFile:
         return None
 
     def _agrees(self, study: "optuna.Study", known: Sequence[Trial]) -> bool:
-        there = {each.user_attrs.get("job"): each for each in study.trials}
-        if set(there) != {each.number for each in known}:
+        if study.metric_names != self._objectives or study.directions != self._directions():
             return False
+        there = {each.user_attrs.get("job"): each for each in study.trials}
+        states = self._optuna.trial.TrialState
+        numbers = {each.number for each in known}
+        # One that could not be trained has no run, and nothing but this file knows of it.
+        untrained = {
+            job: each.number
+            for job, each in there.items()
+            if isinstance(job, int) and each.state == states.FAIL and job not in numbers
+        }
+        if set(there) - set(untrained) != numbers:
+            return False
+        self._numbers |= untrained
         for trial in known:
-            found = there[trial.number]
-            values = {
-                key: each.value(trial.values[key])
-                for each in self._space.dimensions
-                if (key := each.key) in trial.values
-            }
-            if found.params != values:
+            found, expected = there[trial.number], frozen(trial, self._space, len(self._rises))
+            if (found.params, found.distributions) != (expected.params, expected.distributions):
                 return False
-            state, is_open = optuna_state(trial), found.state == self._optuna.trial.TrialState.RUNNING
-            if not is_open and (found.state != state or list(found.values or ()) != list(trial.objectives)):
+            if found.state not in (states.RUNNING, expected.state):
+                return False
+            if found.state == states.COMPLETE and found.values != expected.values:
                 return False
             self._numbers[trial.number] = found.number
         for trial in known:
@@ -106,13 +119,17 @@ class StudyFile:
             self.update(trial)
         return True
 
+    def _directions(self) -> list["optuna.study.StudyDirection"]:
+        return [self._optuna.study.StudyDirection[each.upper()] for each in directions(self._rises)]
+
     def _write_anew(self, known: Sequence[Trial]) -> "optuna.Study":
         self._path.unlink(missing_ok=True)
         self._numbers = {}
         study: optuna.Study = self._optuna.create_study(
             study_name=self._name, storage=self._storage(), directions=directions(self._rises)
         )
-        study.set_metric_names(self._objectives)
+        with without_warnings():
+            study.set_metric_names(self._objectives)
         for trial in known:
             self._add(study, trial)
         return study

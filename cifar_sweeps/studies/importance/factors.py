@@ -107,7 +107,8 @@ def _plain(text: str) -> str:
 
 def _is_search(study: Study, levels: Mapping[str, Sequence[str]]) -> bool:
     commands = [f"{sweep.recorded_command or ''} {sweep.overrides}" for sweep in study.sweeps]
-    if any("hydra/sweeper=optuna" in command for command in commands):
+    # The tag tells of one whose study's file chose the sweeper.
+    if any(sweep.objectives for sweep in study.sweeps) or any("hydra/sweeper=optuna" in each for each in commands):
         return True
     if any("=zip(" in command for command in commands) or len(levels) < 2:
         return False

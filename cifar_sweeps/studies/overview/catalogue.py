@@ -102,7 +102,9 @@ def _files(folders: Sequence[Path], group: str) -> dict[str, Path]:
 
 def _study(name: str, path: Path, params: dict[str, str], arms: dict[str, CatalogueArm]) -> CatalogueStudy:
     study_arms = [arms[arm] for arm in dict.fromkeys(_arm_names(params))]
-    runs, is_most = _count_runs(params, _node(safe_load_yaml(path), "sweep", "exclude"))
+    content = safe_load_yaml(path)
+    trials = _trials(content)
+    runs, is_most = _count_runs(params, _node(content, "sweep", "exclude")) if trials is None else (trials, True)
     others = {key: " ".join(values.split()) for key, values in params.items() if key != "experiment"}
     own = "" if path.is_relative_to(conf_folder()) else f"--config-dir {shlex.quote(str(path.parent.parent))} "
     command = f"cifar-train {own}study={name}"
@@ -112,6 +114,16 @@ def _study(name: str, path: Path, params: dict[str, str], arms: dict[str, Catalo
 def _sweep_params(path: Path) -> dict[str, str]:
     content = _node(safe_load_yaml(path), "hydra", "sweeper", "params")
     return {str(key): str(values) for key, values in content.items()} if isinstance(content, dict) else {}
+
+
+def _trials(content: object) -> int | None:
+    """Return how many trials a study's search has, which are fewer where its space ends; None if it is no search."""
+    defaults = _node(content, "defaults")
+    if not isinstance(defaults, list) or {"override /hydra/sweeper": "optuna"} not in defaults:
+        return None
+    usual = _node(safe_load_yaml(conf_folder() / "hydra" / "sweeper" / "optuna.yaml"), "n_trials")
+    given = _node(content, "hydra", "sweeper", "n_trials")
+    return int(str(usual if given is None else given))
 
 
 def _node(content: object, *keys: str) -> object:
@@ -126,6 +138,8 @@ def _values(params: Mapping[str, str]) -> dict[str, list[str]]:
 
 
 def _listed(override: Override) -> list[str]:
+    if override.is_interval_sweep():  # of a search
+        return [str(override.input_line).partition("=")[2]]
     values = override.sweep_string_iterator() if override.is_sweep_override() else [override.get_value_element_as_str()]
     return [str(value) for value in values]
 

@@ -88,8 +88,10 @@ def _published_table(comparisons: Sequence[Comparison]) -> TextTable:
     )
 
 
-def ranking_table(arms: Sequence[ArmMetrics]) -> TextTable:
-    """Return the arms by final validation accuracy."""
+def ranking_table(arms: Sequence[ArmMetrics], most: int | None = None) -> TextTable:
+    """Return the arms by final validation accuracy. most: how many are listed, which the note says; None: all."""
+    total = len(arms)
+    arms = arms[:most]
     has_sampling = any(arm.test_sampling is not None for arm in arms)
     columns = (
         Column("arm"),
@@ -132,6 +134,8 @@ def ranking_table(arms: Sequence[ArmMetrics]) -> TextTable:
             " ± drawn: half of the 95% interval of the test accuracy that is due to which images the test set has; "
             "all arms are tested on the same ones."
         )
+    if len(arms) < total:
+        note += f" The best {len(arms)} of {total}: the CSV file has all."
     if arms and all_on_test:
         note += " Every arm was validated on the test set."
     return TextTable("Arms by final validation accuracy", columns, rows, "No run has finished.", note)

@@ -20,7 +20,15 @@ from cifar_sweeps.studies.pooling import select_sweeps, separated_arms
 from cifar_sweeps.studies.published import compare_with_published, published_curves
 from cifar_sweeps.studies.query import find_runs
 from cifar_sweeps.studies.ranking import rank_arms
-from cifar_sweeps.studies.reports import class_analysis, comparison_plots, curves, markdown, report_tables, summary_text
+from cifar_sweeps.studies.reports import (
+    class_analysis,
+    comparison_plots,
+    curves,
+    markdown,
+    report_tables,
+    search_section,
+    summary_text,
+)
 from cifar_sweeps.studies.reports.claims_table import claim_records, claims_table
 from cifar_sweeps.studies.results import runs_frame
 from cifar_sweeps.studies.study import Study, StudyRun
@@ -31,6 +39,9 @@ from cifar_sweeps.studies.validity.timings import Timings, read_timings
 from cifar_sweeps.studies.verdicts import evaluate_claims
 from cifar_sweeps.system.files import file_name, write_text_atomic
 from cifar_sweeps.tracking.store import Store, default_store
+
+MAX_TRIALS = 20
+"""Of a search, whose trials differ in any number of values, the best ones are listed."""
 
 Configs = dict[str, dict[str, Any]]
 
@@ -135,7 +146,8 @@ def _template_values(
     repeats = sum(run.finished for run in study.runs) - len(runs)
     warning = summary_text.test_set_warning(study.runs)
     plotted = [arm.arm for arm in arms if arm.val is not None and not arm.is_part]
-    ranking = report_tables.ranking_table(arms)
+    objectives = search_section.objectives_of(study)
+    ranking = report_tables.ranking_table(arms, MAX_TRIALS if objectives else None)
     return {
         "title": f"Study: {study.name}",
         "warnings": [
@@ -159,13 +171,17 @@ def _template_values(
                 report_tables.running_table(study.runs, histories),
                 claims,
                 *(published if has_published else []),
+                search_section.front_table(runs, objectives),
                 ranking,
                 class_analysis.class_table(plotted, runs),
                 report_tables.paused_table(study.runs),
             )
             if table is not None and (table.rows or table.empty)
         ],
-        "figures": _figures(plotted, runs, histories, configs, otherwise),
+        "figures": [
+            *search_section.front_figures(runs, objectives),
+            *_figures(plotted, runs, histories, configs, otherwise),
+        ],
         "arms_shown": min(len(plotted), curves.MAX_ARMS),
         "arms_left_out": max(0, len(plotted) - curves.MAX_ARMS),
         "assumptions": summary_text.assumptions(configs),

@@ -10,6 +10,9 @@ _ERRORS = 3
 _LOSS_MARGIN = 0.002
 """Nats within which a training loss is ln C, that of equal probabilities for all classes."""
 
+_MAX_NAMED = 6
+"""Arms that a warning names; the tables mark all of them."""
+
 
 def never_learned(run: StudyRun) -> bool:
     """Return whether a finished run's last training accuracy or loss is that of guessing among its C classes.
@@ -46,8 +49,10 @@ def warning(runs: Sequence[StudyRun]) -> str:
     named = "; ".join(
         f"{arm} ({len(found)} of {sum(run.arm == arm and run.finished for run in runs)}: seed "
         f"{', '.join(str(run.seed) for run in found)})"
-        for arm, found in arms.items()
+        for arm, found in [*arms.items()][:_MAX_NAMED]
     )
+    if len(arms) > _MAX_NAMED:
+        named += f"; and {len(arms) - _MAX_NAMED} more arms"
     number = sum(map(len, arms.values()))
     return (
         f"NEVER LEARNED: {number} run{'' if number == 1 else 's'} with the training accuracy of guessing: {named}. "

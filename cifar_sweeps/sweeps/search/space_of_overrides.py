@@ -1,6 +1,6 @@
 """From the overrides of a search to its space: Hydra's syntax for values, and keys that exist only beside others."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -8,9 +8,9 @@ from typing import Any
 from hydra.core.config_loader import ConfigLoader
 
 from cifar_sweeps.config.grid.dimensions import dimensions
-from cifar_sweeps.config.grid.exclusion import ABSENT, Rule, parse_rule, typed_values
+from cifar_sweeps.config.grid.exclusion import ABSENT, Rule, equals, parse_rule, typed_values
 from cifar_sweeps.config.grid.zips import Zip
-from cifar_sweeps.errors import ConfigError
+from cifar_sweeps.errors import ConfigError, did_you_mean
 from cifar_sweeps.hydra_support import Override, interval_of, range_step_of
 from cifar_sweeps.search.space import Dimension, Space, check_dimension, in_order
 
@@ -48,6 +48,11 @@ def read_space(
         if not each.is_sweep_override():
             fixed.append(f"{key}={each.get_value_element_as_str()}" if not each.is_delete() else str(each.input_line))
             continue
+        if key == "seed":
+            raise ConfigError(
+                "seed: a search would pick the luckiest one; give one seed, and train the best trials with others "
+                "afterwards: cifar-train -m KEY=VALUE … seed=0,1,2"
+            )
         dimension = _dimension(each, key.lstrip("+"))
         check_dimension(dimension)
         found.append(dimension)
@@ -57,8 +62,9 @@ def read_space(
             "hydra/sweeper=optuna: nothing is searched; give keys several values: optimizer=adam,sgd "
             "'optimizer.lr=tag(log,interval(1e-4,1e-1))'"
         )
-    rules = dict(_condition(str(text)) for text in conditions)
+    rules = _conditions(conditions)
     ordered = in_order(found, {key: sorted(rule.keys) for key, rule in rules.items()})
+    _check_values(ordered, rules.values())
     exists: dict[str, Callable[[Mapping[str, str]], bool]] = {key: partial(_holds, each) for key, each in rules.items()}
     return SearchSpace(Space(ordered, exists), tuple(fixed), typed, rules)
 
@@ -79,6 +85,31 @@ def _dimension(override: Override, key: str) -> Dimension:
             low, high = sorted((float(texts[0]), float(texts[-1])))
             return Dimension(key, low=low, high=high, is_integer=is_integer, step=abs(float(size)))
     return Dimension(key, choices=texts)
+
+
+def _conditions(texts: Sequence[str]) -> dict[str, Rule]:
+    found = list[tuple[str, Rule]](_condition(str(text)) for text in texts)
+    rules = dict(found)
+    if len(rules) < len(found):
+        twice = next(key for key, _ in found if [each for each, _ in found].count(key) > 1)
+        raise ConfigError(f"hydra.sweeper.conditions: {twice}: has two conditions; join them: {twice} if RULE and RULE")
+    return rules
+
+
+def _check_values(space: Sequence[Dimension], rules: Iterable[Rule]) -> None:
+    """Raise ConfigError for what a condition compares a key with, and the key never is."""
+    dimensions = {each.key: each for each in space}
+    errors = []
+    for rule in rules:
+        for key, value in rule.comparisons():
+            dimension, text = dimensions[key], str(value)
+            typed = [typed_values([f"{key}={each}"])[key] for each in dimension.choices]
+            if not any(equals(each, value) for each in typed) and (typed or dimension.value(text) is None):
+                shown = ", ".join(dimension.choices) or f"numbers from {dimension.low:g} to {dimension.high:g}"
+                guess = did_you_mean(text, dimension.choices)
+                errors.append(f"hydra.sweeper.conditions: {rule.text!r}: {key} is never {text}, but {shown}{guess}")
+    if errors:
+        raise ConfigError(errors)
 
 
 def _condition(text: str) -> tuple[str, Rule]:

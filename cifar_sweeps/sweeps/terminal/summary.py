@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from cifar_sweeps.search.pareto import pareto_front
+from cifar_sweeps.search.trials import OBJECTIVES, format_objective
 from cifar_sweeps.studies.columns import quantity
 from cifar_sweeps.sweeps.manifest import SweepManifest, parse_run_name
 from cifar_sweeps.system.scripts import as_typed, shell_command
@@ -52,6 +54,7 @@ class SweepSummary:
     can_resume: bool
     not_started: Sequence[str]
     environment: Mapping[str, str] = field(default_factory=dict)
+    objectives: Mapping[str, str] = field(default_factory=dict)
 
 
 def print_summary(summary: SweepSummary, console: Console) -> None:
@@ -61,7 +64,14 @@ def print_summary(summary: SweepSummary, console: Console) -> None:
         console.print(line, markup=False, soft_wrap=True)
 
     if summary.runs:
-        console.print(results_table(summary.runs, summary.reused))
+        most = MAX_TRIALS if summary.objectives else None
+        console.print(results_table(summary.runs, summary.reused, most))
+        if most is not None and len(summary.runs) > most:
+            say(f"… and {len(summary.runs) - most} more trials, all of them:")
+            every = ["results", summary.manifest.sweep_id]
+            say(f"  {shell_command('cifar-sweeps', every, summary.environment)}")
+    for line in front_lines(summary.runs, summary.objectives):
+        say(line)
     for line in early_stopping_lines(summary.runs):
         say(line)
     paused = _paused_jobs(summary.runs)
@@ -108,10 +118,34 @@ def print_summary(summary: SweepSummary, console: Console) -> None:
 _COLUMNS = [quantity(heading) for heading in ("best val", "at", "val", "train", "test", "s/epoch")]
 
 
-def results_table(runs: Sequence[RecordedRun], reused: Collection[int] = ()) -> Table:
+MAX_TRIALS = 20
+"""Of a search the best ones are listed."""
+
+
+def front_lines(runs: Sequence[RecordedRun], objectives: Mapping[str, str]) -> Iterator[str]:
+    """Yield the trials on the Pareto front of several objectives, by the first one; nothing for a single objective."""
+    if len(objectives) < 2:
+        return
+    whole = [
+        run for run in runs if run.state == "FINISHED" and all(each in run.metrics for each in objectives.values())
+    ]
+    points = [[run.metrics[metric] for metric in objectives.values()] for run in whole]
+    rises = [OBJECTIVES[each] for each in objectives]
+    front = [whole[place] for place in pareto_front(points, rises)]
+    first = next(iter(objectives.values()))
+    ways = ", ".join(f"{each} {'up' if rise else 'down'}" for each, rise in zip(objectives, rises, strict=True))
+    yield f"Pareto front ({ways}): {len(front)} of {len(whole)} finished trials"
+    for run in sorted(front, key=lambda run: run.metrics[first], reverse=rises[0]):
+        values = ", ".join(
+            f"{each} {format_objective(each, run.metrics[metric])}" for each, metric in objectives.items()
+        )
+        yield f"  {run.name}: {values}"
+
+
+def results_table(runs: Sequence[RecordedRun], reused: Collection[int] = (), most: int | None = None) -> Table:
     """Return the runs by best validation accuracy; those that are paused, or have none, stand at the end.
 
-    reused: numbers of the jobs that a previous launch of the sweep had finished.
+    reused: numbers of the jobs that a previous launch of the sweep had finished. most: how many are listed.
     """
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     (first, *headings, last), rows = result_rows(runs, reused)
@@ -119,7 +153,7 @@ def results_table(runs: Sequence[RecordedRun], reused: Collection[int] = ()) -> 
     for heading in headings:
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column(last)
-    for run, (name, *cells, state) in rows:
+    for run, (name, *cells, state) in rows[:most]:
         colour = {"FINISHED": "green", "PAUSED": "yellow"}.get(run.state, "red")
         table.add_row(Text(name), *cells, Text(state, style=colour))
     table.caption = "\n".join([*_captions(runs), *_reused_line(len(reused))])

@@ -52,3 +52,15 @@ def test_names_and_figures_stay_whole_in_a_narrow_terminal(listed, width):
         "'cifar-sweeps[pretrained]')",
     ):
         assert whole in words
+
+
+@pytest.mark.parametrize(("given", "runs"), [("    n_trials: 7\n", 7), ("", 20)], ids=["given", "usual"])
+def test_a_study_that_searches_has_as_many_runs_as_trials_at_most(tmp_path, given, runs):
+    (tmp_path / "study").mkdir()
+    (tmp_path / "study" / "mine.yaml").write_text(
+        "# @package _global_\ndefaults:\n  - override /hydra/sweeper: optuna\nhydra:\n  mode: MULTIRUN\n  sweeper:\n"
+        f"{given}    params:\n      optimizer: adam,sgd\n      optimizer.lr: tag(log,interval(1e-4,1e-1))\n"
+    )
+    [found] = list(catalogue(["mine"], tmp_path))
+    assert (found.runs, found.is_most) == (runs, True)
+    assert found.swept["optimizer.lr"] == "tag(log,interval(1e-4,1e-1))"
