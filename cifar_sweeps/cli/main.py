@@ -17,6 +17,7 @@ from cifar_sweeps.cli import (
     models,
     predict,
     register,
+    replay,
     runs,
     store,
     studies,
@@ -62,6 +63,7 @@ for _command in (
     studies.report,
     compare.compare,
     importance.importance,
+    replay.replay,
     explain.explain,
     label_errors.label_errors,
 ):

@@ -73,7 +73,8 @@ class EarlyStoppingScheduler:
 
     def tell(self, job: int, ending: Ending, curve: Mapping[int, float]) -> None:
         """Take in a job's curve so far."""
-        self._jobs[job].update(ending, curve)
+        # One that was killed, for want of memory for one, goes on in the next launch; in this one nobody waits for it.
+        self._jobs[job].update("failed" if ending == "killed" else ending, curve)
         self._listener(job, ending, curve)
 
     def standing(self) -> list[tuple[int, int, int]]:
@@ -118,8 +119,9 @@ class EarlyStoppingScheduler:
             return
         for rung in reversed(self._rungs()):
             ranking = self._ranking(rung)
-            if ranking:
-                self._promote(ranking[0][0], rung, ranking, 1, "finish")
+            best = next((arm for arm, _ in ranking if not self._is_promoted(arm, rung)), None)
+            if best is not None:  # else all that stood there have failed on their way up
+                self._promote(best, rung, ranking, 1, "finish")
                 return
 
     def _promote(self, arm: str, rung: int, ranking: Sequence[tuple[str, float]], places: int, kind: str) -> None:
@@ -176,7 +178,8 @@ class EarlyStoppingScheduler:
                         job.target, job.epochs if decision.until is None else job.next_stop(decision.until)
                     )
         order = [number for decision in self._log.decisions for number in decision.jobs]
-        waiting = [self._jobs[number] for number in dict.fromkeys(order) if number in self._jobs]
+        last_sent = reversed(dict.fromkeys(reversed(order)))  # each where it was sent last
+        waiting = [self._jobs[number] for number in last_sent if number in self._jobs]
         left = [job for job in self._jobs.values() if job.number not in order]
         self._queue.extend(job for job in (*waiting, *left) if job.is_on_the_way)
 

@@ -6,12 +6,12 @@ import os
 import sys
 import time
 
-NAMES = ("step", "loop", "start", "store", "analysis", "parallel", "memory", "sweep")
+NAMES = ("step", "loop", "start", "store", "analysis", "parallel", "memory", "sweep", "early_stopping", "search")
 """Each a module with ``measure(quick) -> Outcome`` and ``THREADS``, how many threads its trainings have."""
 
 
 def main() -> int:
-    """Run what the command line names. Status 2 means that the real images are missing."""
+    """Run what the command line names. Status 2 means that the real images or curves are missing."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
     parser.add_argument("name", choices=[*NAMES, "all"])
     parser.add_argument(

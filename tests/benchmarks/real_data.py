@@ -13,7 +13,7 @@ CACHE = RESULTS / "data"
 
 
 class NoRealDataError(Exception):
-    """The benchmark needs real images, and the environment names none."""
+    """The benchmark needs real images, or published curves, and the environment names none."""
 
 
 def overrides() -> list[str]:

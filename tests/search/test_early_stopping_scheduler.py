@@ -93,6 +93,16 @@ def test_a_sweep_always_trains_an_arm_to_its_end_and_it_is_the_best_of_the_highe
     assert len({job for job, _ in ran}) == arms
 
 
+def test_where_the_best_fails_on_its_way_to_the_end_the_next_best_is_promoted():
+    scheduler = EarlyStoppingScheduler(one_arm_a_job(3), SuccessiveHalving(4, 4), DecisionLog(None))
+    for value in (0.3, 0.2, 0.1):
+        scheduler.tell(scheduler.ask().job, "paused", {4: value})
+    for best in (0, 1, 2):
+        assert scheduler.ask() == Assignment(best, 16)
+        scheduler.tell(best, "failed", {4: 0.3 - best / 10, 5: 0.1})
+    assert scheduler.ask() is None
+
+
 def seeded(arms, seeds, order):
     jobs = [(arm, seed) for arm in range(arms) for seed in range(seeds)]
     if order == "seeds outside":
@@ -136,6 +146,22 @@ def test_a_seed_that_failed_is_left_out_of_the_mean_and_an_arm_of_failed_seeds_o
     assert scheduler.ask().job == 0
     assert log.decisions[-1].values == {"0": 0.3, "2": pytest.approx(0.15)}
     assert log.decisions[-1].seeds == {"0": 1, "2": 2}
+
+
+def test_nobody_waits_for_a_job_that_was_killed_and_the_next_launch_resumes_it(tmp_path):
+    path = tmp_path / "decisions.jsonl"
+    scheduler = EarlyStoppingScheduler(one_arm_a_job(3), SuccessiveHalving(4, 4), DecisionLog(path))
+    for job, ending in ((0, "paused"), (1, "killed"), (2, "paused")):
+        assert scheduler.ask() == Assignment(job, 4)
+        scheduler.tell(job, ending, {4: 0.5 - job / 10} if ending == "paused" else {1: 0.9})
+    assert scheduler.ask() == Assignment(0, 16)  # the best of those that have come
+    again = [
+        Candidate(0, "0", EPOCHS, "paused", {4: 0.5}),
+        Candidate(1, "1", EPOCHS, "killed", {1: 0.9}),
+        Candidate(2, "2", EPOCHS, "paused", {4: 0.3}),
+    ]
+    resumed = EarlyStoppingScheduler(again, SuccessiveHalving(4, 4), DecisionLog(path))
+    assert [resumed.ask(), resumed.ask()] == [Assignment(1, 4), Assignment(0, 16)]
 
 
 def test_a_run_that_ended_by_itself_stands_at_the_later_rungs_with_its_last_value():

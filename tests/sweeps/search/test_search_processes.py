@@ -62,9 +62,12 @@ def test_a_search_that_is_only_shown_says_its_space_and_starts_nothing(outputs):
 def test_a_study_s_file_may_choose_the_search_and_the_command_line_changes_it(outputs, tmp_path):
     (tmp_path / "study").mkdir()
     (tmp_path / "study" / "mine.yaml").write_text(
-        "# @package _global_\ndefaults:\n  - override /hydra/sweeper: optuna\nstudy_name: mine\nhydra:\n"
-        "  mode: MULTIRUN\n  sweeper:\n    n_trials: 5\n    params:\n      optimizer: adam,sgd\n"
-        "      optimizer.momentum: interval(0,0.9)\n    conditions: [optimizer.momentum if optimizer=sgd]\n"
+        "# @package _global_\n"
+        "defaults:\n  - override /hydra/sweeper: optuna\n"
+        "study_name: mine\n"
+        "hydra:\n  mode: MULTIRUN\n  sweeper:\n    n_trials: 5\n"
+        "    params:\n      optimizer: adam,sgd\n      optimizer.momentum: interval(0,0.9)\n"
+        "    conditions: [optimizer.momentum if optimizer=sgd]\n"
     )
     study = ("--config-dir", str(tmp_path), "study=mine", "sweep.dry_run=true", "hydra.launcher.n_jobs=1")
     shown = cifar_train(*study)
