@@ -20,8 +20,10 @@ def ran(monkeypatch):
     """What the task function was given and saw, in place of a training."""
     seen = {}
 
-    def train_job(config, reporter=None, threads=None):
-        seen.update(config=config, threads=threads, gpu=os.environ.get(CUDA_VISIBLE_DEVICES), reporter=reporter)
+    def train_job(config, reporter=None, threads=None, until=None):
+        seen.update(
+            config=config, threads=threads, until=until, gpu=os.environ.get(CUDA_VISIBLE_DEVICES), reporter=reporter
+        )
         return seen.get("value", 0.5)
 
     def run_job(context, config, task, state):
@@ -35,12 +37,12 @@ def ran(monkeypatch):
 
 def test_a_job_sees_the_gpu_that_it_was_given_and_its_threads(ran):
     payload = worker.make_payload("context", {"seed": 3})
-    assert worker.run_payload(payload, "reporter", 4, "2") == ("returned", 0.5, "")
-    assert ran == {"config": {"seed": 3}, "threads": 4, "gpu": "2", "reporter": "reporter"}
+    assert worker.run_payload(payload, "reporter", 4, "2", 6) == ("returned", 0.5, "")
+    assert ran == {"config": {"seed": 3}, "threads": 4, "until": 6, "gpu": "2", "reporter": "reporter"}
 
 
 def test_a_job_that_was_given_no_gpu_sees_what_the_machine_has(ran):
-    worker.run_payload(worker.make_payload("context", {}), "reporter", 1, None)
+    worker.run_payload(worker.make_payload("context", {}), "reporter", 1, None, None)
     assert ran["gpu"] == "0,1,2"
 
 
@@ -53,10 +55,10 @@ def test_what_the_task_raises_is_the_detail_and_an_interrupt_passes(ran, monkeyp
 
     payload = worker.make_payload("context", {})
     fails(SystemExit(3))
-    assert worker.run_payload(payload, "reporter", 1, None) == ("raised", None, "SystemExit: 3")
+    assert worker.run_payload(payload, "reporter", 1, None, None) == ("raised", None, "SystemExit: 3")
     fails(KeyboardInterrupt())
     with pytest.raises(KeyboardInterrupt):
-        worker.run_payload(payload, "reporter", 1, None)
+        worker.run_payload(payload, "reporter", 1, None, None)
 
 
 def test_the_process_of_a_job_passes_it_all_on(ran, monkeypatch, tmp_path):
@@ -66,17 +68,17 @@ def test_the_process_of_a_job_passes_it_all_on(ran, monkeypatch, tmp_path):
     channel = EventChannel()
     listener = EventListener(channel)
     (tmp_path / "payload").write_bytes(worker.make_payload("context", {"seed": 1}))
-    outcome = process.run_job_process(str(tmp_path / "payload"), "a.log", listener.address, 7, 3, "1")
+    outcome = process.run_job_process(str(tmp_path / "payload"), "a.log", listener.address, 7, 3, "1", 4)
     listener.close()
     assert outcome == ("returned", 0.5, "")
-    assert (ran["threads"], ran["gpu"], ran["log"]) == (3, "1", Path("a.log"))
+    assert (ran["threads"], ran["gpu"], ran["until"], ran["log"]) == (3, "1", 4, Path("a.log"))
     assert [(event.job, event.process_id) for event in channel.drain(0)] == [(7, os.getpid())]
 
 
 def test_what_the_launch_gives_the_engine(monkeypatch):
     monkeypatch.setattr(launch, "make_payload", lambda context, node: (context, node))
     job = planned(4, timeout=15.0)
-    spec = launch._make_spec("context", 3, job, "5")
-    assert (spec.number, spec.threads, spec.timeout, spec.gpu) == (4, 3, 15.0, "5")
+    spec = launch._make_spec("context", 3, job, "5", 4)
+    assert (spec.number, spec.threads, spec.timeout, spec.gpu, spec.until) == (4, 3, 15.0, "5", 4)
     assert spec.payload == ("context", job.node)
     assert (spec.folder, spec.log_file) == (Path("/sweep/4"), Path("/sweep/4/run.log"))

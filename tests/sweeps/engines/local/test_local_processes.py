@@ -83,7 +83,8 @@ def test_a_job_that_was_stopped_and_is_started_again_is_not_stopped_again(engine
 
 def test_a_job_can_be_killed_at_once(engine):
     engine.start(spec(0, "sleep"))
-    while not engine._process_ids:
+    end = time.monotonic() + 30
+    while not engine._process_ids and time.monotonic() < end:
         engine.wait(0.1)
     engine.stop(0, now=True)
     assert exits(engine)[0].cause == "signalled"
@@ -98,7 +99,8 @@ def test_a_job_can_be_started_again_after_its_exit(engine):
 
 def test_closing_leaves_no_process_and_no_folder(engine):
     engine.start(spec(0, "sleep"))
-    while not engine._process_ids:
+    end = time.monotonic() + 30
+    while not engine._process_ids and time.monotonic() < end:
         engine.wait(0.1)
     (process_id,) = engine._process_ids.values()
     folder = engine._listener.folder
