@@ -41,6 +41,7 @@ def jobs_in(path):
         return {name: packed.extractfile(name).read() for name in names}
 
 
+@pytest.mark.slow
 def test_what_is_archived_is_never_trained_again_and_its_table_is_the_same(places, tmp_path):
     folder, _, told, _ = places
     status, printed = go_on(places)

@@ -182,6 +182,7 @@ def test_when_the_command_is_killed_its_jobs_end_too(waiting_sweep):
     wait_until(lambda: not alive_in_session(waiting_sweep.pid), seconds=10)
 
 
+@pytest.mark.slow
 def test_eight_jobs_at_once_meet_an_empty_store(outputs):
     done = cifar_train("-m", *MISBEHAVING, "seed=range(8)", "hydra.launcher.n_jobs=8", **ALLOWED)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -213,6 +214,7 @@ def test_a_sweep_of_another_launcher_does_not_hide_ours(outputs):
     assert len(list(outputs.glob("sweeps/*"))) == 2
 
 
+@pytest.mark.slow
 def test_a_job_s_value_reaches_the_sweeper(outputs, tmp_path):
     script = tmp_path / "values.py"
     script.write_text(

@@ -18,6 +18,7 @@ def said(process):
     return process.stdout + process.stderr
 
 
+@pytest.mark.slow
 def test_a_search_trains_its_trials_as_runs_and_goes_on_to_a_larger_total(outputs):
     """Of three kernel sizes the even one composes with none of the models, and neither end of the range shows that."""
     asked = (*SEARCH, "kernel_size.conv=range(3,6)", "hydra.sweeper.objectives=[val/accuracy,model/parameters]")
