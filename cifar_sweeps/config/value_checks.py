@@ -66,13 +66,14 @@ def value_errors(plain: Mapping[str, Any]) -> Iterator[str]:
     for key in ("epochs", "images"):
         if not 0 < plain["budget"][key] <= 1:
             yield f"budget.{key}={plain['budget'][key]}: must be above 0 and at most 1; use e.g. 0.1"
-    if plain["sweep"]["retries"] < 0:
-        yield f"sweep.retries={plain['sweep']['retries']}: must be at least 0"
+    sweep = plain["sweep"]  # all of its keys but one have defaults, and may be left out, as ~sweep.timeout does
+    if sweep.get("retries", 0) < 0:
+        yield f"sweep.retries={sweep['retries']}: must be at least 0"
     for key, least in (("eta", 2), ("grace_epochs", 1)):
-        value = plain["sweep"].get(key, least)
+        value = sweep.get(key, least)
         if value < least:
             yield f"sweep.{key}={value}: must be at least {least}"
-    timeout = plain["sweep"]["timeout"]
+    timeout = sweep.get("timeout")
     if timeout is not None and not (math.isfinite(timeout) and timeout > 0):
         yield f"sweep.timeout={timeout}: must be a finite number of seconds above 0, or null"
     yield from _whitening_errors(data, sides)

@@ -228,3 +228,10 @@ def test_kernel_sizes_fit_the_blocks_or_are_errors(sizes, convolutions):
     expanded = expand_kernel_sizes(sizes, convolutions, errors)
     assert [len(block) for block in expanded] == convolutions
     assert all(isinstance(size, int) and size >= 1 for block in expanded for size in block)
+
+
+@pytest.mark.parametrize("key", ["retries", "timeout", "eta", "grace_epochs", "metric", "early_stopping", "exclude"])
+def test_a_key_of_a_sweep_that_was_left_out_has_its_default(key):
+    plain = copy_plain()
+    del plain["sweep"][key]
+    assert isinstance(from_dict(plain), RunConfig)
