@@ -102,7 +102,7 @@ def _rungs(found: Replay) -> Iterator[str]:
         + (f"pause after epoch{'s'[: len(rungs) - 1]} {_and(rungs)}" if rungs else "never pause")
         for rungs, lengths in by_rungs.items()
     )
-    goes_on = "arms that are not below the median of those that have come so far go on"
+    goes_on = "arms that are not worse than the median of those that have come so far go on"
     if settings.rule == "asha":
         goes_on = f"the best 1 in {settings.eta} of the arms that have come so far goes on"
     yield f"Early stopping ({settings.rule}): {pauses}; by {settings.metric} there, {goes_on}."
