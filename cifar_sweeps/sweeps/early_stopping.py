@@ -66,7 +66,9 @@ def describe_early_stopping(jobs: Sequence[PlannedJob]) -> Iterator[str]:
         )
         return
     of = "/".join(map(str, lengths))
-    share = f"the best 1 in {settings.eta}" if settings.early_stopping == "asha" else "whoever is not worse than the median"
+    share = "whoever is not worse than the median"
+    if settings.early_stopping == "asha":
+        share = f"the best 1 in {settings.eta}"
     yield (
         f"{option}: runs pause after epochs {_join(rungs)} of {of}; by {settings.metric} there, {share} "
         "of the arms that have come so far goes on."

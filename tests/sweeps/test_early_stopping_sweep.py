@@ -56,7 +56,7 @@ def test_jobs_that_ask_for_different_rules_are_refused(tmp_path):
     ("overrides", "line"),
     [
         (("trainer.epochs=40",), "runs pause after epochs 4 and 16 of 40; by val/accuracy there, the best 1 in 4"),
-        (("trainer.epochs=9", "sweep.early_stopping=median"), "after epochs 4 and 8 of 9; .* not worse than the median"),
+        (("trainer.epochs=9", "sweep.early_stopping=median"), "epochs 4 and 8 of 9; .* not worse than the median"),
         (("trainer.epochs=4",), "pauses nothing: the first comparison would be after epoch 4"),
         (("sweep.early_stopping=none",), None),
     ],
