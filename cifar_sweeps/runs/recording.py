@@ -94,7 +94,9 @@ def reproduce_overrides(config: RunConfig, overrides: Sequence[str]) -> list[str
 def repeat_command(config: RunConfig, config_dir: str | None) -> str:
     """Return the command that trains a run again by itself, also a sweep's job. config_dir: of its --config-dir."""
     own_files = ["--config-dir", config_dir] if config_dir else []
-    overrides = reproduce_overrides(config, config.overrides)
+    # How its sweep ran its jobs is nothing of the run's.
+    own = [each for each in config.overrides if not each.lstrip("+~").startswith("sweep.")]
+    overrides = reproduce_overrides(config, own)
     single = ["hydra.mode=RUN"] if any(each.startswith("study=") for each in overrides) else []
     environment = needed_environment(overrides, config.outputs, configured_uri(config.tracking.uri, config.outputs))
     return recorded_command("cifar-train", [*own_files, *overrides, *single], environment)

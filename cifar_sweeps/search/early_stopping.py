@@ -15,7 +15,8 @@ class Candidate:
     """A job that early stopping decides over.
 
     arm: jobs with the same one differ in their seeds alone. epochs: its full length. ending, curve: how it ended in a
-    previous launch, and what it had reached; None and empty for a new one.
+    previous launch, and what it had reached; None and empty for a new one. is_left: whether it stays as it is: it is
+    compared, and not trained any more.
     """
 
     job: int
@@ -23,6 +24,7 @@ class Candidate:
     epochs: int
     ending: Ending | None = None
     curve: Mapping[int, float] = field(default_factory=dict)
+    is_left: bool = False
 
 
 class EarlyStoppingScheduler:
@@ -191,7 +193,7 @@ class _Job:
         self.number, self.arm, self.epochs, self.rungs = candidate.job, candidate.arm, candidate.epochs, rungs
         self.curve_at: dict[int, float] = {}
         self._reached, self.target = 0, 0
-        self._compared_until = candidate.epochs
+        self._compared_until, self._is_left = candidate.epochs, candidate.is_left
         self._ending: Ending | None = None
         if candidate.ending is not None:
             # A job that failed in a previous launch is tried again.
@@ -224,8 +226,8 @@ class _Job:
 
     @property
     def can_train(self) -> bool:
-        """Whether it has not finished, and has not failed in this launch."""
-        return self._ending not in ("finished", "failed")
+        """Whether it has not finished, has not failed in this launch, and is not left as it is."""
+        return not self._is_left and self._ending not in ("finished", "failed")
 
     @property
     def is_on_the_way(self) -> bool:

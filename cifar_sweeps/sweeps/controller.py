@@ -145,7 +145,7 @@ class Controller:
                 self._results[job.number] = JobResult("paused", job.previous.run.metrics.get("val/accuracy"))
                 self._states[job.number] = "paused"
         try:
-            if self._plan_job is not None or any(state in ("waiting", "paused") for state in self._states.values()):
+            if self._plan_job is not None or any(job.needs_training for job in self._jobs.values()):
                 self._run(interrupts, sweep)
         finally:
             self._engine.close()
@@ -339,19 +339,19 @@ class Controller:
             self._handle_exit(JobExit(number, "signalled", code=signal.SIGKILL))
 
     def _reuse(self, job: PlannedJob) -> None:
-        """Take over what a previous launch of the sweep left of a job."""
+        """Take over what a previous launch of the sweep left of a job. A scheduler that compares has been told."""
         assert job.previous is not None
         run = job.previous.run
         if job.previous.is_finished:
             self._record.record_reused(job.number)
-            self._set_result(job, JobResult("finished", job.recorded_value(run)))
-            return
-        if run.state == "PAUSED":  # sweep.rerun=never: it stays so
-            self._set_result(job, JobResult("paused", run.metrics.get("val/accuracy")))
-            return
-        reason = f"{run.tag('failure') or run.state.lower()} (a previous launch; sweep.rerun=never)"
-        self._record.record_failure(job.number, job.name, reason, job.log_file)
-        self._set_result(job, JobResult("failed", reason=reason))
+            result = JobResult("finished", job.recorded_value(run))
+        elif run.state == "PAUSED":  # sweep.rerun=never: it stays so
+            result = JobResult("paused", run.metrics.get("val/accuracy"))
+        else:
+            reason = f"{run.tag('failure') or run.state.lower()} (a previous launch; sweep.rerun=never)"
+            self._record.record_failure(job.number, job.name, reason, job.log_file)
+            result = JobResult("failed", reason=reason)
+        self._states[job.number], self._results[job.number] = result.state, result
 
     def _set_result(self, job: PlannedJob, result: JobResult) -> None:
         self._states[job.number] = result.state

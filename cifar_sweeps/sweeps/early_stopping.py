@@ -1,16 +1,17 @@
 """Early stopping in a sweep: from its jobs to the scheduler that pauses and promotes them, and what is said of it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from cifar_sweeps.config.schema import Sweep
+from cifar_sweeps.config.schema import RunConfig, Sweep
 from cifar_sweeps.errors import ConfigError
-from cifar_sweeps.search.decisions import NAME, DecisionLog
+from cifar_sweeps.search.decisions import NAME, DecisionLog, read_decisions
 from cifar_sweeps.search.early_stopping import Candidate, EarlyStoppingScheduler
 from cifar_sweeps.search.rungs import Ladder, make_ladder
 from cifar_sweeps.search.scheduler import Ending, GridScheduler, Scheduler
 from cifar_sweeps.sweeps.checks.arms import ArmOfJob
 from cifar_sweeps.sweeps.plan import PlannedJob
+from cifar_sweeps.sweeps.previous.launches import read_previous_jobs
 from cifar_sweeps.tracking.journal_reader import read_curve
 
 ENDINGS: dict[str, Ending] = {"FINISHED": "finished", "PAUSED": "paused", "FAILED": "failed"}
@@ -32,8 +33,10 @@ def make_scheduler(jobs: Sequence[PlannedJob], swept: tuple[str, ...], folder: P
             job.config.total_epochs,
             None if job.previous is None else ENDINGS.get(job.previous.run.state, "killed"),
             {} if job.previous is None else read_curve(job.previous.folder, settings.metric),
+            is_left=not job.needs_training,
         )
         for job in jobs
+        if job.needs_training or (job.previous is not None and job.previous.run.state in ("FINISHED", "PAUSED"))
     ]
     return EarlyStoppingScheduler(
         candidates, _ladder(settings), DecisionLog(folder / NAME), rises=settings.metric == "val/accuracy"
@@ -42,7 +45,15 @@ def make_scheduler(jobs: Sequence[PlannedJob], swept: tuple[str, ...], folder: P
 
 def sweep_settings(jobs: Sequence[PlannedJob]) -> Sweep | None:
     """Return how all jobs are run; None without jobs. Raises ConfigError if early stopping differs among them."""
-    settings = {(each.early_stopping, each.metric, each.eta, each.grace_epochs): each for each in _of(jobs)}
+    return common_settings(job.config for job in jobs)
+
+
+def common_settings(configs: Iterable[RunConfig]) -> Sweep | None:
+    """Return how the jobs of these configs are run; see `sweep_settings`."""
+    settings = {
+        (each.early_stopping, each.metric, each.eta, each.grace_epochs): each
+        for each in (config.sweep for config in configs)
+    }
     if len(settings) > 1:
         raise ConfigError(
             "sweep.early_stopping, metric, eta and grace_epochs: are the sweep's own and cannot be swept; "
@@ -54,7 +65,15 @@ def sweep_settings(jobs: Sequence[PlannedJob]) -> Sweep | None:
 def describe_early_stopping(jobs: Sequence[PlannedJob]) -> Iterator[str]:
     """Yield a line on where the jobs pause, and how many go on; none without early stopping."""
     settings = sweep_settings(jobs)
-    if settings is None or settings.early_stopping == "none":
+    if settings is None:
+        return
+    if settings.early_stopping == "none":
+        paused = sum(job.needs_training and is_paused(job) for job in jobs)
+        if paused:
+            yield (
+                f"{_count(paused, 'job')} of before, paused by early stopping: trained to the end, as this command has "
+                "none."
+            )
         return
     lengths = sorted({job.config.total_epochs for job in jobs})
     rungs = sorted({rung for length in lengths for rung in _ladder(settings).rungs(length)})
@@ -75,13 +94,30 @@ def describe_early_stopping(jobs: Sequence[PlannedJob]) -> Iterator[str]:
     )
 
 
+def unmet_promotions(jobs: Sequence[PlannedJob], folder: Path) -> Iterator[str]:
+    """Yield a line if `promote` has asked for jobs of a previous launch that are none of this one's."""
+    asked = {number for each in read_decisions(folder / NAME) if each.kind == "asked" for number in each.jobs}
+    missing = sorted(asked - {job.number for job in jobs})
+    left = [job.number for job in read_previous_jobs(folder) if job.number in missing and not job.is_finished]
+    if left:
+        yield (
+            f"Asked for by cifar-sweeps promote, and not trained: {', '.join(map(str, left))}: of an earlier command "
+            "with other values; repeat that one, or add its values to this one."
+        )
+
+
+def is_paused(job: PlannedJob) -> bool:
+    """Whether early stopping has paused a job in a previous launch."""
+    return job.previous is not None and job.previous.run.state == "PAUSED"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def _ladder(settings: Sweep) -> Ladder:
     assert settings.early_stopping != "none"
     return make_ladder(settings.early_stopping, eta=settings.eta, grace_epochs=settings.grace_epochs)
-
-
-def _of(jobs: Sequence[PlannedJob]) -> Iterator[Sweep]:
-    return (job.config.sweep for job in jobs)
 
 
 def _join(numbers: Sequence[int]) -> str:

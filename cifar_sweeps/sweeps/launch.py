@@ -25,7 +25,7 @@ from cifar_sweeps.sweeps.checks.arms import ArmOfJob, check_claims, equal_arms
 from cifar_sweeps.sweeps.command import Command
 from cifar_sweeps.sweeps.controller import Controller
 from cifar_sweeps.sweeps.dry_run import print_plan
-from cifar_sweeps.sweeps.early_stopping import describe_early_stopping, make_scheduler
+from cifar_sweeps.sweeps.early_stopping import describe_early_stopping, make_scheduler, sweep_settings, unmet_promotions
 from cifar_sweeps.sweeps.engines.local.engine import LocalEngine
 from cifar_sweeps.sweeps.engines.worker import make_payload
 from cifar_sweeps.sweeps.jobs import JobResult, JobSpec
@@ -63,7 +63,7 @@ def launch(
         jobs = plan_jobs(context.config_loader, master, job_overrides, parent_run, console)
         parent_run.requested |= {job.number: job.name for job in jobs}
         _check_arms(jobs, master, parent_run.manifest.swept)
-        for line in describe_early_stopping(jobs):
+        for line in (*describe_early_stopping(jobs), *unmet_promotions(jobs, parent_run.folder)):
             console.print(line, markup=False, soft_wrap=True)
         configs = [job.config for job in jobs]
         gpus = usable_gpus(configs)
@@ -77,7 +77,19 @@ def launch(
     except CifarSweepsError as error:
         raise AbortHydra(error) from error
     rows = [progress_row(job) for job in jobs if job.needs_training]
-    results = run_jobs(context, callback.command, parent_run, jobs, scheduler, rows, parallelism, gpus, processes)
+    settings = sweep_settings(jobs)
+    results = run_jobs(
+        context,
+        callback.command,
+        parent_run,
+        jobs,
+        scheduler,
+        rows,
+        parallelism,
+        gpus,
+        processes,
+        pauses=settings is not None and settings.early_stopping != "none",
+    )
     return [_job_return(job, result) for job, result in zip(jobs, results, strict=True)]
 
 
@@ -94,11 +106,13 @@ def run_jobs(
     plan_job: Callable[[int], PlannedJob | None] | None = None,
     metric: str = "val/accuracy",
     total: int | None = None,
+    pauses: bool = False,
 ) -> list[JobResult]:
     """Run jobs on this machine until the scheduler has none; return what came of each, in their order.
 
     rows: what is shown of the jobs that are trained. plan_job: see `Controller`. metric: what the scheduler is told of
-    where there are no jobs yet that say so. total: how many jobs there will be.
+    where there are no jobs yet that say so. total: how many jobs there will be. pauses: whether early stopping decides
+    over them.
     """
     engine = LocalEngine(processes, parallelism.jobs)
     command.on_exit(engine.remove_files)  # at a second Ctrl-C nothing else removes them
@@ -110,7 +124,7 @@ def run_jobs(
             make_spec=partial(_make_spec, context, parallelism.threads),
             n_jobs=parallelism.jobs,
             gpus=gpus,
-            display=SweepProgress(rows, Console(highlight=False), parallelism.jobs, total),
+            display=SweepProgress(rows, Console(highlight=False), parallelism.jobs, total, pauses),
             record=parent_run,
             read_curve=partial(read_curve, metric=jobs[0].config.sweep.metric if jobs else metric),
             plan_job=plan_job,

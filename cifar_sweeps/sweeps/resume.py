@@ -83,8 +83,13 @@ def promote(name: str, jobs: Sequence[int], outputs: Path) -> NoReturn:
     ]
     if wrong:
         paused = [str(job) for job, run in states.items() if run.state == "PAUSED"]
+        stopped = any(job in states and states[job].state in ("KILLED", "FAILED") for job in jobs)
+        way_on = (
+            f"; what was stopped goes on with: cifar-sweeps resume {read_manifest(folder).sweep_id}" if stopped else ""
+        )
         raise TrackingError(
             f"{name}: {'; '.join(wrong)}; paused by early stopping are {', '.join(paused) or 'none of its jobs'}"
+            f"{way_on}"
         )
     log = DecisionLog(folder / NAME)
     for job in dict.fromkeys(jobs):

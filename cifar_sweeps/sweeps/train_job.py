@@ -66,6 +66,10 @@ def _train(
     name, tags, sweep_folder = _default_run_name(hydra), {}, None
     if config.sweep.dry_run:
         raise ConfigError("sweep.dry_run=true: shows the jobs of a sweep; add -m or study=NAME, or leave it out")
+    if hydra.mode != RunMode.MULTIRUN and config.sweep.early_stopping != "none":
+        reporter.on_message(
+            f"sweep.early_stopping={config.sweep.early_stopping}: is of sweeps; a single run trains to its end"
+        )
     if hydra.mode == RunMode.MULTIRUN:
         sweep_folder = Path(hydra.sweep.dir)
         sweep = manifest.read_manifest(sweep_folder)

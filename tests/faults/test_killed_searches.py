@@ -2,6 +2,7 @@
 
 import signal
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,14 @@ def decisions(outputs: Path):
     return read_decisions(file)
 
 
+def kill_after(epochs: int, command: Command, outputs: Path, jobs: Iterable[int]) -> None:
+    """Kill a command with all of its processes once its jobs have written down so many epochs."""
+    wait_until(lambda: sum(epochs_of(outputs, job) for job in jobs) >= epochs)
+    for process in command.processes():
+        kill(process, signal.SIGKILL)
+    command.wait_until_all_are_gone()
+
+
 def stands(outputs: Path):
     """Each job's state and the epoch at which it is paused, by its name."""
     runs = Stored(outputs).children
@@ -66,11 +75,7 @@ def whole(tmp_path_factory):
 def test_an_asha_sweep_that_is_killed_ends_as_if_it_had_not_been(begin, outputs, whole, epochs):
     """Killed with all of its processes once its jobs have written down so many epochs; and once more when resumed."""
     for seen in (epochs, epochs + 6):
-        command = begin(ASHA)
-        wait_until(lambda seen=seen: sum(epochs_of(outputs, job) for job in JOBS) >= seen)
-        for process in command.processes():
-            kill(process, signal.SIGKILL)
-        command.wait_until_all_are_gone()
+        kill_after(seen, begin(ASHA), outputs, JOBS)
     last = begin(ASHA)
     assert last.wait() == 0, last.said
     assert decisions(outputs) == decisions(whole)
@@ -96,11 +101,7 @@ def whole_search(tmp_path_factory):
 @pytest.mark.parametrize("epochs", [3, 20, 68])
 def test_a_search_that_is_killed_proposes_and_trains_what_it_would_have(begin, outputs, whole_search, epochs):
     """Killed among its random first trials, and once TPE proposes; its study file is lost besides."""
-    command = begin(SEARCH)
-    wait_until(lambda: sum(epochs_of(outputs, job) for job in range(TRIALS)) >= epochs)
-    for process in command.processes():
-        kill(process, signal.SIGKILL)
-    command.wait_until_all_are_gone()
+    kill_after(epochs, begin(SEARCH), outputs, range(TRIALS))
     (study,) = outputs.glob("sweeps/*/optuna.journal")
     if epochs == 20:
         study.unlink()

@@ -254,3 +254,16 @@ def test_the_median_lets_those_go_on_that_are_not_below_it(values, places):
 @pytest.mark.parametrize(("epochs", "rungs"), [(40, (4, 16)), (16, (4,)), (4, ()), (65, (4, 16, 64))])
 def test_rungs_lie_before_the_last_epoch(epochs, rungs):
     assert SuccessiveHalving(4, 4).rungs(epochs) == rungs
+
+
+def test_what_is_left_as_it_is_is_compared_and_not_trained():
+    candidates = [
+        Candidate(0, "0", EPOCHS, "paused", {4: 0.9}, is_left=True),
+        Candidate(1, "1", EPOCHS, "paused", {4: 0.8}),
+        Candidate(2, "2", EPOCHS, "paused", {4: 0.1}),
+        Candidate(3, "3", EPOCHS),
+    ]
+    scheduler = EarlyStoppingScheduler(candidates, SuccessiveHalving(2, 4), DecisionLog(None))
+    assert scheduler.ask() == Assignment(3, 4)  # 0 has the only place of three
+    scheduler.tell(3, "paused", {4: 0.2})
+    assert scheduler.ask() == Assignment(1, 8)  # the second of four

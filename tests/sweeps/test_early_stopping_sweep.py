@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -12,10 +13,11 @@ from mlflow import MlflowClient
 
 from cifar_sweeps.config.compose import compose
 from cifar_sweeps.errors import ConfigError, TrackingError
-from cifar_sweeps.search.decisions import NAME, read_decisions
+from cifar_sweeps.search.decisions import NAME, Decision, DecisionLog, read_decisions
 from cifar_sweeps.search.early_stopping import EarlyStoppingScheduler
 from cifar_sweeps.search.scheduler import Assignment, GridScheduler
-from cifar_sweeps.sweeps.early_stopping import describe_early_stopping, make_scheduler
+from cifar_sweeps.sweeps import early_stopping as module
+from cifar_sweeps.sweeps.early_stopping import describe_early_stopping, make_scheduler, unmet_promotions
 from cifar_sweeps.sweeps.resume import promote
 
 SMALL = (
@@ -41,6 +43,43 @@ def test_the_jobs_of_an_arm_are_those_that_differ_in_their_seeds(tmp_path):
     assert isinstance(scheduler, EarlyStoppingScheduler)
     assert [scheduler.ask() for _ in range(4)] == [Assignment(0, 4), Assignment(2, 4), Assignment(1, 4), None]
     assert [each.jobs for each in read_decisions(tmp_path / NAME)] == [(0, 2), (1,)]
+
+
+def left_of_before(number, state, **run):
+    """A job as a previous launch has left it, with sweep.rerun=never."""
+    job = planned(number, f"optimizer.lr=0.{number + 1}", "trainer.epochs=40", "sweep.rerun=never")
+    recorded = SimpleNamespace(state=state, **run)
+    job.previous = SimpleNamespace(run=recorded, folder=Path("nowhere"), is_finished=state == "FINISHED")
+    job.needs_training = False
+    return job
+
+
+@pytest.mark.parametrize("state", ["FAILED", "KILLED", "PAUSED", "FINISHED"])
+def test_with_rerun_never_what_was_left_is_not_asked_for(tmp_path, state):
+    decision = Decision("start", (0,), 4, "lr=0.1")
+    DecisionLog(tmp_path / NAME).append(decision)
+    jobs = [left_of_before(0, state), planned(1, "optimizer.lr=0.2", "trainer.epochs=40")]
+    scheduler = make_scheduler(jobs, ("optimizer.lr",), tmp_path)
+    assert scheduler.ask() == Assignment(1, 4)
+
+
+def test_paused_jobs_that_a_command_without_early_stopping_trains_are_told(tmp_path):
+    job = planned(0, "sweep.early_stopping=none")
+    job.previous = SimpleNamespace(run=SimpleNamespace(state="PAUSED"))
+    assert [*describe_early_stopping([job])] == [
+        "1 job of before, paused by early stopping: trained to the end, as this command has none."
+    ]
+
+
+def test_a_promotion_that_this_command_does_not_have_is_told(tmp_path, monkeypatch):
+    DecisionLog(tmp_path / NAME).append(Decision("asked", (3,), None, rung=4))
+    before = [SimpleNamespace(number=3, is_finished=False)]
+    monkeypatch.setattr(module, "read_previous_jobs", lambda _: before)
+    (line,) = unmet_promotions([planned(0)], tmp_path)
+    assert "not trained: 3: of an earlier command with other values" in line
+    assert not [*unmet_promotions([planned(0), planned(3)], tmp_path)]
+    before[0].is_finished = True
+    assert not [*unmet_promotions([planned(0)], tmp_path)]
 
 
 def test_without_early_stopping_it_is_the_plain_grid(tmp_path):

@@ -89,6 +89,7 @@ def launch_search(
         plan_job=search.plan_job,
         metric=configs[0].sweep.metric,
         total=search.left,
+        pauses=configs[0].sweep.early_stopping != "none",
     )
     search.close()
 

@@ -9,6 +9,7 @@ from cifar_sweeps.errors import ConfigError
 from cifar_sweeps.search.optuna_search.proposals import SamplerName
 from cifar_sweeps.search.rungs import make_ladder
 from cifar_sweeps.search.trials import OBJECTIVES, Objective
+from cifar_sweeps.sweeps.early_stopping import common_settings
 from cifar_sweeps.sweeps.search.space_of_overrides import SearchSpace
 
 
@@ -40,8 +41,8 @@ def check_settings(settings: SearchSettings) -> None:
 
 
 def check_objectives(configs: Sequence[RunConfig], settings: SearchSettings) -> None:
-    """Raise ConfigError where early stopping compares by something else than what is looked for."""
-    sweep = configs[0].sweep
+    """Raise ConfigError where early stopping differs among trials, or compares by something else than is looked for."""
+    sweep = common_settings(configs) or configs[0].sweep
     if sweep.early_stopping != "none" and settings.objectives != (sweep.metric,):
         raise ConfigError(
             f"sweep.early_stopping={sweep.early_stopping}: compares by {sweep.metric}, and the search looks for "

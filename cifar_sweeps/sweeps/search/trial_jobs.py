@@ -80,6 +80,7 @@ class TrialJobs:
                 self._config.total_epochs,
                 ENDINGS.get(job.run.state, "killed"),
                 read_curve(job.folder, sweep.metric),
+                is_left=sweep.rerun == "never",
             )
             for job in self._previous.values()
             if sweep.rerun == "failed" or job.run.state in ("FINISHED", "PAUSED")

@@ -1,5 +1,6 @@
 """Show the progress of a sweep: one live table on a terminal, plain lines elsewhere."""
 
+import math
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -61,13 +62,22 @@ class JobProgress:
     best: float | None = None
     began: float = 0.0
     first_step: float | None = None
+    resumed_at: float | None = None
+    """The whole epochs that were done when its process took its first step; None before a report of it."""
     ended: float = 0.0
 
     def seconds_an_epoch(self, now: float) -> float | None:
         """Return its pace so far, all that is not training included; None before there is one."""
-        if self.first_step is None or self.done < _MIN_EPOCHS:
+        here = self.done - (self.resumed_at or 0.0)
+        if self.first_step is None or here < _MIN_EPOCHS:
             return None
-        return ((self.ended or now) - self.first_step) / self.done
+        return ((self.ended or now) - self.first_step) / here
+
+    def reach(self, done: float) -> None:
+        """Take in how many epochs are done; the first report says how many were before this process."""
+        if self.resumed_at is None:
+            self.resumed_at = max(0.0, math.ceil(done) - 1.0)
+        self.done = done
 
     def seconds_left(self, now: float) -> float | None:
         """Return the seconds that its remaining epochs will take at this pace; None before there is one."""
@@ -84,6 +94,8 @@ class SweepProgress:
     at_once: int = 1
     total: int | None = None
     """How many jobs there will be, where not all are there yet; None: those that there are."""
+    pauses: bool = False
+    """Whether jobs are paused before their ends, so that less than all of their epochs may be trained."""
     _began: float = field(default_factory=time.monotonic)
     _live: Live | None = None
     _same_keys: bool = False
@@ -106,11 +118,13 @@ class SweepProgress:
         """Take in what a job reports."""
         job = self.job(event.job)
         if isinstance(event, TrainingStarted):
-            job.epochs, job.first_step = event.epochs, time.monotonic()
+            job.epochs, job.first_step, job.resumed_at = event.epochs, time.monotonic(), None
         elif isinstance(event, StepReport):
-            job.done, job.loss = event.epochs_done, event.loss
+            job.reach(event.epochs_done)
+            job.loss = event.loss
         elif isinstance(event, EpochReport):
-            job.done, job.loss = event.epoch, event.loss
+            job.reach(event.epoch)
+            job.loss = event.loss
             if event.val_accuracy is not None:
                 job.best = max(event.val_accuracy, job.best or 0.0)
         elif isinstance(event, TrainingEnded):  # it writes its model and its pictures
@@ -183,7 +197,10 @@ class SweepProgress:
         if not paces:
             return line
         epochs = sum(job.epochs - job.done for job in self.jobs if job.phase in ("waiting", "running", "saving"))
-        return f"{line}, about {_clock(epochs * sum(paces) / len(paces) / self.at_once)} left"
+        if self.jobs:  # those that are not there yet will be about as long
+            epochs += (self._total() - len(self.jobs)) * sum(job.epochs for job in self.jobs) / len(self.jobs)
+        left = epochs * sum(paces) / len(paces) / self.at_once
+        return f"{line}, {'at most' if self.pauses else 'about'} {_clock(left)} left"
 
     def print_line(self, line: str) -> None:
         """Print a line above the table."""

@@ -67,6 +67,27 @@ def test_whole_sweep_progress_counts_every_end():
     assert drawn(progress)[-1].startswith("2 of 4 jobs done, 2 at once")
 
 
+def test_a_resumed_job_s_pace_is_that_of_its_own_process(monkeypatch):
+    progress, now = sweep(1), [100.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    progress.started(0)
+    progress.handle(TrainingStarted(0, 10))
+    now[0] = 104.0
+    progress.handle(EpochReport(0, 7, 1.25, 0.5))  # the first here: six were done before
+    assert progress.job(0).seconds_an_epoch(now[0]) == 4.0
+    assert progress.job(0).seconds_left(now[0]) == 12.0
+
+
+def test_what_may_be_paused_or_is_not_there_yet_is_in_the_time_that_is_left(monkeypatch):
+    monkeypatch.setattr("time.monotonic", lambda: 10.0)
+    progress = sweep(1)
+    progress.total, progress.pauses = 3, True
+    progress.started(0)
+    progress.job(0).epochs, progress.job(0).done, progress.job(0).first_step = 10, 5, 0.0
+    # 2 s an epoch: 5 of its own, and 20 of the two that come, two at once
+    assert drawn(progress)[-1].endswith("at most 0:25 left")
+
+
 def test_elsewhere_than_on_a_terminal_plain_lines_tell_of_each_job():
     file = io.StringIO()
     progress = sweep(2)
