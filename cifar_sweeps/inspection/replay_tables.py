@@ -7,6 +7,7 @@ from typing import Any
 
 from cifar_sweeps.analysis.tables import Column, TextTable
 from cifar_sweeps.inspection.replay import Replay, count_reasons
+from cifar_sweeps.search.rungs import who_goes_on
 
 _COLUMNS = ("workers", "epochs", "seconds", "wall clock", "whole's", "regret", "90%", "best picked")
 
@@ -102,9 +103,7 @@ def _rungs(found: Replay) -> Iterator[str]:
         + (f"pause after epoch{'s'[: len(rungs) - 1]} {_and(rungs)}" if rungs else "never pause")
         for rungs, lengths in by_rungs.items()
     )
-    goes_on = "arms that are not worse than the median of those that have come so far go on"
-    if settings.rule == "asha":
-        goes_on = f"the best 1 in {settings.eta} of the arms that have come so far goes on"
+    goes_on = who_goes_on(settings.rule, settings.eta)
     yield f"Early stopping ({settings.rule}): {pauses}; by {settings.metric} there, {goes_on}."
     if settings.rule == "asha" and len(found.final) < settings.eta:
         yield f"Fewer arms than eta={settings.eta}: the best at a rung goes on alone, once all have come there."

@@ -70,3 +70,13 @@ class MedianRule:
 def make_ladder(rule: Rule, *, eta: int, grace_epochs: int) -> Ladder:
     """Return the rungs of a rule. eta: of ASHA alone."""
     return SuccessiveHalving(eta, grace_epochs) if rule == "asha" else MedianRule(grace_epochs)
+
+
+def who_goes_on(rule: Rule, eta: int) -> str:
+    """Return in words which arms go on from a rung. eta: of ASHA alone."""
+    if rule == "asha":
+        return f"the best 1 in {eta} of the arms that have come so far goes on"
+    return (
+        "arms that are not worse than the median of those that have come so far go on "
+        f"(all, while fewer than {MIN_FOR_MEDIAN} have come)"
+    )

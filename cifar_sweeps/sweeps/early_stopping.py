@@ -7,7 +7,7 @@ from cifar_sweeps.config.schema import RunConfig, Sweep
 from cifar_sweeps.errors import ConfigError
 from cifar_sweeps.search.decisions import NAME, DecisionLog, read_decisions
 from cifar_sweeps.search.early_stopping import Candidate, EarlyStoppingScheduler
-from cifar_sweeps.search.rungs import Ladder, make_ladder
+from cifar_sweeps.search.rungs import Ladder, make_ladder, who_goes_on
 from cifar_sweeps.search.scheduler import Ending, GridScheduler, Scheduler
 from cifar_sweeps.sweeps.checks.arms import ArmOfJob
 from cifar_sweeps.sweeps.plan import PlannedJob
@@ -75,23 +75,22 @@ def describe_early_stopping(jobs: Sequence[PlannedJob]) -> Iterator[str]:
                 "none."
             )
         return
-    lengths = sorted({job.config.total_epochs for job in jobs})
+    yield describe_rungs(settings, sorted({job.config.total_epochs for job in jobs}))
+
+
+def describe_rungs(settings: Sweep, lengths: Sequence[int]) -> str:
+    """Return a line on where runs of these lengths, in epochs, pause, and which go on."""
+    assert settings.early_stopping != "none"
     rungs = sorted({rung for length in lengths for rung in _ladder(settings).rungs(length)})
     option = f"Early stopping ({settings.early_stopping})"
     if not rungs:
-        yield (
+        return (
             f"{option}: pauses nothing: the first comparison would be after epoch {settings.grace_epochs}, and the "
             f"runs are {lengths[-1]} epochs long; lower sweep.grace_epochs, or leave it out"
         )
-        return
     of = "/".join(map(str, lengths))
-    share = "whoever is not worse than the median"
-    if settings.early_stopping == "asha":
-        share = f"the best 1 in {settings.eta}"
-    yield (
-        f"{option}: runs pause after epochs {_join(rungs)} of {of}; by {settings.metric} there, {share} "
-        "of the arms that have come so far goes on."
-    )
+    goes_on = who_goes_on(settings.early_stopping, settings.eta)
+    return f"{option}: runs pause after epochs {_join(rungs)} of {of}; by {settings.metric} there, {goes_on}."
 
 
 def unmet_promotions(jobs: Sequence[PlannedJob], folder: Path) -> Iterator[str]:

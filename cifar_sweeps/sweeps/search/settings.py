@@ -7,9 +7,8 @@ from typing import Any
 from cifar_sweeps.config.schema import RunConfig
 from cifar_sweeps.errors import ConfigError
 from cifar_sweeps.search.optuna_search.proposals import SamplerName
-from cifar_sweeps.search.rungs import make_ladder
 from cifar_sweeps.search.trials import OBJECTIVES, Objective
-from cifar_sweeps.sweeps.early_stopping import common_settings
+from cifar_sweeps.sweeps.early_stopping import common_settings, describe_rungs
 from cifar_sweeps.sweeps.search.space_of_overrides import SearchSpace
 
 
@@ -71,13 +70,7 @@ def describe_search(space: SearchSpace, settings: SearchSettings, total: int, co
     if total < settings.n_trials:
         lines.append(f"There are {total} combinations, and not the {settings.n_trials} of hydra.sweeper.n_trials.")
     if config.sweep.early_stopping != "none":
-        rungs = make_ladder(
-            config.sweep.early_stopping, eta=config.sweep.eta, grace_epochs=config.sweep.grace_epochs
-        ).rungs(config.total_epochs)
-        lines.append(
-            f"Early stopping ({config.sweep.early_stopping}): trials pause after epochs "
-            f"{', '.join(map(str, rungs)) or '(none)'} of {config.total_epochs}."
-        )
+        lines.append(describe_rungs(config.sweep, [config.total_epochs]))
         if settings.sampler == "gp":
             lines.append("gp learns from the trials alone that are trained to their ends; tpe from paused ones, too.")
     return lines
