@@ -1,5 +1,6 @@
 """Which swept keys a metric depends on: shares of its variance for a grid, importance for a search."""
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -213,9 +214,21 @@ def _with_learned(
     return parts, f"{line}: they are counted, and the column 'learned' is without them."
 
 
+def _telling_pair(parts: Sequence[Part], factors: Factors) -> list[str]:
+    """Return the two keys of `_cells`, the one with the larger part of its own first; fewer where there are no two.
+
+    A key that matters only beside another has next to nothing of its own: its means alone would hide that.
+    """
+    own = {part.keys[0]: part.value for part in parts if len(part.keys) == 1 and part.keys[0] in factors.levels}
+    both = {frozenset(part.keys): part.value for part in parts if len(part.keys) == 2}
+    pairs = itertools.combinations(own, 2)
+    best = max(pairs, key=lambda pair: sum(own[key] for key in pair) + both.get(frozenset(pair), 0.0), default=())
+    return [*best]
+
+
 def _cells(parts: Sequence[Part], factors: Factors, runs: Sequence[StudyRun], metric: str) -> CellMeans | None:
-    """Return the means over the two keys with the largest parts of their own."""
-    keys = [part.keys[0] for part in parts if len(part.keys) == 1 and part.keys[0] in factors.levels][:2]
+    """Return the means over the two keys that have the largest part, their own and that of both together."""
+    keys = _telling_pair(parts, factors)
     if len(keys) < 2 or factors.is_search:
         return None
     row, column = sorted(keys, key=lambda key: (len(set(factors.levels[key])), -keys.index(key)))

@@ -294,3 +294,20 @@ def test_a_hand_made_search_space_of_three_keys_has_its_higher_interactions_pool
     names = [part.name for part in find_importance(study(runs), METRIC).parts]
     assert "three or more keys together" in names
     assert len(names) == 8
+
+
+def test_the_means_shown_are_of_keys_that_matter_together_though_one_has_nothing_of_its_own():
+    """The best rate differs by optimizer, whose own means are the same."""
+    best = {"adam": "0.001", "sgd": "0.1"}
+
+    def value(optimizer, lr, decay, seed):
+        return (0.5 if best[optimizer] == lr else 0.2) + 0.02 * (decay == "on") + 0.001 * seed + 0.05 * (lr == "0.1")
+
+    runs = [
+        run(seed, value(optimizer, lr, decay, seed), optimizer=optimizer, optimizer__lr=lr, decay=decay)
+        for optimizer, lr, decay, seed in itertools.product(best, ("0.001", "0.1"), ("off", "on"), (0, 1))
+    ]
+    found = find_importance(study(runs), METRIC)
+    own = {part.keys: part.value for part in found.parts if len(part.keys) == 1}
+    assert own[("optimizer",)] < own[("decay",)]
+    assert {found.cells.row_key, found.cells.column_key} == {"optimizer", "optimizer.lr"}
