@@ -45,6 +45,7 @@ def test_the_wheel_holds_every_config(installed):
 LEAN = ("analysis.log_model=false", "analysis.pictures=false", "trainer.epochs=1")
 
 
+@pytest.mark.slow
 def test_it_works_from_another_folder(installed, tmp_path, monkeypatch):
     monkeypatch.delenv("CIFAR_SWEEPS_OUTPUTS")
     shown = from_elsewhere(installed, tmp_path, "--help")

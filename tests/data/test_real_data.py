@@ -11,6 +11,7 @@ from cifar_sweeps.data.cifar.cifar10 import CLASSES
 REAL_DATA = os.environ.get("CIFAR_SWEEPS_REAL_DATA") or None
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(REAL_DATA is None, reason="CIFAR_SWEEPS_REAL_DATA names no folder with CIFAR-10's images")
 def test_the_jpeg_copy_is_whole(tmp_path):
     data, again = (load_image_folder(root=REAL_DATA, cache=tmp_path) for _ in range(2))

@@ -65,6 +65,7 @@ def test_a_new_value_alone_is_trained(tmp_path):
     assert {number: left.journals()[number] for number in before} == before
 
 
+@pytest.mark.slow
 def test_a_job_that_was_stopped_resumes_from_its_checkpoint(tmp_path):
     left = Left("stopped", tmp_path)
     before = left.journals()["0"]

@@ -78,6 +78,7 @@ def test_what_is_counted_in_epochs_is_relative_to_the_length():
     assert only.key == "lr_schedule.milestones"
 
 
+@pytest.mark.slow
 def test_no_arm_departs_from_itself_under_any_budget():
     names = experiments()
     whole = compose_all([[f"experiment={name}"] for name in names])
