@@ -17,7 +17,9 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="starts processe
 
 
 def children():
-    return {run.name: run for run in find_runs("cifar_sweeps", Store.open()).runs}
+    """The runs by name, in the order of their jobs: two that start together may be listed either way."""
+    runs = find_runs("cifar_sweeps", Store.open()).runs
+    return {run.name: run for run in sorted(runs, key=lambda run: int(run.tag("job")))}
 
 
 @pytest.mark.slow
