@@ -32,9 +32,9 @@ from cifar_sweeps.tracking.store import (
     Store,
     StoreUnavailableError,
     embedded_uri,
-    is_busy,
 )
-from cifar_sweeps.tracking.store_calls import Told, is_gone, is_refusal, log_metrics, log_params, log_tags, restore_run
+from cifar_sweeps.tracking.store_calls import Told, log_metrics, log_params, log_tags, restore_run
+from cifar_sweeps.tracking.store_errors import is_busy, is_gone, is_refusal
 
 NOTE = "delivered.json"
 LOCK = ".delivery.lock"
