@@ -229,7 +229,9 @@ class TeamStore:
         return subprocess.CompletedProcess(done.args, done.returncode, "", output.read_text())
 
     def _database_runs(self) -> bool:
-        return self._try_as_owner("pg_ctl", "status", f"--pgdata={self._data}")
+        # Not by pg_ctl, which takes a killed process that nobody has waited for yet for one that runs.
+        postmaster = self._postmaster()
+        return postmaster is not None and _is_alive(postmaster) and b"postgres" in _read(postmaster, "cmdline")
 
     def _postmaster(self) -> int | None:
         try:
