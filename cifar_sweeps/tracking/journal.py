@@ -50,8 +50,8 @@ class Journal:
         if not _lock(self._file, timeout):
             os.close(self._file)
             raise TrackingError(f"{folder}: another process is writing this run; wait for it, or stop it first")
-        self.entries = _entries(self.path)
-        os.ftruncate(self._file, sum(len(line) + 1 for line in _complete_lines(self.path)))
+        self.entries, complete = _read(self.path)
+        os.ftruncate(self._file, complete)
 
     def append(self, op: Op, **fields: Any) -> Entry:  # noqa: ANN401 (whatever JSON holds)
         """Write a line, which survives the process but not yet a power cut. Raises TrackingError if that fails.
@@ -84,7 +84,7 @@ class Journal:
 
 def read(folder: Path) -> list[Entry]:
     """Return the complete lines of a folder's journal; none if there is no journal."""
-    return _entries(folder / NAME)
+    return _read(folder / NAME)[0]
 
 
 def is_locked(folder: Path) -> bool:
@@ -151,26 +151,20 @@ def _lock(file: int, timeout: float) -> bool:
             time.sleep(0.01)
 
 
-def _entries(path: Path) -> list[Entry]:
-    entries = []
-    for number, line in enumerate(_complete_lines(path), start=1):
-        record = json.loads(line)
-        entries.append(Entry(number, str(record.pop("op")), int(record.pop("time")), record))
-    return entries
-
-
-def _complete_lines(path: Path) -> list[bytes]:
+def _read(path: Path) -> tuple[list[Entry], int]:
+    """Return a journal's complete lines, and how many bytes of the file they take."""
     try:
         lines = path.read_bytes().split(b"\n")
     except FileNotFoundError:
-        return []
-    complete = []
-    for line in lines[:-1]:  # after the last newline: nothing, or a torn line
+        return [], 0
+    entries, size = list[Entry](), 0
+    for number, line in enumerate(lines[:-1], start=1):  # after the last newline: nothing, or a torn line
         try:
             record = json.loads(line)
         except ValueError:
             break
         if not isinstance(record, dict) or "op" not in record or "time" not in record:
             break
-        complete.append(line)
-    return complete
+        entries.append(Entry(number, str(record.pop("op")), int(record.pop("time")), record))
+        size += len(line) + 1
+    return entries, size
