@@ -10,7 +10,7 @@ import fcntl
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -85,6 +85,15 @@ def read(folder: Path) -> list[Entry]:
     return _entries(folder / NAME)
 
 
+def read_more(folder: Path, offset: int, lines: int) -> tuple[list[Entry], int]:
+    """Return the complete lines of a folder's journal after a byte, and the byte after them.
+
+    lines: how many lie before ``offset``. A reader that keeps both reads each line once, however long the journal is.
+    """
+    complete = _complete_lines(folder / NAME, offset)
+    return _entries_of(complete, lines + 1), offset + sum(len(line) + 1 for line in complete)
+
+
 def is_locked(folder: Path) -> bool:
     """Return whether a live process is writing the folder's journal."""
     try:
@@ -150,16 +159,22 @@ def _lock(file: int, timeout: float) -> bool:
 
 
 def _entries(path: Path) -> list[Entry]:
+    return _entries_of(_complete_lines(path), 1)
+
+
+def _entries_of(lines: Sequence[bytes], first: int) -> list[Entry]:
     entries = []
-    for number, line in enumerate(_complete_lines(path), start=1):
+    for number, line in enumerate(lines, start=first):
         record = json.loads(line)
         entries.append(Entry(number, str(record.pop("op")), int(record.pop("time")), record))
     return entries
 
 
-def _complete_lines(path: Path) -> list[bytes]:
+def _complete_lines(path: Path, offset: int = 0) -> list[bytes]:
     try:
-        lines = path.read_bytes().split(b"\n")
+        with path.open("rb") as file:
+            file.seek(offset)
+            lines = file.read().split(b"\n")
     except FileNotFoundError:
         return []
     complete = []
