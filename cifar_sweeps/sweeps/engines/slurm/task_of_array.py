@@ -14,10 +14,12 @@ from pathlib import Path
 from cifar_sweeps.sweeps.engines.slurm import commands, submissions
 from cifar_sweeps.sweeps.engines.slurm.commands import SlurmError, TaskId
 from cifar_sweeps.sweeps.engines.slurm.submissions import ArrayTask
+from cifar_sweeps.sweeps.engines.task import exit_file, read_exit, read_task
+from cifar_sweeps.tracking import journal
 
 _TRY_SECONDS = 5.0
 """Seconds between two tries to be queued again, while the controller does not answer; Slurm ends them at the limit."""
-_LOCK_SECONDS = 5.0
+_LOCK_SECONDS = 2.0
 """Seconds between two looks whether another process still runs this job."""
 
 
@@ -26,19 +28,38 @@ def main(arguments: list[str]) -> int:
     record = submissions.read_submission(Path(arguments[0]))
     this = int(os.environ["SLURM_ARRAY_JOB_ID"]), int(os.environ["SLURM_ARRAY_TASK_ID"])
     task = record.tasks[this[1]]
-    if why := _why_not_run(task, this):
-        print(f"job {task.job}: {why}", flush=True)
+    folder = Path(task.folder)
+    if reason := _why_not_run(task, this):
+        print(f"job {task.job}: {reason}", flush=True)
         return 0
+    submissions.drop_requeue(folder, task.attempt)
     from cifar_sweeps.sweeps.engines import task_process
 
-    status = task_process.main([task.folder])
+    status = task_process.main(task.folder)
     if status == os.EX_TEMPFAIL:
         _queue_again(task, this)
     return status
 
 
 def _why_not_run(task: ArrayTask, this: TaskId) -> str | None:
-    """Return why there is nothing to do, or None. Waits where another process still runs the job."""
+    """Return why there is nothing to do, or None; this waits while another process still runs the job."""
+    folder, attempt = Path(task.folder), task.attempt
+    current = read_task(folder)
+    if current.attempt != attempt:
+        return f"attempt {attempt} has been followed by attempt {current.attempt}"
+    if (owner := submissions.claim(folder, attempt, this)) != this:
+        return f"attempt {attempt} is run by Slurm's job {owner[0]}_{owner[1]}"
+    # A node that Slurm takes for dead may still be training what Slurm has queued again.
+    while journal.is_locked(Path(current.folder)) and journal.has_locks(Path(current.folder)):
+        print(f"job {task.job}: another process still runs it; waiting", flush=True)
+        time.sleep(_LOCK_SECONDS)
+    if submissions.is_stopped(folder, attempt):
+        return "the sweep has been stopped"
+    written = read_exit(folder, attempt)
+    if written is not None and written.cause != "stopped":
+        return f"attempt {attempt} has ended: {written.cause}"
+    if written is not None:  # Slurm took its place away, and has given it another one
+        exit_file(folder, attempt).unlink()
     return None
 
 
