@@ -17,7 +17,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 NODES = ("n1", "n2")
@@ -240,8 +240,7 @@ def _free_ports(count: int) -> list[int]:
         return [each.getsockname()[1] for each in sockets]
 
 
-def _wait_for(what: str, condition: "contextlib.AbstractContextManager[object] | object", seconds: float = 60) -> None:
-    assert callable(condition)
+def _wait_for(what: str, condition: Callable[[], bool], seconds: float = 60) -> None:
     end = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > end:

@@ -55,7 +55,7 @@ def _tracked(
     found = submissions.read_claim(folder, task.attempt) or found
     if found is None:  # it had not been submitted, when the controller died
         return None
-    run_folder = read_task(folder).folder
+    run_folder = Path(read_task(folder).folder)
     job = TrackedJob(task, run_folder, JournalEventReader(task.job, run_folder))
     job.submitted(found, submission.output(sweep, index))
     job.stop = "stop" if submissions.is_stopped(folder, task.attempt) else None

@@ -212,7 +212,8 @@ def _run(command: Sequence[str], without: Sequence[str] = ()) -> str:
     if done.returncode == 0:
         return done.stdout
     lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
-    text = f"{name}: {lines[-1].removeprefix(f'{name}: ')}" if lines else f"{name}: status {done.returncode}"
+    said = lines[-1].removeprefix(f"{name}: ").removeprefix("error: ") if lines else f"status {done.returncode}"
+    text = f"{name}: {said}"
     if not lines or _AWAY.search(done.stderr):
         raise NotAnsweredError(text)
     raise (PolicyError if _POLICY.search(text) else SlurmError)(text)

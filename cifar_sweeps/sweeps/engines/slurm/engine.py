@@ -212,7 +212,7 @@ class SlurmEngine:
         try:
             sightings = look.result()
         except NotAnsweredError as error:
-            self._note("queue", f"{error}; what it runs goes on")
+            self._note("queue", f"{error}; its jobs run on")
             return
         self._note("queue", None)
         for job in self._jobs.values():
@@ -228,18 +228,14 @@ class SlurmEngine:
             error, self._signal = self._signal.exception(), None
             self._note("stop", None if error is None else f"{error}; trying again")
             self._again("queue", min(1.0, self._settings.poll_seconds))
-        now = self._clock()
-        due = [
-            job
-            for job in self._jobs.values()
-            if job.stop is not None
-            and job.id is not None
-            and (job.signalled_at is None or now - job.signalled_at >= _SIGNAL_SECONDS)
-        ]
-        if due:
-            for job in due:
+        now, orders = self._clock(), []
+        for job in self._jobs.values():
+            is_due = job.signalled_at is None or now - job.signalled_at >= _SIGNAL_SECONDS
+            if job.stop is not None and job.id is not None and is_due:
                 job.signalled_at = now
-            self._signal = run_in_thread(send_stops, [(job.id, job.stop) for job in due])
+                orders.append((job.id, job.stop))
+        if orders:
+            self._signal = run_in_thread(send_stops, orders)
 
     def _is_due(self, what: str) -> bool:
         return self._clock() >= self._due[what]

@@ -86,14 +86,15 @@ def check_settings(
         elif is_count(signal_seconds, 1) and seconds <= int(str(signal_seconds)):
             rule = f"must be longer than signal_seconds={signal_seconds}, in which a job ends before its limit"
             refuse("time", time, rule)
-    lines = {"extra": extra, "setup": setup}
-    for key, value in lines.items():
-        if not _is_list_of_lines(value):
+    lines: dict[str, tuple[str, ...]] = {}
+    for key, value in (("extra", extra), ("setup", setup)):
+        found = _as_lines(value)
+        if found is None:
             refuse(key, value, "must be a list of lines")
-        elif key == "extra":
-            for line in value:
-                if rule := _why_not_extra(line):
-                    refuse(key, line, rule)
+        lines[key] = found or ()
+    for line in lines["extra"]:
+        if why := _why_not_extra(line):
+            refuse("extra", line, why)
     if errors:
         raise ConfigError(errors)
     return SlurmSettings(
@@ -104,8 +105,8 @@ def check_settings(
         memory=None if memory is None else str(memory),
         cpus=int(str(cpus)),
         gpus=None if gpus in (None, 0) else str(gpus),
-        extra=tuple(_lines(extra)),
-        setup=tuple(_lines(setup)),
+        extra=lines["extra"],
+        setup=lines["setup"],
         signal_seconds=int(str(signal_seconds)),
         poll_seconds=float(str(poll_seconds)),
     )
@@ -129,17 +130,12 @@ def seconds_of_limit(text: str) -> int | None:
     return (first * 60 + second) * 60 + third
 
 
-def _is_list_of_lines(value: object) -> bool:
-    return (
-        isinstance(value, Sequence)
-        and not isinstance(value, str)
-        and all(isinstance(line, str) and "\n" not in line and "\0" not in line for line in value)
-    )
-
-
-def _lines(value: object) -> list[str]:
-    assert isinstance(value, Sequence)
-    return [str(line) for line in value]
+def _as_lines(value: object) -> tuple[str, ...] | None:
+    """Return a list of single lines, or None if it is none."""
+    if not isinstance(value, Sequence) or isinstance(value, str):
+        return None
+    lines = tuple(value)
+    return lines if all(isinstance(line, str) and "\n" not in line and "\0" not in line for line in lines) else None
 
 
 def _why_not_extra(line: str) -> str | None:

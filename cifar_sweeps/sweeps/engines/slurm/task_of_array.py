@@ -30,7 +30,7 @@ def main(arguments: list[str]) -> int:
     task = record.tasks[this[1]]
     folder = Path(task.folder)
     if reason := _why_not_run(task, this):
-        print(f"job {task.job}: {reason}", flush=True)
+        _say(task, reason)
         return 0
     submissions.drop_requeue(folder, task.attempt)
     from cifar_sweeps.sweeps.engines import task_process
@@ -51,7 +51,7 @@ def _why_not_run(task: ArrayTask, this: TaskId) -> str | None:
         return f"attempt {attempt} is run by Slurm's job {owner[0]}_{owner[1]}"
     # A node that Slurm takes for dead may still be training what Slurm has queued again.
     while journal.is_locked(Path(current.folder)) and journal.has_locks(Path(current.folder)):
-        print(f"job {task.job}: another process still runs it; waiting", flush=True)
+        _say(task, "another process still runs it; waiting")
         time.sleep(_LOCK_SECONDS)
     if submissions.is_stopped(folder, attempt):
         return "the sweep has been stopped"
@@ -72,8 +72,14 @@ def _queue_again(task: ArrayTask, this: TaskId) -> None:
             commands.requeue(this)
             return
         except SlurmError as error:
-            print(f"job {task.job}: cannot be queued again yet: {error}", file=sys.stderr, flush=True)
+            _say(task, f"cannot be queued again yet: {error}")
             time.sleep(_TRY_SECONDS)
+
+
+def _say(task: ArrayTask, line: str) -> None:
+    """Write a line beside what Slurm writes of this task."""
+    sys.stdout.write(f"job {task.job}: {line}\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":
