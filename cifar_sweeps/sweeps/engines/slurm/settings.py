@@ -11,8 +11,8 @@ _WORD = re.compile(r"[\w.,:@+=/%-]+")
 _MEMORY = re.compile(r"\d+[KMGT]?", re.IGNORECASE)
 _TIME = re.compile(r"(?:(?P<days>\d+)-)?(?P<first>\d+)(?::(?P<second>\d{1,2}))?(?::(?P<third>\d{1,2}))?")
 _OURS = frozenset(
-    "array a chdir D error e export job-name J no-requeue ntasks n open-mode o output parsable requeue signal test-only "
-    "wait W wrap".split()
+    {"array", "chdir", "error", "export", "job-name", "no-requeue", "ntasks", "open-mode", "output", "parsable"}
+    | {"requeue", "signal", "test-only", "wait", "wrap", *"aDeJnoW"}
 )
 """Options of sbatch that the engine sets itself."""
 

@@ -48,8 +48,8 @@ class Submitter:
     def submit(self, tasks: Sequence[ArrayTask], live: int) -> Outcome:
         """Submit these tasks, as far as Slurm takes them now. live: how many that were submitted have not ended.
 
-        A limit of jobs at once is the array's own; arrays of one batch follow one another, and what comes later, such as
-        retries, fills what they leave free.
+        A limit of jobs at once is the array's own; arrays of one batch follow one another, and what comes later, such
+        as retries, fills what they leave free.
         """
         outcome, waiting = Outcome(), list(tasks)
         uncertain = () if self._uncertain is None else self._uncertain.tasks
