@@ -7,19 +7,7 @@ from typing import Literal
 JobState = Literal["waiting", "training", "wrapping_up", "paused", "finished", "failed", "killed"]
 """Where a job stands. ``wrapping_up``: trained, its figures and artifacts are being written; the next job may start."""
 
-ExitCause = Literal[
-    "returned",
-    "raised",
-    "stopped",
-    "exited",
-    "signalled",
-    "out_of_memory",
-    "timed_out",
-    "lost",
-    "cancelled",
-    "preempted",
-    "node_failed",
-]
+ExitCause = Literal["returned", "raised", "stopped", "exited", "signalled", "out_of_memory", "timed_out", "lost"]
 """How a job's execution ended, in the engine's words:
 
 returned: its task function returned; raised: it raised; stopped: it reached a safe point after it was asked to stop;
