@@ -7,11 +7,11 @@ from cifar_sweeps.sweeps.engines.journal_events import JournalEventReader
 from cifar_sweeps.sweeps.engines.slurm import commands, queue_watch, submissions
 from cifar_sweeps.sweeps.engines.slurm.commands import TaskId
 from cifar_sweeps.sweeps.engines.slurm.job_end import is_over
-from cifar_sweeps.sweeps.engines.slurm.queue_watch import Watched
+from cifar_sweeps.sweeps.engines.slurm.queue_watch import Sighting, Watched
 from cifar_sweeps.sweeps.engines.slurm.submissions import ArrayTask, Submission
 from cifar_sweeps.sweeps.engines.slurm.tracked_job import TrackedJob
-from cifar_sweeps.sweeps.engines.task import read_exit, read_task
 from cifar_sweeps.sweeps.jobs import JobEvent, TrainingStarted
+from cifar_sweeps.sweeps.tasks import read_exit, read_task
 
 
 def unfinished_tasks(sweep: Path) -> dict[ArrayTask, tuple[Submission, int]]:
@@ -25,11 +25,12 @@ def unfinished_tasks(sweep: Path) -> dict[ArrayTask, tuple[Submission, int]]:
 
 def left_jobs(sweep: Path) -> list[TrackedJob]:
     """Return the jobs that wait or run in Slurm. Raises NotAnsweredError if it does not say."""
-    tasks = unfinished_tasks(sweep)
-    arrays = {each.name: _find_array(each) for each, _ in tasks.values()}
-    jobs = [job for task, place in tasks.items() if (job := _tracked(sweep, task, place, arrays)) is not None]
-    sightings = queue_watch.look([Watched(job.id, job.folder, job.task.attempt) for job in jobs if job.id is not None])
-    return [job for job in jobs if job.id in sightings and _lives(sightings[job.id].state)]
+    return list(_living(sweep))
+
+
+def places(sweep: Path) -> dict[int, str]:
+    """Return where each job that waits or runs in Slurm does so. Raises NotAnsweredError if it does not say."""
+    return {job.task.job: _place(sighting) for job, sighting in _living(sweep).items()}
 
 
 def presumed_jobs(sweep: Path) -> list[TrackedJob]:
@@ -77,5 +78,20 @@ def _has_ended(task: ArrayTask) -> bool:
     )
 
 
-def _lives(state: str | None) -> bool:
-    return state is not None and not is_over(state)
+def _living(sweep: Path) -> dict[TrackedJob, Sighting]:
+    tasks = unfinished_tasks(sweep)
+    if not tasks:
+        return {}
+    arrays = {each.name: _find_array(each) for each, _ in tasks.values()}
+    jobs = [job for task, place in tasks.items() if (job := _tracked(sweep, task, place, arrays)) is not None]
+    if not jobs:
+        return {}
+    seen = queue_watch.look([Watched(job.id, job.folder, job.task.attempt) for job in jobs if job.id is not None])
+    found = {job: seen[job.id] for job in jobs if job.id is not None}
+    return {job: sighting for job, sighting in found.items() if sighting.state and not is_over(sighting.state)}
+
+
+def _place(sighting: Sighting) -> str:
+    if sighting.state == "PENDING":
+        return f"queued ({sighting.reason})"
+    return f"on {sighting.node}" if sighting.node else str(sighting.state).lower()

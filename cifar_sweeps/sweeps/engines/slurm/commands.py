@@ -50,6 +50,15 @@ class PolicyError(SlurmError):
 
 
 @dataclass(frozen=True)
+class QueueState:
+    """How a task stands in the queue, in Slurm's words. node: where it runs, or ran."""
+
+    state: str
+    reason: str = ""
+    node: str = ""
+
+
+@dataclass(frozen=True)
 class FinalState:
     """How a job stands or ended, in Slurm's word. code: its exit status; signal: which one ended it, or 0."""
 
@@ -100,20 +109,20 @@ def find_arrays(name: str) -> set[int]:
     return {int(each) for each in found if each.isdigit()}
 
 
-def queued_states(arrays: Iterable[int]) -> dict[TaskId, tuple[str, str]]:
-    """Return state and reason of each task of these arrays that Slurm still knows. Raises NotAnsweredError."""
+def queued_states(arrays: Iterable[int]) -> dict[TaskId, QueueState]:
+    """Return how each task of these arrays stands that Slurm still knows. Raises NotAnsweredError."""
     jobs = ",".join(str(array) for array in sorted(arrays))
     try:
-        answer = _run(["squeue", "--noheader", "--array", "--states=all", f"--jobs={jobs}", "--format=%F|%K|%T|%r"])
+        answer = _run(["squeue", "--noheader", "--array", "--states=all", f"--jobs={jobs}", "--format=%F|%K|%T|%r|%N"])
     except SlurmError as error:
         if _UNKNOWN_JOB.search(str(error)):  # all of them are; if only some are, it leaves these out
             return {}
         raise NotAnsweredError(str(error)) from error
     states = {}
     for line in answer.splitlines():
-        array, index, state, reason = (line.strip().split("|", 3) + [""] * 3)[:4]
+        array, index, *words = line.strip().split("|")
         if array.isdigit() and index.isdigit():
-            states[int(array), int(index)] = state, reason
+            states[int(array), int(index)] = QueueState(*words[:3])
     return states
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from cifar_sweeps.errors import in_one_line
 from cifar_sweeps.sweeps.engines.channel import EventChannel
+from cifar_sweeps.sweeps.engines.code_snapshot import code_hash
 from cifar_sweeps.sweeps.engines.journal_events import JournalEventReader
 from cifar_sweeps.sweeps.engines.slurm import adoption, commands, queue_watch, submissions
 from cifar_sweeps.sweeps.engines.slurm.background import run_in_thread
@@ -23,8 +24,8 @@ from cifar_sweeps.sweeps.engines.slurm.stops import send_stops
 from cifar_sweeps.sweeps.engines.slurm.submissions import ArrayTask
 from cifar_sweeps.sweeps.engines.slurm.submitter import Outcome, Submitter
 from cifar_sweeps.sweeps.engines.slurm.tracked_job import TrackedJob
-from cifar_sweeps.sweeps.engines.task import read_task, write_task
 from cifar_sweeps.sweeps.jobs import JobEvent, JobExit, JobSpec
+from cifar_sweeps.sweeps.tasks import read_task, write_task
 
 _JOURNAL_SECONDS = 1.0
 """Seconds between two looks into the journals."""
@@ -43,7 +44,8 @@ _STUCK = re.compile("held|PartitionTimeLimit|PartitionNodeLimit|BadConstraints|I
 class SlurmEngine:
     """Runs the jobs of a sweep in Slurm.
 
-    sweep: its folder, on a disk that the nodes share. say: prints a line for the user. clock: seconds that only grow.
+    sweep: its folder, on a disk that the nodes share. say: prints a line for the user. delivers: whether jobs send to
+    the store what they record. clock: seconds that only grow.
     """
 
     def __init__(
@@ -51,9 +53,10 @@ class SlurmEngine:
         sweep: Path,
         settings: SlurmSettings,
         say: Callable[[str], None],
+        delivers: bool = True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._sweep, self._settings, self._say, self._clock = sweep, settings, say, clock
+        self._sweep, self._settings, self._say, self._delivers, self._clock = sweep, settings, say, delivers, clock
         known = submissions.read_submissions(sweep)
         self._submitter = Submitter(sweep, settings, 1 + max((each.number for each in known), default=-1))
         self._channel = EventChannel()
@@ -70,7 +73,7 @@ class SlurmEngine:
     def start(self, job: JobSpec) -> None:
         """Write down what the job is, for the next array."""
         try:
-            folder = write_task(self._sweep, job)
+            folder = write_task(self._sweep, job, code_hash(), self._delivers)
             task = ArrayTask(job.number, read_task(folder).attempt, str(folder))
         except OSError as error:
             self._channel.put(JobExit(job.number, "lost", detail=in_one_line(error)))
@@ -108,7 +111,7 @@ class SlurmEngine:
         end = self._clock() + _ADOPT_SECONDS
         while True:
             try:
-                left = adoption.left_jobs(sweep) if adoption.unfinished_tasks(sweep) else []
+                left = adoption.left_jobs(sweep)
                 self._note("queue", None)
                 break
             except NotAnsweredError as error:

@@ -9,13 +9,13 @@ from cifar_sweeps.sweeps.engines.slurm.commands import FinalState
 from cifar_sweeps.sweeps.jobs import MAYBE_OUT_OF_MEMORY, ExitCause, JobExit
 
 _CAUSES: dict[str, tuple[ExitCause, str]] = {
-    "TIMEOUT": ("timed_out", "Slurm ended it at its time limit"),
+    "TIMEOUT": ("timed_out", "Slurm ended it at its time limit; more time: hydra.launcher.time"),
     "DEADLINE": ("timed_out", "Slurm ended it at its deadline"),
-    "OUT_OF_MEMORY": ("out_of_memory", "Slurm says OUT_OF_MEMORY"),
-    "CANCELLED": ("cancelled", "it was cancelled in Slurm"),
-    "PREEMPTED": ("preempted", "Slurm gave its place to another job"),
-    "NODE_FAIL": ("node_failed", "its node failed"),
-    "BOOT_FAIL": ("node_failed", "its node did not start"),
+    "OUT_OF_MEMORY": ("out_of_memory", "Slurm ended it, OUT_OF_MEMORY; more memory: hydra.launcher.memory"),
+    "CANCELLED": ("cancelled", ""),
+    "PREEMPTED": ("preempted", ""),
+    "NODE_FAIL": ("node_failed", "Slurm says NODE_FAIL"),
+    "BOOT_FAIL": ("node_failed", "Slurm says BOOT_FAIL"),
 }
 _OVER = frozenset({*_CAUSES, "COMPLETED", "FAILED"})
 

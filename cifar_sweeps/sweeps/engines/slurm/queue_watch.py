@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cifar_sweeps.sweeps.engines.slurm import commands
-from cifar_sweeps.sweeps.engines.slurm.commands import FinalState, TaskId
+from cifar_sweeps.sweeps.engines.slurm.commands import FinalState, QueueState, TaskId
 from cifar_sweeps.sweeps.engines.slurm.job_end import is_over
-from cifar_sweeps.sweeps.engines.task import read_exit
+from cifar_sweeps.sweeps.tasks import read_exit
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,7 @@ class Watched:
 
     task: TaskId
     folder: Path
-    attempt: int
+    attempt: str
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,7 @@ class Sighting:
 
     state: str | None
     reason: str = ""
+    node: str = ""
     final: FinalState | None = None
 
 
@@ -34,14 +35,14 @@ def look(tasks: Sequence[Watched]) -> dict[TaskId, Sighting]:
     return {each.task: _sighting(each, states.get(each.task)) for each in tasks}
 
 
-def _sighting(watched: Watched, queued: tuple[str, str] | None) -> Sighting:
-    state, reason = queued if queued is not None else (None, "")
-    if state is not None and not is_over(state):
-        return Sighting(state, reason)
+def _sighting(watched: Watched, queued: QueueState | None) -> Sighting:
+    if queued is not None and not is_over(queued.state):
+        return Sighting(queued.state, queued.reason, queued.node)
+    state = None if queued is None else queued.state
     written = read_exit(watched.folder, watched.attempt)
     if written is not None and written.cause != "stopped":  # its own word is better
-        return Sighting(state or "COMPLETED", reason)
+        return Sighting(state or "COMPLETED")
     final = commands.final_state(watched.task)
     if final is None:
-        return Sighting(state, reason, None if state is None else FinalState(state))
-    return Sighting(final.state, reason, final if is_over(final.state) else None)
+        return Sighting(state, final=None if state is None else FinalState(state))
+    return Sighting(final.state, final=final if is_over(final.state) else None)

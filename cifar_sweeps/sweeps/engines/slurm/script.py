@@ -2,20 +2,20 @@
 
 import os
 import shlex
-import site
 import sys
-import sysconfig
 from pathlib import Path
 
-import cifar_sweeps
 from cifar_sweeps.sweeps.engines.slurm.settings import SlurmSettings
 
 _MODULE = "cifar_sweeps.sweeps.engines.slurm.task_of_array"
 
 
-def write_script(path: Path, settings: SlurmSettings) -> Path:
-    """Write the script that runs the tasks of the submission whose record lies beside it, and return its path."""
-    lines = ["#!/bin/bash", *(f"#SBATCH {option}" for option in sbatch_options(settings)), *_body(path, settings)]
+def write_script(path: Path, settings: SlurmSettings, code: Path | None = None) -> Path:
+    """Write the script that runs the tasks of the submission whose record lies beside it, and return its path.
+
+    code: the folder of the package's copy that it runs; None: the package that is installed.
+    """
+    lines = ["#!/bin/bash", *(f"#SBATCH {option}" for option in sbatch_options(settings)), *_body(path, settings, code)]
     path.write_bytes(b"".join(os.fsencode(line) + b"\n" for line in lines))
     return path
 
@@ -56,19 +56,13 @@ def overruling_variables(settings: SlurmSettings) -> list[str]:
     return [*names, *(name for name, value in configured.items() if value is not None)]
 
 
-def _body(path: Path, settings: SlurmSettings) -> list[str]:
+def _body(path: Path, settings: SlurmSettings, code: Path | None) -> list[str]:
     lines = ["trap '' USR1 USR2  # until Python can handle them"]
     if settings.setup:
         failed = 'echo "hydra.launcher.setup: status $?: $BASH_COMMAND" >&2'
         lines += ["set -e", f"trap '{failed}' ERR", *settings.setup, "trap - ERR"]
-    if folder := _import_folder():
-        lines.append(f'export PYTHONPATH={shlex.quote(folder)}"${{PYTHONPATH:+:$PYTHONPATH}}"')
+    if code is not None:
+        # The folder of a module that is run is the first from which Python imports.
+        lines += ["unset PYTHONSAFEPATH", f"cd -- {shlex.quote(str(code))} || exit"]
     command = [sys.executable, "-m", _MODULE, str(path.with_suffix(".json"))]
     return [*lines, f"exec {shlex.join(command)}"]
-
-
-def _import_folder() -> str | None:
-    """Return the folder from which this package is imported, unless any Python of this environment finds it."""
-    folder = Path(cifar_sweeps.__file__).resolve().parent.parent
-    known = [*site.getsitepackages(), site.getusersitepackages(), sysconfig.get_path("purelib")]
-    return None if str(folder) in {str(Path(each).resolve()) for each in known} else str(folder)

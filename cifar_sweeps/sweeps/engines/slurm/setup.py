@@ -1,40 +1,41 @@
 """Set up the Slurm engine for a sweep: settings, checks before anything is planned, and how many jobs run at once."""
 
+import functools
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console
 
 from cifar_sweeps.config.schema import RunConfig
 from cifar_sweeps.errors import ConfigError, MachineError
-from cifar_sweeps.sweeps.engines.slurm import commands
+from cifar_sweeps.sweeps.engines.slurm import adoption, commands
 from cifar_sweeps.sweeps.engines.slurm.commands import NotAnsweredError, PolicyError, SlurmError
 from cifar_sweeps.sweeps.engines.slurm.engine import SlurmEngine
 from cifar_sweeps.sweeps.engines.slurm.script import overruling_variables, write_script
-from cifar_sweeps.sweeps.engines.slurm.settings import SlurmSettings, check_settings
+from cifar_sweeps.sweeps.engines.slurm.settings import check_settings
 from cifar_sweeps.system.cores import Parallelism
 
 
 class SlurmSetup:
-    """What the launcher needs of the Slurm engine; the settings are those of `conf/hydra/launcher/slurm.yaml`."""
+    """What the launch needs of the Slurm engine; the options are those of `conf/hydra/launcher/slurm.yaml`.
+
+    Raises ConfigError for options that are wrong.
+    """
 
     name = "slurm"
     can_be_left = True
+    has_queue = True
 
-    def __init__(self, **settings: object) -> None:
-        self._given = settings
-        self._settings: SlurmSettings | None = None
+    def __init__(self, **options: object) -> None:
+        self.settings = check_settings(**options)
+        self.device = "cpu" if self.settings.gpus is None else "cuda"
 
-    @property
-    def settings(self) -> SlurmSettings:
-        """The settings, once checked. Raises ConfigError."""
-        if self._settings is None:
-            self._settings = check_settings(**self._given)
-        return self._settings
+    def prepare(self, with_export: bool) -> None:
+        """Ask Slurm whether it would take such a job.
 
-    def check(self) -> None:
-        """Raise ConfigError or MachineError where Slurm is missing, does not answer, or would take no job like this."""
+        Raises ConfigError or MachineError where Slurm is missing, does not answer, or would not.
+        """
         settings = self.settings
         commands.check_installed()
         with tempfile.TemporaryDirectory(prefix="cifar-sweeps-") as folder:
@@ -69,7 +70,15 @@ class SlurmSetup:
         """Return none: Slurm gives each job its own."""
         return []
 
-    def open(self, sweep: Path, parallelism: Parallelism) -> SlurmEngine:
+    def open(self, sweep: Path, parallelism: Parallelism, delivers: bool) -> SlurmEngine:
         """Return the engine for a sweep's folder."""
         console = Console(highlight=False)
-        return SlurmEngine(sweep, self.settings, lambda line: console.print(line, markup=False, soft_wrap=True))
+        say = functools.partial(console.print, markup=False, soft_wrap=True)
+        return SlurmEngine(sweep, self.settings, say, delivers)
+
+    def where(self, sweep: Path) -> Mapping[int, str]:
+        """Return where the jobs wait or run. Raises MachineError if Slurm does not answer."""
+        try:
+            return adoption.places(sweep)
+        except NotAnsweredError as error:
+            raise MachineError(str(error)) from error

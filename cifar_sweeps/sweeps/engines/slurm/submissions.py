@@ -14,10 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cifar_sweeps.sweeps.engines.slurm.commands import TaskId
+from cifar_sweeps.sweeps.tasks import tasks_folder
 from cifar_sweeps.system.files import write_text_atomic
 
-FOLDER = Path(".tasks/slurm")
-"""Where a sweep's submissions lie, in its folder."""
 _PREFIX = "cifar-sweeps"
 
 
@@ -26,7 +25,7 @@ class ArrayTask:
     """A task of a submission: which attempt at which job it runs, and that job's task folder."""
 
     job: int
-    attempt: int
+    attempt: str
     folder: str
 
 
@@ -41,15 +40,20 @@ class Submission:
 
     def path(self, sweep: Path) -> Path:
         """Return its record."""
-        return sweep / FOLDER / f"{self.name}.json"
+        return submissions_folder(sweep) / f"{self.name}.json"
 
     def output(self, sweep: Path, index: int) -> Path:
         """Return where Slurm and the script write what they have to say of a task."""
-        return sweep / FOLDER / f"{self.name}-{index}.out"
+        return submissions_folder(sweep) / f"{self.name}-{index}.out"
 
     def write(self, sweep: Path) -> None:
         """Write the record. Raises OSError."""
         write_text_atomic(self.path(sweep), json.dumps(dataclasses.asdict(self)))
+
+
+def submissions_folder(sweep: Path) -> Path:
+    """Return the folder of a sweep's submissions."""
+    return tasks_folder(sweep) / "slurm"
 
 
 def new_submission(number: int, tasks: Iterable[ArrayTask]) -> Submission:
@@ -61,7 +65,7 @@ def read_submission(path: Path) -> Submission:
     """Read a record. Raises OSError, or ValueError if it is none."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-        tasks = tuple(ArrayTask(int(task["job"]), int(task["attempt"]), str(task["folder"])) for task in found["tasks"])
+        tasks = tuple(ArrayTask(int(task["job"]), str(task["attempt"]), str(task["folder"])) for task in found["tasks"])
         array = found["array"]
         return Submission(str(found["name"]), int(found["number"]), tasks, None if array is None else int(array))
     except (KeyError, TypeError, json.JSONDecodeError) as error:
@@ -70,7 +74,7 @@ def read_submission(path: Path) -> Submission:
 
 def read_submissions(sweep: Path) -> list[Submission]:
     """Return a sweep's submissions in their order."""
-    found = [read_submission(path) for path in (sweep / FOLDER).glob(f"{_PREFIX}-*.json")]
+    found = [read_submission(path) for path in submissions_folder(sweep).glob(f"{_PREFIX}-*.json")]
     return sorted(found, key=lambda each: each.number)
 
 
@@ -80,7 +84,7 @@ def remove(sweep: Path, submission: Submission) -> None:
     submission.path(sweep).with_suffix(".sh").unlink(missing_ok=True)
 
 
-def claim(folder: Path, attempt: int, task: TaskId) -> TaskId:
+def claim(folder: Path, attempt: str, task: TaskId) -> TaskId:
     """Take an attempt at a job for a task, unless another has it; return whose it is.
 
     A submission that seemed to have failed may turn up all the same: of two arrays that hold an attempt, the first to
@@ -95,7 +99,7 @@ def claim(folder: Path, attempt: int, task: TaskId) -> TaskId:
     return task
 
 
-def read_claim(folder: Path, attempt: int) -> TaskId | None:
+def read_claim(folder: Path, attempt: str) -> TaskId | None:
     """Return which task has an attempt at a job; None: none yet."""
     try:
         line = _claim_path(folder, attempt).read_text(encoding="ascii")
@@ -105,37 +109,37 @@ def read_claim(folder: Path, attempt: int) -> TaskId | None:
         return None
 
 
-def drop_claim(folder: Path, attempt: int) -> None:
+def drop_claim(folder: Path, attempt: str) -> None:
     """Let another task have an attempt whose task has ended."""
     _claim_path(folder, attempt).unlink(missing_ok=True)
 
 
-def note_stop(folder: Path, attempt: int) -> None:
+def note_stop(folder: Path, attempt: str) -> None:
     """Keep that the controller wants an attempt to end, also where it has not begun or is queued again."""
     _stop_path(folder, attempt).touch()
 
 
-def is_stopped(folder: Path, attempt: int) -> bool:
+def is_stopped(folder: Path, attempt: str) -> bool:
     """Whether the controller wants an attempt to end."""
     return _stop_path(folder, attempt).exists()
 
 
-def note_requeue(folder: Path, attempt: int) -> None:
+def note_requeue(folder: Path, attempt: str) -> None:
     """Keep that an attempt has come to its time limit and is to be queued again."""
     _requeue_path(folder, attempt).touch()
 
 
-def wants_requeue(folder: Path, attempt: int) -> bool:
+def wants_requeue(folder: Path, attempt: str) -> bool:
     """Whether an attempt has come to its time limit, and has not been queued again since."""
     return _requeue_path(folder, attempt).exists()
 
 
-def drop_requeue(folder: Path, attempt: int) -> None:
+def drop_requeue(folder: Path, attempt: str) -> None:
     """Forget that an attempt is to be queued again: it is."""
     _requeue_path(folder, attempt).unlink(missing_ok=True)
 
 
-def _wait_for_claim(folder: Path, attempt: int) -> TaskId | None:
+def _wait_for_claim(folder: Path, attempt: str) -> TaskId | None:
     """Return whose an attempt is whose file is just being written; None if nobody writes it."""
     for _ in range(50):
         if (found := read_claim(folder, attempt)) is not None:
@@ -144,13 +148,13 @@ def _wait_for_claim(folder: Path, attempt: int) -> TaskId | None:
     return None
 
 
-def _claim_path(folder: Path, attempt: int) -> Path:
+def _claim_path(folder: Path, attempt: str) -> Path:
     return folder / f"slurm-{attempt}"
 
 
-def _stop_path(folder: Path, attempt: int) -> Path:
+def _stop_path(folder: Path, attempt: str) -> Path:
     return folder / f"stop-{attempt}"
 
 
-def _requeue_path(folder: Path, attempt: int) -> Path:
+def _requeue_path(folder: Path, attempt: str) -> Path:
     return folder / f"requeue-{attempt}"

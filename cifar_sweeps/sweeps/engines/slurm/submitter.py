@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from cifar_sweeps.errors import in_one_line
+from cifar_sweeps.sweeps.engines.code_snapshot import take_snapshot
 from cifar_sweeps.sweeps.engines.slurm import commands, submissions
 from cifar_sweeps.sweeps.engines.slurm.commands import NotAnsweredError, PolicyError, SlurmError
 from cifar_sweeps.sweeps.engines.slurm.script import overruling_variables, write_script
@@ -96,7 +97,7 @@ class Submitter:
         submission = submissions.new_submission(self._number, tasks)
         path = submission.path(self._sweep)
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_script(path.with_suffix(".sh"), self._settings)
+        write_script(path.with_suffix(".sh"), self._settings, take_snapshot(self._sweep))
         submission.write(self._sweep)
         self._number += 1
         outcome.submitted.append(self._call_sbatch(submission, after))

@@ -14,7 +14,7 @@ from pathlib import Path
 from cifar_sweeps.sweeps.engines.slurm import commands, submissions
 from cifar_sweeps.sweeps.engines.slurm.commands import SlurmError, TaskId
 from cifar_sweeps.sweeps.engines.slurm.submissions import ArrayTask
-from cifar_sweeps.sweeps.engines.task import exit_file, read_exit, read_task
+from cifar_sweeps.sweeps.tasks import read_exit, read_task, remove_exit
 from cifar_sweeps.tracking import journal
 
 _TRY_SECONDS = 5.0
@@ -46,9 +46,9 @@ def _why_not_run(task: ArrayTask, this: TaskId) -> str | None:
     folder, attempt = Path(task.folder), task.attempt
     current = read_task(folder)
     if current.attempt != attempt:
-        return f"attempt {attempt} has been followed by attempt {current.attempt}"
+        return "it has been started anew since"
     if (owner := submissions.claim(folder, attempt, this)) != this:
-        return f"attempt {attempt} is run by Slurm's job {owner[0]}_{owner[1]}"
+        return f"Slurm's job {owner[0]}_{owner[1]} runs it"
     # A node that Slurm takes for dead may still be training what Slurm has queued again.
     while journal.is_locked(Path(current.folder)) and journal.has_locks(Path(current.folder)):
         _say(task, "another process still runs it; waiting")
@@ -57,9 +57,9 @@ def _why_not_run(task: ArrayTask, this: TaskId) -> str | None:
         return "the sweep has been stopped"
     written = read_exit(folder, attempt)
     if written is not None and written.cause != "stopped":
-        return f"attempt {attempt} has ended: {written.cause}"
+        return f"it has ended: {written.cause}"
     if written is not None:  # Slurm took its place away, and has given it another one
-        exit_file(folder, attempt).unlink()
+        remove_exit(folder, attempt)
     return None
 
 
@@ -83,4 +83,6 @@ def _say(task: ArrayTask, line: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    status = main(sys.argv[1:])
+    sys.stdout.flush()
+    os._exit(status)  # threads of libraries may hold up an orderly exit

@@ -10,8 +10,8 @@ from cifar_sweeps.sweeps.engines.slurm.job_end import explain_end, is_over, over
 from cifar_sweeps.sweeps.engines.slurm.queue_watch import Sighting
 from cifar_sweeps.sweeps.engines.slurm.stops import Stop
 from cifar_sweeps.sweeps.engines.slurm.submissions import ArrayTask
-from cifar_sweeps.sweeps.engines.task import read_exit
 from cifar_sweeps.sweeps.jobs import JobExit
+from cifar_sweeps.sweeps.tasks import read_exit
 from cifar_sweeps.tracking import journal
 
 LOST_SECONDS = 120.0
@@ -20,7 +20,7 @@ EXIT_FILE_SECONDS = 10.0
 """Seconds that a file, written on another machine, has to appear on the shared disk."""
 
 
-@dataclass
+@dataclass(eq=False)
 class TrackedJob:
     """A job that the engine has started or adopted, and that has not ended.
 

@@ -103,7 +103,7 @@ def squeue(state, arguments):
         return 0
     wanted = option(arguments, "jobs").split(",")
     lines = [
-        f"{task.replace('_', '|')}|{values[0]}|{values[2]}"
+        f"{task.replace('_', '|')}|{values[0]}|{values[2]}|n1"
         for task, values in state["tasks"].items()
         if task.split("_")[0] in wanted
     ]

@@ -1,9 +1,7 @@
 """The Slurm engine against played commands: what it submits, and what files and queue tell of jobs."""
 
-import json
 import signal
 import time
-from dataclasses import asdict
 
 import pytest
 from played_slurm import PlayedSlurm
@@ -12,8 +10,8 @@ from cifar_sweeps.sweeps.engines.slurm import engine as slurm_engine
 from cifar_sweeps.sweeps.engines.slurm import submissions, tracked_job
 from cifar_sweeps.sweeps.engines.slurm.engine import SlurmEngine
 from cifar_sweeps.sweeps.engines.slurm.settings import SlurmSettings
-from cifar_sweeps.sweeps.engines.task import exit_file
 from cifar_sweeps.sweeps.jobs import MAYBE_OUT_OF_MEMORY, EpochReport, JobExit, JobSpec, TrainingStarted
+from cifar_sweeps.sweeps.tasks import read_task, write_exit
 from cifar_sweeps.tracking.journal import Journal
 
 
@@ -75,15 +73,18 @@ class Site:
     def folder(self, job):
         return self.sweep / ".tasks" / str(job)
 
-    def runs(self, job, task, attempt=1):
+    def attempt(self, job):
+        return read_task(self.folder(job)).attempt
+
+    def runs(self, job, task):
         """The job's process has begun."""
         self.slurm.set(task, "RUNNING")
         array, index = task.split("_")
-        submissions.claim(self.folder(job), attempt, (int(array), int(index)))
+        submissions.claim(self.folder(job), self.attempt(job), (int(array), int(index)))
 
-    def writes(self, job, cause="returned", attempt=1, **fields):
+    def writes(self, job, cause="returned", **fields):
         """The job's process has ended by itself."""
-        exit_file(self.folder(job), attempt).write_text(json.dumps(asdict(JobExit(job, cause, **fields))))
+        write_exit(self.folder(job), self.attempt(job), JobExit(job, cause, **fields))
 
 
 @pytest.fixture
@@ -152,11 +153,19 @@ def test_a_limit_of_jobs_at_once_is_the_arrays_and_arrays_follow_one_another(mak
 @pytest.mark.parametrize(
     ("state", "code", "expected"),
     [
-        ("OUT_OF_MEMORY", "0:0", JobExit(0, "out_of_memory", detail="Slurm says OUT_OF_MEMORY")),
-        ("TIMEOUT", "0:9", JobExit(0, "timed_out", detail="Slurm ended it at its time limit")),
-        ("PREEMPTED", "0:15", JobExit(0, "preempted", detail="Slurm gave its place to another job")),
-        ("NODE_FAIL", "1:0", JobExit(0, "node_failed", detail="its node failed")),
-        ("CANCELLED", "0:15", JobExit(0, "cancelled", detail="it was cancelled in Slurm")),
+        (
+            "OUT_OF_MEMORY",
+            "0:0",
+            JobExit(0, "out_of_memory", detail="Slurm ended it, OUT_OF_MEMORY; more memory: hydra.launcher.memory"),
+        ),
+        (
+            "TIMEOUT",
+            "0:9",
+            JobExit(0, "timed_out", detail="Slurm ended it at its time limit; more time: hydra.launcher.time"),
+        ),
+        ("PREEMPTED", "0:15", JobExit(0, "preempted")),
+        ("NODE_FAIL", "1:0", JobExit(0, "node_failed", detail="Slurm says NODE_FAIL")),
+        ("CANCELLED", "0:15", JobExit(0, "cancelled")),
         ("FAILED", "0:11", JobExit(0, "signalled", code=signal.SIGSEGV)),
         ("FAILED", "0:9", JobExit(0, "signalled", detail=MAYBE_OUT_OF_MEMORY, code=signal.SIGKILL)),
         ("FAILED", "127:0", JobExit(0, "exited", detail="bash: no such command", code=127)),
@@ -311,7 +320,7 @@ def test_a_job_that_is_stopped_before_it_was_submitted_never_is(site):
 def test_a_job_at_its_limit_that_could_not_be_queued_again_gets_another_array(site):
     site.submit(0)
     site.runs(0, "100_0")
-    submissions.note_requeue(site.folder(0), 1)
+    submissions.note_requeue(site.folder(0), site.attempt(0))
     site.slurm.set("100_0", "FAILED", "75:0")
     site.until(lambda: "101_0" in site.slurm.tasks())
     site.runs(0, "101_0")
@@ -322,8 +331,8 @@ def test_a_job_at_its_limit_that_could_not_be_queued_again_gets_another_array(si
 def test_a_job_may_be_run_again_after_its_exit(site):
     for attempt in (1, 2):
         site.submit(0)
-        site.runs(0, f"{99 + attempt}_0", attempt)
-        site.writes(0, attempt=attempt, value=float(attempt))
+        site.runs(0, f"{99 + attempt}_0")
+        site.writes(0, value=float(attempt))
         assert site.items() == [JobExit(0, "returned", value=float(attempt))]
 
 
@@ -404,8 +413,8 @@ def test_a_job_that_will_wait_for_ever_is_told_of_once(site):
 
 def test_a_duplicate_array_runs_nothing_and_the_engine_follows_the_one_that_does(site):
     site.submit(0)
-    assert submissions.claim(site.folder(0), 1, (105, 0)) == (105, 0)
-    assert submissions.claim(site.folder(0), 1, (100, 0)) == (105, 0)
+    assert submissions.claim(site.folder(0), site.attempt(0), (105, 0)) == (105, 0)
+    assert submissions.claim(site.folder(0), site.attempt(0), (100, 0)) == (105, 0)
     site.slurm.set("105_0", "RUNNING")
     site.slurm.set("100_0", "COMPLETED")
     assert site.silence(0.4) == []
