@@ -64,5 +64,5 @@ def _body(path: Path, settings: SlurmSettings, code: Path | None) -> list[str]:
     if code is not None:
         # The folder of a module that is run is the first from which Python imports.
         lines += ["unset PYTHONSAFEPATH", f"cd -- {shlex.quote(str(code))} || exit"]
-    command = [sys.executable, "-m", _MODULE, str(path.with_suffix(".json"))]
+    command = [sys.executable, "-m", _MODULE, str(path.with_suffix(".json")), str(Path.cwd())]
     return [*lines, f"exec {shlex.join(command)}"]

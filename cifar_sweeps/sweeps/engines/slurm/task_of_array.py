@@ -1,6 +1,6 @@
 """Run one task of a job array: what the batch script becomes on its node.
 
-``python -m cifar_sweeps.sweeps.engines.slurm.task_of_array RECORD`` runs the job that the submission's record names for
+``python -m cifar_sweeps.sweeps.engines.slurm.task_of_array RECORD FOLDER`` runs the job that the submission's record names for
 this task, in this very process, so that Slurm's signals reach it. A job that its time limit has stopped at a whole
 epoch is queued again, and resumes in its next allocation.
 """
@@ -24,7 +24,8 @@ _LOCK_SECONDS = 2.0
 
 
 def main(arguments: list[str]) -> int:
-    """Run the task and return its exit status."""
+    """Run the task and return its exit status. arguments: the record, and the folder in which the sweep was started."""
+    _find_own_modules(arguments[1])
     record = submissions.read_submission(Path(arguments[0]))
     this = int(os.environ["SLURM_ARRAY_JOB_ID"]), int(os.environ["SLURM_ARRAY_TASK_ID"])
     task = record.tasks[this[1]]
@@ -35,10 +36,16 @@ def main(arguments: list[str]) -> int:
     submissions.drop_requeue(folder, task.attempt)
     from cifar_sweeps.sweeps.engines import task_process
 
-    status = task_process.main(task.folder)
+    status = task_process.main([task.folder])
     if status == os.EX_TEMPFAIL:
         _queue_again(task, this)
     return status
+
+
+def _find_own_modules(typed_in: str) -> None:
+    """Let the user's own modules be imported, behind everything else, where the sweep's command may import them."""
+    if os.environ.get("CIFAR_SWEEPS_ALLOW_TARGETS", "").strip() and typed_in not in sys.path:
+        sys.path.append(typed_in)
 
 
 def _why_not_run(task: ArrayTask, this: TaskId) -> str | None:

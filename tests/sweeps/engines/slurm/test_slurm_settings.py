@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -88,7 +89,7 @@ def test_a_folder_of_any_name_reaches_the_worker(tmp_path, name, monkeypatch):
     script = write_script(folder / "one.sh", SlurmSettings(setup=("export SET=1",)))
     done = subprocess.run(["bash", script], capture_output=True, check=True, cwd=tmp_path)
     assert [os.fsdecode(each) for each in done.stdout.split(b"\0")[:-1]] == [
-        *("-m", "cifar_sweeps.sweeps.engines.slurm.task_of_array", str(folder / "one.json")),
+        *("-m", "cifar_sweeps.sweeps.engines.slurm.task_of_array", str(folder / "one.json"), str(Path.cwd())),
     ]
     assert sorted(each.name for each in tmp_path.iterdir()) == sorted([name, "a python"])
 
