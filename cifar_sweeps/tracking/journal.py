@@ -87,6 +87,15 @@ def read(folder: Path) -> list[Entry]:
     return _read(folder / NAME)[0]
 
 
+def read_more(folder: Path, offset: int, lines: int) -> tuple[list[Entry], int]:
+    """Return the complete lines of a folder's journal after a byte, and the byte after them.
+
+    lines: how many lie before ``offset``. A reader that keeps both reads each line once, however long the journal is.
+    """
+    entries, size = _read(folder / NAME, offset, lines + 1)
+    return entries, offset + size
+
+
 def is_locked(folder: Path) -> bool:
     """Return whether a live process is writing the folder's journal."""
     try:
@@ -151,14 +160,19 @@ def _lock(file: int, timeout: float) -> bool:
             time.sleep(0.01)
 
 
-def _read(path: Path) -> tuple[list[Entry], int]:
-    """Return a journal's complete lines, and how many bytes of the file they take."""
+def _read(path: Path, offset: int = 0, first: int = 1) -> tuple[list[Entry], int]:
+    """Return a journal's complete lines from a byte on, and how many bytes of the file they take.
+
+    first: the number of the first of them.
+    """
     try:
-        lines = path.read_bytes().split(b"\n")
+        with path.open("rb") as file:
+            file.seek(offset)
+            lines = file.read().split(b"\n")
     except FileNotFoundError:
         return [], 0
     entries, size = list[Entry](), 0
-    for number, line in enumerate(lines[:-1], start=1):  # after the last newline: nothing, or a torn line
+    for number, line in enumerate(lines[:-1], start=first):  # after the last newline: nothing, or a torn line
         try:
             record = json.loads(line)
         except ValueError:
