@@ -60,5 +60,7 @@ class JournalCopy:
         self.lines = common
 
     def close(self) -> None:
-        """Release the lock."""
+        """Release the lock. A journal without a line is no run's, and is removed."""
+        if not self.lines:
+            self._path.unlink(missing_ok=True)
         os.close(self._file)

@@ -121,7 +121,7 @@ class JobActor:
         self._oom_kills.job_starts(_OF_THE_JOB)
         with Path(task.log_file).open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "cifar_sweeps.sweeps.engines.ray.worker_process", task.task_folder],
+                self._command(task.task_folder),
                 cwd=task.typed_in,
                 stdin=subprocess.PIPE,  # which breaks when this actor ends
                 stdout=log,
@@ -166,6 +166,9 @@ class JobActor:
         """Remove the job's folder from this node, once the controller has all of it. Images stay for other jobs."""
         if self._root is not None:
             self._root.remove()
+
+    def _command(self, task_folder: str) -> list[str]:
+        return [sys.executable, "-m", "cifar_sweeps.sweeps.engines.ray.worker_process", task_folder]
 
     def _signal(self, number: signal.Signals) -> None:
         if self._process is not None and self._process.poll() is None:

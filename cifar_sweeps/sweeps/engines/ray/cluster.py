@@ -158,7 +158,9 @@ class RayCluster:
 
     def _explain(self, ray: Any, error: Exception) -> str:  # noqa: ANN401
         if self.is_local:
-            return f"a Ray cluster cannot be started on this machine ({in_one_line(error)}); its logs are under /tmp/ray"
+            return (
+                f"a Ray cluster cannot be started on this machine ({in_one_line(error)}); its logs are under /tmp/ray"
+            )
         return (
             f"hydra.launcher.address={self.address}: the Ray cluster cannot be joined ({in_one_line(error)}); does it "
             f"run (ray status), this machine among its nodes, with Ray {ray.__version__} and this Python?"

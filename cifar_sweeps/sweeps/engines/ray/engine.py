@@ -8,6 +8,7 @@ from cifar_sweeps.errors import in_one_line
 from cifar_sweeps.sweeps.engines.channel import EventChannel
 from cifar_sweeps.sweeps.engines.ray.follower import Cluster, FollowerSettings, JobFollower
 from cifar_sweeps.sweeps.engines.ray.job_record import JobRecord, actor_name, find_records
+from cifar_sweeps.sweeps.engines.task import exit_file, read_task, tasks_folder, write_task
 from cifar_sweeps.sweeps.jobs import JobEvent, JobExit, JobSpec
 
 _CLOSE_SECONDS = 10.0

@@ -4,18 +4,20 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 from cifar_sweeps.errors import CifarSweepsError, in_one_line
 from cifar_sweeps.sweeps.engines.channel import EventChannel
 from cifar_sweeps.sweeps.engines.journal_events import JournalEventReader
-from cifar_sweeps.sweeps.engines.ray.actor import MAX_BYTES, Place, Report, TaskPaths
+from cifar_sweeps.sweeps.engines.ray.actor import Place, Report
 from cifar_sweeps.sweeps.engines.ray.cluster import ActorLostError, ActorNeeds, GivenUpError
-from cifar_sweeps.sweeps.engines.ray.mirror import FolderMirror
 from cifar_sweeps.sweeps.engines.ray.job_record import JobRecord
+from cifar_sweeps.sweeps.engines.ray.mirror import FolderMirror
+from cifar_sweeps.sweeps.engines.ray.relocation import check_place, find_requirements
 from cifar_sweeps.sweeps.engines.ray.sending import send_job
+from cifar_sweeps.sweeps.engines.task import read_exit
 from cifar_sweeps.sweeps.jobs import MAYBE_OUT_OF_MEMORY, JobExit, TrainingEnded
 from cifar_sweeps.system.files import write_text_atomic
 from cifar_sweeps.tracking import journal
@@ -24,7 +26,7 @@ _POLL_SECONDS = 0.5
 """Seconds between two reports of a job."""
 _DEAD_SECONDS = 5.0
 """Seconds after which a job that is to be killed is given up, if its node does not answer."""
-_ALL = 1 << 62
+_ALL = 1 << 40
 """A number of bytes that no log has."""
 _LOCK_SECONDS = 60.0
 """Seconds that a process of the job's previous attempt has to end, which a dead node may have left."""
@@ -223,6 +225,8 @@ class JobFollower(threading.Thread):
         return JobExit(record.job, "signalled", detail=detail, code=signal.SIGKILL)
 
     def _call(self, method: str, *arguments: Any) -> Any:  # noqa: ANN401 (what each of the actor's methods returns)
+        if self._is_left:
+            raise GivenUpError
         return self._cluster.call(self._actor, method, *arguments, given_up=self._given_up)
 
     def _given_up(self) -> bool:

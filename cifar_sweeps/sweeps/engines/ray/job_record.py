@@ -5,11 +5,13 @@ import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from cifar_sweeps.sweeps.engines.ray.actor import TaskPaths
 from cifar_sweeps.system.files import write_text_atomic
 
 NAME = "ray.json"
+_PATHS = frozenset({"task_folder", "folder", "log_file", "exit_file"})
 
 
 @dataclass(frozen=True)
@@ -42,11 +44,13 @@ class JobRecord:
 
 
 def find_records(tasks: Path) -> Iterator[JobRecord]:
-    """Yield the records of a sweep's jobs, by their numbers. tasks: the folder of all tasks. Damaged ones are left out."""
+    """Yield the records of a sweep's jobs; damaged ones are left out. tasks: the folder of all tasks."""
     for path in sorted(tasks.glob(f"*/{NAME}")):
         try:
-            values = json.loads(path.read_text(encoding="utf-8"))
-            places = {key: Path(values.pop(key)) for key in ("task_folder", "folder", "log_file", "exit_file")}
+            values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            places: dict[str, Any] = {
+                key: Path(values.pop(key)) for key in ("task_folder", "folder", "log_file", "exit_file")
+            }
             yield JobRecord(**values, **places)
         except (OSError, ValueError, KeyError, TypeError):
             continue

@@ -47,7 +47,7 @@ class NodeFolder:
         return f"{self.path}{path}"
 
     def offer(self, path: str) -> bool:
-        """Make what this node itself has at a path of the controller's found in this folder, too; False: it has none."""
+        """Let the job find what this node itself has at a path of the controller's; False: it has nothing there."""
         here = Path(path)
         if not here.exists():
             return False

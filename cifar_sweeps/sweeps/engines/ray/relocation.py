@@ -67,8 +67,8 @@ def check_place(requirements: Requirements, place: Place) -> None:
     """
     if requirements.initial_run is not None:
         raise ConfigError(
-            f"trainer.init_from={requirements.initial_run}: the node {place.node} does not share the outputs folder, and "
-            "cannot look a run up; give the path of its checkpoint, or use a disk that all nodes share"
+            f"trainer.init_from={requirements.initial_run}: the node {place.node} does not share the outputs folder, "
+            "and cannot look a run up; give the path of its checkpoint, or use a disk that all nodes share"
         )
     if requirements.images in place.missing and not requirements.may_download:
         raise DataError(

@@ -9,6 +9,7 @@ from cifar_sweeps.sweeps.engines.ray.actor import MAX_BYTES
 from cifar_sweeps.sweeps.engines.ray.job_record import JobRecord
 from cifar_sweeps.sweeps.engines.ray.mirror import CHECKPOINTS
 from cifar_sweeps.sweeps.engines.ray.relocation import Requirements, relocate_payload
+from cifar_sweeps.sweeps.engines.task import PAYLOAD, TASK, dump_task, read_task
 from cifar_sweeps.sweeps.manifest import NAME as MANIFEST
 from cifar_sweeps.tracking import journal
 
@@ -32,15 +33,13 @@ def send_job(call: Call, sweep: Path, record: JobRecord, requirements: Requireme
 def _files(sweep: Path, record: JobRecord, requirements: Requirements) -> Iterator[Path]:
     run = [record.folder / journal.NAME, *sorted((record.folder / CHECKPOINTS).glob("*.pt"))]
     for path in (sweep / MANIFEST, *run, *(Path(file) for file in requirements.files)):
-        if path.is_file():
+        if path.is_file() and path.stat().st_size:
             yield path
 
 
 def _send(call: Call, path: Path) -> None:
     offset = 0
     with path.open("rb") as file:
-        while (part := file.read(MAX_BYTES)) or offset == 0:
+        while part := file.read(MAX_BYTES):
             call("write", str(path), part, offset)
             offset += len(part)
-            if not part:
-                return

@@ -36,7 +36,7 @@ class RayOptions:
     def check(self) -> None:
         """Raise ConfigError with all that is wrong."""
         errors = []
-        if self.n_jobs != "auto" and not (_is_number(self.n_jobs) and int(self.n_jobs) == self.n_jobs >= 1):
+        if self.n_jobs != "auto" and not _is_count(self.n_jobs):
             errors.append(f"hydra.launcher.n_jobs={self.n_jobs}: must be auto, or at least 1")
         if not _is_number(self.num_cpus) or self.num_cpus <= 0:
             errors.append(f"hydra.launcher.num_cpus={self.num_cpus}: must be more than 0")
@@ -150,3 +150,7 @@ class RaySetup:
 
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1

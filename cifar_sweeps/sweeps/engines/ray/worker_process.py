@@ -15,7 +15,9 @@ def main(task_folder: str) -> int:
     os.dup2(null, 0)  # for what the training itself starts
     os.close(null)
     threading.Thread(target=_exit_when_broken, args=(pipe,), daemon=True).start()
-    from cifar_sweeps.sweeps.engines import task_process  # imports torch and MLflow, and the watch above is needed before
+    from cifar_sweeps.sweeps.engines import (
+        task_process,
+    )  # imports torch and MLflow, and the watch above is needed before
 
     return task_process.main(task_folder)
 
