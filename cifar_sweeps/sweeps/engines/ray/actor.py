@@ -28,6 +28,12 @@ _NOT_MIRRORED = frozenset({journal.NAME, "delivered.json", "delivered.tmp", ".de
 _SET_BY_RAY = "OMP_NUM_THREADS"
 """What Ray sets for its workers, and a job of this project does not have: its threads are its config's."""
 _OF_THE_JOB = 0
+_RUN = """\
+import sys
+sys.path[:1] = [sys.argv[1]] if sys.argv[1] else []  # in place of the working folder, which may hold newer code
+from cifar_sweeps.sweeps.engines.ray.worker_process import run
+run(sys.argv[2])
+"""
 
 
 @dataclass(frozen=True)
@@ -111,8 +117,11 @@ class JobActor:
             file.seek(offset)
             file.write(content)
 
-    def start(self, task: TaskPaths, environment: Mapping[str, str]) -> None:
-        """Start the worker process; once. environment: what is added to Ray's."""
+    def start(self, task: TaskPaths, code: str, environment: Mapping[str, str]) -> None:
+        """Start the worker process; once. code: the folder of the package that it is to run; empty: this node's.
+
+        environment: what is added to Ray's.
+        """
         if self._process is not None:
             return
         self._task = task
@@ -121,7 +130,7 @@ class JobActor:
         self._oom_kills.job_starts(_OF_THE_JOB)
         with Path(task.log_file).open("ab") as log:
             self._process = subprocess.Popen(
-                self._command(task.task_folder),
+                self._command(task.task_folder, code),
                 cwd=task.typed_in,
                 stdin=subprocess.PIPE,  # which breaks when this actor ends
                 stdout=log,
@@ -167,8 +176,8 @@ class JobActor:
         if self._root is not None:
             self._root.remove()
 
-    def _command(self, task_folder: str) -> list[str]:
-        return [sys.executable, "-m", "cifar_sweeps.sweeps.engines.ray.worker_process", task_folder]
+    def _command(self, task_folder: str, code: str) -> list[str]:
+        return [sys.executable, "-c", _RUN, code, task_folder]
 
     def _signal(self, number: signal.Signals) -> None:
         if self._process is not None and self._process.poll() is None:

@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import Protocol
 
 from cifar_sweeps.errors import in_one_line
+from cifar_sweeps.sweeps.engines.code_snapshot import code_hash
 from cifar_sweeps.sweeps.engines.channel import EventChannel
 from cifar_sweeps.sweeps.engines.ray.follower import Cluster, FollowerSettings, JobFollower
 from cifar_sweeps.sweeps.engines.ray.job_record import JobRecord, actor_name, find_records
-from cifar_sweeps.sweeps.engines.task import exit_file, read_task, tasks_folder, write_task
+from cifar_sweeps.sweeps.tasks import exit_file, read_task, tasks_folder, write_task
 from cifar_sweeps.sweeps.jobs import JobEvent, JobExit, JobSpec
 
 _CLOSE_SECONDS = 10.0
@@ -37,7 +38,7 @@ class RayEngine:
     def start(self, job: JobSpec) -> None:
         """Start a job's actor, which waits until a node has room for it."""
         try:
-            task_folder = write_task(self._settings.sweep, job)
+            task_folder = write_task(self._settings.sweep, job, code_hash(), self._settings.delivers)
             attempt = read_task(task_folder).attempt
             record = JobRecord(
                 job.number,

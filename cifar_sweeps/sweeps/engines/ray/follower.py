@@ -17,10 +17,11 @@ from cifar_sweeps.sweeps.engines.ray.job_record import JobRecord
 from cifar_sweeps.sweeps.engines.ray.mirror import FolderMirror
 from cifar_sweeps.sweeps.engines.ray.relocation import check_place, find_requirements
 from cifar_sweeps.sweeps.engines.ray.sending import send_job
-from cifar_sweeps.sweeps.engines.task import read_exit
+from cifar_sweeps.sweeps.tasks import read_exit
 from cifar_sweeps.sweeps.jobs import MAYBE_OUT_OF_MEMORY, JobExit, TrainingEnded
 from cifar_sweeps.system.files import write_text_atomic
 from cifar_sweeps.tracking import journal
+from cifar_sweeps.tracking.delivery_thread import DeliveryThread
 
 _POLL_SECONDS = 0.5
 """Seconds between two reports of a job."""
@@ -54,6 +55,7 @@ class FollowerSettings:
 
     token: see `shared_folder`. use_shared: false: no node is taken to share the outputs. base: the folder on each node
     for those that do not; None: among its temporary files. outlives_us: whether actors go on without this process.
+    delivers: whether what a job records is sent to the store while it runs; for a job whose folder is copied, from here.
     environment: what is added to that of the worker processes.
     """
 
@@ -63,6 +65,7 @@ class FollowerSettings:
     use_shared: bool
     base: str | None
     outlives_us: bool
+    delivers: bool
     environment: Mapping[str, str]
 
 
@@ -85,6 +88,7 @@ class JobFollower(threading.Thread):
         self._record = record
         self._actor: Any = None
         self._mirror: FolderMirror | None = None
+        self._delivery: DeliveryThread | None = None
         self._wake = threading.Event()
         self._to_stop = self._to_kill = self._is_left = self._is_started = False
         self._kill_since = 0.0
@@ -115,12 +119,13 @@ class JobFollower(threading.Thread):
         except GivenUpError:
             job_exit = JobExit(job, "signalled", code=signal.SIGKILL) if self._to_kill else JobExit(job, "stopped")
         except ActorLostError as error:
-            where = f" ({self._record.node})" if self._record.node else ""
-            job_exit = JobExit(job, error.cause, detail=f"{error}{where}")
+            job_exit = JobExit(job, error.cause, detail=self._explain(error))
         except CifarSweepsError as error:
             job_exit = JobExit(job, "raised", detail=in_one_line(error))
         except Exception as error:  # noqa: BLE001 (a full disk here, what an actor raises: this job alone has ended)
             job_exit = JobExit(job, "lost", detail=in_one_line(error))
+        if self._delivery is not None:
+            self._delivery.finish(patient=False)  # what it does not take now is sent when the sweep ends
         if self._mirror is not None:
             self._mirror.close()  # before the exit is known: the controller then writes the journal's end
         if self._is_left:
@@ -159,8 +164,20 @@ class JobFollower(threading.Thread):
         if self._mirror is None:
             report: Report = self._call("poll", 0, 0)
             return report, True
-        report = self._call("poll", self._mirror.lines, self._mirror.log_bytes)
-        return report, self._mirror.update(report, lambda path, offset: self._call("read", path, offset))
+        lines = self._mirror.lines
+        report = self._call("poll", lines, self._mirror.log_bytes)
+        is_complete = self._mirror.update(report, lambda path, offset: self._call("read", path, offset))
+        if self._settings.delivers and self._mirror.lines > lines:
+            self._deliver()
+        return report, is_complete
+
+    def _deliver(self) -> None:
+        if self._delivery is None:
+            entries = journal.read(self._record.folder)
+            if not entries or entries[0].fields["backend"] == "none":
+                return
+            self._delivery = DeliveryThread(self._record.folder)
+        self._delivery.send()
 
     def _start(self, payload: bytes) -> None:
         settings, record = self._settings, self._record
@@ -180,7 +197,8 @@ class JobFollower(threading.Thread):
         if self._given_up():
             raise GivenUpError
         self._is_started = True
-        self._call("start", record.paths_on_node(requirements.typed_in), settings.environment)
+        code = str(take_snapshot(settings.sweep)) if place.is_shared else ""
+        self._call("start", record.paths_on_node(requirements.typed_in), code, settings.environment)
 
     def _find(self) -> None:
         """Find the actor of a job that another controller has started."""
@@ -223,6 +241,12 @@ class JobFollower(threading.Thread):
             return JobExit(record.job, "out_of_memory", code=signal.SIGKILL)
         detail = MAYBE_OUT_OF_MEMORY if report.was_oom_killed is None else ""
         return JobExit(record.job, "signalled", detail=detail, code=signal.SIGKILL)
+
+    def _explain(self, error: ActorLostError) -> str:
+        node = self._record.node
+        if error.cause == "node_failed":
+            return node
+        return f"{error} (node {node})" if node else str(error)
 
     def _call(self, method: str, *arguments: Any) -> Any:  # noqa: ANN401 (what each of the actor's methods returns)
         if self._is_left:

@@ -23,7 +23,7 @@ class JobRecord:
     """
 
     job: int
-    attempt: int
+    attempt: str
     actor: str
     task_folder: Path
     folder: Path
@@ -56,6 +56,6 @@ def find_records(tasks: Path) -> Iterator[JobRecord]:
             continue
 
 
-def actor_name(sweep: Path, job: int, attempt: int) -> str:
+def actor_name(sweep: Path, job: int, attempt: str) -> str:
     """Return the name of the actor of an attempt at a job, which no other sweep has: its folder's name is a time."""
     return re.sub(r"[^\w.-]", "_", f"{sweep.name}-{job}-{attempt}")

@@ -9,7 +9,7 @@ from cifar_sweeps.sweeps.engines.ray.actor import MAX_BYTES
 from cifar_sweeps.sweeps.engines.ray.job_record import JobRecord
 from cifar_sweeps.sweeps.engines.ray.mirror import CHECKPOINTS
 from cifar_sweeps.sweeps.engines.ray.relocation import Requirements, relocate_payload
-from cifar_sweeps.sweeps.engines.task import PAYLOAD, TASK, dump_task, read_task
+from cifar_sweeps.sweeps.tasks import PAYLOAD, TASK, dump_task, read_task
 from cifar_sweeps.sweeps.manifest import NAME as MANIFEST
 from cifar_sweeps.tracking import journal
 
@@ -23,11 +23,13 @@ def send_job(call: Call, sweep: Path, record: JobRecord, requirements: Requireme
     Of a run that has begun, its journal and checkpoints go along: it resumes there. Raises OSError.
     """
     task = read_task(record.task_folder)
-    moved = {key: record.root + str(getattr(task, key)) for key in ("folder", "log_file")}
+    moved = dataclasses.replace(
+        task, folder=record.root + task.folder, log_file=record.root + task.log_file, delivers=False
+    )
     for path in _files(sweep, record, requirements):
         _send(call, path)
     call("write", str(record.task_folder / PAYLOAD), relocate_payload(payload, requirements, record.root))
-    call("write", str(record.task_folder / TASK), dump_task(dataclasses.replace(task, **moved, delivers=False)))
+    call("write", str(record.task_folder / TASK), dump_task(moved))
 
 
 def _files(sweep: Path, record: JobRecord, requirements: Requirements) -> Iterator[Path]:

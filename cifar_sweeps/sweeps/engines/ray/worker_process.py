@@ -19,7 +19,7 @@ def main(task_folder: str) -> int:
         task_process,
     )  # imports torch and MLflow, and the watch above is needed before
 
-    return task_process.main(task_folder)
+    return task_process.main([task_folder])
 
 
 def _exit_when_broken(pipe: int) -> None:
@@ -28,5 +28,8 @@ def _exit_when_broken(pipe: int) -> None:
     os._exit(1)
 
 
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+def run(task_folder: str) -> None:
+    """Run the task and end this process, without waiting for threads of libraries."""
+    status = main(task_folder)
+    sys.stdout.flush()
+    os._exit(status)

@@ -20,7 +20,7 @@ WORKER = Path(__file__).with_name("scripted_worker.py")
 
 
 class ScriptedActor(JobActor):
-    def _command(self, task_folder):
+    def _command(self, task_folder, code):
         return [sys.executable, "-I", "-S", str(WORKER), task_folder]
 
 
@@ -84,8 +84,9 @@ def make_engine(cluster, sweep, steps="", use_shared=True, outlives_us=False):
     sweep.mkdir(parents=True, exist_ok=True)
     (sweep / "sweep.json").write_text("{}")
     environment = {"STEPS": steps}
+    base = "replaced by the fake"
     settings = FollowerSettings(
-        sweep, leave_token(sweep), ActorNeeds(), use_shared, "replaced by the fake", outlives_us, environment
+        sweep, leave_token(sweep), ActorNeeds(), use_shared, base, outlives_us, True, environment
     )
     return RayEngine(cluster, settings)
 

@@ -58,7 +58,7 @@ def test_a_job_whose_node_dies_resumes_on_another_from_the_checkpoint_that_is_he
     engine.start(make_spec(sweep))
     wait_for(engine, lambda _: (sweep / "0/checkpoints/resume-000002.pt").exists())
     cluster.kill_node("one")
-    assert exit_of(engine) == JobExit(0, "node_failed", detail="its node died (one)")
+    assert exit_of(engine) == JobExit(0, "node_failed", detail="one")
     assert not journal.is_locked(sweep / "0"), "the controller may close it"
 
     engine.start(make_spec(sweep))
@@ -69,7 +69,7 @@ def test_a_job_whose_node_dies_resumes_on_another_from_the_checkpoint_that_is_he
     assert epochs_in(sweep / "0") == [1, 2, 3]
     assert [entry.op for entry in journal.read(sweep / "0")].count("resume") == 1
     assert (sweep / "0/run.log").read_text().count("hello from the worker") == 2
-    assert [name for name, *_ in cluster.started] == ["S-0-1", "S-0-2"]
+    assert len({name for name, *_ in cluster.started}) == 2
 
 
 @pytest.mark.parametrize(
