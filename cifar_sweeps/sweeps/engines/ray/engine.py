@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Protocol
 
 from cifar_sweeps.errors import in_one_line
-from cifar_sweeps.sweeps.engines.code_snapshot import code_hash
 from cifar_sweeps.sweeps.engines.channel import EventChannel
+from cifar_sweeps.sweeps.engines.code_snapshot import code_hash
 from cifar_sweeps.sweeps.engines.ray.follower import Cluster, FollowerSettings, JobFollower
 from cifar_sweeps.sweeps.engines.ray.job_record import JobRecord, actor_name, find_records
-from cifar_sweeps.sweeps.tasks import exit_file, read_task, tasks_folder, write_task
 from cifar_sweeps.sweeps.jobs import JobEvent, JobExit, JobSpec
+from cifar_sweeps.sweeps.tasks import read_task, tasks_folder, write_task
 
 _CLOSE_SECONDS = 10.0
 """Seconds that the followers have to end when the engine is closed or left."""
@@ -47,7 +47,7 @@ class RayEngine:
                 task_folder,
                 job.folder,
                 job.log_file,
-                exit_file(task_folder, attempt),
+                task_folder / f"exit-{attempt}.json",
             )
         except OSError as error:  # a full disk
             self._channel.put(JobExit(job.number, "lost", detail=in_one_line(error)))

@@ -17,8 +17,8 @@ from cifar_sweeps.sweeps.engines.ray.job_record import JobRecord
 from cifar_sweeps.sweeps.engines.ray.mirror import FolderMirror
 from cifar_sweeps.sweeps.engines.ray.relocation import check_place, find_requirements
 from cifar_sweeps.sweeps.engines.ray.sending import send_job
-from cifar_sweeps.sweeps.tasks import read_exit
 from cifar_sweeps.sweeps.jobs import MAYBE_OUT_OF_MEMORY, JobExit, TrainingEnded
+from cifar_sweeps.sweeps.tasks import read_exit
 from cifar_sweeps.system.files import write_text_atomic
 from cifar_sweeps.tracking import journal
 from cifar_sweeps.tracking.delivery_thread import DeliveryThread
@@ -55,8 +55,9 @@ class FollowerSettings:
 
     token: see `shared_folder`. use_shared: false: no node is taken to share the outputs. base: the folder on each node
     for those that do not; None: among its temporary files. outlives_us: whether actors go on without this process.
-    delivers: whether what a job records is sent to the store while it runs; for a job whose folder is copied, from here.
-    environment: what is added to that of the worker processes.
+    delivers: whether what a job records is sent to the store while it runs; from here where its folder is copied. code:
+    the folder of the package that runs, where the disk is shared; empty: each node's own. environment: what is added to
+    that of the worker processes.
     """
 
     sweep: Path
@@ -66,6 +67,7 @@ class FollowerSettings:
     base: str | None
     outlives_us: bool
     delivers: bool
+    code: str
     environment: Mapping[str, str]
 
 
@@ -197,7 +199,7 @@ class JobFollower(threading.Thread):
         if self._given_up():
             raise GivenUpError
         self._is_started = True
-        code = str(take_snapshot(settings.sweep)) if place.is_shared else ""
+        code = settings.code if place.is_shared else ""
         self._call("start", record.paths_on_node(requirements.typed_in), code, settings.environment)
 
     def _find(self) -> None:

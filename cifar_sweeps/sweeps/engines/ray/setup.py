@@ -8,6 +8,7 @@ from pathlib import Path
 
 from cifar_sweeps.config.schema import RunConfig
 from cifar_sweeps.errors import ConfigError
+from cifar_sweeps.sweeps.engines.code_snapshot import take_snapshot
 from cifar_sweeps.sweeps.engines.ray.cluster import ActorNeeds, RayCluster, import_ray
 from cifar_sweeps.sweeps.engines.ray.engine import RayEngine
 from cifar_sweeps.sweeps.engines.ray.follower import FollowerSettings
@@ -114,6 +115,7 @@ class RaySetup:
             base=self._folder,
             outlives_us=self.can_be_left,
             delivers=delivers,
+            code=str(take_snapshot(sweep.absolute())),
             environment=environment,
         )
         return RayEngine(self._cluster, settings)

@@ -86,7 +86,7 @@ def make_engine(cluster, sweep, steps="", use_shared=True, outlives_us=False):
     environment = {"STEPS": steps}
     base = "replaced by the fake"
     settings = FollowerSettings(
-        sweep, leave_token(sweep), ActorNeeds(), use_shared, base, outlives_us, True, environment
+        sweep, leave_token(sweep), ActorNeeds(), use_shared, base, outlives_us, True, "", environment
     )
     return RayEngine(cluster, settings)
 

@@ -51,7 +51,7 @@ for epoch in range(first + 1, 4):
     leave(f"checkpoints/resume-{epoch:06}.pt", f"state {epoch}")
     if epoch > 1:
         os.unlink(f"{folder}/checkpoints/resume-{epoch - 1:06}.pt")
-    if f"wait@{epoch}" in steps and task["attempt"] == 1:
+    if f"wait@{epoch}" in steps:
         while True:
             time.sleep(0.01)
     if f"die@{epoch}" in steps:
