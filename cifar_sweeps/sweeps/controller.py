@@ -86,6 +86,10 @@ class StopRequest(Protocol):
     def arrived(self) -> bool:
         """Whether one has arrived."""
 
+    @property
+    def is_hangup(self) -> bool:
+        """Whether the terminal is gone."""
+
 
 class Controller:
     """Runs the jobs of one sweep on an engine.
@@ -94,7 +98,8 @@ class Controller:
     which it pauses. n_jobs: how many train at once. gpus: those that jobs are given, by their CUDA names; empty: none
     is given. read_run: the run that a job's folder holds, from its journal; read_curve: what the scheduler compares, by
     epoch. plan_job: makes a job that the scheduler asks for and that is not among the jobs; None where it cannot be
-    made, which has been said. clock: seconds that only grow.
+    made, which has been said. can_be_left: whether jobs of this engine run on without a controller. clock: seconds that
+    only grow. was_left: whether `run` has left jobs to run on.
     """
 
     def __init__(
@@ -111,6 +116,7 @@ class Controller:
         read_curve: Callable[[Path], Mapping[int, float]],
         read_run: Callable[[Path], RecordedRun | None] = read_run,
         plan_job: Callable[[int], PlannedJob | None] | None = None,
+        can_be_left: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._jobs = {job.number: job for job in jobs}
@@ -131,14 +137,17 @@ class Controller:
         self._overdue: set[int] = set()
         """Jobs that were killed because they did not stop in time."""
         self._gpu_of: dict[int, str] = {}
+        self._can_be_left = can_be_left
+        self.was_left = False
         self._stopping_since: float | None = None
         self._stop_reason = STOPPED
         self._not_started_reason = "it was not started: the sweep was stopped"
 
-    def run(self, interrupts: StopRequest, sweep: Path) -> list[JobResult]:
+    def run(self, interrupts: StopRequest, sweep: Path, detach: bool = False) -> list[JobResult]:
         """Run the jobs and return what came of each, in their order. The engine is closed then.
 
-        interrupts: when a signal arrives, the jobs are stopped at a safe point. sweep: its folder.
+        interrupts: when a signal arrives, the jobs are stopped at a safe point; where they can be left and the terminal
+        is gone, they are left. sweep: its folder. detach: start what can be started now, and leave it.
         """
         for job in self._jobs.values():
             if not job.needs_training:
@@ -148,27 +157,42 @@ class Controller:
                 self._states[job.number] = "paused"
         try:
             if self._plan_job is not None or any(job.needs_training for job in self._jobs.values()):
-                self._run(interrupts, sweep)
+                self._run(interrupts, sweep, detach)
         finally:
-            self._engine.close()
+            if not self.was_left:
+                self._engine.close()
+        if self.was_left:
+            left = {number: JobResult(state) for number, state in self._states.items() if number not in self._results}
+            return [left.get(number) or self._results[number] for number in self._jobs]
         not_started = JobResult("waiting", reason=self._not_started_reason)
         return [self._results.get(number, not_started) for number in self._jobs]
 
-    def _run(self, interrupts: StopRequest, sweep: Path) -> None:
+    def _run(self, interrupts: StopRequest, sweep: Path, detach: bool) -> None:
         with self._display:
             self._adopt(sweep)
             is_interrupted = False
             while True:
                 if interrupts.arrived and not is_interrupted:
                     is_interrupted = True
+                    if self._can_be_left and interrupts.is_hangup:
+                        self._leave()
+                        return
                     self.stop_all("Stopping at a safe point (Ctrl-C again: at once) …")
                 self._start_jobs()
                 if not self._running():
+                    return
+                if detach and self._stopping_since is None:
+                    self._leave()
                     return
                 if self._stopping_since is not None and self._clock() - self._stopping_since > STOP_SECONDS:
                     self._kill_all()
                     return
                 self._handle(self._engine.wait(_POLL_SECONDS))
+
+    def _leave(self) -> None:
+        """Let the jobs run on without a controller; one that is attached goes on where this one was."""
+        self._engine.leave()
+        self.was_left = True
 
     def _adopt(self, sweep: Path) -> None:
         """Take over the jobs that a controller which is gone has left running."""

@@ -19,6 +19,8 @@ from cifar_sweeps.errors import TrackingError
 from cifar_sweeps.system.locks import lock_if_possible
 
 NAME = "journal.jsonl"
+PLACED = Path(".tasks", "placed.json")
+"""In a sweep's folder while its jobs may run on other machines, with or without a command that controls them."""
 _TAIL = 16_384
 """Bytes that hold the last line of an ended run: its reason is one line of text."""
 State = Literal["FINISHED", "FAILED", "KILLED"]
@@ -130,7 +132,7 @@ def folders(root: Path) -> Iterator[Path]:
     """Yield the folders under ``root``, itself included, that hold a journal; a sweep's own before its runs'."""
     for path, subfolders, files in os.walk(root, followlinks=True):
         # The store's files and images hold no journals, and can be very many.
-        skipped = ("artifacts", "data") if Path(path) == root else ("checkpoints", "report", ".hydra")
+        skipped = ("artifacts", "data") if Path(path) == root else ("checkpoints", "report", ".hydra", ".tasks")
         subfolders[:] = sorted(name for name in subfolders if name not in skipped)
         if NAME in files:
             yield Path(path)

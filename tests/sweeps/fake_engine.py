@@ -24,7 +24,7 @@ class FakeEngine:
         self.most_at_once = 0
         self.log: list[tuple] = []
         self.specs: list[JobSpec] = []
-        self.closed = 0
+        self.closed = self.left = 0
         self.now = 0.0
 
     def start(self, job):
@@ -56,6 +56,9 @@ class FakeEngine:
         for job in self.adopted:
             self.running[job] = deque(self.scripts[job].popleft())
         return self.adopted
+
+    def leave(self):
+        self.left += 1
 
     def close(self):
         self.closed += 1
@@ -108,6 +111,8 @@ class Interrupts:
 
     def __init__(self, engine, after=None):
         self._engine, self._after = engine, after
+
+    is_hangup = False
 
     @property
     def arrived(self):
