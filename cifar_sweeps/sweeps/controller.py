@@ -128,7 +128,7 @@ class Controller:
         self._results: dict[int, JobResult] = {}
         self._failures: Counter[int] = Counter()
         self._moves: Counter[int] = Counter()
-        """How often the machine of each job has failed."""
+        """How often each job has ended through no fault of its own, and was started again elsewhere."""
         self._to_retry: dict[int, JobExit] = {}
         """Jobs that failed and are tried again, with how they failed; in the order in which they did."""
         self._until: dict[int, int | None] = {}

@@ -3,7 +3,7 @@
 from cifar_sweeps.sweeps.jobs import ExitCause, JobExit
 from cifar_sweeps.training.metrics import DivergedError
 
-NOT_ITS_FAULT: frozenset[ExitCause] = frozenset({"node_failed"})
+NOT_ITS_FAULT: frozenset[ExitCause] = frozenset({"node_failed", "preempted"})
 """Ends that say nothing of the job: it starts again elsewhere, and they do not count as its failures."""
 MAX_MOVES = 3
 """How often a job is started again for such an end: one that takes its nodes along is not started for ever."""
@@ -13,7 +13,7 @@ def should_retry(job_exit: JobExit, failures: int, retries: int, moves: int = 0)
     """Say whether a job that did not finish is started again.
 
     job_exit: how it ended. failures: how often it has failed, this time included. retries: how often it may be tried
-    again. moves: how often its machine has failed, this time included. A training that diverged is not tried again: the
+    again. moves: how often such an end has come, this time included. A training that diverged is not tried again: the
     same training diverges again.
     """
     if job_exit.cause in NOT_ITS_FAULT:

@@ -10,7 +10,7 @@ from cifar_sweeps.sweeps.engines.code_snapshot import code_hash
 from cifar_sweeps.sweeps.engines.ray.follower import Cluster, FollowerSettings, JobFollower
 from cifar_sweeps.sweeps.engines.ray.job_record import JobRecord, actor_name, find_records
 from cifar_sweeps.sweeps.jobs import JobEvent, JobExit, JobSpec
-from cifar_sweeps.sweeps.tasks import read_task, tasks_folder, write_task
+from cifar_sweeps.sweeps.tasks import exit_path, read_task, tasks_folder, write_task
 
 _CLOSE_SECONDS = 10.0
 """Seconds that the followers have to end when the engine is closed or left."""
@@ -47,7 +47,7 @@ class RayEngine:
                 task_folder,
                 job.folder,
                 job.log_file,
-                task_folder / f"exit-{attempt}.json",
+                exit_path(task_folder, attempt),
             )
         except OSError as error:  # a full disk
             self._channel.put(JobExit(job.number, "lost", detail=in_one_line(error)))

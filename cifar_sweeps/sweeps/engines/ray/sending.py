@@ -11,7 +11,7 @@ from cifar_sweeps.sweeps.engines.ray.job_record import JobRecord
 from cifar_sweeps.sweeps.engines.ray.mirror import CHECKPOINTS
 from cifar_sweeps.sweeps.engines.ray.relocation import Requirements, relocate_payload
 from cifar_sweeps.sweeps.manifest import NAME as MANIFEST
-from cifar_sweeps.sweeps.tasks import read_task
+from cifar_sweeps.sweeps.tasks import PAYLOAD, TASK, read_task
 from cifar_sweeps.tracking import journal
 
 Call = Callable[..., Any]
@@ -29,8 +29,8 @@ def send_job(call: Call, sweep: Path, record: JobRecord, requirements: Requireme
     )
     for path in _files(sweep, record, requirements):
         _send(call, path)
-    call("write", str(record.task_folder / "payload"), relocate_payload(payload, requirements, record.root))
-    call("write", str(record.task_folder / "task.json"), json.dumps(dataclasses.asdict(moved)).encode())
+    call("write", str(record.task_folder / PAYLOAD), relocate_payload(payload, requirements, record.root))
+    call("write", str(record.task_folder / TASK), json.dumps(dataclasses.asdict(moved)).encode())
 
 
 def _files(sweep: Path, record: JobRecord, requirements: Requirements) -> Iterator[Path]:
