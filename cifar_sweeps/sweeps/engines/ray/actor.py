@@ -10,6 +10,8 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +29,8 @@ _NOT_MIRRORED = frozenset({journal.NAME, "delivered.json", "delivered.tmp", ".de
 """Files of a run's folder that are not copied as files: the journal, line by line, and what only the sender needs."""
 _SET_BY_RAY = "OMP_NUM_THREADS"
 """What Ray sets for its workers, and a job of this project does not have: its threads are its config's."""
+_IDLE_SECONDS = 60.0
+"""Seconds without a controller after which an actor whose job has ended ends, where it has nothing to keep."""
 _OF_THE_JOB = 0
 _RUN = """\
 import sys
@@ -88,6 +92,7 @@ class JobActor:
         self._root: node_folder.NodeFolder | None = None
         self._task = TaskPaths("", "", "", "", "")
         self._line_ends: list[int] = []
+        self._asked = time.monotonic()
 
     def locate(
         self, token: str, use_shared: bool, base: str | None, outputs: str, typed_in: str, needed: Sequence[str]
@@ -138,6 +143,8 @@ class JobActor:
                 env={**inherited, **environment},
                 start_new_session=True,
             )
+        if self._root is None:  # all that there is to tell is on the shared disk
+            threading.Thread(target=self._end_unless_asked, daemon=True).start()
 
     def poll(self, lines: int, log_bytes: int) -> Report:
         """Return what has come. lines, log_bytes: how much of this node's journal and log the controller has.
@@ -145,6 +152,7 @@ class JobActor:
         What a line of the journal names is among the files that the same report lists.
         """
         assert self._process is not None
+        self._asked = time.monotonic()
         exit_code = self._process.poll()  # first: what it has written by then is all of it
         record, was_oom_killed = None, None
         if exit_code is not None:
@@ -178,6 +186,14 @@ class JobActor:
 
     def _command(self, task_folder: str, code: str) -> list[str]:
         return [sys.executable, "-c", _RUN, code, task_folder]
+
+    def _end_unless_asked(self) -> None:
+        """End this actor when its job has ended and no controller asks for it: it holds its node's resources."""
+        assert self._process is not None
+        self._process.wait()
+        while time.monotonic() - self._asked < _IDLE_SECONDS:
+            time.sleep(1.0)
+        os._exit(0)
 
     def _signal(self, number: signal.Signals) -> None:
         if self._process is not None and self._process.poll() is None:

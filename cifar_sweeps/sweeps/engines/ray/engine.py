@@ -1,5 +1,6 @@
 """The Ray engine: each job in an actor of a cluster, followed by a thread of this process."""
 
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -12,6 +13,8 @@ from cifar_sweeps.sweeps.engines.ray.job_record import JobRecord, actor_name, fi
 from cifar_sweeps.sweeps.jobs import JobEvent, JobExit, JobSpec
 from cifar_sweeps.sweeps.tasks import exit_path, read_task, tasks_folder, write_task
 
+_START_SECONDS = 60.0
+"""Seconds that jobs have to be placed, and their processes to start, before they are left."""
 _CLOSE_SECONDS = 10.0
 """Seconds that the followers have to end when the engine is closed or left."""
 
@@ -75,12 +78,18 @@ class RayEngine:
         return dict.fromkeys(self._followers)
 
     def leave(self) -> None:
-        """Leave the cluster, and let the jobs run on."""
+        """Leave the cluster, and let the jobs run on; those that no node has room for wait for the next controller."""
         if self._is_over:
             return
         self._is_over = True
+        end = time.monotonic() + _START_SECONDS
+        waiting = [
+            each for each in self._followers.values() if not each.wait_for_start(max(0.0, end - time.monotonic()))
+        ]
         self._end_followers()
-        self._cluster.disconnect()
+        for follower in waiting:  # nobody would start its process once there is room
+            follower.end_actor()
+        self._finish()
 
     def close(self) -> None:
         """End all actors, and their jobs with them, and leave the cluster."""
@@ -90,6 +99,10 @@ class RayEngine:
         followers = self._end_followers()
         for follower in followers:
             follower.end_actor()
+        self._finish()
+
+    def _finish(self) -> None:
+        self._settings.token.unlink(missing_ok=True)
         self._cluster.disconnect()
 
     def _follow(self, record: JobRecord, payload: bytes | None) -> None:

@@ -92,7 +92,8 @@ class JobFollower(threading.Thread):
         self._mirror: FolderMirror | None = None
         self._delivery: DeliveryThread | None = None
         self._wake = threading.Event()
-        self._to_stop = self._to_kill = self._is_left = self._is_started = False
+        self._to_stop = self._to_kill = self._is_left = False
+        self._has_process = threading.Event()
         self._kill_since = 0.0
 
     def stop(self, now: bool) -> None:
@@ -107,6 +108,10 @@ class JobFollower(threading.Thread):
         """Follow no longer, and let the job run on."""
         self._is_left = True
         self._wake.set()
+
+    def wait_for_start(self, seconds: float) -> bool:
+        """Say whether the job's process has been started, waiting for it."""
+        return self._has_process.wait(seconds)
 
     def end_actor(self) -> None:
         """End the job's actor, and the job with it."""
@@ -205,7 +210,8 @@ class JobFollower(threading.Thread):
     def _find(self) -> None:
         """Find the actor of a job that another controller has started."""
         record = self._record
-        self._actor, self._is_started = self._cluster.find_actor(record.actor), True
+        self._actor = self._cluster.find_actor(record.actor)
+        self._has_process.set()
         if self._actor is None:
             raise ActorLostError("lost", "its Ray actor has ended")
         if not record.root:
@@ -260,4 +266,4 @@ class JobFollower(threading.Thread):
             return True
         if self._to_kill and time.monotonic() - self._kill_since > _DEAD_SECONDS:
             return True
-        return self._to_stop and not self._is_started
+        return self._to_stop and not self._has_process.is_set()
