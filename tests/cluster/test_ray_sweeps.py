@@ -137,7 +137,8 @@ def test_all_jobs_finish_though_a_node_dies_with_the_weights_of_a_local_run(node
 
 def test_early_stopping_decides_though_a_node_dies(nodes, outputs, tmp_path):
     rule = ("sweep.early_stopping=asha", "sweep.grace_epochs=2", "sweep.eta=2")
-    sweep = RunningSweep(tmp_path, *on(nodes), SEEDS, *SMALL, EPOCHS, *rule, **nodes.environment)
+    rates = f"optimizer.lr={','.join(str(3e-4 * 1.5**step) for step in range(JOBS))}"
+    sweep = RunningSweep(tmp_path, *on(nodes), rates, *SMALL, EPOCHS, *rule, **nodes.environment)
     sweep.wait_until(lambda: len(checkpoints(outputs)) >= 3)
     nodes.kill_node()
     assert sweep.end() == 0, sweep.text()
@@ -191,6 +192,7 @@ def test_ctrl_c_leaves_no_process_and_keeps_what_was_trained(request, outputs, t
     assert {run.info.status for run in recorded(outputs)} == {"KILLED"}
     for folder in jobs_of(outputs).values():
         assert list((folder / "checkpoints").glob("resume-*.pt"))
+        assert journal.read(folder)[-1].fields["reason"] == "interrupted", "it has stopped by itself"
     if not nodes:
         assert children_of_session(sweep.process.pid) == []
 

@@ -64,11 +64,16 @@ class RayCluster:
     """A connection to a Ray cluster; one a process.
 
     address: of the cluster to join; None: RAY_ADDRESS, or else a cluster of this machine alone, which is started, and
-    ends with this process.
+    ends with this process. Raises ConfigError for Ray's client.
     """
 
     def __init__(self, address: str | None) -> None:
         self.address = address or os.environ.get(ADDRESS)
+        if self.address is not None and self.address.startswith("ray://"):
+            raise ConfigError(
+                f"hydra.launcher.address={self.address}: Ray's client is not supported; start the command on a node of "
+                "the cluster with hydra.launcher.address=auto, or as a Ray job: ray job submit -- cifar-train …"
+            )
         self._ray: Any = None
 
     @property
@@ -83,11 +88,6 @@ class RayCluster:
         """
         if self._ray is not None:
             return
-        if self.address is not None and self.address.startswith("ray://"):
-            raise ConfigError(
-                f"hydra.launcher.address={self.address}: Ray's client is not supported; start the command on a node of "
-                "the cluster with hydra.launcher.address=auto, or as a Ray job: ray job submit -- cifar-train …"
-            )
         ray = import_ray()
         own: dict[str, Any] = {"address": self.address}
         if self.is_local:

@@ -203,9 +203,9 @@ class JobFollower(threading.Thread):
             send_job(self._call, settings.sweep, record, requirements, payload)
         if self._given_up():
             raise GivenUpError
-        self._is_started = True
         code = settings.code if place.is_shared else ""
         self._call("start", record.paths_on_node(requirements.typed_in), code, settings.environment)
+        self._has_process.set()
 
     def _find(self) -> None:
         """Find the actor of a job that another controller has started."""

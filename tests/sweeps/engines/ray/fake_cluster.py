@@ -47,6 +47,8 @@ class FakeCluster:
             if given_up():
                 raise GivenUpError
             time.sleep(0.01)
+        if given_up():  # as where an answer takes its time
+            raise GivenUpError
         node = self.node_of[actor]
         if node not in self.nodes:
             raise ActorLostError("node_failed", "its node died")

@@ -160,6 +160,17 @@ def test_a_job_that_was_left_is_found_again_and_followed_to_its_end(sweep, clust
     assert (sweep / "0/run.log").read_text().count("hello from the worker") == 1
 
 
+def test_a_job_that_no_node_has_room_for_is_not_left_behind_without_a_process(sweep, cluster, monkeypatch):
+    monkeypatch.setattr("cifar_sweeps.sweeps.engines.ray.engine._START_SECONDS", 0.1)
+    cluster.has_room = False
+    engine = make_engine(cluster, sweep, outlives_us=True)
+    engine.start(make_spec(sweep))
+    engine.leave()
+    assert cluster.actors == {}
+    cluster.is_connected = True
+    assert make_engine(cluster, sweep).adopt(sweep) == {}
+
+
 def test_nothing_is_adopted_of_jobs_that_have_ended(sweep, cluster):
     engine = make_engine(cluster, sweep)
     engine.start(make_spec(sweep))
