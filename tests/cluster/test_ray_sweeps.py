@@ -1,7 +1,9 @@
 """Sweeps on a real Ray cluster of two nodes, of which one dies: every job finishes, and is recorded once."""
 
+import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -73,6 +75,35 @@ def on(nodes, **options):
     return [f"hydra.launcher.{key}={value}" for key, value in own.items() if value is not None]
 
 
+def processes():
+    """The command lines of all processes, by their ids."""
+    found = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):
+                found[int(entry.name)] = (entry / "cmdline").read_bytes().decode(errors="replace")
+    return found
+
+
+def parent_of(process):
+    return int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+def workers(outputs):
+    """The processes that train in an outputs folder, each with the number of its job."""
+    mark = f"{outputs}/sweeps/"
+    lines = {process: line for process, line in processes().items() if "worker_process" in line and mark in line}
+    return {process: int(Path(line.rstrip("\0")).name) for process, line in lines.items()}
+
+
+def trains_on_second(nodes, outputs):
+    """Whether a job trains on the second node of which the controller has a checkpoint."""
+    with contextlib.suppress(OSError):  # one of them has just ended
+        there = {job for process, job in workers(outputs).items() if parent_of(parent_of(process)) == nodes.second}
+        return any(int(path.parents[1].name) in there for path in checkpoints(outputs))
+    return False
+
+
 def checkpoints(outputs):
     return list(outputs.glob("sweeps/*/*/checkpoints/resume-*.pt"))
 
@@ -114,7 +145,7 @@ def test_all_jobs_finish_though_a_node_dies_with_the_weights_of_a_local_run(node
     sweep = RunningSweep(
         tmp_path, *on(nodes, shared=shared, folder=tmp_path / "node"), SEEDS, *SMALL, EPOCHS, **nodes.environment
     )
-    sweep.wait_until(lambda: len(checkpoints(outputs)) >= 4)
+    sweep.wait_until(lambda: trains_on_second(nodes, outputs))
     nodes.kill_node()
     assert sweep.end() == 0, sweep.text()
 
@@ -136,10 +167,10 @@ def test_all_jobs_finish_though_a_node_dies_with_the_weights_of_a_local_run(node
 
 
 def test_early_stopping_decides_though_a_node_dies(nodes, outputs, tmp_path):
-    rule = ("sweep.early_stopping=asha", "sweep.grace_epochs=2", "sweep.eta=2")
+    rule = ("sweep.early_stopping=asha", "sweep.grace_epochs=4", "sweep.eta=2")
     rates = f"optimizer.lr={','.join(str(3e-4 * 1.5**step) for step in range(JOBS))}"
-    sweep = RunningSweep(tmp_path, *on(nodes), rates, *SMALL, EPOCHS, *rule, **nodes.environment)
-    sweep.wait_until(lambda: len(checkpoints(outputs)) >= 3)
+    sweep = RunningSweep(tmp_path, *on(nodes), rates, *SMALL, "trainer.epochs=16", *rule, **nodes.environment)
+    sweep.wait_until(lambda: trains_on_second(nodes, outputs))
     nodes.kill_node()
     assert sweep.end() == 0, sweep.text()
     assert started_elsewhere(sweep.text()), sweep.text()
@@ -154,27 +185,13 @@ def test_early_stopping_decides_though_a_node_dies(nodes, outputs, tmp_path):
 def test_a_search_goes_on_though_a_node_dies(nodes, outputs, tmp_path):
     search = ("hydra/sweeper=optuna", f"hydra.sweeper.n_trials={JOBS}", "optimizer.lr=tag(log,interval(1e-4,1e-1))")
     sweep = RunningSweep(tmp_path, *on(nodes), *search, *SMALL, EPOCHS, **nodes.environment)
-    sweep.wait_until(lambda: len(checkpoints(outputs)) >= 4)
+    sweep.wait_until(lambda: trains_on_second(nodes, outputs))
     nodes.kill_node()
     assert sweep.end() == 0, sweep.text()
     assert started_elsewhere(sweep.text()), sweep.text()
     assert_recorded_once(outputs)
     rates = {run.data.params["optimizer.lr"] for run in recorded(outputs)}
     assert len(rates) == JOBS, "no trial is trained for another"
-
-
-def worker_processes(outputs):
-    """The ids of the processes that train in an outputs folder, wherever their parents are."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                line = (entry / "cmdline").read_bytes().decode(errors="replace")
-            except OSError:
-                continue
-            if "worker_process" in line and str(outputs) in line:
-                found.append(int(entry.name))
-    return found
 
 
 @pytest.mark.parametrize("where", ["a cluster", "a local cluster"])
@@ -185,30 +202,17 @@ def test_ctrl_c_leaves_no_process_and_keeps_what_was_trained(request, outputs, t
         tmp_path, *options, "seed=0,1", *SMALL, "trainer.epochs=400", **(nodes.environment if nodes else {})
     )
     sweep.wait_until(lambda: len({path.parent for path in checkpoints(outputs)}) == 2)
-    assert len(worker_processes(outputs)) == 2
+    assert len(workers(outputs)) == 2
     sweep.process.send_signal(signal.SIGINT)
     assert sweep.end(90) == 130, sweep.text()
-    assert worker_processes(outputs) == []
+    assert workers(outputs) == {}
     assert {run.info.status for run in recorded(outputs)} == {"KILLED"}
     for folder in jobs_of(outputs).values():
         assert list((folder / "checkpoints").glob("resume-*.pt"))
         assert journal.read(folder)[-1].fields["reason"] == "interrupted", "it has stopped by itself"
     if not nodes:
-        assert children_of_session(sweep.process.pid) == []
-
-
-def children_of_session(process):
-    """The processes of a local cluster: their command lines name the session that the process has started."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                line = (entry / "cmdline").read_bytes().decode(errors="replace")
-            except OSError:
-                continue
-            if f"_{process}/" in line and "session_" in line:
-                found.append(line)
-    return found
+        session = re.compile(rf"/session_[\d_-]+_{sweep.process.pid}/")  # the local cluster's
+        assert [line for line in processes().values() if session.search(line)] == []
 
 
 @pytest.mark.parametrize("shared", ["auto", "false"], ids=["shared disk", "no shared disk"])

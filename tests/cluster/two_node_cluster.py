@@ -11,7 +11,10 @@ STORE = 100 << 20
 
 
 class TwoNodes:
-    """The cluster; both nodes have ``cpus`` logical CPUs. address: to join it."""
+    """The cluster; both nodes have ``cpus`` logical CPUs.
+
+    address: to join it. second: the process that all of the second node's processes come from.
+    """
 
     def __init__(self, folder: Path, cpus: int = 2) -> None:
         self.environment = {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
@@ -24,7 +27,8 @@ class TwoNodes:
                 text=True,
                 env={**os.environ, **self.environment},
             )
-        self.address = json.loads(self._answer())["address"]
+        answer = json.loads(self._answer())
+        self.address, self.second = answer["address"], answer["second"]
 
     def _answer(self) -> str:
         while not (line := self._process.stdout.readline()).startswith("{"):
@@ -33,13 +37,7 @@ class TwoNodes:
 
     def kill_node(self) -> None:
         """Kill the second node, without a word to the first."""
-        self._tell("kill")
-
-    def add_node(self) -> None:
-        self._tell("add")
-
-    def _tell(self, what: str) -> None:
-        self._process.stdin.write(f"{what}\n")
+        self._process.stdin.write("kill\n")
         self._process.stdin.flush()
         self._answer()
 
@@ -53,14 +51,12 @@ def serve(cpus: int) -> None:
 
     own = {"num_cpus": cpus, "object_store_memory": STORE}
     cluster = Cluster(initialize_head=True, head_node_args={**own, "include_dashboard": False})
-    nodes = [cluster.add_node(**own)]
+    second = cluster.add_node(**own)
     cluster.wait_for_nodes()
-    print(json.dumps({"address": cluster.address}), flush=True)
-    for line in sys.stdin:
-        if line.strip() == "kill":
-            cluster.remove_node(nodes.pop(), allow_graceful=False)
-        else:
-            nodes.append(cluster.add_node(**own))
+    raylet = second.all_processes["raylet"][0].process.pid
+    print(json.dumps({"address": cluster.address, "second": raylet}), flush=True)
+    for _ in sys.stdin:
+        cluster.remove_node(second, allow_graceful=False)
         print("{}", flush=True)
     cluster.shutdown()
 

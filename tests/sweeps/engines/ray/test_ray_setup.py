@@ -1,12 +1,17 @@
+import inspect
 from types import SimpleNamespace
 
 import pytest
+from omegaconf import OmegaConf
 
+from cifar_sweeps.config.parse import conf_folder
 from cifar_sweeps.errors import ConfigError
 from cifar_sweeps.sweeps.engines.ray import cluster as ray_cluster
 from cifar_sweeps.sweeps.engines.ray.cluster import ActorNeeds, _lost
 from cifar_sweeps.sweeps.engines.ray.setup import RaySetup
+from cifar_sweeps.sweeps.engines.setup import make_setup
 from cifar_sweeps.system.cores import Parallelism
+from hydra_plugins.cifar_sweeps_ray import RayLauncher
 
 
 @pytest.fixture(autouse=True)
@@ -127,3 +132,12 @@ def test_why_an_actor_died_is_read_from_what_ray_says(text, cause, reason):
     error = _lost(Exception(text))
     assert error.cause == cause
     assert reason in str(error)
+
+
+def test_every_key_of_the_launchers_file_is_the_setups_and_has_its_default():
+    keys = OmegaConf.to_container(OmegaConf.load(conf_folder() / "hydra" / "launcher" / "ray.yaml"))
+    assert keys.pop("_target_") == "hydra_plugins.cifar_sweeps_ray.RayLauncher"
+    defaults = {name: each.default for name, each in inspect.signature(RaySetup).parameters.items() if name != "say"}
+    assert keys == defaults | {"resources": {}}
+    assert RayLauncher(**keys).options == keys
+    assert isinstance(make_setup("ray", keys), RaySetup)
