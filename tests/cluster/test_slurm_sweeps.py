@@ -157,7 +157,7 @@ def same_bits(one, other):
 
 
 def test_eight_jobs_of_which_some_die_and_whose_node_and_command_die(cluster, outputs, tmp_path):
-    """One job is cancelled, one is killed, the node of two dies, all come to their time limit; the command dies, too."""
+    """One job is cancelled, one is killed, the node of two dies, all come to their time limit; the command dies."""
     epochs = ("trainer.epochs=30", "seed=0,1,2,3,4,5,6,7")
     sweep = Sweep(cluster, outputs, *LIMIT, *epochs)
     wait_for("sweep", lambda: (outputs / "sweeps").exists() and any((outputs / "sweeps").iterdir()))
