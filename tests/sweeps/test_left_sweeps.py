@@ -16,6 +16,7 @@ from cifar_sweeps.sweeps.controller_note import read_note, write_note
 from cifar_sweeps.sweeps.jobs import JobExit, TrainingStarted
 from cifar_sweeps.sweeps.manifest import read_manifest
 from cifar_sweeps.sweeps.previous.launches import JobNumbering, queued_jobs, read_previous_jobs
+from cifar_sweeps.sweeps.retry_policy import MAX_MOVES
 from cifar_sweeps.sweeps.tasks import Placement, read_placement, write_placement
 from cifar_sweeps.tracking import journal
 from cifar_sweeps.tracking.journal_reader import read_run
@@ -48,19 +49,18 @@ def test_ctrl_c_stops_also_jobs_that_could_run_on():
 
 
 @pytest.mark.parametrize(
-    ("cause", "retried", "reason"),
+    ("cause", "starts", "reason"),
     [
-        ("cancelled", False, "it was cancelled in the scheduler's queue (by user 7)"),
-        ("preempted", True, "the scheduler ended it for a job that goes first (by user 7)"),
-        ("node_failed", True, "the machine that it ran on is gone (by user 7)"),
+        ("cancelled", 1, "it was cancelled in the scheduler's queue (by user 7)"),
+        ("preempted", 1 + MAX_MOVES, "the scheduler ended it for a job that goes first (by user 7)"),
+        ("node_failed", 1 + MAX_MOVES, "the machine that it ran on is gone (by user 7)"),
     ],
 )
-def test_what_a_scheduler_did_is_said_as_such_and_is_no_failure_of_the_job(cause, retried, reason):
-    attempt = fails(0, cause, detail="by user 7")
-    world = World({0: [attempt, attempt]}, retries=1)
+def test_what_a_scheduler_did_is_said_as_such_and_is_no_failure_of_the_job(cause, starts, reason):
+    world = World({0: [fails(0, cause, detail="by user 7") for _ in range(9)]})
     [result] = world.run()
     assert (result.state, result.reason) == ("killed", reason)
-    assert world.engine.started() == ([0, 0] if retried else [0])
+    assert world.engine.started() == [0] * starts
 
 
 def test_jobs_that_are_queued_keep_their_numbers_whatever_is_added():
