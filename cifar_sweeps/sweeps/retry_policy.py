@@ -13,9 +13,11 @@ def should_retry(job_exit: JobExit, failures: int, retries: int, moves: int = 0)
     """Say whether a job that did not finish is started again.
 
     job_exit: how it ended. failures: how often it has failed, this time included. retries: how often it may be tried
-    again. moves: how often such an end has come, this time included. A training that diverged is not tried again: the
-    same training diverges again.
+    again. moves: how often an end that is not its fault has come, this time included. A training that diverged is not
+    tried again: the same training diverges again. Nor is one that somebody took out of the scheduler's queue.
     """
+    if job_exit.cause == "cancelled":
+        return False
     if job_exit.cause in NOT_ITS_FAULT:
         return moves <= MAX_MOVES
     diverged = job_exit.cause == "raised" and job_exit.detail.startswith(DivergedError.__name__)

@@ -121,6 +121,11 @@ def read_exit(folder: Path, attempt: str) -> JobExit | None:
     return job_exit if job_exit.cause in get_args(ExitCause) else None
 
 
+def remove_exit(folder: Path, attempt: str) -> None:
+    """Forget how an attempt at a task ended: it is started again. Raises OSError."""
+    (folder / f"exit-{attempt}.json").unlink(missing_ok=True)
+
+
 def read_progress(folder: Path, attempt: str) -> tuple[int, float]:
     """Return how many epochs an attempt had done when an allocation ended, and the seconds that it has used so far."""
     try:

@@ -17,13 +17,16 @@ def explain_exit(job_exit: JobExit, timeout: float | None) -> str:
     cause, code = job_exit.cause, job_exit.code
     if cause == "stopped":
         return STOPPED
+    if cause in ("timed_out", "out_of_memory") and job_exit.detail:
+        return job_exit.detail
     if cause == "timed_out":
         limit = "its time limit" if timeout is None else f"sweep.timeout={timeout:g} seconds"
         return f"it took longer than {limit}"
     if cause in _SCHEDULERS:
         return f"{_SCHEDULERS[cause]}{f' ({job_exit.detail})' if job_exit.detail else ''}"
     if cause == "exited":
-        return f"its process ended with status {code}"
+        said = f"; the last that it said: {job_exit.detail}" if job_exit.detail else ""
+        return f"its process ended with status {code}{said}"
     if cause == "out_of_memory":
         advice = "run fewer jobs at once (hydra.launcher.n_jobs), or use smaller batches (trainer.batch_size)"
         return f"its process was killed by SIGKILL: out of memory; {advice}"
