@@ -242,3 +242,22 @@ def cifar_sweeps(*arguments, **environment):
         env={**os.environ, "COLUMNS": "120", **environment},
         check=False,
     )
+
+
+def test_the_jobs_of_a_command_that_is_killed_run_on_and_are_attached(nodes, outputs, tmp_path):
+    own = on(nodes, shared="false", folder=tmp_path / "node")
+    sweep = RunningSweep(tmp_path, *own, "seed=0,1,2,3,4", *SMALL, "trainer.epochs=40", **nodes.environment)
+    sweep.wait_until(lambda: len({path.parent for path in checkpoints(outputs)}) >= 2)
+    sweep.process.kill()
+    sweep.process.wait(30)
+    assert len(workers(outputs)) >= 2
+    attached = cifar_sweeps("attach", next(outputs.glob("sweeps/*")).name, **nodes.environment)
+    assert attached.returncode == 0, attached.stdout + attached.stderr
+    runs = recorded(outputs)
+    assert Counter(run.data.tags["cifar_sweeps.job"] for run in runs) == Counter("01234")
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    for folder in jobs_of(outputs).values():
+        entries = journal.read(folder)
+        assert [entry.op for entry in entries].count("resume") == 0, "it has run on meanwhile"
+        epochs = [entry.fields["step"] for entry in entries if "train/loss" in entry.fields.get("values", {})]
+        assert epochs == list(range(1, 41))

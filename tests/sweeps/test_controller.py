@@ -64,7 +64,7 @@ def test_a_job_whose_machine_is_gone_starts_again_and_that_is_none_of_its_failur
 
 def test_a_job_that_takes_its_machines_along_is_not_started_for_ever():
     world = World({0: [fails(0, "node_failed", "node7")] * 9}, retries=9)
-    assert [result.state for result in world.run()] == ["failed"]
+    assert [result.state for result in world.run()] == ["killed"]
     assert world.engine.started() == [0] * 4
     assert "node7" in world.display.ends[0][1]
 
