@@ -338,7 +338,7 @@ class Controller:
 
     def _fail(self, job: PlannedJob, job_exit: JobExit) -> None:
         reason = self._stop_reason if job_exit.cause == "stopped" else self._failure_reason(job, job_exit)
-        is_killed = job_exit.cause in ("stopped", "out_of_memory") or (
+        is_killed = job_exit.cause in ("stopped", "out_of_memory", "cancelled") or (
             job_exit.cause == "signalled" and job_exit.code in _KILLING
         )
         self._display.ended(job.number, "killed" if is_killed else "failed", reason)
