@@ -1,5 +1,6 @@
 """A job that fails is tried again, after the others; a sweep that stops at a failure says what became of all."""
 
+import pytest
 from conftest import cifar_train
 from test_launched_sweeps import ALLOWED, MISBEHAVING, runs_of
 

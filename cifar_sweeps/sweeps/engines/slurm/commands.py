@@ -29,7 +29,7 @@ _AWAY = re.compile(
 )
 """What the commands say when the controller, or the way to it, is away for a while."""
 _POLICY = re.compile("policy|submit limit", re.IGNORECASE)
-_UNKNOWN_JOB = re.compile("invalid job id", re.IGNORECASE)
+_UNKNOWN_JOB = re.compile("invalid job id|^scontrol: Job \\S+ not found", re.IGNORECASE)
 _DEFAULTS_OF_USER = re.compile("SQUEUE_|SACCT_|SCANCEL_|SLURM_TIME_FORMAT")
 """Variables by which a user changes what the commands print, or has them ask before they cancel."""
 
@@ -220,7 +220,8 @@ def _run(command: Sequence[str], without: Sequence[str] = ()) -> str:
         raise NotAnsweredError(f"{name}: {error.strerror}") from error
     if done.returncode == 0:
         return done.stdout
-    lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
+    # "Job 3_1 not found" goes to the standard output.
+    lines = [line.strip() for line in (done.stderr or done.stdout).splitlines() if line.strip()]
     said = lines[-1].removeprefix(f"{name}: ").removeprefix("error: ") if lines else f"status {done.returncode}"
     text = f"{name}: {said}"
     if not lines or _AWAY.search(done.stderr):

@@ -71,10 +71,12 @@ class TrackedJob:
             assert self._seen is not None
             if written is not None:  # Slurm has asked it to stop, and knows why
                 return overrule(written, self._seen.final)
-            has_run = submissions.read_claim(self.folder, self.task.attempt) is not None
-            if not has_run or now - self._over_since >= EXIT_FILE_SECONDS:
+            if not self._has_run() or now - self._over_since >= EXIT_FILE_SECONDS:
                 final = self._seen.final or FinalState(self._seen.state or "")
                 return explain_end(self.task.job, final, self.stop, self.output)
+        if self._unknown_since is not None and self._seen_at > self._unknown_since and not self._has_run():
+            # Of a task that leaves the queue before it has begun, Slurm may keep nothing.
+            return explain_end(self.task.job, FinalState("CANCELLED"), self.stop, self.output)
         # Both the first look and the last one must have been answered.
         if self._unknown_since is not None and self._seen_at - self._unknown_since >= LOST_SECONDS:
             if written is not None:
@@ -83,6 +85,9 @@ class TrackedJob:
                 detail = f"Slurm has not known its job {self.name} for {LOST_SECONDS:.0f} seconds, and it left no word"
                 return JobExit(self.task.job, "lost", detail=detail)
         return None
+
+    def _has_run(self) -> bool:
+        return submissions.read_claim(self.folder, self.task.attempt) is not None
 
     @property
     def name(self) -> str:

@@ -28,7 +28,7 @@ class PlayedSlurm:
             shim.chmod(0o755)
         monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
         usual = {"next": 100, "tasks": {}, "names": {}, "calls": [], "max_array_size": 1001, "accounting": None}
-        usual |= {"away": False, "swallow": 0, "refusal": None, "most": None}
+        usual |= {"away": False, "swallow": 0, "refusal": None, "most": None, "forgets": False}
         (folder / "state.json").write_text(json.dumps(usual | state))
         return cls(folder)
 
@@ -122,7 +122,7 @@ def scontrol(state, arguments):
         state["tasks"][arguments[1]] = ["PENDING", "0:0", "BeginTime"]
         return 0
     if arguments[-1] not in state["tasks"]:
-        print("slurm_load_jobs error: Invalid job id specified", file=sys.stderr)
+        print(f"Job {arguments[-1]} not found")
         return 1
     name, code, reason = state["tasks"][arguments[-1]]
     print(f"JobId=7 ArrayTaskId=0 JobName=x UserId=u(1) JobState={name} Reason={reason} Requeue=1 ExitCode={code} A=B")
@@ -137,6 +137,9 @@ def scancel(state, arguments):
             continue
         now = state["tasks"][job][0]
         if number is None and (option(arguments, "state") in (None, now)) and now in ("PENDING", "RUNNING"):
+            if now == "PENDING" and state["forgets"]:
+                del state["tasks"][job]
+                continue
             state["tasks"][job] = ["CANCELLED", "0:15" if now == "RUNNING" else "0:0", "None"]
         elif number == "KILL" and now == "RUNNING":
             state["tasks"][job] = ["FAILED", "0:9", "None"]

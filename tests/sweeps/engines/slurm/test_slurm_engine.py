@@ -303,6 +303,16 @@ def test_a_job_that_waits_leaves_the_queue_and_one_that_runs_is_signalled_until_
     assert site.items() == [JobExit(0, "stopped")]
 
 
+def test_of_a_job_that_left_the_queue_before_it_began_slurm_may_know_nothing(make_site):
+    site = make_site({"forgets": True})
+    site.submit(0, 1, 2)
+    site.runs(2, "100_2")
+    site.engine.stop(0)
+    site.slurm.forget("100_1")  # cancelled by hand
+    assert {each.job: each.cause for each in site.items(2)} == {0: "stopped", 1: "cancelled"}
+    assert site.lines == []
+
+
 def test_a_job_that_is_killed_ends_as_killed(site):
     site.submit(0)
     site.runs(0, "100_0")
@@ -372,7 +382,7 @@ def test_while_slurm_does_not_answer_all_that_may_live_is_adopted(site):
     site.slurm.change(away=False)
     site.slurm.forget("100_0")
     site.slurm.forget("100_1")
-    assert site.items()[0].cause == "lost"
+    assert site.items()[0].cause == "cancelled"
 
 
 def test_who_leaves_submits_first_and_cancels_nothing(site):
