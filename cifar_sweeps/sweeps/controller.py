@@ -15,6 +15,7 @@ from typing import Protocol
 
 from cifar_sweeps.search.scheduler import Scheduler
 from cifar_sweeps.sweeps.engines.base import Engine
+from cifar_sweeps.sweeps.job_states import JobStates
 from cifar_sweeps.sweeps.jobs import (
     JobEvent,
     JobExit,
@@ -40,7 +41,7 @@ _KILL_SECONDS = 5.0
 
 _KILLING = frozenset({signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
 """Signals after which a job counts as killed rather than failed: somebody meant it to end."""
-_RUNNING: frozenset[JobState] = frozenset({"training", "wrapping_up"})
+_RUNNING: tuple[JobState, ...] = ("training", "wrapping_up")
 
 
 class Display(Protocol):
@@ -124,7 +125,7 @@ class Controller:
         self._make_spec, self._n_jobs, self._gpus = make_spec, n_jobs, tuple(gpus)
         self._display, self._record, self._plan_job = display, record, plan_job
         self._read_run, self._read_curve, self._clock = read_run, read_curve, clock
-        self._states: dict[int, JobState] = dict.fromkeys(self._jobs, "waiting")
+        self._states = JobStates(self._jobs)
         self._results: dict[int, JobResult] = {}
         self._failures: Counter[int] = Counter()
         self._moves: Counter[int] = Counter()
@@ -154,7 +155,7 @@ class Controller:
                 self._reuse(job)
             elif job.previous is not None and job.previous.run.state == "PAUSED":  # unless it is promoted
                 self._results[job.number] = JobResult("paused", job.previous.run.metrics.get("val/accuracy"))
-                self._states[job.number] = "paused"
+                self._states.put(job.number, "paused")
         try:
             if self._plan_job is not None or any(job.needs_training for job in self._jobs.values()):
                 self._run(interrupts, sweep, detach)
@@ -201,7 +202,7 @@ class Controller:
                 self._engine.stop(number)
                 continue
             self._adopted.add(number)
-            self._states[number] = "training"
+            self._states.put(number, "training")
             if gpu is not None:
                 self._gpu_of[number] = gpu
             self._display.started(number, resumed=True)
@@ -217,7 +218,7 @@ class Controller:
             self._engine.stop(number)
 
     def _running(self) -> list[int]:
-        return [number for number, state in self._states.items() if state in _RUNNING]
+        return self._states.running
 
     def _start_jobs(self) -> None:
         """Start jobs until as many train as may.
@@ -234,8 +235,7 @@ class Controller:
 
     def _busy(self) -> int:
         """Return how many jobs take up a slot."""
-        states = _RUNNING if self._scheduler.waits_for_results else {"training"}
-        return sum(state in states for state in self._states.values())
+        return self._states.count(_RUNNING if self._scheduler.waits_for_results else ("training",))
 
     def _ask(self) -> int | None:
         """Return the job that the scheduler wants to be started or resumed; those that were adopted run already."""
@@ -252,16 +252,17 @@ class Controller:
             if job is None:
                 self._scheduler.tell(number, "failed", {})
                 return self._ask()
-            self._jobs[number], self._states[number] = job, "waiting"
+            self._jobs[number] = job
+            self._states.put(number, "waiting")
         if self._states.get(number) not in ("waiting", "paused"):
-            raise RuntimeError(f"the scheduler asks for job {number}, which is {self._states.get(number, 'unknown')}")
+            raise RuntimeError(f"the scheduler asks for job {number}, which is {self._states.get(number) or 'unknown'}")
         self._until[number] = assignment.until
         return number
 
     def _start(self, job: PlannedJob) -> None:
         gpu = self._free_gpu()
         self._to_retry.pop(job.number, None)
-        self._states[job.number] = "training"
+        self._states.put(job.number, "training")
         if gpu is not None:
             self._gpu_of[job.number] = gpu
         self._display.started(job.number, resumed=job.previous is not None or job.number in self._results)
@@ -271,8 +272,8 @@ class Controller:
         """Return the GPU on which the fewest jobs train, and of those the one with the fewest jobs that wrap up."""
         if not self._gpus:
             return None
-        training = Counter(gpu for job, gpu in self._gpu_of.items() if self._states[job] == "training")
-        wrapping_up = Counter(gpu for job, gpu in self._gpu_of.items() if self._states[job] == "wrapping_up")
+        training = Counter(gpu for job, gpu in self._gpu_of.items() if self._states.get(job) == "training")
+        wrapping_up = Counter(gpu for job, gpu in self._gpu_of.items() if self._states.get(job) == "wrapping_up")
         return min(self._gpus, key=lambda gpu: (training[gpu], wrapping_up[gpu]))
 
     def _handle(self, items: Sequence[JobEvent | JobExit]) -> None:
@@ -283,19 +284,19 @@ class Controller:
                 self._handle_event(item)
 
     def _handle_event(self, event: JobEvent) -> None:
-        if self._states.get(event.job) not in _RUNNING:
+        if not self._states.is_running(event.job):
             return
         if isinstance(event, ProcessStarted):
             return
         if isinstance(event, TrainingEnded):
-            self._states[event.job] = "wrapping_up"
+            self._states.put(event.job, "wrapping_up")
             self._display.handle(event)
             return
         self._display.handle(event)
 
     def _handle_exit(self, job_exit: JobExit) -> None:
         job = self._jobs.get(job_exit.job)
-        if job is None or self._states[job.number] not in _RUNNING:  # adopted and not wanted
+        if job is None or not self._states.is_running(job.number):  # adopted and not wanted
             return
         run = self._read_run(job.folder)
         if run is not None and self._is_paused(job, run):
@@ -318,7 +319,7 @@ class Controller:
             reason = self._failure_reason(job, job_exit)
             how = "is started again elsewhere" if is_moved else "failed and is tried again"
             self._display.print_line(f"job {job.number} {how}: {reason}")
-            self._states[job.number] = "waiting"
+            self._states.put(job.number, "waiting")
             self._to_retry[job.number] = job_exit
         else:
             self._fail(job, job_exit)
@@ -380,10 +381,11 @@ class Controller:
             reason = f"{run.tag('failure') or run.state.lower()} (a previous launch; sweep.rerun=never)"
             self._record.record_failure(job.number, job.name, reason, job.log_file)
             result = JobResult("failed", reason=reason)
-        self._states[job.number], self._results[job.number] = result.state, result
+        self._states.put(job.number, result.state)
+        self._results[job.number] = result
 
     def _set_result(self, job: PlannedJob, result: JobResult) -> None:
-        self._states[job.number] = result.state
+        self._states.put(job.number, result.state)
         self._results[job.number] = result
         if result.state in ("paused", "finished", "failed", "killed"):
             self._scheduler.tell(job.number, result.state, self._read_curve(job.folder))

@@ -99,6 +99,9 @@ class SweepProgress:
     _began: float = field(default_factory=time.monotonic)
     _live: Live | None = None
     _same_keys: bool = False
+    _by_number: dict[int, JobProgress] = field(default_factory=dict)
+    _over: set[int] = field(default_factory=set)
+    """Those that have ended, one way or another, and do not run again."""
 
     def __enter__(self) -> "SweepProgress":
         if shows_live_output(self.console):
@@ -112,7 +115,9 @@ class SweepProgress:
 
     def job(self, number: int) -> JobProgress:
         """Return a job by its number in the sweep."""
-        return next(job for job in self.jobs if job.number == number)
+        if number not in self._by_number:  # of a search, that has been added
+            self._by_number = {job.number: job for job in self.jobs}
+        return self._by_number[number]
 
     def handle(self, event: JobEvent) -> None:
         """Take in what a job reports."""
@@ -134,6 +139,7 @@ class SweepProgress:
         """Show that a job runs. resumed: a previous launch of the sweep had started it."""
         job = self.job(number)
         job.phase, job.began = "running", time.monotonic()
+        self._over.discard(number)  # it was paused, or failed and is tried again
         if self._live is None:
             self.print_line(f"job {number} {'resumed' if resumed else 'started'}: {job.name}")
 
@@ -141,7 +147,8 @@ class SweepProgress:
         """Show how a job ended. A failure is printed at once, on a terminal too."""
         job = self.job(number)
         job.phase, job.ended = _PHASES[state], time.monotonic()
-        count = f"{len(self._over())} of {self._total()}"
+        self._over.add(number)
+        count = f"{len(self._over)} of {self._total()}"
         if job.phase in ("failed", "killed"):
             self.print_line(f"job {number} {job.phase} ({count}): {job.name}: {reason}")
         elif self._live is None:
@@ -187,12 +194,8 @@ class SweepProgress:
     def _total(self) -> int:
         return max(len(self.jobs), self.total or 0)
 
-    def _over(self) -> list[JobProgress]:
-        return [job for job in self.jobs if job.phase in ("paused", "finished", "failed", "killed")]
-
     def _total_line(self, now: float) -> str:
-        over = self._over()
-        line = f"{len(over)} of {self._total()} jobs done, {self.at_once} at once, {_clock(now - self._began)} elapsed"
+        line = f"{len(self._over)} of {self._total()} jobs done, {self.at_once} at once, {_clock(now - self._began)} elapsed"
         paces = [pace for job in self.jobs if (pace := job.seconds_an_epoch(now)) is not None]
         if not paces:
             return line
