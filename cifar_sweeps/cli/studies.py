@@ -112,7 +112,8 @@ def _list_sweeps(study: str | None) -> "list[ListedSweep]":
     """Return the sweeps, all or of one study. Raises TrackingError if there are none."""
     from cifar_sweeps.errors import TrackingError, did_you_mean
     from cifar_sweeps.studies.overview.sweep_list import list_sweeps
-    from cifar_sweeps.tracking.store import STORE_ERRORS, default_store
+    from cifar_sweeps.tracking.store import default_store
+    from cifar_sweeps.tracking.store_errors import STORE_ERRORS
 
     outputs = outputs_folder()
     try:

@@ -17,7 +17,8 @@ from cifar_sweeps.system.scripts import recorded_command
 from cifar_sweeps.tracking.address import with_password
 from cifar_sweeps.tracking.mlflow_inputs import MODEL_NAME
 from cifar_sweeps.tracking.page_links import code, link, run_page
-from cifar_sweeps.tracking.store import PREFIX, STORE_ERRORS, RecordedRun, Store, finish_command, is_busy
+from cifar_sweeps.tracking.store import PREFIX, RecordedRun, Store, finish_command
+from cifar_sweeps.tracking.store_errors import STORE_ERRORS, is_busy
 
 _ALIAS = re.compile(r"[\w-]+")
 _NO_ALIAS = re.compile(r"latest|v\d+", re.IGNORECASE)  # MLflow keeps these for itself

@@ -25,7 +25,7 @@ from cifar_sweeps.sweeps.jobs import (
     TrainingEnded,
 )
 from cifar_sweeps.sweeps.plan import PlannedJob
-from cifar_sweeps.sweeps.retry_policy import should_retry
+from cifar_sweeps.sweeps.retry_policy import NOT_ITS_FAULT, should_retry
 from cifar_sweeps.sweeps.terminal.exit_reason import STOPPED, explain_exit
 from cifar_sweeps.tracking.journal import State
 from cifar_sweeps.tracking.journal_reader import read_run
@@ -127,6 +127,8 @@ class Controller:
         self._states: dict[int, JobState] = dict.fromkeys(self._jobs, "waiting")
         self._results: dict[int, JobResult] = {}
         self._failures: Counter[int] = Counter()
+        self._moves: Counter[int] = Counter()
+        """How often each job has ended through no fault of its own, and was started again elsewhere."""
         self._to_retry: dict[int, JobExit] = {}
         """Jobs that failed and are tried again, with how they failed; in the order in which they did."""
         self._until: dict[int, int | None] = {}
@@ -310,17 +312,20 @@ class Controller:
             return
         if job_exit.cause == "stopped" and run is not None and run.state == "FAILED":  # it failed before it was stopped
             job_exit = JobExit(job.number, "raised", detail=str(run.tag("failure")))
-        self._failures[job.number] += 1
+        is_moved = job_exit.cause in NOT_ITS_FAULT
+        (self._moves if is_moved else self._failures)[job.number] += 1
         if self._should_retry(job, job_exit):
             reason = self._failure_reason(job, job_exit)
-            self._display.print_line(f"job {job.number} failed and is tried again: {reason}")
+            how = "is started again elsewhere" if is_moved else "failed and is tried again"
+            self._display.print_line(f"job {job.number} {how}: {reason}")
             self._states[job.number] = "waiting"
             self._to_retry[job.number] = job_exit
         else:
             self._fail(job, job_exit)
 
     def _should_retry(self, job: PlannedJob, job_exit: JobExit) -> bool:
-        may_retry = should_retry(job_exit, self._failures[job.number], job.config.sweep.retries)
+        failures, moves = self._failures[job.number], self._moves[job.number]
+        may_retry = should_retry(job_exit, failures, job.config.sweep.retries, moves)
         return may_retry and self._stopping_since is None
 
     def _finish(self, job: PlannedJob, value: float | None) -> None:
@@ -338,7 +343,7 @@ class Controller:
 
     def _fail(self, job: PlannedJob, job_exit: JobExit) -> None:
         reason = self._stop_reason if job_exit.cause == "stopped" else self._failure_reason(job, job_exit)
-        is_killed = job_exit.cause in ("stopped", "out_of_memory", "cancelled") or (
+        is_killed = job_exit.cause in ("stopped", "out_of_memory", "cancelled", "preempted", "node_failed") or (
             job_exit.cause == "signalled" and job_exit.code in _KILLING
         )
         self._display.ended(job.number, "killed" if is_killed else "failed", reason)

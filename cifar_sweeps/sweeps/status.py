@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from cifar_sweeps.analysis.tables import Column, TextTable
-from cifar_sweeps.errors import CifarSweepsError, TrackingError, in_one_line
+from cifar_sweeps.errors import CifarSweepsError, TrackingError
 from cifar_sweeps.sweeps.controller import STOP_SECONDS
 from cifar_sweeps.sweeps.controller_note import read_note
 from cifar_sweeps.sweeps.engines.base import Engine
@@ -82,7 +82,7 @@ def read_status(folder: Path) -> SweepStatus:
         try:
             where = make_setup(placement.engine, placement.options).where(folder)
         except (CifarSweepsError, OSError) as error:
-            problem = f"{placement.engine} does not say where the jobs are: {in_one_line(error)}"
+            problem = f"{placement.engine} does not say where the jobs are: {error}"
     previous = read_previous_jobs(folder)
     is_controlled = journal.is_locked(folder)
     can_run = placement is not None or is_controlled

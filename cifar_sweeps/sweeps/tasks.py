@@ -19,7 +19,7 @@ from cifar_sweeps.sweeps.jobs import ExitCause, JobExit, JobSpec
 from cifar_sweeps.system.files import write_text_atomic
 from cifar_sweeps.tracking.journal import PLACED
 
-_TASK, _PAYLOAD, _PROGRESS = "task.json", "payload", "progress.json"
+TASK, PAYLOAD, _PROGRESS = "task.json", "payload", "progress.json"
 
 
 @dataclass(frozen=True)
@@ -75,41 +75,46 @@ def write_task(sweep: Path, job: JobSpec, code: str, delivers: bool) -> Path:
         code=code,
         delivers=delivers,
     )
-    payload = folder / _PAYLOAD
+    payload = folder / PAYLOAD
     payload.touch(mode=0o600)  # it is unpickled: nobody else may write it
     payload.write_bytes(job.payload)
-    write_text_atomic(folder / _TASK, json.dumps(asdict(task), indent=1))
+    write_text_atomic(folder / TASK, json.dumps(asdict(task), indent=1))
     return folder
 
 
 def read_task(folder: Path) -> Task:
     """Return the task in a folder. Raises TrackingError if there is none that can be read."""
     try:
-        return Task(**json.loads((folder / _TASK).read_text(encoding="utf-8")))
+        return Task(**json.loads((folder / TASK).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:
         raise TrackingError(f"{folder}: holds no task of this version of cifar-sweeps ({error})") from error
 
 
 def read_payload(folder: Path) -> bytes:
     """Return what the worker runs. Raises OSError."""
-    return (folder / _PAYLOAD).read_bytes()
+    return (folder / PAYLOAD).read_bytes()
 
 
 def remove_payload(sweep: Path, job: int) -> None:
     """Remove what only a job's start needs; its ``task.json`` says under which hash the job was planned."""
     with contextlib.suppress(OSError):
-        (tasks_folder(sweep) / str(job) / _PAYLOAD).unlink()
+        (tasks_folder(sweep) / str(job) / PAYLOAD).unlink()
+
+
+def exit_path(folder: Path, attempt: str) -> Path:
+    """Return the file in which an attempt at a task says how it ended."""
+    return folder / f"exit-{attempt}.json"
 
 
 def write_exit(folder: Path, attempt: str, job_exit: JobExit) -> None:
     """Write how an attempt at a task ended. Raises OSError."""
-    write_text_atomic(folder / f"exit-{attempt}.json", json.dumps(asdict(job_exit)))
+    write_text_atomic(exit_path(folder, attempt), json.dumps(asdict(job_exit)))
 
 
 def read_exit(folder: Path, attempt: str) -> JobExit | None:
     """Return how an attempt at a task ended; None if its process has not said so."""
     try:
-        fields = json.loads((folder / f"exit-{attempt}.json").read_text(encoding="utf-8"))
+        fields = json.loads(exit_path(folder, attempt).read_text(encoding="utf-8"))
         job_exit = JobExit(**fields)
     except (OSError, ValueError, TypeError):
         return None
@@ -145,7 +150,7 @@ def planned_identities(sweep: Path) -> dict[int, str]:
     The hash in its journal may be another: its machine may have another device or precision than the one that plans.
     """
     found = {}
-    for path in tasks_folder(sweep).glob(f"*/{_TASK}"):
+    for path in tasks_folder(sweep).glob(f"*/{TASK}"):
         with contextlib.suppress(TrackingError):
             task = read_task(path.parent)
             found[task.job] = task.identity

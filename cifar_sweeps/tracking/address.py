@@ -12,7 +12,8 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 from cifar_sweeps.errors import HIDDEN, ConfigError
 
 _VARIABLE = "MLFLOW_TRACKING_URI"
-_DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
+DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
+"""Databases that MLflow records in without a server."""
 _DRIVERS = {"postgresql": "psycopg2", "mysql": "pymysql", "mssql": "pymssql"}
 """The driver for an address that names none."""
 _PACKAGES = {"psycopg2": "psycopg2-binary"}
@@ -58,7 +59,7 @@ def parse_address(text: str, key: str = _VARIABLE) -> StoreAddress | None:
     database = scheme.partition("+")[0]
     if scheme in ("http", "https"):
         return _server(scheme, rest, shown)
-    if database in _DATABASES:
+    if database in DATABASES:
         return _database(f"{scheme}://{rest}", shown)
     if scheme == "file":
         raise ConfigError(f"{shown}: {_NO_FOLDERS}; for example sqlite:///{rest.rstrip('/') or 'runs'}/mlflow.db")
@@ -66,7 +67,7 @@ def parse_address(text: str, key: str = _VARIABLE) -> StoreAddress | None:
         return StoreAddress(without_password(typed), typed)
     raise ConfigError(
         f"{shown}: MLflow has no store of this kind ({scheme}://); use http://HOST:PORT for a server, or a database: "
-        f"{', '.join(f'{each}://' for each in _DATABASES)}"
+        f"{', '.join(f'{each}://' for each in DATABASES)}"
     )
 
 

@@ -21,7 +21,7 @@ from mlflow.entities import Metric
 from mlflow.exceptions import MlflowException
 
 from cifar_sweeps.errors import TrackingError, in_one_line
-from cifar_sweeps.system.files import is_inside
+from cifar_sweeps.system.files import is_inside, write_text_atomic
 from cifar_sweeps.system.locks import file_lock
 from cifar_sweeps.tracking import journal, mlflow_inputs
 from cifar_sweeps.tracking.journal import Entry
@@ -32,9 +32,9 @@ from cifar_sweeps.tracking.store import (
     Store,
     StoreUnavailableError,
     embedded_uri,
-    is_busy,
 )
-from cifar_sweeps.tracking.store_calls import Told, is_gone, is_refusal, log_metrics, log_params, log_tags, restore_run
+from cifar_sweeps.tracking.store_calls import Told, log_metrics, log_params, log_tags, restore_run
+from cifar_sweeps.tracking.store_errors import is_busy, is_gone, is_refusal
 
 NOTE = "delivered.json"
 LOCK = ".delivery.lock"
@@ -52,13 +52,15 @@ class DeliveryState:
     """How much of a journal is delivered: its run's id in the store, and the number of lines that are there.
 
     refused: what the store did not take, with the reasons; it is not sent again. renamed: what the user was told of
-    names that MLflow does not take.
+    names that MLflow does not take. untried: nothing has been sent yet, so that the store need not be searched for the
+    run. A journal without its note, which may have been lost, is not.
     """
 
     run_id: str | None = None
     lines: int = 0
     refused: tuple[str, ...] = ()
     renamed: tuple[str, ...] = ()
+    untried: bool = False
 
 
 def read_delivery_state(folder: Path) -> DeliveryState:
@@ -76,6 +78,11 @@ def count_undelivered_lines(folder: Path) -> int:
     if not entries or entries[0].fields["backend"] == "none":
         return 0
     return max(0, len(entries) - read_delivery_state(folder).lines)
+
+
+def note_untried(folder: Path) -> None:
+    """Note of a journal that has just been created that nothing of it has been sent."""
+    _note(folder, DeliveryState(untried=True))
 
 
 def reset_delivery(folder: Path, lines: int) -> None:
@@ -151,8 +158,9 @@ def _deliver(folder: Path, entries: Sequence[Entry], state: DeliveryState) -> st
     client, run_id = store.client(), state.run_id
     for batch in _batches(entries[state.lines :]):
         if run_id is None:
-            may_exist = (folder / NOTE).exists()
-            _note(folder, state)
+            may_exist, state = not state.untried, replace(state, untried=False)
+            # On disk, before the run can be in the store: a power cut would bring back the note that nothing is there.
+            write_text_atomic(folder / NOTE, json.dumps(asdict(state)))
             run_id = _find_or_create_run(folder, entries[0], store, may_exist)
         try:
             told = _send_or_set_aside(client, run_id, batch, folder)

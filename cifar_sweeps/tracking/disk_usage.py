@@ -14,7 +14,8 @@ from cifar_sweeps.errors import TrackingError
 from cifar_sweeps.tracking import journal
 from cifar_sweeps.tracking.delivery import count_undelivered_lines, store_of
 from cifar_sweeps.tracking.journal_reader import read_run
-from cifar_sweeps.tracking.store import STORE_ERRORS, Store, embedded_uri
+from cifar_sweeps.tracking.store import Store, embedded_uri
+from cifar_sweeps.tracking.store_errors import STORE_ERRORS
 from cifar_sweeps.tracking.ui.saved_view import remove_orphans
 
 _ABANDONED_AFTER = 3600.0

@@ -10,7 +10,7 @@ import fcntl
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -50,8 +50,8 @@ class Journal:
         if not _lock(self._file, timeout):
             os.close(self._file)
             raise TrackingError(f"{folder}: another process is writing this run; wait for it, or stop it first")
-        self.entries = _entries(self.path)
-        os.ftruncate(self._file, sum(len(line) + 1 for line in _complete_lines(self.path)))
+        self.entries, complete = _read(self.path)
+        os.ftruncate(self._file, complete)
 
     def append(self, op: Op, **fields: Any) -> Entry:  # noqa: ANN401 (whatever JSON holds)
         """Write a line, which survives the process but not yet a power cut. Raises TrackingError if that fails.
@@ -84,7 +84,7 @@ class Journal:
 
 def read(folder: Path) -> list[Entry]:
     """Return the complete lines of a folder's journal; none if there is no journal."""
-    return _entries(folder / NAME)
+    return _read(folder / NAME)[0]
 
 
 def read_more(folder: Path, offset: int, lines: int) -> tuple[list[Entry], int]:
@@ -92,8 +92,8 @@ def read_more(folder: Path, offset: int, lines: int) -> tuple[list[Entry], int]:
 
     lines: how many lie before ``offset``. A reader that keeps both reads each line once, however long the journal is.
     """
-    complete = _complete_lines(folder / NAME, offset)
-    return _entries_of(complete, lines + 1), offset + sum(len(line) + 1 for line in complete)
+    entries, size = _read(folder / NAME, offset, lines + 1)
+    return entries, offset + size
 
 
 def is_locked(folder: Path) -> bool:
@@ -160,32 +160,25 @@ def _lock(file: int, timeout: float) -> bool:
             time.sleep(0.01)
 
 
-def _entries(path: Path) -> list[Entry]:
-    return _entries_of(_complete_lines(path), 1)
+def _read(path: Path, offset: int = 0, first: int = 1) -> tuple[list[Entry], int]:
+    """Return a journal's complete lines from a byte on, and how many bytes of the file they take.
 
-
-def _entries_of(lines: Sequence[bytes], first: int) -> list[Entry]:
-    entries = []
-    for number, line in enumerate(lines, start=first):
-        record = json.loads(line)
-        entries.append(Entry(number, str(record.pop("op")), int(record.pop("time")), record))
-    return entries
-
-
-def _complete_lines(path: Path, offset: int = 0) -> list[bytes]:
+    first: the number of the first of them.
+    """
     try:
         with path.open("rb") as file:
             file.seek(offset)
             lines = file.read().split(b"\n")
     except FileNotFoundError:
-        return []
-    complete = []
-    for line in lines[:-1]:  # after the last newline: nothing, or a torn line
+        return [], 0
+    entries, size = list[Entry](), 0
+    for number, line in enumerate(lines[:-1], start=first):  # after the last newline: nothing, or a torn line
         try:
             record = json.loads(line)
         except ValueError:
             break
         if not isinstance(record, dict) or "op" not in record or "time" not in record:
             break
-        complete.append(line)
-    return complete
+        entries.append(Entry(number, str(record.pop("op")), int(record.pop("time")), record))
+        size += len(line) + 1
+    return entries, size

@@ -19,7 +19,8 @@ from cifar_sweeps.tracking.delivery import (
     store_of,
 )
 from cifar_sweeps.tracking.journal import Journal, State
-from cifar_sweeps.tracking.store import STORE_ERRORS, Store
+from cifar_sweeps.tracking.store import Store
+from cifar_sweeps.tracking.store_errors import STORE_ERRORS
 
 ABANDONED = "its process was killed, or the machine stopped"
 

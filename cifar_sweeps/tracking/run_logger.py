@@ -10,7 +10,7 @@ from typing import Literal
 
 from cifar_sweeps.errors import ConfigError, TrackingError
 from cifar_sweeps.tracking import journal
-from cifar_sweeps.tracking.delivery import read_delivery_state, reset_delivery
+from cifar_sweeps.tracking.delivery import note_untried, read_delivery_state, reset_delivery
 from cifar_sweeps.tracking.delivery_thread import DeliveryThread, is_held_back
 from cifar_sweeps.tracking.journal import Journal, State
 
@@ -60,6 +60,7 @@ class RunLogger:
             self._resume(header)
         else:
             self._journal.append("open", **_header_fields(header))
+            note_untried(header.folder)
         self._journal.sync()
         if header.backend == "mlflow" and not is_held_back():
             self._delivery = DeliveryThread(header.folder)

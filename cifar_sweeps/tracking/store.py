@@ -28,16 +28,17 @@ from mlflow import MlflowClient
 from mlflow.entities import Run, ViewType
 from mlflow.exceptions import MlflowException
 from mlflow.store.entities.paged_list import PagedList
-from sqlalchemy.exc import SQLAlchemyError
 
 from cifar_sweeps.errors import ConfigError, TrackingError, hide_secrets, in_one_line
 from cifar_sweeps.system.files import is_inside
 from cifar_sweeps.system.locks import file_lock
 from cifar_sweeps.system.scripts import sync_command
-from cifar_sweeps.tracking.address import parse_address, sqlite_file, with_password
+from cifar_sweeps.tracking.address import DATABASES, parse_address, sqlite_file, with_password
 from cifar_sweeps.tracking.names import Candidate, choose, describe
 from cifar_sweeps.tracking.page_links import NOTE
+from cifar_sweeps.tracking.server_version import old_server_warning
 from cifar_sweeps.tracking.sqlite_store import check_revision, create_database, relocate_artifacts
+from cifar_sweeps.tracking.store_errors import STORE_ERRORS, is_busy, wants_login
 
 for _noisy in ("mlflow", "alembic"):  # the schema's migrations, the server's start messages
     logging.getLogger(_noisy).setLevel(logging.WARNING)
@@ -58,24 +59,6 @@ They repeat what the config's own parameters say, a group's option by its name, 
 MAX_TAG_LENGTH = 8000
 """Characters that MLflow keeps of a tag."""
 _MAX_NAME_LENGTH = 250  # the column's size in databases that enforce one
-
-_PASSING_CODES = frozenset({"TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED", "RESOURCE_EXHAUSTED"})
-_PASSING_TEXTS = (
-    "failed with exception",  # MLflow's words for a request that reached no server
-    "database is locked",
-    "database table is locked",
-    *(f"failed with error code {status}" for status in (408, 429, 500, 502, 503, 504)),
-    "Connection refused",
-    "Connection reset",
-    "connection to server",  # psycopg2, for all that has to do with its server
-    "Can't connect to",  # pymysql
-    "too many connections",
-    "timed out",
-)
-"""Parts of the messages of MLflow, its databases and their drivers for what may pass."""
-
-STORE_ERRORS = (MlflowException, SQLAlchemyError, sqlite3.OperationalError, OSError)
-"""Raised by MLflow if its store cannot be used; some of the database's own errors pass through."""
 
 
 class StoreUnavailableError(TrackingError):
@@ -160,26 +143,44 @@ class Store:
                     create_database(self._file)
                     self._follow_move()
                 client = self.client()
-                found = client.get_experiment_by_name(experiment)
-                if found is not None and found.lifecycle_stage == "deleted":
-                    client.restore_experiment(found.experiment_id)
-                if found is not None:
-                    return str(found.experiment_id)
-                location = None if self._file is None else (self.outputs.absolute() / "artifacts").as_uri()
-                return str(client.create_experiment(experiment, artifact_location=location))
+                return self._find_experiment(client, experiment) or self._create_experiment(client, experiment)
         except STORE_ERRORS as error:
             if is_busy(error):
                 raise StoreUnavailableError(f"tracking.uri={self.uri}: the store does not answer") from error
+            remedy = (
+                "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD to a user of that server who may write"
+                if self._is_server and wants_login(error)
+                else "correct the URI (tracking.uri or MLFLOW_TRACKING_URI)"
+            )
             raise TrackingError(
                 f"tracking.uri={self.uri}: the store cannot be used: {in_one_line(error)}; "
-                "correct the URI (tracking.uri or MLFLOW_TRACKING_URI), or train without a store: tracking=none"
+                f"{remedy}, or train without a store: tracking=none"
             ) from error
+
+    def _find_experiment(self, client: MlflowClient, name: str) -> str | None:
+        """Return the id of an experiment, taken out of MLflow's trash; None if there is none."""
+        found = client.get_experiment_by_name(name)
+        if found is not None and found.lifecycle_stage == "deleted":
+            client.restore_experiment(found.experiment_id)
+        return None if found is None else str(found.experiment_id)
+
+    def _create_experiment(self, client: MlflowClient, name: str) -> str:
+        """Create an experiment, and return its id: that of another's, who of the team has just done so."""
+        location = None if self._is_server else (self.outputs.absolute() / "artifacts").as_uri()
+        try:
+            return str(client.create_experiment(name, artifact_location=location))
+        except MlflowException as error:
+            created = self._find_experiment(client, name) if error.error_code == "RESOURCE_ALREADY_EXISTS" else None
+            if created is None:
+                raise
+            return created
 
     def availability_error(self, experiment: str) -> str | None:
         """Check that the store can record an experiment's runs, and return a message if it does not answer now.
 
-        A writable file is not opened, which takes MLflow half a second: delivery of the first run creates the
-        experiment. Raises TrackingError if it is not a store, or cannot be written.
+        Also of one that answers, and does less than a user expects: `_shortcoming`. A writable file is not opened,
+        which takes MLflow half a second: delivery of the first run creates the experiment. Raises TrackingError if it
+        is not a store, or cannot be written.
         """
         try:
             if not (self._is_current() and self._is_writable()):
@@ -187,6 +188,18 @@ class Store:
         except StoreUnavailableError as error:
             later = sync_command(self.outputs)
             return f"{error}; training continues, and its journal is kept: send it later with {later}"
+        return self._shortcoming()
+
+    def _shortcoming(self) -> str | None:
+        """Return what a user has to know of a store that answers; None if nothing."""
+        if self._is_server:
+            return old_server_warning(self.uri)
+        if self._file is None:
+            folder = self.outputs.absolute() / "artifacts"
+            return (
+                f"{self.uri}: a database keeps no files: a new study's artifacts lie in {folder}, "
+                "where others see them only on a shared disk; an MLflow server (http://HOST:PORT) keeps them for all"
+            )
         return None
 
     def create_run(self, experiment_id: str, name: str, tags: Mapping[str, str], start_time: int) -> str:
@@ -313,6 +326,11 @@ class Store:
             raise StoreUnavailableError(f"{self.uri}: another program has locked it ({error})") from error
 
     @property
+    def _is_server(self) -> bool:
+        """Whether it is a server, which knows where artifacts belong."""
+        return not self.uri.startswith(DATABASES)
+
+    @property
     def _file(self) -> Path | None:
         """The file of an SQLite store; None for any other."""
         return sqlite_file(self.uri)
@@ -329,12 +347,6 @@ class Store:
         if path is None:
             return False
         return os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)  # SQLite's journal is written beside it
-
-
-def is_busy(error: BaseException) -> bool:
-    """Return whether a store's error may pass by itself: it is locked, restarting, overloaded or out of reach."""
-    code = getattr(error, "error_code", "")
-    return code in _PASSING_CODES or any(text in str(error) for text in _PASSING_TEXTS)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,5 @@
 """Single calls to MLflow that a store may refuse: names made acceptable, what is refused for good set aside."""
 
-import errno
 import hashlib
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -13,7 +12,8 @@ from mlflow.exceptions import MlflowException
 
 from cifar_sweeps.errors import in_one_line
 from cifar_sweeps.tracking.page_links import EXPERIMENT, NOTE, PARENT, RUN, with_ids
-from cifar_sweeps.tracking.store import MAX_TAG_LENGTH, is_busy
+from cifar_sweeps.tracking.store import MAX_TAG_LENGTH
+from cifar_sweeps.tracking.store_errors import is_refusal
 
 MAX_PARAM_LENGTH = 6000
 _MAX_NAME_LENGTH = 250
@@ -45,7 +45,7 @@ class Told:
 
 def log_params(client: MlflowClient, run_id: str, values: Mapping[str, str], at_once: int) -> Told:
     """Log parameters, ``at_once`` in a call, the values cut at what MLflow keeps."""
-    params = [Param(acceptable_name(key), value[:MAX_PARAM_LENGTH]) for key, value in values.items()]
+    params = [Param(acceptable_name(key), value[:MAX_PARAM_LENGTH]) for key, value in sorted(values.items())]
     told = Told(_renamed("parameter", values))
     for start in range(0, len(params), at_once):
         some = params[start : start + at_once]
@@ -57,7 +57,7 @@ def log_tags(client: MlflowClient, run_id: str, values: Mapping[str, str]) -> To
     """Log tags, the values cut at what MLflow keeps. A description gets the ids that its links need."""
     if "{" in values.get(NOTE, ""):
         values = {**values, NOTE: with_ids(values[NOTE], _ids(client, run_id))}
-    tags = [RunTag(acceptable_name(key), value[:MAX_TAG_LENGTH]) for key, value in values.items()]
+    tags = [RunTag(acceptable_name(key), value[:MAX_TAG_LENGTH]) for key, value in sorted(values.items())]
     return Told(_renamed("tag", values), _log(tags, lambda batch: client.log_batch(run_id, tags=batch), "tag"))
 
 
@@ -68,8 +68,9 @@ def _ids(client: MlflowClient, run_id: str) -> dict[str, str]:
 
 
 def log_metrics(client: MlflowClient, run_id: str, metrics: Sequence[Metric]) -> Told:
-    """Log metrics."""
+    """Log metrics, in the order of their keys: a database locks their rows in the order in which they come."""
     named = [Metric(acceptable_name(each.key), each.value, each.timestamp, each.step) for each in metrics]
+    named.sort(key=lambda metric: (metric.key, metric.step))
     refused = _log(named, lambda batch: client.log_batch(run_id, metrics=batch), "metric")
     return Told(_renamed("metric", dict.fromkeys(metric.key for metric in metrics)), refused)
 
@@ -90,25 +91,6 @@ def _log(entities: list[_T], send: Callable[[list[_T]], object], kind: str) -> l
         if len(entities) == 1:
             return [f"{kind} {entities[0].key!r}: {in_one_line(error)}"]
     return [line for each in entities for line in _log([each], send, kind)]
-
-
-def is_refusal(error: BaseException) -> bool:
-    """Return whether the store will refuse the same call again: it did answer, and the run is there to be written."""
-    if isinstance(error, OSError):  # artifacts are written to where the store says, which may be another machine's
-        return error.errno in (errno.EACCES, errno.EPERM, errno.EROFS)
-    if not isinstance(error, MlflowException) or is_busy(error) or is_gone(error):
-        return False
-    return error.error_code in ("INVALID_PARAMETER_VALUE", "BAD_REQUEST", "RESOURCE_ALREADY_EXISTS")
-
-
-def is_gone(error: BaseException) -> bool:
-    """Return whether a call failed because its run was deleted in MLflow, into the trash or for good."""
-    if not isinstance(error, MlflowException):
-        return False
-    text = str(error)
-    return "must be in the 'active' state" in text or (
-        error.error_code == "RESOURCE_DOES_NOT_EXIST" and ("Run" in text or "run" in text)
-    )
 
 
 def restore_run(client: MlflowClient, run_id: str) -> bool | None:

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from cluster.slurm.cluster import SlurmCluster, missing_programs
 from conftest import cifar_train
 
 from cifar_sweeps.tracking import journal
 from cifar_sweeps.tracking.journal_reader import read_run
+from cluster.slurm.cluster import SlurmCluster, missing_programs
 
 pytestmark = [
     pytest.mark.cluster,
@@ -219,11 +219,11 @@ def test_who_is_cancelled_or_killed_is_said_to_be_and_all_others_finish(cluster,
 
 
 def test_a_job_past_its_limit_ends_over_several_allocations_with_the_same_bits(cluster, outputs, tmp_path):
-    sweep = Sweep(cluster, outputs, *LIMIT, "trainer.epochs=100", "seed=5")
+    sweep = Sweep(cluster, outputs, *LIMIT, "trainer.epochs=300", "seed=5")
     assert sweep.end() == 0
     assert sweep.output().count("DUE TO JOB REQUEUE") >= 1
-    assert sweep.epochs(0) == list(range(1, 101))
-    assert same_bits(weights(sweep.folder / "0"), undisturbed(tmp_path, "trainer.epochs=100", "seed=5"))
+    assert sweep.epochs(0) == list(range(1, 301))
+    assert same_bits(weights(sweep.folder / "0"), undisturbed(tmp_path, "trainer.epochs=300", "seed=5"))
 
 
 def test_retries_timeout_and_fail_fast(cluster, outputs):

@@ -53,6 +53,22 @@ def test_a_job_is_tried_once_more_often_than_it_may_be_retried(retries):
     assert world.record.failures[0] == ("FAILED", "ValueError: no", False)
 
 
+@pytest.mark.parametrize("cause", ["node_failed", "preempted"])
+def test_a_job_whose_machine_is_gone_starts_again_and_that_is_none_of_its_failures(cause):
+    attempts = [fails(0, cause, "node7"), fails(0), fails(0, cause, "node8"), fails(0, cause, "node7"), trains(0)]
+    world = World({0: attempts}, retries=1)
+    assert [result.state for result in world.run()] == ["finished"]
+    assert sum(" is started again elsewhere: " in line for line in world.display.lines) == 3
+    assert sum(" failed and is tried again: " in line for line in world.display.lines) == 1
+
+
+def test_a_job_that_takes_its_machines_along_is_not_started_for_ever():
+    world = World({0: [fails(0, "node_failed", "node7")] * 9}, retries=9)
+    assert [result.state for result in world.run()] == ["killed"]
+    assert world.engine.started() == [0] * 4
+    assert "node7" in world.display.ends[0][1]
+
+
 def test_a_training_that_diverged_is_not_retried():
     world = World({0: [fails(0, detail="DivergedError: loss is nan")] * 9}, retries=5)
     world.run()

@@ -114,13 +114,25 @@ def test_delivery_resumes_without_gap_or_duplicate_after_dying_at_any_call(outpu
     assert len(run.inputs.dataset_inputs) == 1
 
 
-def test_without_its_note_everything_is_sent_again_without_duplicates(outputs):
+@pytest.mark.parametrize("note", ["{torn", None, "{}"], ids=["torn", "gone", "of nothing"])
+def test_without_its_note_everything_is_sent_again_without_duplicates(outputs, note):
     logger = RunLogger(header(outputs))
     log_all(logger)
     logger.end_run("FINISHED")
-    (outputs / "run" / delivery.NOTE).write_text("{torn")
+    path = outputs / "run" / delivery.NOTE
+    path.unlink()
+    if note is not None:
+        path.write_text(note)
     assert deliver(outputs / "run") == logger.run_id
     assert Stored(outputs).points("train/loss") == [(1, 1.0), (2, 0.5), (3, 1 / 3)]
+    assert len(Stored(outputs).runs) == 1
+
+
+def test_a_new_run_is_not_searched_for_in_the_store(outputs, monkeypatch):
+    searched = []
+    monkeypatch.setattr(Store, "run_with_tag", lambda *arguments: searched.append(arguments))
+    RunLogger(header(outputs)).end_run("FINISHED")
+    assert searched == []
     assert len(Stored(outputs).runs) == 1
 
 

@@ -18,7 +18,8 @@ from cifar_sweeps.errors import ConfigError, TrackingError, in_one_line
 from cifar_sweeps.inspection.export.formats import INPUT, OUTPUT, ExportFormat, Predict
 from cifar_sweeps.runs.trained_run import TrainedRun
 from cifar_sweeps.system.files import atomic_write, file_name, write_text_atomic
-from cifar_sweeps.tracking.store import PREFIX, STORE_ERRORS
+from cifar_sweeps.tracking.store import PREFIX
+from cifar_sweeps.tracking.store_errors import STORE_ERRORS
 
 BATCH = 500
 """Images at once in the check."""

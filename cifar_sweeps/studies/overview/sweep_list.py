@@ -45,7 +45,8 @@ class ListedSweep:
 def list_sweeps(outputs: Path, store: Store | None) -> list[ListedSweep]:
     """Return the sweeps whose journals lie in the folder, and those that only the store has; the newest first.
 
-    store: None to read the folder alone. Raises MLflow's errors (`tracking.store.STORE_ERRORS`) if it does not answer.
+    store: None to read the folder alone. Raises MLflow's errors (`tracking.store_errors.STORE_ERRORS`) if it does not
+    answer.
     """
     local = list(_in_folder(outputs))
     known = {sweep.run_id for sweep in local if sweep.run_id}

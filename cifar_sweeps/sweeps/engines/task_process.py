@@ -15,7 +15,7 @@ from pathlib import Path
 from types import FrameType
 
 from cifar_sweeps.errors import CifarSweepsError, in_one_line
-from cifar_sweeps.runs.reporters import LogReporter
+from cifar_sweeps.runs.reporters import ReporterGroup
 from cifar_sweeps.sweeps.engines import worker
 from cifar_sweeps.sweeps.engines.code_snapshot import code_hash
 from cifar_sweeps.sweeps.jobs import ExitCause, JobExit
@@ -87,7 +87,8 @@ def _run(task: Task, folder: Path) -> worker.Outcome:
         payload = read_payload(folder)
     except OSError as error:
         return "raised", None, in_one_line(error)
-    return worker.run_payload(payload, LogReporter(), task.threads, task.gpu, task.until)
+    # Nobody is told at once: the log has it all, and whoever follows the job reads its journal.
+    return worker.run_payload(payload, ReporterGroup(), task.threads, task.gpu, task.until)
 
 
 def _end_allocation(task: Task, folder: Path, seconds: float) -> int:

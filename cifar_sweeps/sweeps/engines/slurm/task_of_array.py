@@ -1,8 +1,8 @@
 """Run one task of a job array: what the batch script becomes on its node.
 
-``python -m cifar_sweeps.sweeps.engines.slurm.task_of_array RECORD FOLDER`` runs the job that the submission's record names for
-this task, in this very process, so that Slurm's signals reach it. A job that its time limit has stopped at a whole
-epoch is queued again, and resumes in its next allocation.
+``python -m cifar_sweeps.sweeps.engines.slurm.task_of_array RECORD FOLDER`` runs the job that the submission's record
+names for this task, in this very process, so that Slurm's signals reach it. A job that its time limit has stopped at a
+whole epoch is queued again, and resumes in its next allocation.
 """
 
 import os
