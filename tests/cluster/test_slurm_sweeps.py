@@ -272,11 +272,11 @@ def test_a_sweep_that_is_left_is_told_of_and_stopped(cluster, outputs):
 
 
 def test_a_controller_of_slurm_that_is_away_for_a_while_loses_nothing(cluster, outputs):
-    sweep = Sweep(cluster, outputs, *NO_LIMIT, "trainer.epochs=12", "seed=0,1,2,3")
+    sweep = Sweep(cluster, outputs, *NO_LIMIT, "trainer.epochs=150", "seed=0,1,2,3")
     wait_for("sweep", lambda: (outputs / "sweeps").exists() and any((outputs / "sweeps").iterdir()))
     sweep.wait_for_epoch(0)
     cluster.signal("controller", signal.SIGTERM)
-    time.sleep(15)
+    time.sleep(30)
     cluster.start_controller()
     assert sweep.end() == 0
     assert sweep.text.count("Slurm: squeue: ") == 1
