@@ -24,6 +24,7 @@ from cifar_sweeps.sweeps.jobs import (
     JobState,
     ProcessStarted,
     TrainingEnded,
+    TrainingStarted,
 )
 from cifar_sweeps.sweeps.plan import PlannedJob
 from cifar_sweeps.sweeps.retry_policy import NOT_ITS_FAULT, should_retry
@@ -290,8 +291,8 @@ class Controller:
             return
         if isinstance(event, TrainingEnded):
             self._states.put(event.job, "wrapping_up")
-            self._display.handle(event)
-            return
+        elif isinstance(event, TrainingStarted):  # anew, where the scheduler had it stopped and queued again
+            self._states.put(event.job, "training")
         self._display.handle(event)
 
     def _handle_exit(self, job_exit: JobExit) -> None:

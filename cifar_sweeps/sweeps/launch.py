@@ -163,7 +163,7 @@ def run_jobs(
             make_spec=partial(_make_spec, context, parallelism.threads),
             n_jobs=parallelism.jobs,
             gpus=setup.gpus([job.config for job in jobs] if configs is None else configs),
-            display=SweepProgress(rows, Console(highlight=False), parallelism.jobs, total, pauses),
+            display=SweepProgress(rows, Console(highlight=False), parallelism.jobs, total, pauses, setup.has_queue),
             record=parent_run,
             read_curve=partial(read_curve, metric=jobs[0].config.sweep.metric if jobs else metric),
             plan_job=plan_job,

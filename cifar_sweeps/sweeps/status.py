@@ -88,7 +88,10 @@ def read_status(folder: Path) -> SweepStatus:
     can_run = placement is not None or is_controlled
     jobs = [_job_status(job, where, can_run) for job in previous]
     queued = queued_jobs(folder, previous) if placement is not None else {}
-    jobs += [JobStatus(number, "", "queued", 0, None, None, None, where.get(number, "")) for number in queued]
+    for number in queued:
+        place = where.get(number, "")
+        state = "running" if place and not place.startswith("queued") else "queued"  # it has begun, and imports
+        jobs.append(JobStatus(number, "", state, 0, None, None, None, place))
     planned = int(parent.tag("jobs") or 0)
     state = parent.state.lower()
     if parent.state == "RUNNING" and not is_controlled:

@@ -6,7 +6,7 @@ from collections import deque
 import pytest
 from fake_engine import FOREVER, World, fails, recorded, trains
 
-from cifar_sweeps.sweeps.jobs import MAYBE_OUT_OF_MEMORY, JobExit, ProcessStarted, TrainingStarted
+from cifar_sweeps.sweeps.jobs import MAYBE_OUT_OF_MEMORY, JobExit, ProcessStarted, TrainingEnded, TrainingStarted
 from cifar_sweeps.sweeps.previous.launches import PreviousJob
 
 
@@ -272,3 +272,10 @@ def test_a_job_that_returned_without_a_finished_record_has_failed(state):
     [result] = world.run()
     assert result.state == "failed"
     assert "its record does not say that it finished" in result.reason
+
+
+def test_a_job_that_the_scheduler_queues_again_takes_up_its_slot_again():
+    anew = [TrainingStarted(0, 3), TrainingEnded(0), TrainingStarted(0, 3), FOREVER]
+    world = World({0: [anew], 1: [trains(1)], 2: [trains(2)]}, interrupted_after=20)
+    world.run()
+    assert world.engine.started() == [0, 1]  # one while the first seemed to wrap up, and no other beside it

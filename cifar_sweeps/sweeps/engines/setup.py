@@ -21,12 +21,14 @@ class EngineSetup(Protocol):
     """A launcher's config, checked, and how it becomes an engine.
 
     name: the launcher's. device: what the jobs' machines have, ``cpu`` or ``cuda``; None: they run on this one.
-    can_be_left: whether jobs run on when the command ends.
+    can_be_left: whether jobs run on when the command ends. has_queue: whether a job that was started may wait in a
+    scheduler's queue, in which there is room for any number.
     """
 
     name: str
     device: str | None
     can_be_left: bool
+    has_queue: bool
 
     def prepare(self, with_export: bool) -> None:
         """Begin what takes long, before the jobs are planned. with_export: whether they will export their models.

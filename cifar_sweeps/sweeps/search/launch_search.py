@@ -47,6 +47,11 @@ def launch_search(
         check_objectives(configs, settings)
         combinations = space.space.combinations()
         total = settings.n_trials if combinations is None else min(settings.n_trials, len(combinations))
+        if setup.has_queue and options.get("n_jobs", "auto") == "auto":
+            raise ConfigError(
+                "hydra.launcher.n_jobs=auto: a queue takes any number of trials at once, and a search learns from "
+                "those that have ended; say how many it may have there at a time, such as hydra.launcher.n_jobs=4"
+            )
         parallelism = setup.choose_parallelism(configs, total)
         for line in describe_search(space, settings, total, configs[0]):
             console.print(line, markup=False, soft_wrap=True)

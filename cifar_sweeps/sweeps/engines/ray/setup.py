@@ -67,6 +67,7 @@ class RaySetup:
         self._use_shared, self._folder, self._say = shared == "auto", folder, say
         self._cluster = RayCluster(address)
         self.device = "cuda" if num_gpus else "cpu"
+        self.has_queue = False  # n_jobs=auto is what the nodes have room for
         self.can_be_left = not self._cluster.is_local  # a cluster that the command has started ends with it
 
     def prepare(self, with_export: bool) -> None:
