@@ -60,7 +60,8 @@ class RunLogger:
             self._resume(header)
         else:
             self._journal.append("open", **_header_fields(header))
-            note_untried(header.folder)
+            if header.backend == "mlflow":
+                note_untried(header.folder)
         self._journal.sync()
         if header.backend == "mlflow" and not is_held_back():
             self._delivery = DeliveryThread(header.folder)

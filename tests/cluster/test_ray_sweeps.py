@@ -15,9 +15,9 @@ import pytest
 import torch
 from conftest import TINY, cifar_train
 from mlflow import MlflowClient
-from two_node_cluster import TwoNodes
 
 from cifar_sweeps.tracking import journal
+from cluster.two_node_cluster import TwoNodes
 
 pytest.importorskip("ray")
 pytestmark = pytest.mark.cluster
