@@ -129,7 +129,10 @@ def test_the_code_of_the_submission_runs_whatever_is_edited_afterwards(tmp_path)
     ask = "from cifar_sweeps.sweeps.engines.code_snapshot import code_hash; print(code_hash())"
 
     def hash_in(folder):
-        done = subprocess.run([sys.executable, "-c", ask], cwd=folder, capture_output=True, text=True, check=True)
+        environment = {key: value for key, value in os.environ.items() if key not in ("PYTHONSAFEPATH", "PYTHONPATH")}
+        done = subprocess.run(
+            [sys.executable, "-c", ask], cwd=folder, env=environment, capture_output=True, text=True, check=True
+        )
         return done.stdout.strip()
 
     assert hash_in(snapshot) == code_snapshot.code_hash()

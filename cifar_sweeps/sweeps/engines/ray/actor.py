@@ -193,7 +193,10 @@ class JobActor:
         self._process.wait()
         while time.monotonic() - self._asked < _IDLE_SECONDS:
             time.sleep(1.0)
-        os._exit(0)
+        self._end_own_process()
+
+    def _end_own_process(self) -> None:
+        os._exit(0)  # Ray's worker process, which holds this actor alone
 
     def _signal(self, number: signal.Signals) -> None:
         if self._process is not None and self._process.poll() is None:

@@ -23,6 +23,9 @@ class ScriptedActor(JobActor):
     def _command(self, task_folder, code):
         return [sys.executable, "-I", "-S", str(WORKER), task_folder]
 
+    def _end_own_process(self):
+        """End nothing: this actor lives in the process of the tests."""
+
 
 class FakeCluster:
     """Places each actor on the first node that lives. nodes: the folder of each on "its" disk, by name."""
