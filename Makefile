@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 export CIFAR_SWEEPS_MAKE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help sweep test test-slow test-hydra-next faults reference check format ui clean
+.PHONY: help sweep test test-slow test-hydra-next faults cluster reference check format ui clean
 
 help:  ## say what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -48,6 +48,9 @@ test-hydra-next: $(NEXT_READY)  ## run the tests of composition, sweeps and refu
 faults: $(READY)  ## inject faults into runs and sweeps, the slow ones too, then kill sweeps at random: half an hour
 	$(BIN)/python -m pytest tests/faults -m ''
 	$(BIN)/python -m tests.faults.campaign
+
+cluster: $(READY)  ## sweeps on a real Slurm, Ray and PostgreSQL, as far as they are installed; it says what is missing
+	$(BIN)/python -m pytest tests/cluster -m cluster --numprocesses=0 -rs
 
 reference: $(READY)  ## train what the documents' studies lack at their reference lengths: days; stop it and go on at any time
 	nice -n 19 $(BIN)/python -m cifar_sweeps.reference

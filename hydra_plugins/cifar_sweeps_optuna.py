@@ -43,6 +43,8 @@ class OptunaSweeper(Sweeper):
         search: Any = getattr(self.launcher, "search", None)
         if search is None:  # of another launcher, which is handed a batch and says nothing until all of it is over
             raise AbortHydra(
-                ConfigError("hydra/sweeper=optuna: works with hydra/launcher=local alone; leave yours out")
+                ConfigError(
+                    "hydra/sweeper=optuna: works with hydra/launcher=local, slurm or ray alone; leave yours out"
+                )
             )
         search(arguments, vars(self))

@@ -9,6 +9,7 @@ import typer
 
 from cifar_sweeps.cli import (
     compare,
+    control,
     data,
     explain,
     export,
@@ -52,6 +53,9 @@ for _command in (
     store.sync,
     runs.resume,
     runs.promote,
+    control.status,
+    control.attach,
+    control.stop,
     store.clean,
     runs.logs,
     runs.reproduce,

@@ -139,6 +139,7 @@ class Sweep:
     eta: int = 4
     grace_epochs: int = 4
     exclude: list[str] = field(default_factory=list)
+    detach: bool = False
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,10 @@ if TYPE_CHECKING:
     from cifar_sweeps.sweeps.command import Command
     from cifar_sweeps.sweeps.parent_run import ParentRun
 
-_LAUNCHER = "hydra_plugins.cifar_sweeps_launcher.LocalLauncher"
+_LOCAL = "hydra_plugins.cifar_sweeps_launcher.LocalLauncher"
+_OWN_LAUNCHERS = frozenset(
+    {_LOCAL, "hydra_plugins.cifar_sweeps_slurm.SlurmLauncher", "hydra_plugins.cifar_sweeps_ray.RayLauncher"}
+)
 
 
 class SweepCallback(Callback):
@@ -74,13 +77,13 @@ class SweepCallback(Callback):
             check_zips(loader, typed, params, config)
             check_not_empty(loader, typed, params, study)
             _say_where_places_lie(config)
-            is_local = config.hydra.launcher.get("_target_") == _LAUNCHER
-            if is_local and not config.sweep.dry_run:
+            launcher = config.hydra.launcher.get("_target_")
+            if launcher == _LOCAL and not config.sweep.dry_run:
                 self.command.on_exit(fork_server.stop)
                 fork_server.start(config.analysis.log_model)  # it imports torch while the lines below import mlflow
             with imports_without_gc():
                 from cifar_sweeps.sweeps.parent_run import ParentRun
-            self.command.parent_run = ParentRun(config, is_local)
+            self.command.parent_run = ParentRun(config, is_ours=launcher in _OWN_LAUNCHERS)
             self.command.parent_run.prepare()
         except Exception as error:
             raise AbortHydra(error) from error

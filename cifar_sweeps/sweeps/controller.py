@@ -15,6 +15,7 @@ from typing import Protocol
 
 from cifar_sweeps.search.scheduler import Scheduler
 from cifar_sweeps.sweeps.engines.base import Engine
+from cifar_sweeps.sweeps.job_states import JobStates
 from cifar_sweeps.sweeps.jobs import (
     JobEvent,
     JobExit,
@@ -23,9 +24,10 @@ from cifar_sweeps.sweeps.jobs import (
     JobState,
     ProcessStarted,
     TrainingEnded,
+    TrainingStarted,
 )
 from cifar_sweeps.sweeps.plan import PlannedJob
-from cifar_sweeps.sweeps.retry_policy import should_retry
+from cifar_sweeps.sweeps.retry_policy import NOT_ITS_FAULT, should_retry
 from cifar_sweeps.sweeps.terminal.exit_reason import STOPPED, explain_exit
 from cifar_sweeps.tracking.journal import State
 from cifar_sweeps.tracking.journal_reader import read_run
@@ -40,7 +42,7 @@ _KILL_SECONDS = 5.0
 
 _KILLING = frozenset({signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
 """Signals after which a job counts as killed rather than failed: somebody meant it to end."""
-_RUNNING: frozenset[JobState] = frozenset({"training", "wrapping_up"})
+_RUNNING: tuple[JobState, ...] = ("training", "wrapping_up")
 
 
 class Display(Protocol):
@@ -86,6 +88,10 @@ class StopRequest(Protocol):
     def arrived(self) -> bool:
         """Whether one has arrived."""
 
+    @property
+    def is_hangup(self) -> bool:
+        """Whether the terminal is gone."""
+
 
 class Controller:
     """Runs the jobs of one sweep on an engine.
@@ -94,7 +100,8 @@ class Controller:
     which it pauses. n_jobs: how many train at once. gpus: those that jobs are given, by their CUDA names; empty: none
     is given. read_run: the run that a job's folder holds, from its journal; read_curve: what the scheduler compares, by
     epoch. plan_job: makes a job that the scheduler asks for and that is not among the jobs; None where it cannot be
-    made, which has been said. clock: seconds that only grow.
+    made, which has been said. can_be_left: whether jobs of this engine run on without a controller. clock: seconds that
+    only grow. was_left: whether `run` has left jobs to run on.
     """
 
     def __init__(
@@ -111,6 +118,7 @@ class Controller:
         read_curve: Callable[[Path], Mapping[int, float]],
         read_run: Callable[[Path], RecordedRun | None] = read_run,
         plan_job: Callable[[int], PlannedJob | None] | None = None,
+        can_be_left: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._jobs = {job.number: job for job in jobs}
@@ -118,9 +126,11 @@ class Controller:
         self._make_spec, self._n_jobs, self._gpus = make_spec, n_jobs, tuple(gpus)
         self._display, self._record, self._plan_job = display, record, plan_job
         self._read_run, self._read_curve, self._clock = read_run, read_curve, clock
-        self._states: dict[int, JobState] = dict.fromkeys(self._jobs, "waiting")
+        self._states = JobStates(self._jobs)
         self._results: dict[int, JobResult] = {}
         self._failures: Counter[int] = Counter()
+        self._moves: Counter[int] = Counter()
+        """How often each job has ended through no fault of its own, and was started again elsewhere."""
         self._to_retry: dict[int, JobExit] = {}
         """Jobs that failed and are tried again, with how they failed; in the order in which they did."""
         self._until: dict[int, int | None] = {}
@@ -129,44 +139,62 @@ class Controller:
         self._overdue: set[int] = set()
         """Jobs that were killed because they did not stop in time."""
         self._gpu_of: dict[int, str] = {}
+        self._can_be_left = can_be_left
+        self.was_left = False
         self._stopping_since: float | None = None
         self._stop_reason = STOPPED
         self._not_started_reason = "it was not started: the sweep was stopped"
 
-    def run(self, interrupts: StopRequest, sweep: Path) -> list[JobResult]:
+    def run(self, interrupts: StopRequest, sweep: Path, detach: bool = False) -> list[JobResult]:
         """Run the jobs and return what came of each, in their order. The engine is closed then.
 
-        interrupts: when a signal arrives, the jobs are stopped at a safe point. sweep: its folder.
+        interrupts: when a signal arrives, the jobs are stopped at a safe point; where they can be left and the terminal
+        is gone, they are left. sweep: its folder. detach: start what can be started now, and leave it.
         """
         for job in self._jobs.values():
             if not job.needs_training:
                 self._reuse(job)
             elif job.previous is not None and job.previous.run.state == "PAUSED":  # unless it is promoted
                 self._results[job.number] = JobResult("paused", job.previous.run.metrics.get("val/accuracy"))
-                self._states[job.number] = "paused"
+                self._states.put(job.number, "paused")
         try:
             if self._plan_job is not None or any(job.needs_training for job in self._jobs.values()):
-                self._run(interrupts, sweep)
+                self._run(interrupts, sweep, detach)
         finally:
-            self._engine.close()
+            if not self.was_left:
+                self._engine.close()
+        if self.was_left:
+            left = {number: JobResult(state) for number, state in self._states.items() if number not in self._results}
+            return [left.get(number) or self._results[number] for number in self._jobs]
         not_started = JobResult("waiting", reason=self._not_started_reason)
         return [self._results.get(number, not_started) for number in self._jobs]
 
-    def _run(self, interrupts: StopRequest, sweep: Path) -> None:
+    def _run(self, interrupts: StopRequest, sweep: Path, detach: bool) -> None:
         with self._display:
             self._adopt(sweep)
             is_interrupted = False
             while True:
                 if interrupts.arrived and not is_interrupted:
                     is_interrupted = True
+                    if self._can_be_left and interrupts.is_hangup:
+                        self._leave()
+                        return
                     self.stop_all("Stopping at a safe point (Ctrl-C again: at once) …")
                 self._start_jobs()
                 if not self._running():
+                    return
+                if detach and self._stopping_since is None:
+                    self._leave()
                     return
                 if self._stopping_since is not None and self._clock() - self._stopping_since > STOP_SECONDS:
                     self._kill_all()
                     return
                 self._handle(self._engine.wait(_POLL_SECONDS))
+
+    def _leave(self) -> None:
+        """Let the jobs run on without a controller; one that is attached goes on where this one was."""
+        self._engine.leave()
+        self.was_left = True
 
     def _adopt(self, sweep: Path) -> None:
         """Take over the jobs that a controller which is gone has left running."""
@@ -175,7 +203,7 @@ class Controller:
                 self._engine.stop(number)
                 continue
             self._adopted.add(number)
-            self._states[number] = "training"
+            self._states.put(number, "training")
             if gpu is not None:
                 self._gpu_of[number] = gpu
             self._display.started(number, resumed=True)
@@ -191,7 +219,7 @@ class Controller:
             self._engine.stop(number)
 
     def _running(self) -> list[int]:
-        return [number for number, state in self._states.items() if state in _RUNNING]
+        return self._states.running
 
     def _start_jobs(self) -> None:
         """Start jobs until as many train as may.
@@ -208,8 +236,7 @@ class Controller:
 
     def _busy(self) -> int:
         """Return how many jobs take up a slot."""
-        states = _RUNNING if self._scheduler.waits_for_results else {"training"}
-        return sum(state in states for state in self._states.values())
+        return self._states.count(_RUNNING if self._scheduler.waits_for_results else ("training",))
 
     def _ask(self) -> int | None:
         """Return the job that the scheduler wants to be started or resumed; those that were adopted run already."""
@@ -226,16 +253,17 @@ class Controller:
             if job is None:
                 self._scheduler.tell(number, "failed", {})
                 return self._ask()
-            self._jobs[number], self._states[number] = job, "waiting"
+            self._jobs[number] = job
+            self._states.put(number, "waiting")
         if self._states.get(number) not in ("waiting", "paused"):
-            raise RuntimeError(f"the scheduler asks for job {number}, which is {self._states.get(number, 'unknown')}")
+            raise RuntimeError(f"the scheduler asks for job {number}, which is {self._states.get(number) or 'unknown'}")
         self._until[number] = assignment.until
         return number
 
     def _start(self, job: PlannedJob) -> None:
         gpu = self._free_gpu()
         self._to_retry.pop(job.number, None)
-        self._states[job.number] = "training"
+        self._states.put(job.number, "training")
         if gpu is not None:
             self._gpu_of[job.number] = gpu
         self._display.started(job.number, resumed=job.previous is not None or job.number in self._results)
@@ -245,8 +273,8 @@ class Controller:
         """Return the GPU on which the fewest jobs train, and of those the one with the fewest jobs that wrap up."""
         if not self._gpus:
             return None
-        training = Counter(gpu for job, gpu in self._gpu_of.items() if self._states[job] == "training")
-        wrapping_up = Counter(gpu for job, gpu in self._gpu_of.items() if self._states[job] == "wrapping_up")
+        training = Counter(gpu for job, gpu in self._gpu_of.items() if self._states.get(job) == "training")
+        wrapping_up = Counter(gpu for job, gpu in self._gpu_of.items() if self._states.get(job) == "wrapping_up")
         return min(self._gpus, key=lambda gpu: (training[gpu], wrapping_up[gpu]))
 
     def _handle(self, items: Sequence[JobEvent | JobExit]) -> None:
@@ -257,19 +285,19 @@ class Controller:
                 self._handle_event(item)
 
     def _handle_event(self, event: JobEvent) -> None:
-        if self._states.get(event.job) not in _RUNNING:
+        if not self._states.is_running(event.job):
             return
         if isinstance(event, ProcessStarted):
             return
         if isinstance(event, TrainingEnded):
-            self._states[event.job] = "wrapping_up"
-            self._display.handle(event)
-            return
+            self._states.put(event.job, "wrapping_up")
+        elif isinstance(event, TrainingStarted):  # anew, where the scheduler had it stopped and queued again
+            self._states.put(event.job, "training")
         self._display.handle(event)
 
     def _handle_exit(self, job_exit: JobExit) -> None:
         job = self._jobs.get(job_exit.job)
-        if job is None or self._states[job.number] not in _RUNNING:  # adopted and not wanted
+        if job is None or not self._states.is_running(job.number):  # adopted and not wanted
             return
         run = self._read_run(job.folder)
         if run is not None and self._is_paused(job, run):
@@ -286,17 +314,20 @@ class Controller:
             return
         if job_exit.cause == "stopped" and run is not None and run.state == "FAILED":  # it failed before it was stopped
             job_exit = JobExit(job.number, "raised", detail=str(run.tag("failure")))
-        self._failures[job.number] += 1
+        is_moved = job_exit.cause in NOT_ITS_FAULT
+        (self._moves if is_moved else self._failures)[job.number] += 1
         if self._should_retry(job, job_exit):
             reason = self._failure_reason(job, job_exit)
-            self._display.print_line(f"job {job.number} failed and is tried again: {reason}")
-            self._states[job.number] = "waiting"
+            how = "is started again elsewhere" if is_moved else "failed and is tried again"
+            self._display.print_line(f"job {job.number} {how}: {reason}")
+            self._states.put(job.number, "waiting")
             self._to_retry[job.number] = job_exit
         else:
             self._fail(job, job_exit)
 
     def _should_retry(self, job: PlannedJob, job_exit: JobExit) -> bool:
-        may_retry = should_retry(job_exit, self._failures[job.number], job.config.sweep.retries)
+        failures, moves = self._failures[job.number], self._moves[job.number]
+        may_retry = should_retry(job_exit, failures, job.config.sweep.retries, moves)
         return may_retry and self._stopping_since is None
 
     def _finish(self, job: PlannedJob, value: float | None) -> None:
@@ -314,7 +345,7 @@ class Controller:
 
     def _fail(self, job: PlannedJob, job_exit: JobExit) -> None:
         reason = self._stop_reason if job_exit.cause == "stopped" else self._failure_reason(job, job_exit)
-        is_killed = job_exit.cause in ("stopped", "out_of_memory") or (
+        is_killed = job_exit.cause in ("stopped", "out_of_memory", "cancelled", "preempted", "node_failed") or (
             job_exit.cause == "signalled" and job_exit.code in _KILLING
         )
         self._display.ended(job.number, "killed" if is_killed else "failed", reason)
@@ -351,10 +382,11 @@ class Controller:
             reason = f"{run.tag('failure') or run.state.lower()} (a previous launch; sweep.rerun=never)"
             self._record.record_failure(job.number, job.name, reason, job.log_file)
             result = JobResult("failed", reason=reason)
-        self._states[job.number], self._results[job.number] = result.state, result
+        self._states.put(job.number, result.state)
+        self._results[job.number] = result
 
     def _set_result(self, job: PlannedJob, result: JobResult) -> None:
-        self._states[job.number] = result.state
+        self._states.put(job.number, result.state)
         self._results[job.number] = result
         if result.state in ("paused", "finished", "failed", "killed"):
             self._scheduler.tell(job.number, result.state, self._read_curve(job.folder))

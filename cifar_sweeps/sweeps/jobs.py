@@ -7,13 +7,26 @@ from typing import Literal
 JobState = Literal["waiting", "training", "wrapping_up", "paused", "finished", "failed", "killed"]
 """Where a job stands. ``wrapping_up``: trained, its figures and artifacts are being written; the next job may start."""
 
-ExitCause = Literal["returned", "raised", "stopped", "exited", "signalled", "out_of_memory", "timed_out", "lost"]
+ExitCause = Literal[
+    "returned",
+    "raised",
+    "stopped",
+    "exited",
+    "signalled",
+    "out_of_memory",
+    "timed_out",
+    "cancelled",
+    "preempted",
+    "node_failed",
+    "lost",
+]
 """How a job's execution ended, in the engine's words:
 
 returned: its task function returned; raised: it raised; stopped: it reached a safe point after it was asked to stop;
 exited: its process ended by itself with a status; signalled: a signal ended it; out_of_memory: the system killed it for
-want of memory; timed_out: the engine ended it at its time limit; lost: the engine could not start it, or no longer
-knows of it.
+want of memory; timed_out: the engine ended it at its time limit; cancelled: somebody took it out of the scheduler's
+queue; preempted: the scheduler ended it for another one; node_failed: its machine is gone; lost: the engine could not
+start it, or no longer knows of it.
 """
 
 
@@ -24,7 +37,7 @@ class JobSpec:
     payload: what the worker runs, see `engines.worker`. log_file: where its output is appended. threads: what
     ``trainer.threads=auto`` means. timeout: seconds after which the engine ends it; None: never. gpu: what the job
     sees as its only GPU, as CUDA_VISIBLE_DEVICES names it; None: all that the machine has. until: the epoch after
-    which it pauses, with its checkpoint; None: it trains to its end.
+    which it pauses, with its checkpoint; None: it trains to its end. identity: the training hash, as planned.
     """
 
     number: int
@@ -35,6 +48,7 @@ class JobSpec:
     timeout: float | None = None
     gpu: str | None = None
     until: int | None = None
+    identity: str = ""
 
 
 @dataclass(frozen=True)

@@ -16,11 +16,19 @@ from cifar_sweeps.errors import ConfigError, TrackingError, in_one_line
 from cifar_sweeps.hydra_support import hydra_config, job_error, task_overrides
 from cifar_sweeps.sweeps.checks.job_folders import check_own_folder
 from cifar_sweeps.sweeps.checks.resolvers import replace_task, resolve_task, resolved_sweep
+from cifar_sweeps.sweeps.controller_note import write_note
 from cifar_sweeps.sweeps.manifest import NAME, RESUME_FOLDER, SweepManifest, read_manifest, swept_keys
 from cifar_sweeps.sweeps.mlflow_page.description import describe_sweep
 from cifar_sweeps.sweeps.mlflow_page.view import sweep_page, sweep_view
 from cifar_sweeps.sweeps.previous.differences import NewJob, difference, fixed_values
-from cifar_sweeps.sweeps.previous.launches import JobNumbering, read_previous_jobs, resumable_sweeps, sweep_hash
+from cifar_sweeps.sweeps.previous.launches import (
+    JobNumbering,
+    queued_jobs,
+    read_previous_jobs,
+    resumable_sweeps,
+    sweep_hash,
+)
+from cifar_sweeps.sweeps.tasks import remove_placement
 from cifar_sweeps.sweeps.terminal.summary import JobFailure, SweepSummary, print_summary
 from cifar_sweeps.system.scripts import needed_environment, recorded_command, shell_command, store_environment
 from cifar_sweeps.tracking import journal
@@ -42,22 +50,24 @@ _LOCK_TIMEOUT = 10.0
 class ParentRun:
     """The MLflow run of a whole sweep, its manifest, and the summary that is printed at its end.
 
-    config: the multirun's, as Hydra composed it. is_local: whether our own launcher runs the jobs. manifest: set by
+    config: the multirun's, as Hydra composed it. is_ours: whether a launcher of ours runs the jobs. manifest: set by
     `prepare`. folder: the sweep's. requested: names of the jobs of this launch by their numbers; empty where the
-    launcher does not say. objectives: of a search, with the metrics of a run that they are.
+    launcher does not say. objectives: of a search, with the metrics of a run that they are. is_left: whether its jobs
+    run on when the command ends.
     """
 
     manifest: SweepManifest
 
-    def __init__(self, config: DictConfig, is_local: bool) -> None:
+    def __init__(self, config: DictConfig, is_ours: bool) -> None:
         with hydra_config(config):  # its name may refer to it
             self.folder = self._own_folder = Path(config.hydra.sweep.dir)
         with read_write(config.hydra.sweep):  # Hydra's sweeper reads it where it may not refer to it
             config.hydra.sweep.dir = str(self.folder)
         self.requested: dict[int, str] = {}
         self.objectives: dict[str, str] = {}
+        self.is_left = False
         self._config = config
-        self._is_local = is_local
+        self._is_ours = is_ours
         self._store: Store | None = None
         self._logger: RunLogger | None = None
         self._failures: list[JobFailure] = []
@@ -88,24 +98,26 @@ class ParentRun:
         identity = sweep_hash(study, store, overrides, swept)
         if config.hydra.sweeper.get("_target_") == _SEARCH:
             identity = f"search-{identity}"  # its jobs have the numbers of their trials
-        if not self._is_local:
+        if not self._is_ours:
             identity = f"other-{identity}"  # it is not resumed: a later launch with our launcher ignores it
         fixed = fixed_values(config, swept)
         self.manifest = SweepManifest(self.folder.name, study, swept, identity, tuple(command), str(Path.cwd()), fixed)
         check_own_folder("hydra.sweep.dir", self.folder, Path(config.outputs))
         self._check_folder()
-        if self._is_local and config.sweep.rerun != "all":
+        if self._is_ours and config.sweep.rerun != "all":
             self._candidates = _candidates(self.folder, identity)
         batch = config.hydra.sweeper.get("max_batch_size")
-        if self._is_local and batch is not None:  # Hydra drops the batches after one in which a job failed
+        if self._is_ours and batch is not None:  # Hydra drops the batches after one in which a job failed
             at_once = "all jobs are checked first, and hydra.launcher.n_jobs of them run at once"
             raise ConfigError(f"hydra.sweeper.max_batch_size={batch}: {at_once}; leave it out")
-        if not self._is_local:
+        if not self._is_ours:
             # Ours starts the parent run when all jobs have been checked; another launcher does not know of it.
             if (
                 config.hydra.sweeper.get("_target_") == _SEARCH
             ):  # others take a batch, and say nothing until all of it is over
-                raise ConfigError("hydra/sweeper=optuna: works with hydra/launcher=local alone; leave yours out")
+                raise ConfigError(
+                    "hydra/sweeper=optuna: works with hydra/launcher=local, slurm or ray alone; leave yours out"
+                )
             _check_no_local_options(config)
             self.start()
 
@@ -141,7 +153,7 @@ class ParentRun:
                 left = f", {there} of them not finished" if there else ""
                 count = "1 job" if len(previous) == 1 else f"{len(previous)} jobs"
                 _say(f"Joins sweep {folder.name}: {count} there{left}, {new} new")
-                return JobNumbering(previous)
+                return JobNumbering(previous, queued_jobs(folder, previous))
             named = _named_folder()
             if named or folder == self._own_folder:
                 how = "the same command again starts a new sweep" if named else "choose another hydra.sweep.dir"
@@ -165,6 +177,7 @@ class ParentRun:
                 _print_error(problem)
         self._keep_hydras_config()
         self.manifest.write(self.folder)
+        write_note(self.folder)
         own = {
             "sweep_id": self.manifest.sweep_id,
             "study": self.manifest.study,
@@ -221,12 +234,17 @@ class ParentRun:
         if self._logger is None:
             self._remove_folder()
             return state or "FINISHED"
+        if self.is_left:
+            self._logger.leave()
+            self._say_that_it_is_left()
+            return "FINISHED"
         try:
             self._end_open_runs()
             problem = self._deliver_remaining()
         except KeyboardInterrupt:  # the store may take its time; the journals have all of it
             self._logger.end_run("KILLED", "interrupted")
             raise
+        remove_placement(self.folder)
         runs = self._runs()
         requested = [run for run in runs if not self.requested or _job_number(run) in self.requested]
         unfinished = [run for run in requested if run.state not in ("FINISHED", "PAUSED")]
@@ -243,6 +261,28 @@ class ParentRun:
             self._write_report(runs)
         return outcome
 
+    @property
+    def detaches(self) -> bool:
+        """Whether the command is to leave the jobs once they are placed: ``sweep.detach``."""
+        return bool(self._config.sweep.get("detach"))
+
+    def jobs_deliver(self, on_this_machine: bool) -> bool:
+        """Whether jobs send to the store what they record: not from other machines to a file of this one."""
+        if on_this_machine or self._config.tracking.backend != "mlflow":
+            return True
+        uri = configured_uri(self._config.tracking.uri)
+        return uri is not None and not uri.startswith(("sqlite", "file", "/", "."))
+
+    def _say_that_it_is_left(self) -> None:
+        sweep = self.manifest.sweep_id
+        _say(f"Left to run: sweep {sweep}. Its jobs go on without this command:")
+        for name, what in (
+            ("status", "how far they are"),
+            ("attach", "watch them, retry and promote, and close the sweep"),
+            ("stop", "stop them; nothing that was trained is lost"),
+        ):
+            _say(f"  {shell_command('cifar-sweeps', [name, sweep], self._environment())}  # {what}")
+
     def _summary(self, outcome: State, runs: list[RecordedRun], unsent: int) -> SweepSummary:
         page = ""
         if self._store is not None and not unsent:
@@ -258,7 +298,7 @@ class ParentRun:
             recorded=self._store is not None,
             page=page,
             unsent=unsent,
-            can_resume=self._is_local,
+            can_resume=self._is_ours,
             not_started=self._not_started(runs),
             environment=self._environment(),
             objectives=self.objectives,
@@ -408,10 +448,12 @@ def _job_number(run: RecordedRun) -> int:
 def _check_no_local_options(config: DictConfig) -> None:
     """Raise ConfigError for options that another launcher would silently ignore."""
     defaults = {"dry_run": False, "timeout": None, "retries": 0, "fail_fast": False, "rerun": "failed"}
-    defaults |= {"early_stopping": "none"}
+    defaults |= {"early_stopping": "none", "detach": False}
     changed = [f"sweep.{key}={config.sweep[key]}" for key, value in defaults.items() if config.sweep[key] != value]
     if changed:
-        raise ConfigError(f"{', '.join(changed)}: only hydra/launcher=local does this; leave it, or the launcher, out")
+        raise ConfigError(
+            f"{', '.join(changed)}: only the launchers local, slurm and ray do this; leave it, or the launcher, out"
+        )
 
 
 def _say(line: str) -> None:

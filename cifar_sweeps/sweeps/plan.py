@@ -41,7 +41,8 @@ _MAX_NAMED_JOBS = 4
 class PlannedJob:
     """A job that has been composed and checked.
 
-    node: its composed config, Hydra's part included. previous: what a previous launch of the sweep left of it, if any.
+    node: its composed config, Hydra's part included. identity: the training hash. previous: what a previous launch of
+    the sweep left of it, if any.
     """
 
     number: int
@@ -51,6 +52,7 @@ class PlannedJob:
     config: RunConfig
     summary: Summary
     previous: PreviousJob | None
+    identity: str = ""
 
     @property
     def needs_training(self) -> bool:
@@ -223,7 +225,7 @@ def _number_job(draft: _Draft, parent_run: ParentRun, numbering: _Numbering) -> 
         if previous is not None:  # also where its name would be another one today
             node.hydra.sweep.subdir = os.path.relpath(previous.folder, parent_run.folder)
     name = run_name(list(job.overrides), parent_run.manifest.swept) or f"job {number}"
-    return PlannedJob(number, job.overrides, name, node, job.config, draft.summary, previous)
+    return PlannedJob(number, job.overrides, name, node, job.config, draft.summary, previous, job.identity)
 
 
 def _check_same_store(master: DictConfig, config: RunConfig) -> None:

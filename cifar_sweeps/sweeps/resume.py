@@ -1,17 +1,19 @@
-"""Resume a sweep or a single run by its id; train paused jobs of a sweep to their ends."""
+"""Resume a sweep or a single run by its id, control one that was left, train paused jobs of a sweep to their ends."""
 
 import os
 import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NoReturn
 
 from cifar_sweeps.errors import TrackingError
 from cifar_sweeps.search.decisions import NAME, Decision, DecisionLog
+from cifar_sweeps.sweeps.controller_note import read_note
 from cifar_sweeps.sweeps.manifest import RESUME_FOLDER, find_manifests, read_manifest
 from cifar_sweeps.sweeps.previous.launches import read_previous_jobs
+from cifar_sweeps.sweeps.tasks import read_placement
 from cifar_sweeps.tracking import journal
 from cifar_sweeps.tracking.journal_reader import read_run
 from cifar_sweeps.tracking.names import Candidate, choose
@@ -52,6 +54,48 @@ def resume(name: str, outputs: Path) -> NoReturn:
         raise TrackingError(
             f"{name}: has finished; cifar-sweeps reproduce trains it again, cifar-sweeps extend makes it longer"
         )
+    _become(run, outputs)
+
+
+def attach(name: str, outputs: Path) -> NoReturn:
+    """Replace this process by the command that controls a sweep which was left to run on other machines.
+
+    name: as for `resume`. Raises TrackingError if there is no such sweep, if a command controls it, or if it is over.
+    """
+    folder = find_sweep(name, outputs)
+    if journal.is_locked(folder):
+        raise TrackingError(f"{name}: {controller_text(folder)}; cifar-sweeps status {folder.name} shows how far it is")
+    if read_placement(folder) is None:
+        raise TrackingError(
+            f"{name}: no job of it runs on other machines; what is left of it: cifar-sweeps resume {folder.name}"
+        )
+    [run] = [each for each in _sweeps(outputs) if each.environment[RESUME_FOLDER] == str(folder.absolute())]
+    typed = tuple(each for each in run.command if not each.startswith("sweep.detach="))
+    _become(replace(run, command=typed), outputs)
+
+
+def find_sweep(name: str, outputs: Path) -> Path:
+    """Return the folder of the sweep with this id, its run's id in MLflow, or the beginning of one.
+
+    Raises TrackingError if there is none, or if two could be meant.
+    """
+    found = [
+        Candidate(folder, (manifest.sweep_id, run.run_id), run.name, f"{manifest.sweep_id} ({run.name})")
+        for folder, manifest in find_manifests(outputs)
+        if (run := read_run(folder)) is not None
+    ]
+    return choose(name, found, "sweep", str(outputs))
+
+
+def controller_text(folder: Path) -> str:
+    """Return which command controls a sweep that one does, in a few words."""
+    note = read_note(folder)
+    if note is None:
+        return "a command controls it"
+    return f"a command controls it (process {note.process_id} on {'this machine' if note.is_here else note.host})"
+
+
+def _become(run: ResumableRun, outputs: Path) -> NoReturn:
     sys.stdout.write(f"cifar-train {shlex.join(run.command)}\n")
     sys.stdout.flush()
     environment = {**os.environ, "CIFAR_SWEEPS_OUTPUTS": str(outputs.absolute()), **run.environment}
@@ -67,12 +111,7 @@ def promote(name: str, jobs: Sequence[int], outputs: Path) -> NoReturn:
     name: of the sweep, as for `resume`. jobs: by their numbers. Raises TrackingError if there is no such sweep, if it
     runs, or if one of them is not paused.
     """
-    found = [
-        Candidate(folder, (manifest.sweep_id, run.run_id), run.name, f"{manifest.sweep_id} ({run.name})")
-        for folder, manifest in find_manifests(outputs)
-        if (run := read_run(folder)) is not None
-    ]
-    folder = choose(name, found, "sweep", str(outputs))
+    folder = find_sweep(name, outputs)
     if journal.is_locked(folder):
         raise TrackingError(f"{name}: runs; it promotes by itself, or stop it first (Ctrl-C): nothing is lost")
     states = {job.number: job.run for job in read_previous_jobs(folder)}

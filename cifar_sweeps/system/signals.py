@@ -54,6 +54,11 @@ class DeferredSignals:
         """Whether a signal has arrived."""
         return self._number is not None
 
+    @property
+    def is_hangup(self) -> bool:
+        """Whether that was SIGHUP: the terminal is gone, as when an ssh session ends."""
+        return self._number == signal.SIGHUP
+
     def check(self) -> None:
         """Raise KeyboardInterrupt (Terminated for SIGTERM and SIGHUP) if a signal has arrived."""
         if self._number is not None:

@@ -5,13 +5,27 @@ import time
 from pathlib import Path
 
 from cifar_sweeps.errors import TrackingError
-from cifar_sweeps.tracking.delivery import deliver, read_delivery_state, say
+from cifar_sweeps.tracking.delivery import deliver, read_delivery_state, say, undelivered_folders
 from cifar_sweeps.tracking.store import StoreUnavailableError
 
 _RETRY_DELAYS = (1.0, 2.0, 5.0, 10.0, 30.0)
 """Seconds between attempts while the store does not answer; the last one repeats."""
 END_PATIENCE = 20.0
 """Seconds that a command waits at its end for a store that has answered before: it may be locked, or restart."""
+
+
+_held_back = False
+
+
+def hold_back() -> None:
+    """Deliver nothing from this process: another one sends what it records, from its journal."""
+    global _held_back
+    _held_back = True
+
+
+def is_held_back() -> bool:
+    """Whether `hold_back` was called."""
+    return _held_back
 
 
 class DeliveryThread:
@@ -61,6 +75,36 @@ class DeliveryThread:
                 failures, self._error = failures + 1, error
             if last:
                 return
+
+
+class FolderDelivery:
+    """Delivers the journals under a folder every few seconds, in a thread of its own, for jobs that do not do it.
+
+    folder: of a sweep. seconds: between two looks. What the store does not take now is tried again at the next one.
+    """
+
+    def __init__(self, folder: Path, seconds: float = 3.0) -> None:
+        self._folder, self._seconds = folder, seconds
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True, name="folder delivery")
+
+    def __enter__(self) -> "FolderDelivery":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stop.wait(self._seconds):
+            for folder in undelivered_folders(self._folder):
+                if self._stop.is_set():
+                    return
+                try:
+                    deliver(folder)
+                except TrackingError:  # the sweep's end tries again, and says so
+                    break
 
 
 def deliver_patiently(folder: Path, patience: float) -> str | None:

@@ -19,6 +19,8 @@ from cifar_sweeps.errors import TrackingError
 from cifar_sweeps.system.locks import lock_if_possible
 
 NAME = "journal.jsonl"
+PLACED = Path(".tasks", "placed.json")
+"""In a sweep's folder while its jobs may run on other machines, with or without a command that controls them."""
 _TAIL = 16_384
 """Bytes that hold the last line of an ended run: its reason is one line of text."""
 State = Literal["FINISHED", "FAILED", "KILLED"]
@@ -85,6 +87,15 @@ def read(folder: Path) -> list[Entry]:
     return _read(folder / NAME)[0]
 
 
+def read_more(folder: Path, offset: int, lines: int) -> tuple[list[Entry], int]:
+    """Return the complete lines of a folder's journal after a byte, and the byte after them.
+
+    lines: how many lie before ``offset``. A reader that keeps both reads each line once, however long the journal is.
+    """
+    entries, size = _read(folder / NAME, offset, lines + 1)
+    return entries, offset + size
+
+
 def is_locked(folder: Path) -> bool:
     """Return whether a live process is writing the folder's journal."""
     try:
@@ -130,7 +141,7 @@ def folders(root: Path) -> Iterator[Path]:
     """Yield the folders under ``root``, itself included, that hold a journal; a sweep's own before its runs'."""
     for path, subfolders, files in os.walk(root, followlinks=True):
         # The store's files and images hold no journals, and can be very many.
-        skipped = ("artifacts", "data") if Path(path) == root else ("checkpoints", "report", ".hydra")
+        skipped = ("artifacts", "data") if Path(path) == root else ("checkpoints", "report", ".hydra", ".tasks")
         subfolders[:] = sorted(name for name in subfolders if name not in skipped)
         if NAME in files:
             yield Path(path)
@@ -149,14 +160,19 @@ def _lock(file: int, timeout: float) -> bool:
             time.sleep(0.01)
 
 
-def _read(path: Path) -> tuple[list[Entry], int]:
-    """Return a journal's complete lines, and how many bytes of the file they take."""
+def _read(path: Path, offset: int = 0, first: int = 1) -> tuple[list[Entry], int]:
+    """Return a journal's complete lines from a byte on, and how many bytes of the file they take.
+
+    first: the number of the first of them.
+    """
     try:
-        lines = path.read_bytes().split(b"\n")
+        with path.open("rb") as file:
+            file.seek(offset)
+            lines = file.read().split(b"\n")
     except FileNotFoundError:
         return [], 0
     entries, size = list[Entry](), 0
-    for number, line in enumerate(lines[:-1], start=1):  # after the last newline: nothing, or a torn line
+    for number, line in enumerate(lines[:-1], start=first):  # after the last newline: nothing, or a torn line
         try:
             record = json.loads(line)
         except ValueError:

@@ -99,9 +99,16 @@ def recover_abandoned_runs(root: Path, report: Callable[[str], None]) -> None:
 
 
 def mark_abandoned(root: Path) -> list[Path]:
-    """Mark the runs under ``root`` that a dead process left RUNNING as KILLED, and return their folders."""
-    marked = []
-    for folder in journal.folders(root):
+    """Mark the runs under ``root`` that a dead process left RUNNING as KILLED, and return their folders.
+
+    Not those of a sweep that was left to run elsewhere: of them the sweep's own command knows.
+    """
+    marked, placed = [], list[Path]()
+    for folder in journal.folders(root):  # a sweep's own before its runs'
+        if (folder / journal.PLACED).exists():
+            placed.append(folder)
+        if any(folder.is_relative_to(sweep) for sweep in placed):
+            continue
         if not journal.is_closed(folder) and journal.read(folder) and not journal.is_locked(folder):
             try:
                 append_end(folder, "KILLED", ABANDONED)

@@ -11,7 +11,7 @@ from typing import Literal
 from cifar_sweeps.errors import ConfigError, TrackingError
 from cifar_sweeps.tracking import journal
 from cifar_sweeps.tracking.delivery import note_untried, read_delivery_state, reset_delivery
-from cifar_sweeps.tracking.delivery_thread import DeliveryThread
+from cifar_sweeps.tracking.delivery_thread import DeliveryThread, is_held_back
 from cifar_sweeps.tracking.journal import Journal, State
 
 
@@ -60,9 +60,10 @@ class RunLogger:
             self._resume(header)
         else:
             self._journal.append("open", **_header_fields(header))
-            note_untried(header.folder)
+            if header.backend == "mlflow":
+                note_untried(header.folder)
         self._journal.sync()
-        if header.backend == "mlflow":
+        if header.backend == "mlflow" and not is_held_back():
             self._delivery = DeliveryThread(header.folder)
             self._delivery.send()
 
@@ -140,6 +141,12 @@ class RunLogger:
                 # A sweep waits for the store once, at its end, for all of its jobs.
                 self.delivery_error = self._delivery.finish(patient=self._is_alone)
             self._journal.close()
+
+    def leave(self) -> None:
+        """Let go of the journal without an end: the run goes on, and another process continues its record."""
+        if self._delivery is not None:
+            self.delivery_error = self._delivery.finish(patient=False)
+        self._journal.close()
 
     def _append(self, op: journal.Op, **fields: object) -> None:
         if self.has_ended:

@@ -34,19 +34,31 @@ FP32 = Precision("fp32", None)
 BF16 = Precision("bf16", torch.bfloat16)
 
 
+_assumed: str | None = None
+
+
+def assume_device(device: str | None) -> None:
+    """From now on plan for machines with this device, whatever this one has; None: for this machine."""
+    global _assumed
+    _assumed = device
+
+
 def resolve_device(device: str) -> torch.device:
     """Return the device with this name: ``cpu``, ``cuda``, ``mps``, or ``auto`` (CUDA, else MPS, else CPU).
 
-    Raises ConfigError for another name, and for a device that this machine does not have.
+    Raises ConfigError for another name, and for a device that this machine (see `assume_device`) does not have.
     """
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if _assumed is not None:
+        available = {"cuda": _assumed == "cuda", "mps": _assumed == "mps", "cpu": True}
     if device == "auto":
         return torch.device(next(name for name, present in available.items() if present))
     if device not in available:
         raise ConfigError(f"trainer.device={device}: unknown; use auto, cpu, cuda or mps")
     if not available[device]:
         present = ", ".join(name for name in available if available[name])
-        raise ConfigError(f"trainer.device={device}: this machine has only {present}; use trainer.device=auto")
+        what = "this machine has" if _assumed is None else "the jobs' machines are said to have"
+        raise ConfigError(f"trainer.device={device}: {what} only {present}; use trainer.device=auto")
     return torch.device(device)
 
 
@@ -65,6 +77,8 @@ def resolve_precision(precision: str, device: torch.device) -> Precision:
 
 def _has_native_bf16(device: torch.device) -> bool:
     if device.type == "cuda":
+        if not torch.cuda.is_available():  # the jobs' machines have it: every one of the last years has bf16
+            return True
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return device.type == "cpu" and not _BF16_INSTRUCTIONS.isdisjoint(_cpu_flags())
 

@@ -6,7 +6,19 @@ import os
 import sys
 import time
 
-NAMES = ("step", "loop", "start", "store", "analysis", "parallel", "memory", "sweep", "early_stopping", "search")
+NAMES = (
+    "step",
+    "loop",
+    "start",
+    "store",
+    "analysis",
+    "parallel",
+    "memory",
+    "sweep",
+    "early_stopping",
+    "search",
+    "controller",
+)
 """Each a module with ``measure(quick) -> Outcome`` and ``THREADS``, how many threads its trainings have."""
 
 

@@ -50,6 +50,7 @@ GOALS: dict[str, Goal] = {
     "start/job_cost/300": at_most(0.5),
     "start/job_growth": at_most(1.1),
     "store/recording_percent": at_most(1.0),
+    "controller/growth": at_most(1.2),
     "analysis/none": at_most(0.01),
     "analysis/basic": at_most(0.7),
     "parallel/two_at_once": at_least(1.8),

@@ -99,6 +99,8 @@ def test_every_target_of_the_shipped_configs_is_allowed():
     for target in targets - {
         "cifar_sweeps.sweeps.callback.SweepCallback",
         "hydra_plugins.cifar_sweeps_launcher.LocalLauncher",
+        "hydra_plugins.cifar_sweeps_slurm.SlurmLauncher",
+        "hydra_plugins.cifar_sweeps_ray.RayLauncher",
         "hydra_plugins.cifar_sweeps_sweeper.GridSweeper",
         "hydra_plugins.cifar_sweeps_optuna.OptunaSweeper",
     }:

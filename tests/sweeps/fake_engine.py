@@ -24,7 +24,7 @@ class FakeEngine:
         self.most_at_once = 0
         self.log: list[tuple] = []
         self.specs: list[JobSpec] = []
-        self.closed = 0
+        self.closed = self.left = 0
         self.now = 0.0
 
     def start(self, job):
@@ -56,6 +56,9 @@ class FakeEngine:
         for job in self.adopted:
             self.running[job] = deque(self.scripts[job].popleft())
         return self.adopted
+
+    def leave(self):
+        self.left += 1
 
     def close(self):
         self.closed += 1
@@ -109,6 +112,8 @@ class Interrupts:
     def __init__(self, engine, after=None):
         self._engine, self._after = engine, after
 
+    is_hangup = False
+
     @property
     def arrived(self):
         return self._after is not None and self._engine.now > self._after
@@ -120,6 +125,7 @@ class World:
     def __init__(self, scripts, *, n_jobs=1, gpus=(), scheduler=None, recorded=None, previous=None, **options):
         engine_options = {key: options.pop(key) for key in ("adopted", "stops", "kills") if key in options}
         self.engine = FakeEngine(scripts, **engine_options)
+        can_be_left = options.pop("can_be_left", False)
         self.display, self.record = FakeDisplay(), FakeRecord()
         self.interrupts = Interrupts(self.engine, options.pop("interrupted_after", None))
         self.recorded = recorded or {}
@@ -139,6 +145,7 @@ class World:
             record=self.record,
             read_run=lambda folder: self._run_in(int(folder.name)),
             read_curve=lambda folder: self._curve(int(folder.name)),
+            can_be_left=can_be_left,
             clock=lambda: self.engine.now,
         )
 
@@ -149,8 +156,8 @@ class World:
     def _curve(self, job):
         return {each.epoch: each.val_accuracy for each in self.display.events if _is_epoch_of(each, job)}
 
-    def run(self):
-        return self.controller.run(self.interrupts, Path("/sweep"))
+    def run(self, detach=False):
+        return self.controller.run(self.interrupts, Path("/sweep"), detach)
 
 
 def _is_epoch_of(event, job):

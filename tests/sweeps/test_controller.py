@@ -6,7 +6,7 @@ from collections import deque
 import pytest
 from fake_engine import FOREVER, World, fails, recorded, trains
 
-from cifar_sweeps.sweeps.jobs import MAYBE_OUT_OF_MEMORY, JobExit, ProcessStarted, TrainingStarted
+from cifar_sweeps.sweeps.jobs import MAYBE_OUT_OF_MEMORY, JobExit, ProcessStarted, TrainingEnded, TrainingStarted
 from cifar_sweeps.sweeps.previous.launches import PreviousJob
 
 
@@ -51,6 +51,22 @@ def test_a_job_is_tried_once_more_often_than_it_may_be_retried(retries):
     assert world.engine.started() == [0] * (retries + 1)
     assert (result.state, result.reason) == ("failed", "ValueError: no")
     assert world.record.failures[0] == ("FAILED", "ValueError: no", False)
+
+
+@pytest.mark.parametrize("cause", ["node_failed", "preempted"])
+def test_a_job_whose_machine_is_gone_starts_again_and_that_is_none_of_its_failures(cause):
+    attempts = [fails(0, cause, "node7"), fails(0), fails(0, cause, "node8"), fails(0, cause, "node7"), trains(0)]
+    world = World({0: attempts}, retries=1)
+    assert [result.state for result in world.run()] == ["finished"]
+    assert sum(" is started again elsewhere: " in line for line in world.display.lines) == 3
+    assert sum(" failed and is tried again: " in line for line in world.display.lines) == 1
+
+
+def test_a_job_that_takes_its_machines_along_is_not_started_for_ever():
+    world = World({0: [fails(0, "node_failed", "node7")] * 9}, retries=9)
+    assert [result.state for result in world.run()] == ["killed"]
+    assert world.engine.started() == [0] * 4
+    assert "node7" in world.display.ends[0][1]
 
 
 def test_a_training_that_diverged_is_not_retried():
@@ -256,3 +272,10 @@ def test_a_job_that_returned_without_a_finished_record_has_failed(state):
     [result] = world.run()
     assert result.state == "failed"
     assert "its record does not say that it finished" in result.reason
+
+
+def test_a_job_that_the_scheduler_queues_again_takes_up_its_slot_again():
+    anew = [TrainingStarted(0, 3), TrainingEnded(0), TrainingStarted(0, 3), FOREVER]
+    world = World({0: [anew], 1: [trains(1)], 2: [trains(2)]}, interrupted_after=20)
+    world.run()
+    assert world.engine.started() == [0, 1]  # one while the first seemed to wrap up, and no other beside it

@@ -12,6 +12,9 @@ from cifar_sweeps.config.compose import compose
 from cifar_sweeps.errors import ConfigError, JobFailedError
 from cifar_sweeps.runs.run import run
 from cifar_sweeps.sweeps import launch as module
+from cifar_sweeps.sweeps.engines.local import setup as local
+from cifar_sweeps.sweeps.engines.local.setup import LocalSetup
+from cifar_sweeps.sweeps.engines.setup import check_count, check_n_jobs
 from cifar_sweeps.sweeps.jobs import JobResult
 from cifar_sweeps.sweeps.previous.launches import PreviousJob
 from cifar_sweeps.system.cores import Parallelism
@@ -27,9 +30,9 @@ def machine(monkeypatch):
     """A machine of so many cores and GPUs."""
 
     def make(cores, gpus):
-        monkeypatch.setattr(module, "available_cores", lambda: cores)
-        monkeypatch.setattr(module, "visible_gpus", lambda: [str(index) for index in range(gpus)])
-        monkeypatch.setattr(module, "resolve_device", torch.device)
+        monkeypatch.setattr(local, "available_cores", lambda: cores)
+        monkeypatch.setattr(local, "visible_gpus", lambda: [str(index) for index in range(gpus)])
+        monkeypatch.setattr(local, "resolve_device", torch.device)
 
     return make
 
@@ -52,43 +55,44 @@ def machine(monkeypatch):
 def test_how_many_jobs_run_at_once(machine, cores, gpus, devices, n_jobs, per_gpu, expected):
     machine(cores, gpus)
     planned_jobs = jobs(*devices)
-    assert module.choose_parallelism(planned_jobs, n_jobs, module.usable_gpus(planned_jobs), per_gpu) == expected
+    setup = LocalSetup("auto" if n_jobs is None else n_jobs, per_gpu)
+    assert setup.choose_parallelism(planned_jobs, len(planned_jobs)) == expected
 
 
 def test_jobs_are_spread_over_gpus_where_all_of_them_train_on_cuda(machine):
     machine(8, 2)
-    assert module.usable_gpus(jobs("cuda", "cuda")) == ["0", "1"]
-    assert module.usable_gpus(jobs("cuda", "cpu")) == []
-    assert module.usable_gpus(jobs("cpu", "cpu")) == []
+    assert LocalSetup().gpus(jobs("cuda", "cuda")) == ["0", "1"]
+    assert LocalSetup().gpus(jobs("cuda", "cpu")) == []
+    assert LocalSetup().gpus(jobs("cpu", "cpu")) == []
 
 
 def test_threads_that_a_config_names_win(machine):
     machine(16, 0)
-    assert module.choose_parallelism(jobs("cpu", "cpu", threads=5), None, [], 1) == Parallelism(2, 5)
+    assert LocalSetup().choose_parallelism(jobs("cpu", "cpu", threads=5), 2) == Parallelism(2, 5)
 
 
 @pytest.mark.parametrize("value", [0, -1, 1.5, "2", True, None])
 def test_a_wrong_number_is_refused(value):
     with pytest.raises(ConfigError, match=r"hydra\.launcher\.n_jobs=.*: must be auto, or at least 1"):
-        module.check_n_jobs(value)
+        LocalSetup(n_jobs=value)
     with pytest.raises(ConfigError, match=r"hydra\.launcher\.jobs_per_gpu=.*: must be an integer of at least 1"):
-        module.check_jobs_per_gpu(value)
+        LocalSetup(jobs_per_gpu=value)
 
 
 def test_auto_and_whole_numbers_are_taken():
-    assert (module.check_n_jobs("auto"), module.check_n_jobs(3), module.check_jobs_per_gpu(2)) == (None, 3, 2)
+    assert (check_n_jobs("auto"), check_n_jobs(3), check_count("key", 2)) == (None, 3, 2)
 
 
 @pytest.mark.parametrize("state", ["finished", "paused"])
 def test_hydra_gets_the_value_of_a_job(state):
     job = replace(planned(0), node=None)
-    assert module._job_return(job, JobResult(state, 0.5)).return_value == 0.5
+    assert module._job_return(job, JobResult(state, 0.5), False).return_value == 0.5
 
 
 @pytest.mark.parametrize("state", ["failed", "killed", "waiting"])
 def test_hydra_gets_the_reason_of_a_job_that_did_not_finish(state):
     job = replace(planned(0), node=None)
-    done = module._job_return(job, JobResult(state, reason="no"))
+    done = module._job_return(job, JobResult(state, reason="no"), False)
     with pytest.raises(JobFailedError, match="no"):
         _ = done.return_value
 

@@ -149,6 +149,7 @@ def test_an_interrupt_stops_the_jobs_and_leaves_none_running(waiting_sweep, outp
     wait_until(lambda: not alive_in_session(waiting_sweep.pid), seconds=10)
 
 
+@pytest.mark.slow
 def test_a_sigterm_to_all_processes_of_a_sweep_stops_its_jobs_at_a_safe_point_too(waiting_sweep, outputs):
     os.killpg(waiting_sweep.pid, signal.SIGTERM)  # as `timeout` and service managers do
     waiting_sweep.communicate(timeout=30)
@@ -192,6 +193,7 @@ def test_eight_jobs_at_once_meet_an_empty_store(outputs):
     assert {run.info.status for run in children.values()} == {"FINISHED"}
 
 
+@pytest.mark.slow
 def test_hydra_s_basic_launcher_still_works(outputs):
     done = cifar_train("-m", *MISBEHAVING, "hydra/launcher=basic", "model.deed=none,throw", **ALLOWED)
     assert done.returncode == 1

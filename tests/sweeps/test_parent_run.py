@@ -254,6 +254,7 @@ def test_the_data_set_is_an_input_of_the_run(sweep):
         assert given.dataset.digest == run.data.tags["cifar_sweeps.data_fingerprint"]
 
 
+@pytest.mark.slow
 def test_a_run_repeated_from_its_recorded_overrides_is_the_same_bit_for_bit(sweep, outputs):
     run = sweep.children[3]
     overrides = shlex.split(run.data.tags["cifar_sweeps.overrides"])

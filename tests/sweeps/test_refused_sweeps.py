@@ -50,7 +50,9 @@ def test_a_dry_run_shows_the_jobs_and_starts_none(outputs):
 def test_what_another_launcher_does_not_do_is_refused(outputs):
     done = cifar_train("-m", "hydra/launcher=basic", "seed=0,1", "sweep.timeout=5", "sweep.retries=1", *SMALL)
     assert done.returncode == 1
-    assert done.stderr.startswith("ConfigError: sweep.timeout=5, sweep.retries=1: only hydra/launcher=local does this")
+    assert done.stderr.startswith(
+        "ConfigError: sweep.timeout=5, sweep.retries=1: only the launchers local, slurm and ray do this"
+    )
     assert not list(outputs.glob("sweeps/*"))
 
 

@@ -1,9 +1,11 @@
 """A job that fails is tried again, after the others; a sweep that stops at a failure says what became of all."""
 
+import pytest
 from conftest import cifar_train
 from test_launched_sweeps import ALLOWED, MISBEHAVING, runs_of
 
 
+@pytest.mark.slow
 def test_a_job_that_waits_for_its_next_try_when_the_sweep_stops_is_told_with_its_own_reason(outputs):
     done = cifar_train(
         "-m",
@@ -26,6 +28,7 @@ def test_a_job_that_waits_for_its_next_try_when_the_sweep_stops_is_told_with_its
     assert done.stderr == ""  # all has been told
 
 
+@pytest.mark.slow
 def test_a_job_that_dies_when_all_is_done_has_finished(outputs):
     done = cifar_train("-m", *MISBEHAVING, "model.deed=die_when_all_is_done", "sweep.retries=1", **ALLOWED)
     assert done.returncode == 0, done.stdout + done.stderr

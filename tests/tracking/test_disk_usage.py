@@ -19,6 +19,7 @@ def option(outputs, name):
     return use
 
 
+@pytest.mark.slow
 def test_only_files_that_can_be_restored_are_removed(outputs):
     recorded = run(compose([*LEAN]), name="recorded")
     alone = run(compose([*LEAN, "tracking=none"]), name="not recorded")

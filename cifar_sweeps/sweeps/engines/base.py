@@ -39,5 +39,11 @@ class Engine(Protocol):
         controller returns none.
         """
 
+    def leave(self) -> None:
+        """Hand over what was started and not yet placed, and free this process's resources: the jobs run on.
+
+        Called in place of `close`, and only of an engine whose setup says that it can be left.
+        """
+
     def close(self) -> None:
         """Kill what still runs and free all resources. May be called twice."""

@@ -18,7 +18,7 @@ class JournalEventReader:
 
     def __init__(self, job: int, folder: Path) -> None:
         self._job, self._folder = job, folder
-        self._lines = 0
+        self._offset = self._lines = 0
         self._epochs = 0
         self._is_training = False
 
@@ -29,7 +29,7 @@ class JournalEventReader:
 
     def poll(self) -> list[JobEvent]:
         """Return what the journal has gained since the last call."""
-        entries = journal.read(self._folder)[self._lines :]
+        entries, self._offset = journal.read_more(self._folder, self._offset, self._lines)
         self._lines += len(entries)
         return [event for entry in entries for event in self._events(entry)]
 

@@ -20,6 +20,9 @@ from cifar_sweeps.sweeps.jobs import ExitCause
 from cifar_sweeps.sweeps.train_job import train_job
 from cifar_sweeps.system.gpus import CUDA_VISIBLE_DEVICES
 
+Outcome = tuple[ExitCause, float | None, str]
+"""Cause, value and detail of a `JobExit`, as plain values: they are unpickled where other classes may be loaded."""
+
 
 def make_payload(context: HydraContext, node: DictConfig) -> bytes:
     """Return what `run_payload` runs: Hydra's context, the job's whole config, and which image files were verified."""
@@ -27,9 +30,7 @@ def make_payload(context: HydraContext, node: DictConfig) -> bytes:
     return payload
 
 
-def run_payload(
-    payload: bytes, reporter: RunReporter, threads: int, gpu: str | None, until: int | None
-) -> tuple[ExitCause, float | None, str]:
+def run_payload(payload: bytes, reporter: RunReporter, threads: int, gpu: str | None, until: int | None) -> Outcome:
     """Run a job and return cause, value and detail of its `JobExit`; only plain values, which any process can unpickle.
 
     threads: what ``trainer.threads=auto`` means. gpu, until: see `JobSpec`. Raises KeyboardInterrupt where the job is

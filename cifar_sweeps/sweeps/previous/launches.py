@@ -2,12 +2,13 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from cifar_sweeps.config.grid.zips import is_zip
 from cifar_sweeps.sweeps.manifest import SweepManifest, find_manifests
+from cifar_sweeps.sweeps.tasks import planned_identities
 from cifar_sweeps.tracking import journal
 from cifar_sweeps.tracking.journal_reader import read_run, read_training_hash
 from cifar_sweeps.tracking.store import RecordedRun
@@ -32,11 +33,15 @@ class PreviousJob:
 
 
 class JobNumbering:
-    """Numbers the jobs of a launch: those that a previous launch started keep theirs, new ones get the next free."""
+    """Numbers the jobs of a launch: those that a previous launch started keep theirs, new ones get the next free.
 
-    def __init__(self, previous: Sequence[PreviousJob]) -> None:
+    queued: identities of jobs that were placed on other machines and have not begun, by their numbers, which they keep.
+    """
+
+    def __init__(self, previous: Sequence[PreviousJob], queued: Mapping[int, str] | None = None) -> None:
         self._previous = list(previous)
-        self._taken = {job.number for job in previous}
+        self._queued = dict(queued or {})
+        self._taken = {job.number for job in previous} | {*self._queued}
         self._next = 0
 
     def assign(self, identity: str) -> tuple[int, PreviousJob | None]:
@@ -45,6 +50,10 @@ class JobNumbering:
             if job.identity == identity:
                 self._previous.remove(job)
                 return job.number, job
+        for number, known in self._queued.items():
+            if known == identity:
+                del self._queued[number]
+                return number, None
         while self._next in self._taken:
             self._next += 1
         self._taken.add(self._next)
@@ -82,10 +91,16 @@ def resumable_sweeps(folder: Path, identity: str) -> Iterator[tuple[Path, SweepM
 
 def read_previous_jobs(folder: Path) -> list[PreviousJob]:
     """Return the jobs that were started in a sweep's folder, by number."""
-    jobs = []
+    jobs, planned = [], planned_identities(folder)
     for path in journal.folders(folder):
         run, identity = read_run(path), read_training_hash(path)
         number = None if run is None else run.tag("job")
         if run is not None and identity is not None and number is not None:
-            jobs.append(PreviousJob(int(number), path, identity, run))
+            jobs.append(PreviousJob(int(number), path, planned.get(int(number), identity), run))
     return sorted(jobs, key=lambda job: job.number)
+
+
+def queued_jobs(folder: Path, previous: Sequence[PreviousJob]) -> dict[int, str]:
+    """Return the identities of the jobs that were placed on other machines and have no record yet, by their numbers."""
+    begun = {job.number for job in previous}
+    return {number: identity for number, identity in planned_identities(folder).items() if number not in begun}

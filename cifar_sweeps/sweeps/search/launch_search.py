@@ -1,26 +1,19 @@
-"""Run a search on this machine: its space, what is proposed, and each trial as a job of a sweep."""
+"""Run a search: its space, what is proposed, and each trial as a job of a sweep."""
 
 import json
-from collections.abc import Sequence
-from multiprocessing.context import BaseContext
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from cifar_sweeps.errors import CifarSweepsError, ConfigError
-from cifar_sweeps.hydra_support import AbortHydra, get_callbacks
+from cifar_sweeps.hydra_support import AbortHydra
 from cifar_sweeps.search.optuna_search.proposals import Proposer
 from cifar_sweeps.search.trials import OBJECTIVES, objective_metrics
-from cifar_sweeps.sweeps.callback import SweepCallback
-from cifar_sweeps.sweeps.launch import (
-    check_jobs_per_gpu,
-    check_n_jobs,
-    choose_parallelism,
-    run_jobs,
-    usable_gpus,
-)
+from cifar_sweeps.sweeps.launch import checked_setup, current_sweep, run_jobs, start_parent
 from cifar_sweeps.sweeps.plan import JobPlanner
 from cifar_sweeps.sweeps.previous.differences import NewJob
 from cifar_sweeps.sweeps.search.settings import SearchSettings, check_objectives, check_settings, describe_search
@@ -33,21 +26,17 @@ def launch_search(
     master: DictConfig,
     arguments: Sequence[str],
     settings: SearchSettings,
-    n_jobs: int | str,
-    jobs_per_gpu: int,
-    processes: BaseContext | None,
+    engine: str,
+    options: Mapping[str, Any],
 ) -> None:
     """Check the space, then train proposed trials until there are ``n_trials``, those of previous launches included.
 
     arguments: overrides as typed. The others: see `launch.launch`. Raises AbortHydra, before any trial has started.
     """
-    callback = next((each for each in get_callbacks(context) if isinstance(each, SweepCallback)), None)
-    if callback is None or callback.command is None or callback.parent_run is None:
-        raise RuntimeError("the launcher 'local' runs inside a multirun of cifar-train only")
-    parent_run = callback.parent_run
+    command, parent_run = current_sweep(context)
     try:
         check_settings(settings)
-        limit, per_gpu = check_n_jobs(n_jobs), check_jobs_per_gpu(jobs_per_gpu)
+        setup = checked_setup(engine, options, master)
         loader, console = context.config_loader, Console(highlight=False)
         space = read_space(settings.params, arguments, settings.conditions, loader)
         rises = [OBJECTIVES[each] for each in settings.objectives]
@@ -58,38 +47,41 @@ def launch_search(
         check_objectives(configs, settings)
         combinations = space.space.combinations()
         total = settings.n_trials if combinations is None else min(settings.n_trials, len(combinations))
-        gpus = usable_gpus(configs)
-        parallelism = choose_parallelism([configs[0]] * total, limit, gpus, per_gpu)
+        if setup.has_queue and options.get("n_jobs", "auto") == "auto":
+            raise ConfigError(
+                "hydra.launcher.n_jobs=auto: a queue takes any number of trials at once, and a search learns from "
+                "those that have ended; say how many it may have there at a time, such as hydra.launcher.n_jobs=4"
+            )
+        parallelism = setup.choose_parallelism(configs, total)
         for line in describe_search(space, settings, total, configs[0]):
             console.print(line, markup=False, soft_wrap=True)
-        if processes is None:
+        if master.sweep.dry_run:
             console.print(f"{total} trials, {parallelism.jobs} at once. Nothing was started.")
             raise AbortHydra(None)
         parent_run.choose_folder(samples, total)
-        tags = {"jobs": str(total), "n_jobs": str(parallelism.jobs), "threads": str(parallelism.threads)}
         parent_run.objectives = objective_metrics(settings.objectives, configs[0].trainer.select)
-        tags |= {"objectives": json.dumps(parent_run.objectives), "sampler": settings.sampler}
+        tags = {"jobs": str(total), "objectives": json.dumps(parent_run.objectives), "sampler": settings.sampler}
         search = TrialJobs(space, settings, total, proposer, planner, parent_run, configs[0], console)
         scheduler = search.scheduler()
-        parent_run.start(tags | ({"gpus": ",".join(gpus)} if gpus else {}))
+        start_parent(parent_run, setup, options, configs, parallelism, tags)
         _keep_config(master, parent_run.folder)
         search.open_study_file()
     except CifarSweepsError as error:
         raise AbortHydra(error) from error
     run_jobs(
         context,
-        callback.command,
+        command,
         parent_run,
         [],
         scheduler,
         search.rows,
+        setup,
         parallelism,
-        gpus,
-        processes,
         plan_job=search.plan_job,
         metric=configs[0].sweep.metric,
         total=search.left,
         pauses=configs[0].sweep.early_stopping != "none",
+        configs=configs,
     )
     search.close()
 

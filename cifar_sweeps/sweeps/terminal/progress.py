@@ -16,7 +16,7 @@ from cifar_sweeps.runs.reporters import shows_live_output
 from cifar_sweeps.sweeps.jobs import EpochReport, JobEvent, JobState, StepReport, TrainingEnded, TrainingStarted
 from cifar_sweeps.sweeps.manifest import parse_run_name
 
-Phase = Literal["waiting", "running", "saving", "paused", "finished", "failed", "killed"]
+Phase = Literal["waiting", "queued", "running", "saving", "paused", "finished", "failed", "killed"]
 _ORDER: dict[Phase, int] = {
     "running": 0,
     "saving": 1,
@@ -24,7 +24,8 @@ _ORDER: dict[Phase, int] = {
     "killed": 3,
     "finished": 4,
     "paused": 5,
-    "waiting": 6,
+    "queued": 6,
+    "waiting": 7,
 }
 _PHASES: dict[JobState, Phase] = {
     "waiting": "waiting",
@@ -43,6 +44,7 @@ _STYLE: dict[Phase, str] = {
     "killed": "yellow",
     "finished": "green",
     "paused": "blue",
+    "queued": "dim",
     "waiting": "dim",
 }
 _MIN_EPOCHS = 0.1
@@ -96,9 +98,14 @@ class SweepProgress:
     """How many jobs there will be, where not all are there yet; None: those that there are."""
     pauses: bool = False
     """Whether jobs are paused before their ends, so that less than all of their epochs may be trained."""
+    queues: bool = False
+    """Whether a job that is started may wait in a scheduler's queue before it trains."""
     _began: float = field(default_factory=time.monotonic)
     _live: Live | None = None
     _same_keys: bool = False
+    _by_number: dict[int, JobProgress] = field(default_factory=dict)
+    _over: set[int] = field(default_factory=set)
+    """Those that have ended, one way or another, and do not run again."""
 
     def __enter__(self) -> "SweepProgress":
         if shows_live_output(self.console):
@@ -112,12 +119,17 @@ class SweepProgress:
 
     def job(self, number: int) -> JobProgress:
         """Return a job by its number in the sweep."""
-        return next(job for job in self.jobs if job.number == number)
+        if number not in self._by_number:  # of a search, that has been added
+            self._by_number = {job.number: job for job in self.jobs}
+        return self._by_number[number]
 
     def handle(self, event: JobEvent) -> None:
         """Take in what a job reports."""
         job = self.job(event.job)
         if isinstance(event, TrainingStarted):
+            if job.phase == "queued" and self._live is None:
+                self.print_line(f"job {event.job} trains: {job.name}")
+            job.phase = "running"
             job.epochs, job.first_step, job.resumed_at = event.epochs, time.monotonic(), None
         elif isinstance(event, StepReport):
             job.reach(event.epochs_done)
@@ -133,15 +145,18 @@ class SweepProgress:
     def started(self, number: int, resumed: bool = False) -> None:
         """Show that a job runs. resumed: a previous launch of the sweep had started it."""
         job = self.job(number)
-        job.phase, job.began = "running", time.monotonic()
+        job.phase, job.began = "queued" if self.queues else "running", time.monotonic()
+        self._over.discard(number)  # it was paused, or failed and is tried again
         if self._live is None:
-            self.print_line(f"job {number} {'resumed' if resumed else 'started'}: {job.name}")
+            word = "queued" if self.queues else "resumed" if resumed else "started"
+            self.print_line(f"job {number} {word}: {job.name}")
 
     def ended(self, number: int, state: JobState, reason: str = "") -> None:
         """Show how a job ended. A failure is printed at once, on a terminal too."""
         job = self.job(number)
         job.phase, job.ended = _PHASES[state], time.monotonic()
-        count = f"{len(self._over())} of {self._total()}"
+        self._over.add(number)
+        count = f"{len(self._over)} of {self._total()}"
         if job.phase in ("failed", "killed"):
             self.print_line(f"job {number} {job.phase} ({count}): {job.name}: {reason}")
         elif self._live is None:
@@ -187,16 +202,15 @@ class SweepProgress:
     def _total(self) -> int:
         return max(len(self.jobs), self.total or 0)
 
-    def _over(self) -> list[JobProgress]:
-        return [job for job in self.jobs if job.phase in ("paused", "finished", "failed", "killed")]
-
     def _total_line(self, now: float) -> str:
-        over = self._over()
-        line = f"{len(over)} of {self._total()} jobs done, {self.at_once} at once, {_clock(now - self._began)} elapsed"
+        done = f"{len(self._over)} of {self._total()} jobs done"
+        line = f"{done}, {self.at_once} at once, {_clock(now - self._began)} elapsed"
         paces = [pace for job in self.jobs if (pace := job.seconds_an_epoch(now)) is not None]
         if not paces:
             return line
-        epochs = sum(job.epochs - job.done for job in self.jobs if job.phase in ("waiting", "running", "saving"))
+        epochs = sum(
+            job.epochs - job.done for job in self.jobs if job.phase in ("waiting", "queued", "running", "saving")
+        )
         if self.jobs:  # those that are not there yet will be about as long
             epochs += (self._total() - len(self.jobs)) * sum(job.epochs for job in self.jobs) / len(self.jobs)
         left = epochs * sum(paces) / len(paces) / self.at_once

@@ -146,3 +146,15 @@ def test_a_job_that_saves_its_model_is_said_to():
     report_epoch(progress, 0, 0.5)
     progress.handle(TrainingEnded(0))
     assert any("saving" in line for line in drawn(progress))
+
+
+def test_a_job_in_a_scheduler_s_queue_is_queued_until_it_trains(capsys):
+    progress = SweepProgress([JobProgress(0, "seed=0", 3)], Console(), queues=True)
+    progress.started(0)
+    assert progress.jobs[0].phase == "queued"
+    progress.handle(TrainingStarted(0, 3))
+    assert progress.jobs[0].phase == "running"
+    progress.handle(TrainingEnded(0))  # at the end of an allocation, after which it is queued again and goes on
+    progress.handle(TrainingStarted(0, 3))
+    assert progress.jobs[0].phase == "running"
+    assert capsys.readouterr().out.splitlines() == ["job 0 queued: seed=0", "job 0 trains: seed=0"]

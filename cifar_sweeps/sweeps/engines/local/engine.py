@@ -15,9 +15,10 @@ from cifar_sweeps.sweeps.engines.channel import EventChannel
 from cifar_sweeps.sweeps.engines.local import process
 from cifar_sweeps.sweeps.engines.local.event_socket import EventListener
 from cifar_sweeps.sweeps.engines.local.oom_kills import OomKillCounter
+from cifar_sweeps.sweeps.engines.worker import Outcome
 from cifar_sweeps.sweeps.jobs import MAYBE_OUT_OF_MEMORY, JobEvent, JobExit, JobSpec, ProcessStarted
 
-_Future = concurrent.futures.Future[process.Outcome]
+_Future = concurrent.futures.Future[Outcome]
 
 
 class LocalEngine:
@@ -78,6 +79,10 @@ class LocalEngine:
     def adopt(self, sweep: Path) -> Mapping[int, str | None]:
         """Return no jobs: those of a local engine end with their controller."""
         return {}
+
+    def leave(self) -> None:
+        """Refuse: the processes end with the one that made them."""
+        raise RuntimeError("a local engine cannot be left")
 
     def close(self) -> None:
         """Kill the processes that still run, and stop listening."""

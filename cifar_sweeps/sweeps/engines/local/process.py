@@ -12,16 +12,15 @@ from pebble import ProcessPool
 
 from cifar_sweeps.sweeps.engines import worker
 from cifar_sweeps.sweeps.engines.local.event_socket import EventReporter
-from cifar_sweeps.sweeps.jobs import ExitCause, JobSpec
-
-Outcome = tuple[ExitCause, float | None, str]
-"""Cause, value and detail of a `JobExit`, as plain values: they are unpickled where other classes may be loaded."""
+from cifar_sweeps.sweeps.jobs import JobSpec
 
 STOP = signal.SIGUSR1
 """The signal that asks a job to stop at a safe point."""
 
 
-def start_process(pool: ProcessPool, job: JobSpec, folder: Path, address: str) -> "concurrent.futures.Future[Outcome]":
+def start_process(
+    pool: ProcessPool, job: JobSpec, folder: Path, address: str
+) -> "concurrent.futures.Future[worker.Outcome]":
     """Start a job's process from the pool, and return the future of its outcome.
 
     folder: the engine's private one. address: the engine's socket. Raises OSError or RuntimeError if it cannot start.
@@ -30,13 +29,15 @@ def start_process(pool: ProcessPool, job: JobSpec, folder: Path, address: str) -
     payload = folder / f"job-{job.number}"
     payload.write_bytes(job.payload)
     arguments = (str(payload), str(job.log_file), address, job.number, job.threads, job.gpu, job.until)
-    future: concurrent.futures.Future[Outcome] = pool.schedule(run_job_process, args=arguments, timeout=job.timeout)
+    future: concurrent.futures.Future[worker.Outcome] = pool.schedule(
+        run_job_process, args=arguments, timeout=job.timeout
+    )
     return future
 
 
 def run_job_process(
     payload: str, log_file: str, address: str, job: int, threads: int, gpu: str | None, until: int | None
-) -> Outcome:
+) -> worker.Outcome:
     """Run one job and return its outcome.
 
     payload: the file of the job's payload. address: the engine's socket. threads, gpu, until: see `JobSpec`. STOP

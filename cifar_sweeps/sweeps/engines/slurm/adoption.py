@@ -1,0 +1,97 @@
+"""Find the jobs that a controller which is gone has left in Slurm."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from cifar_sweeps.sweeps.engines.journal_events import JournalEventReader
+from cifar_sweeps.sweeps.engines.slurm import commands, queue_watch, submissions
+from cifar_sweeps.sweeps.engines.slurm.commands import TaskId
+from cifar_sweeps.sweeps.engines.slurm.job_end import is_over
+from cifar_sweeps.sweeps.engines.slurm.queue_watch import Sighting, Watched
+from cifar_sweeps.sweeps.engines.slurm.submissions import ArrayTask, Submission
+from cifar_sweeps.sweeps.engines.slurm.tracked_job import TrackedJob
+from cifar_sweeps.sweeps.jobs import JobEvent, TrainingStarted
+from cifar_sweeps.sweeps.tasks import read_exit, read_task
+
+
+def unfinished_tasks(sweep: Path) -> dict[ArrayTask, tuple[Submission, int]]:
+    """Return the last attempt at each job that has been submitted and has not said how it ended, and where it is."""
+    last: dict[int, tuple[ArrayTask, Submission, int]] = {}
+    for submission in submissions.read_submissions(sweep):
+        for index, task in enumerate(submission.tasks):
+            last[task.job] = task, submission, index
+    return {task: (submission, index) for task, submission, index in last.values() if not _has_ended(task)}
+
+
+def left_jobs(sweep: Path) -> list[TrackedJob]:
+    """Return the jobs that wait or run in Slurm. Raises NotAnsweredError if it does not say."""
+    return list(_living(sweep))
+
+
+def places(sweep: Path) -> dict[int, str]:
+    """Return where each job that waits or runs in Slurm does so. Raises NotAnsweredError if it does not say."""
+    return {job.task.job: _place(sighting) for job, sighting in _living(sweep).items()}
+
+
+def presumed_jobs(sweep: Path) -> list[TrackedJob]:
+    """Return the jobs that may wait or run, where Slurm does not say: one that is gone is found out later."""
+    tasks = unfinished_tasks(sweep)
+    arrays = {each.name: each.array for each, _ in tasks.values()}
+    return [job for task, place in tasks.items() if (job := _tracked(sweep, task, place, arrays)) is not None]
+
+
+def last_training(events: Sequence[JobEvent]) -> Sequence[JobEvent]:
+    """Return the events of the attempt that runs, without those of attempts that have ended."""
+    starts = [position for position, event in enumerate(events) if isinstance(event, TrainingStarted)]
+    return events[starts[-1] :] if starts else events
+
+
+def _tracked(
+    sweep: Path, task: ArrayTask, place: tuple[Submission, int], arrays: dict[str, int | None]
+) -> TrackedJob | None:
+    submission, index = place
+    folder = Path(task.folder)
+    array = arrays[submission.name]
+    found: TaskId | None = (array, index) if array is not None else None
+    found = submissions.read_claim(folder, task.attempt) or found
+    if found is None:  # it had not been submitted, when the controller died
+        return None
+    run_folder = Path(read_task(folder).folder)
+    job = TrackedJob(task, run_folder, JournalEventReader(task.job, run_folder))
+    job.submitted(found, submission.output(sweep, index))
+    job.stop = "stop" if submissions.is_stopped(folder, task.attempt) else None
+    return job
+
+
+def _find_array(submission: Submission) -> int | None:
+    """Return the id of a submission; the controller may have died before it could note it."""
+    if submission.array is not None:
+        return submission.array
+    return min(commands.find_arrays(submission.name), default=None)
+
+
+def _has_ended(task: ArrayTask) -> bool:
+    """Whether an attempt is over by its own word; one that Slurm has stopped may be queued again."""
+    written = read_exit(Path(task.folder), task.attempt)
+    return written is not None and (
+        written.cause != "stopped" or submissions.is_stopped(Path(task.folder), task.attempt)
+    )
+
+
+def _living(sweep: Path) -> dict[TrackedJob, Sighting]:
+    tasks = unfinished_tasks(sweep)
+    if not tasks:
+        return {}
+    arrays = {each.name: _find_array(each) for each, _ in tasks.values()}
+    jobs = [job for task, place in tasks.items() if (job := _tracked(sweep, task, place, arrays)) is not None]
+    if not jobs:
+        return {}
+    seen = queue_watch.look([Watched(job.id, job.folder, job.task.attempt) for job in jobs if job.id is not None])
+    found = {job: seen[job.id] for job in jobs if job.id is not None}
+    return {job: sighting for job, sighting in found.items() if sighting.state and not is_over(sighting.state)}
+
+
+def _place(sighting: Sighting) -> str:
+    if sighting.state == "PENDING":
+        return f"queued ({sighting.reason})"
+    return f"on {sighting.node}" if sighting.node else str(sighting.state).lower()

@@ -1,0 +1,252 @@
+"""How far a sweep is, wherever its jobs run, and stopping one: from its journals and what its engine says."""
+
+import contextlib
+import json
+import os
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from cifar_sweeps.analysis.tables import Column, TextTable
+from cifar_sweeps.errors import CifarSweepsError, TrackingError
+from cifar_sweeps.sweeps.controller import STOP_SECONDS
+from cifar_sweeps.sweeps.controller_note import read_note
+from cifar_sweeps.sweeps.engines.base import Engine
+from cifar_sweeps.sweeps.engines.setup import make_setup
+from cifar_sweeps.sweeps.jobs import JobExit
+from cifar_sweeps.sweeps.manifest import read_manifest
+from cifar_sweeps.sweeps.previous.launches import PreviousJob, queued_jobs, read_previous_jobs
+from cifar_sweeps.sweeps.resume import controller_text
+from cifar_sweeps.sweeps.tasks import read_placement, remove_placement
+from cifar_sweeps.system.cores import Parallelism
+from cifar_sweeps.system.scripts import shell_command
+from cifar_sweeps.tracking import journal
+from cifar_sweeps.tracking.journal_reader import read_curve, read_run
+from cifar_sweeps.tracking.recovery import append_end
+
+_KILL_SECONDS = 15.0
+"""Seconds that an engine has to report the end of jobs that were killed."""
+
+
+@dataclass(frozen=True)
+class JobStatus:
+    """One job. state: in a word, as in the live table; epochs done and to do; accuracy: the best on validation so far.
+
+    seconds: since the last line of its journal. where: what the engine says of it, such as ``on node7``.
+    """
+
+    job: int
+    name: str
+    state: str
+    epoch: int
+    epochs: int | None
+    best_val_accuracy: float | None
+    seconds: float | None
+    where: str = ""
+
+
+@dataclass(frozen=True)
+class SweepStatus:
+    """A sweep. controller: which command controls it, in words; empty: none. engine: where its jobs run.
+
+    not_started: jobs that have neither begun nor been placed. problem: why the engine does not say where jobs are.
+    """
+
+    sweep: str
+    study: str
+    state: str
+    engine: str
+    controller: str
+    jobs: tuple[JobStatus, ...]
+    not_started: int
+    problem: str = ""
+    next_commands: tuple[str, ...] = ()
+
+    def to_json(self) -> str:
+        """Return all of it as JSON."""
+        return json.dumps(asdict(self), indent=1)
+
+
+def read_status(folder: Path) -> SweepStatus:
+    """Return how far the sweep in a folder is. Raises TrackingError if its record cannot be read."""
+    manifest, parent = read_manifest(folder), read_run(folder)
+    if parent is None:
+        raise TrackingError(f"{folder}: holds no sweep that has started")
+    placement = read_placement(folder)
+    where: Mapping[int, str] = {}
+    problem = ""
+    if placement is not None:
+        try:
+            where = make_setup(placement.engine, placement.options).where(folder)
+        except (CifarSweepsError, OSError) as error:
+            problem = f"{placement.engine} does not say where the jobs are: {error}"
+    previous = read_previous_jobs(folder)
+    is_controlled = journal.is_locked(folder)
+    can_run = placement is not None or is_controlled
+    jobs = [_job_status(job, where, can_run) for job in previous]
+    queued = queued_jobs(folder, previous) if placement is not None else {}
+    for number in queued:
+        place = where.get(number, "")
+        state = "running" if place and not place.startswith("queued") else "queued"  # it has begun, and imports
+        jobs.append(JobStatus(number, "", state, 0, None, None, None, place))
+    planned = int(parent.tag("jobs") or 0)
+    state = parent.state.lower()
+    if parent.state == "RUNNING" and not is_controlled:
+        state = "left to run" if placement is not None else "stopped"
+    return SweepStatus(
+        sweep=manifest.sweep_id,
+        study=manifest.study,
+        state=state,
+        engine=placement.engine if placement is not None else parent.tag("engine") or "local",
+        controller=controller_text(folder) if is_controlled else "",
+        jobs=tuple(sorted(jobs, key=lambda job: job.job)),
+        not_started=max(0, planned - len(jobs)),
+        problem=problem,
+        next_commands=tuple(_next_commands(manifest.sweep_id, state, placement is not None, is_controlled)),
+    )
+
+
+def _job_status(job: PreviousJob, where: Mapping[int, str], can_run: bool) -> JobStatus:
+    entries = journal.read(job.folder)
+    params: Mapping[str, str] = next((entry.fields["values"] for entry in entries if entry.op == "params"), {})
+    epochs = int(params["trainer.epochs"]) * int(params.get("trainer.parts", 1)) if "trainer.epochs" in params else None
+    state = {"RUNNING": "running", "FINISHED": "finished", "PAUSED": "paused", "FAILED": "failed"}.get(
+        job.run.state, "killed"
+    )
+    told = where.get(job.number, "")
+    if told and state not in ("finished", "paused"):  # the journal of one that is queued again says how it was stopped
+        state = "queued" if told.startswith("queued") else "running"
+    elif state == "running" and not can_run:
+        state = "stopped"
+    return JobStatus(
+        job=job.number,
+        name=job.run.name,
+        state=state,
+        epoch=max(read_curve(job.folder, "train/loss"), default=0),
+        epochs=epochs,
+        best_val_accuracy=max(read_curve(job.folder, "val/accuracy").values(), default=None),
+        seconds=round(time.time() - entries[-1].time / 1000, 1) if entries else None,
+        where=told,
+    )
+
+
+def _next_commands(sweep: str, state: str, is_placed: bool, is_controlled: bool) -> Iterator[str]:
+    if is_controlled:
+        yield shell_command("cifar-sweeps", ["stop", sweep])
+    elif is_placed:
+        yield shell_command("cifar-sweeps", ["attach", sweep])
+        yield shell_command("cifar-sweeps", ["stop", sweep])
+    elif state != "finished":
+        yield shell_command("cifar-sweeps", ["resume", sweep])
+
+
+def status_table(status: SweepStatus) -> TextTable:
+    """Return the jobs as a table for the terminal."""
+    columns = (
+        Column("job", True),
+        Column("values", False),
+        Column("epoch", True),
+        Column("best val acc", True),
+        Column("last line", True),
+        Column("state", False),
+    )
+    rows = [
+        (
+            str(job.job),
+            job.name,
+            f"{job.epoch}/{'?' if job.epochs is None else job.epochs}",
+            "" if job.best_val_accuracy is None else f"{job.best_val_accuracy:.4f}",
+            "" if job.seconds is None else f"{_ago(job.seconds)} ago",
+            f"{job.state} {job.where}".strip() if not job.where.startswith(job.state) else job.where,
+        )
+        for job in status.jobs
+    ]
+    return TextTable("", columns, tuple(rows))
+
+
+def summary_line(status: SweepStatus) -> str:
+    """Return how many jobs there are of each state."""
+    counts = Counter(job.state for job in status.jobs)
+    parts = [f"{count} {state}" for state, count in counts.items()]
+    parts += [f"{status.not_started} not started"] if status.not_started else []
+    return ", ".join(parts) or "no jobs yet"
+
+
+def _ago(seconds: float) -> str:
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{max(0.0, seconds):.0f} s"
+
+
+def stop_sweep(folder: Path, report: Callable[[str], object]) -> None:
+    """Stop a sweep: its command, or where it has none its jobs on other machines, at safe points; close its record.
+
+    report: called with a line for what is done. Raises TrackingError if it does not run, or cannot be stopped here.
+    """
+    if journal.is_locked(folder):
+        _stop_command(folder, report)
+        return
+    placement = read_placement(folder)
+    if placement is None:
+        raise TrackingError(f"{read_manifest(folder).sweep_id}: does not run; nothing was stopped")
+    setup = make_setup(placement.engine, placement.options)
+    engine = setup.open(folder, Parallelism(1, 1), True)
+    try:
+        exits = _stop_jobs(engine, folder, report)
+    finally:
+        engine.close()
+    for path in journal.folders(folder):
+        run = read_run(path)
+        if path != folder and run is not None and run.state == "RUNNING":
+            job_exit = exits.get(int(run.tag("job") or -1))
+            with contextlib.suppress(TrackingError):  # it still writes: its own end comes
+                append_end(path, "KILLED", (job_exit.detail if job_exit else "") or "it was stopped", 10.0)
+    append_end(folder, "KILLED", "it was stopped", 10.0)
+    remove_placement(folder)
+    report(f"Stopped. What was trained is kept; go on: cifar-sweeps resume {read_manifest(folder).sweep_id}")
+
+
+def _stop_command(folder: Path, report: Callable[[str], object]) -> None:
+    note = read_note(folder)
+    if note is None or not note.is_here:
+        where = "an unknown machine" if note is None else note.host
+        raise TrackingError(
+            f"its command runs on {where}: stop it there (Ctrl-C, or cifar-sweeps stop); or wait for it"
+        )
+    try:
+        os.kill(note.process_id, signal.SIGTERM)
+    except PermissionError:
+        raise TrackingError(f"process {note.process_id} is another user's, who can stop it") from None
+    except ProcessLookupError:
+        raise TrackingError(f"process {note.process_id}, which controlled it, has just ended") from None
+    report(f"Asked its command (process {note.process_id}) to stop; its jobs end at safe points …")
+    end = time.monotonic() + 2 * STOP_SECONDS
+    while journal.is_locked(folder):
+        if time.monotonic() > end:
+            raise TrackingError(f"it has not stopped within {2 * STOP_SECONDS:.0f} s; kill process {note.process_id}")
+        time.sleep(0.2)
+    report("Stopped.")
+
+
+def _stop_jobs(engine: Engine, folder: Path, report: Callable[[str], object]) -> dict[int, JobExit]:
+    running = {*engine.adopt(folder)}
+    exits: dict[int, JobExit] = {}
+    report(f"Stopping {len(running)} job{'' if len(running) == 1 else 's'} at safe points …")
+    for patience, now in ((STOP_SECONDS, False), (_KILL_SECONDS, True)):
+        for job in running:
+            engine.stop(job, now=now)
+        end = time.monotonic() + patience
+        while running and time.monotonic() < end:
+            for item in engine.wait(0.5):
+                if isinstance(item, JobExit):
+                    exits[item.job] = item
+                    running.discard(item.job)
+        if running and not now:
+            report(f"{len(running)} did not stop within {STOP_SECONDS:.0f} s; killed")
+    if running:
+        raise TrackingError(f"the engine does not say that jobs {sorted(running)} have ended; try again")
+    return exits

@@ -1,0 +1,65 @@
+"""A Ray cluster of two nodes on this machine, in a process of its own: ``kill`` on its input kills the second node."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+STORE = 100 << 20
+"""Bytes of shared memory of each node."""
+
+
+class TwoNodes:
+    """The cluster; both nodes have ``cpus`` logical CPUs.
+
+    address: to join it. second: the process that all of the second node's processes come from.
+    """
+
+    def __init__(self, folder: Path, cpus: int = 2) -> None:
+        self.environment = {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
+        with (folder / "cluster.log").open("wb") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, __file__, str(cpus)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                env={**os.environ, **self.environment},
+            )
+        answer = json.loads(self._answer())
+        self.address, self.second = answer["address"], answer["second"]
+
+    def _answer(self) -> str:
+        while not (line := self._process.stdout.readline()).startswith("{"):
+            assert line, "the cluster has ended; see cluster.log"
+        return line
+
+    def kill_node(self) -> None:
+        """Kill the second node, without a word to the first."""
+        self._process.stdin.write("kill\n")
+        self._process.stdin.flush()
+        self._answer()
+
+    def close(self) -> None:
+        self._process.stdin.close()
+        self._process.wait(60)
+
+
+def serve(cpus: int) -> None:
+    from ray.cluster_utils import Cluster
+
+    own = {"num_cpus": cpus, "object_store_memory": STORE}
+    cluster = Cluster(initialize_head=True, head_node_args={**own, "include_dashboard": False})
+    second = cluster.add_node(**own)
+    cluster.wait_for_nodes()
+    raylet = second.all_processes["raylet"][0].process.pid
+    print(json.dumps({"address": cluster.address, "second": raylet}), flush=True)
+    for _ in sys.stdin:
+        cluster.remove_node(second, allow_graceful=False)
+        print("{}", flush=True)
+    cluster.shutdown()
+
+
+if __name__ == "__main__":
+    serve(int(sys.argv[1]))

@@ -1,0 +1,261 @@
+"""A sweep whose jobs run elsewhere: it may be left, is not taken for dead, keeps its numbers, and can be told of."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+from fake_engine import FOREVER, World, fails
+from test_upgraded_sweeps import Left
+
+from cifar_sweeps.errors import ConfigError, TrackingError
+from cifar_sweeps.sweeps import resume, status
+from cifar_sweeps.sweeps.controller_note import read_note, write_note
+from cifar_sweeps.sweeps.jobs import JobExit, TrainingStarted
+from cifar_sweeps.sweeps.manifest import read_manifest
+from cifar_sweeps.sweeps.previous.launches import JobNumbering, queued_jobs, read_previous_jobs
+from cifar_sweeps.sweeps.retry_policy import MAX_MOVES
+from cifar_sweeps.sweeps.tasks import Placement, read_placement, write_placement
+from cifar_sweeps.tracking import journal
+from cifar_sweeps.tracking.journal_reader import read_run
+from cifar_sweeps.tracking.recovery import append_end, mark_abandoned
+
+RUNS = [TrainingStarted(0, 3), FOREVER]
+
+
+def test_a_detached_sweep_starts_what_it_may_and_leaves_it():
+    world = World({0: [RUNS], 1: [RUNS], 2: [RUNS]}, n_jobs=2, can_be_left=True)
+    results = world.run(detach=True)
+    assert (world.engine.started(), world.engine.left, world.engine.closed) == ([0, 1], 1, 0)
+    assert [each.state for each in results] == ["training", "training", "waiting"]
+    assert world.record.failures == {}
+    assert world.controller.was_left
+
+
+@pytest.mark.parametrize(("can_be_left", "states"), [(True, "training"), (False, "killed")])
+def test_when_the_terminal_is_gone_jobs_that_can_run_on_do(can_be_left, states):
+    world = World({0: [RUNS]}, interrupted_after=1, can_be_left=can_be_left)
+    world.interrupts.is_hangup = True
+    [result] = world.run()
+    assert (result.state, world.engine.left) == (states, int(can_be_left))
+
+
+def test_ctrl_c_stops_also_jobs_that_could_run_on():
+    world = World({0: [RUNS]}, interrupted_after=1, can_be_left=True)
+    [result] = world.run()
+    assert (result.state, world.engine.stopped(), world.engine.closed) == ("killed", [0], 1)
+
+
+@pytest.mark.parametrize(
+    ("cause", "starts", "reason"),
+    [
+        ("cancelled", 1, "it was cancelled in the scheduler's queue (by user 7)"),
+        ("preempted", 1 + MAX_MOVES, "the scheduler ended it for a job that goes first (by user 7)"),
+        ("node_failed", 1 + MAX_MOVES, "the machine that it ran on is gone (by user 7)"),
+    ],
+)
+def test_what_a_scheduler_did_is_said_as_such_and_is_no_failure_of_the_job(cause, starts, reason):
+    world = World({0: [fails(0, cause, detail="by user 7") for _ in range(9)]})
+    [result] = world.run()
+    assert (result.state, result.reason) == ("killed", reason)
+    assert world.engine.started() == [0] * starts
+
+
+def test_jobs_that_are_queued_keep_their_numbers_whatever_is_added():
+    numbering = JobNumbering([], {0: "a", 2: "c"})
+    assert [numbering.assign(identity)[0] for identity in ("new", "c", "a", "a", "b")] == [1, 2, 0, 3, 4]
+
+
+@pytest.fixture
+def left(tmp_path):
+    """A sweep of three jobs as it looks while it runs on other machines without a command: one is queued."""
+    found = Left("stopped", tmp_path)
+    job = found.sweep / "0"
+    for folder in (found.sweep, job):
+        path = folder / "journal.jsonl"
+        lines = path.read_text().splitlines(keepends=True)
+        path.write_text("".join(line for line in lines if '"op": "close"' not in line))
+    with (found.sweep / "journal.jsonl").open("a") as file:
+        file.write('{"op": "tags", "time": 1, "values": {"cifar_sweeps.jobs": "3"}}\n')
+    write_placement(found.sweep, Placement("fake", {"option": 1}))
+    for number, identity in ((0, "planned"), (1, "queued")):
+        folder = found.sweep / ".tasks" / str(number)
+        folder.mkdir()
+        fields = {"job": number, "attempt": "1", "identity": identity, "folder": str(found.sweep / str(number))}
+        rest = {"log_file": "", "threads": 1, "timeout": None, "gpu": None, "until": None, "code": "", "delivers": True}
+        (folder / "task.json").write_text(json.dumps(fields | rest))
+    return found
+
+
+def test_it_is_not_taken_for_dead(left):
+    assert mark_abandoned(left.outputs) == []
+    (left.sweep / journal.PLACED).unlink()
+    assert mark_abandoned(left.outputs) == [left.sweep, left.sweep / "0"]
+
+
+def test_its_jobs_are_found_under_the_hash_that_planned_them(left):
+    previous = read_previous_jobs(left.sweep)
+    assert [(job.number, job.identity) for job in previous] == [(0, "planned")]
+    assert queued_jobs(left.sweep, previous) == {1: "queued"}
+
+
+class FakeSetup:
+    def __init__(self, engine=None, where=None):
+        self.engine, self.known = engine, where
+
+    def where(self, sweep):
+        if self.known is None:
+            raise ConfigError("squeue: not found")
+        return self.known
+
+    def open(self, sweep, parallelism, delivers):
+        return self.engine
+
+
+def with_setup(monkeypatch, **options):
+    def make(name, given):
+        assert (name, given) == ("fake", {"option": 1})
+        return FakeSetup(**options)
+
+    monkeypatch.setattr(status, "make_setup", make)
+
+
+def test_its_status_tells_what_journals_and_engine_say(left, monkeypatch):
+    with_setup(monkeypatch, where={0: "running on n1", 1: "queued (Priority)"})
+    found = status.read_status(left.sweep)
+    assert (found.state, found.engine, found.controller, found.not_started) == ("left to run", "fake", "", 1)
+    assert [(job.job, job.state, job.where, job.epoch) for job in found.jobs] == [
+        (0, "running", "running on n1", 11),
+        (1, "queued", "queued (Priority)", 0),
+    ]
+    assert status.summary_line(found) == "1 running, 1 queued, 1 not started"
+    assert [command.split()[-2] for command in found.next_commands] == ["attach", "stop"]
+    assert json.loads(found.to_json())["jobs"][0]["epochs"] == found.jobs[0].epochs
+    shown = status.status_table(found).rows
+    assert [row[-1] for row in shown] == ["running on n1", "queued (Priority)"]
+
+
+def test_a_status_is_told_also_where_the_engine_does_not_answer(left, monkeypatch):
+    with_setup(monkeypatch)
+    found = status.read_status(left.sweep)
+    assert found.problem == "fake does not say where the jobs are: squeue: not found"
+    assert [job.state for job in found.jobs] == ["running", "queued"]
+
+
+def test_a_local_sweep_that_was_killed_is_said_to_be_stopped(left):
+    (left.sweep / journal.PLACED).unlink()
+    found = status.read_status(left.sweep)
+    assert (found.state, found.engine, [job.state for job in found.jobs]) == ("stopped", "local", ["stopped"])
+    assert "resume" in found.next_commands[0]
+
+
+class StoppableEngine:
+    def __init__(self, obeys):
+        self.obeys, self.calls, self.running = obeys, [], set()
+
+    def adopt(self, sweep):
+        self.running = {0, 1}
+        return dict.fromkeys(self.running)
+
+    def stop(self, job, *, now=False):
+        self.calls.append((job, now))
+
+    def wait(self, seconds):
+        ended = {job for job, now in self.calls if (now or self.obeys)} & self.running
+        self.running -= ended
+        return [JobExit(job, "stopped") for job in ended]
+
+    def close(self):
+        self.calls.append("closed")
+
+
+@pytest.mark.parametrize("obeys", [True, False])
+def test_it_is_stopped_without_a_command_and_its_record_is_closed(left, monkeypatch, obeys):
+    monkeypatch.setattr(status, "STOP_SECONDS", 0.05)
+    engine = StoppableEngine(obeys)
+    with_setup(monkeypatch, engine=engine)
+    lines = []
+    status.stop_sweep(left.sweep, lines.append)
+    killed = [] if obeys else [(0, True), (1, True)]
+    assert engine.calls == [(0, False), (1, False), *killed, "closed"]
+    assert [read_run(folder).state for folder in (left.sweep, left.sweep / "0")] == ["KILLED", "KILLED"]
+    assert read_placement(left.sweep) is None
+    assert f"go on: cifar-sweeps resume {read_manifest(left.sweep).sweep_id}" in lines[-1]
+    with pytest.raises(TrackingError, match="does not run; nothing was stopped"):
+        status.stop_sweep(left.sweep, lines.append)
+
+
+HOLDER = """
+import signal, sys, time
+from pathlib import Path
+from cifar_sweeps.sweeps.controller_note import write_note
+from cifar_sweeps.tracking.journal import Journal
+held = Journal(Path(sys.argv[1]))
+write_note(Path(sys.argv[1]))
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+print("held", flush=True)
+time.sleep(60)
+"""
+
+
+def test_a_sweep_with_a_command_is_stopped_by_it_and_not_attached_to(left):
+    with subprocess.Popen([sys.executable, "-c", HOLDER, str(left.sweep)], stdout=subprocess.PIPE) as holder:
+        assert holder.stdout.readline() == b"held\n"
+        with pytest.raises(TrackingError, match=rf"controls it \(process {holder.pid} on this machine\)"):
+            resume.attach(left.sweep.name, left.outputs)
+        lines = []
+        status.stop_sweep(left.sweep, lines.append)
+        assert holder.wait(10) == 0
+    assert lines == [f"Asked its command (process {holder.pid}) to stop; its jobs end at safe points …", "Stopped."]
+
+
+def test_a_command_on_another_machine_is_named(left, monkeypatch):
+    write_note(left.sweep)
+    monkeypatch.setattr("platform.node", lambda: "elsewhere")
+    note = read_note(left.sweep)
+    assert not note.is_here
+    assert abs(note.began - time.time()) < 60
+    held = journal.Journal(left.sweep)
+    monkeypatch.setattr(os, "kill", lambda *_: pytest.fail("a process of this machine is meant by chance"))
+    with pytest.raises(TrackingError, match=f"its command runs on {note.host}"):
+        status.stop_sweep(left.sweep, pytest.fail)
+    held.close()
+
+
+def test_what_is_over_cannot_be_attached_to(left):
+    (left.sweep / journal.PLACED).unlink()
+    append_end(left.sweep, "KILLED", "it was stopped")
+    with pytest.raises(
+        TrackingError, match="no job of it runs on other machines; what is left of it: cifar-sweeps resume"
+    ):
+        resume.attach(left.sweep.name, left.outputs)
+
+
+def test_attaching_types_the_command_again_without_leaving(left, monkeypatch):
+    path = left.sweep / "sweep.json"
+    content = json.loads(path.read_text())
+    content["command"].append("sweep.detach=true")
+    path.write_text(json.dumps(content))
+    seen = {}
+
+    def execve(program, arguments, environment):
+        seen.update(arguments=arguments, environment=environment)
+        raise SystemExit(0)
+
+    monkeypatch.setattr(os, "execve", execve)
+    monkeypatch.chdir(left.folder)
+    with pytest.raises(SystemExit):
+        resume.attach(left.sweep.name, left.outputs)
+    assert seen["arguments"][3:] == content["command"][:-1]
+    assert seen["environment"]["CIFAR_SWEEPS_GOES_ON"] == str(left.sweep)
+
+
+def test_a_local_sweep_cannot_be_left(outputs):
+    from conftest import TINY, cifar_train
+
+    done = cifar_train("-m", "seed=0,1", "sweep.detach=true", *TINY)
+    assert done.returncode == 1
+    assert done.stderr.startswith("ConfigError: sweep.detach=true: jobs of hydra/launcher=local end with their command")
+    assert not list(outputs.glob("sweeps/*"))
