@@ -90,7 +90,7 @@ def test_a_study_s_file_may_choose_the_search_and_the_command_line_changes_it(ou
             ["optimizer=adam,sgd", "optimizer.momentum=interval(0,0.9)"],
             """or search the key there alone, such as 'hydra.sweeper.conditions=["KEY if optimizer=sgd"]'""",
         ),
-        (["optimizer=adam,sgd", "hydra/launcher=basic"], "works with hydra/launcher=local alone"),
+        (["optimizer=adam,sgd", "hydra/launcher=basic"], "works with hydra/launcher=local, slurm or ray alone"),
         (["optimizer=adam,sgd", "hydra.sweeper.n_trials=0"], "hydra.sweeper.n_trials=0: must be at least 1"),
         (["optimizer=adam,sgd", "hydra.sweeper.objectives=[accuracy]"], "must be some of val/accuracy, val/loss"),
         (
