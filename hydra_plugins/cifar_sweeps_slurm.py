@@ -1,7 +1,5 @@
 """Hydra's launcher `slurm`: each job of a sweep as a task of a Slurm job array. Hydra imports it at every start."""
 
-from typing import Any
-
 from hydra_plugins.cifar_sweeps_launcher import EngineLauncher
 
 
@@ -9,6 +7,3 @@ class SlurmLauncher(EngineLauncher):
     """Runs each job of a sweep in Slurm; see ``conf/hydra/launcher/slurm.yaml``."""
 
     engine = "slurm"
-
-    def __init__(self, **options: Any) -> None:  # noqa: ANN401 (as EngineLauncher)
-        super().__init__(**options)

@@ -21,7 +21,7 @@ def status(
     from cifar_sweeps.sweeps.resume import find_sweep
     from cifar_sweeps.sweeps.status import read_status, status_table, summary_line
 
-    found = read_status(find_sweep(sweep, outputs_folder()))
+    found = read_status(find_sweep(sweep, outputs_folder()), outputs_folder())
     if as_json:
         typer.echo(found.to_json())
         return
@@ -53,4 +53,4 @@ def stop(sweep: SweepName) -> None:
     from cifar_sweeps.sweeps.resume import find_sweep
     from cifar_sweeps.sweeps.status import stop_sweep
 
-    stop_sweep(find_sweep(sweep, outputs_folder()), typer.echo)
+    stop_sweep(find_sweep(sweep, outputs_folder()), outputs_folder(), typer.echo)

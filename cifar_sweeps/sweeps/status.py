@@ -22,7 +22,7 @@ from cifar_sweeps.sweeps.previous.launches import PreviousJob, queued_jobs, read
 from cifar_sweeps.sweeps.resume import controller_text
 from cifar_sweeps.sweeps.tasks import read_placement, remove_placement
 from cifar_sweeps.system.cores import Parallelism
-from cifar_sweeps.system.scripts import shell_command
+from cifar_sweeps.system.scripts import shell_command, store_environment
 from cifar_sweeps.tracking import journal
 from cifar_sweeps.tracking.journal_reader import read_curve, read_run
 from cifar_sweeps.tracking.recovery import append_end
@@ -70,8 +70,11 @@ class SweepStatus:
         return json.dumps(asdict(self), indent=1)
 
 
-def read_status(folder: Path) -> SweepStatus:
-    """Return how far the sweep in a folder is. Raises TrackingError if its record cannot be read."""
+def read_status(folder: Path, outputs: Path) -> SweepStatus:
+    """Return how far the sweep in a folder is. outputs: for the commands that are named.
+
+    Raises TrackingError if its record cannot be read.
+    """
     manifest, parent = read_manifest(folder), read_run(folder)
     if parent is None:
         raise TrackingError(f"{folder}: holds no sweep that has started")
@@ -105,7 +108,10 @@ def read_status(folder: Path) -> SweepStatus:
         jobs=tuple(sorted(jobs, key=lambda job: job.job)),
         not_started=max(0, planned - len(jobs)),
         problem=problem,
-        next_commands=tuple(_next_commands(manifest.sweep_id, state, placement is not None, is_controlled)),
+        next_commands=tuple(
+            shell_command("cifar-sweeps", [name, manifest.sweep_id], store_environment(outputs, None))
+            for name in _next_commands(state, placement is not None, is_controlled)
+        ),
     )
 
 
@@ -133,14 +139,14 @@ def _job_status(job: PreviousJob, where: Mapping[int, str], can_run: bool) -> Jo
     )
 
 
-def _next_commands(sweep: str, state: str, is_placed: bool, is_controlled: bool) -> Iterator[str]:
+def _next_commands(state: str, is_placed: bool, is_controlled: bool) -> Iterator[str]:
     if is_controlled:
-        yield shell_command("cifar-sweeps", ["stop", sweep])
+        yield "stop"
     elif is_placed:
-        yield shell_command("cifar-sweeps", ["attach", sweep])
-        yield shell_command("cifar-sweeps", ["stop", sweep])
+        yield "attach"
+        yield "stop"
     elif state != "finished":
-        yield shell_command("cifar-sweeps", ["resume", sweep])
+        yield "resume"
 
 
 def status_table(status: SweepStatus) -> TextTable:
@@ -182,7 +188,7 @@ def _ago(seconds: float) -> str:
     return f"{max(0.0, seconds):.0f} s"
 
 
-def stop_sweep(folder: Path, report: Callable[[str], object]) -> None:
+def stop_sweep(folder: Path, outputs: Path, report: Callable[[str], object]) -> None:
     """Stop a sweep: its command, or where it has none its jobs on other machines, at safe points; close its record.
 
     report: called with a line for what is done. Raises TrackingError if it does not run, or cannot be stopped here.
@@ -207,7 +213,8 @@ def stop_sweep(folder: Path, report: Callable[[str], object]) -> None:
                 append_end(path, "KILLED", (job_exit.detail if job_exit else "") or "it was stopped", 10.0)
     append_end(folder, "KILLED", "it was stopped", 10.0)
     remove_placement(folder)
-    report(f"Stopped. What was trained is kept; go on: cifar-sweeps resume {read_manifest(folder).sweep_id}")
+    again = shell_command("cifar-sweeps", ["resume", read_manifest(folder).sweep_id], store_environment(outputs, None))
+    report(f"Stopped. What was trained is kept; go on: {again}")
 
 
 def _stop_command(folder: Path, report: Callable[[str], object]) -> None:

@@ -13,6 +13,7 @@ from test_upgraded_sweeps import Left
 from cifar_sweeps.errors import ConfigError, TrackingError
 from cifar_sweeps.sweeps import resume, status
 from cifar_sweeps.sweeps.controller_note import read_note, write_note
+from cifar_sweeps.sweeps.engines.setup import make_setup
 from cifar_sweeps.sweeps.jobs import JobExit, TrainingStarted
 from cifar_sweeps.sweeps.manifest import read_manifest
 from cifar_sweeps.sweeps.previous.launches import JobNumbering, queued_jobs, read_previous_jobs
@@ -124,7 +125,7 @@ def with_setup(monkeypatch, **options):
 
 def test_its_status_tells_what_journals_and_engine_say(left, monkeypatch):
     with_setup(monkeypatch, where={0: "running on n1", 1: "queued (Priority)"})
-    found = status.read_status(left.sweep)
+    found = status.read_status(left.sweep, left.outputs)
     assert (found.state, found.engine, found.controller, found.not_started) == ("left to run", "fake", "", 1)
     assert [(job.job, job.state, job.where, job.epoch) for job in found.jobs] == [
         (0, "running", "running on n1", 11),
@@ -139,14 +140,14 @@ def test_its_status_tells_what_journals_and_engine_say(left, monkeypatch):
 
 def test_a_status_is_told_also_where_the_engine_does_not_answer(left, monkeypatch):
     with_setup(monkeypatch)
-    found = status.read_status(left.sweep)
+    found = status.read_status(left.sweep, left.outputs)
     assert found.problem == "fake does not say where the jobs are: squeue: not found"
     assert [job.state for job in found.jobs] == ["running", "queued"]
 
 
 def test_a_local_sweep_that_was_killed_is_said_to_be_stopped(left):
     (left.sweep / journal.PLACED).unlink()
-    found = status.read_status(left.sweep)
+    found = status.read_status(left.sweep, left.outputs)
     assert (found.state, found.engine, [job.state for job in found.jobs]) == ("stopped", "local", ["stopped"])
     assert "resume" in found.next_commands[0]
 
@@ -177,14 +178,15 @@ def test_it_is_stopped_without_a_command_and_its_record_is_closed(left, monkeypa
     engine = StoppableEngine(obeys)
     with_setup(monkeypatch, engine=engine)
     lines = []
-    status.stop_sweep(left.sweep, lines.append)
+    status.stop_sweep(left.sweep, left.outputs, lines.append)
     killed = [] if obeys else [(0, True), (1, True)]
     assert engine.calls == [(0, False), (1, False), *killed, "closed"]
     assert [read_run(folder).state for folder in (left.sweep, left.sweep / "0")] == ["KILLED", "KILLED"]
     assert read_placement(left.sweep) is None
-    assert f"go on: cifar-sweeps resume {read_manifest(left.sweep).sweep_id}" in lines[-1]
+    assert lines[-1].endswith(f"cifar-sweeps resume {read_manifest(left.sweep).sweep_id}")
+    assert f"CIFAR_SWEEPS_OUTPUTS={left.outputs}" in lines[-1]
     with pytest.raises(TrackingError, match="does not run; nothing was stopped"):
-        status.stop_sweep(left.sweep, lines.append)
+        status.stop_sweep(left.sweep, left.outputs, lines.append)
 
 
 HOLDER = """
@@ -206,7 +208,7 @@ def test_a_sweep_with_a_command_is_stopped_by_it_and_not_attached_to(left):
         with pytest.raises(TrackingError, match=rf"controls it \(process {holder.pid} on this machine\)"):
             resume.attach(left.sweep.name, left.outputs)
         lines = []
-        status.stop_sweep(left.sweep, lines.append)
+        status.stop_sweep(left.sweep, left.outputs, lines.append)
         assert holder.wait(10) == 0
     assert lines == [f"Asked its command (process {holder.pid}) to stop; its jobs end at safe points …", "Stopped."]
 
@@ -220,7 +222,7 @@ def test_a_command_on_another_machine_is_named(left, monkeypatch):
     held = journal.Journal(left.sweep)
     monkeypatch.setattr(os, "kill", lambda *_: pytest.fail("a process of this machine is meant by chance"))
     with pytest.raises(TrackingError, match=f"its command runs on {note.host}"):
-        status.stop_sweep(left.sweep, pytest.fail)
+        status.stop_sweep(left.sweep, left.outputs, pytest.fail)
     held.close()
 
 
@@ -259,3 +261,9 @@ def test_a_local_sweep_cannot_be_left(outputs):
     assert done.returncode == 1
     assert done.stderr.startswith("ConfigError: sweep.detach=true: jobs of hydra/launcher=local end with their command")
     assert not list(outputs.glob("sweeps/*"))
+
+
+@pytest.mark.parametrize("name", ["local", "slurm", "ray"])
+def test_a_key_that_a_launcher_does_not_have_is_named(name):
+    with pytest.raises(ConfigError, match=rf"hydra.launcher.nope: hydra/launcher={name} has no such key; leave it out"):
+        make_setup(name, {"nope": 1})

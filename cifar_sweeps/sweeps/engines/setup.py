@@ -53,12 +53,18 @@ class EngineSetup(Protocol):
 
 
 def make_setup(name: str, options: Mapping[str, Any]) -> EngineSetup:
-    """Return the setup of a launcher of ours from its options. Raises ConfigError for one that is not known."""
+    """Return the setup of a launcher of ours from its options. Raises ConfigError for what is not known."""
     try:
         module, _, kind = _SETUPS[name].rpartition(".")
     except KeyError:
         raise ConfigError(f"{name}: is no engine of this version; there are {', '.join(_SETUPS)}") from None
-    setup: EngineSetup = getattr(importlib.import_module(module), kind)(**options)
+    try:
+        setup: EngineSetup = getattr(importlib.import_module(module), kind)(**options)
+    except TypeError as error:
+        if "unexpected keyword argument" not in str(error):
+            raise
+        key = str(error).rpartition("argument ")[2].strip("'")
+        raise ConfigError(f"hydra.launcher.{key}: hydra/launcher={name} has no such key; leave it out") from None
     return setup
 
 
