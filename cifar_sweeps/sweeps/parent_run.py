@@ -20,7 +20,13 @@ from cifar_sweeps.sweeps.controller_note import write_note
 from cifar_sweeps.sweeps.manifest import NAME, RESUME_FOLDER, SweepManifest, read_manifest, swept_keys
 from cifar_sweeps.sweeps.mlflow_page.description import describe_sweep
 from cifar_sweeps.sweeps.mlflow_page.view import sweep_page, sweep_view
-from cifar_sweeps.sweeps.previous.differences import NewJob, difference, fixed_values
+from cifar_sweeps.sweeps.previous.differences import (
+    NewJob,
+    changed_choice,
+    choice_settings,
+    difference,
+    fixed_values,
+)
 from cifar_sweeps.sweeps.previous.launches import (
     JobNumbering,
     queued_jobs,
@@ -96,12 +102,16 @@ class ParentRun:
             self._store = Store(tracking_uri(config.tracking.uri, outputs), outputs)
             store = configured_uri(config.tracking.uri) or "embedded"  # which may be moved with its outputs
         identity = sweep_hash(study, store, overrides, swept)
-        if config.hydra.sweeper.get("_target_") == _SEARCH:
+        is_search = config.hydra.sweeper.get("_target_") == _SEARCH
+        if is_search:
             identity = f"search-{identity}"  # its jobs have the numbers of their trials
         if not self._is_ours:
             identity = f"other-{identity}"  # it is not resumed: a later launch with our launcher ignores it
         fixed = fixed_values(config, swept)
-        self.manifest = SweepManifest(self.folder.name, study, swept, identity, tuple(command), str(Path.cwd()), fixed)
+        choice = choice_settings(config, is_search)
+        self.manifest = SweepManifest(
+            self.folder.name, study, swept, identity, tuple(command), str(Path.cwd()), fixed, choice
+        )
         check_own_folder("hydra.sweep.dir", self.folder, Path(config.outputs))
         self._check_folder()
         if self._is_ours and config.sweep.rerun != "all":
@@ -112,9 +122,7 @@ class ParentRun:
             raise ConfigError(f"hydra.sweeper.max_batch_size={batch}: {at_once}; leave it out")
         if not self._is_ours:
             # Ours starts the parent run when all jobs have been checked; another launcher does not know of it.
-            if (
-                config.hydra.sweeper.get("_target_") == _SEARCH
-            ):  # others take a batch, and say nothing until all of it is over
+            if is_search:  # others take a batch, and say nothing until all of it is over
                 raise ConfigError(
                     "hydra/sweeper=optuna: works with hydra/launcher=local, slurm or ray alone; leave yours out"
                 )
@@ -153,6 +161,9 @@ class ParentRun:
                 left = f", {there} of them not finished" if there else ""
                 count = "1 job" if len(previous) == 1 else f"{len(previous)} jobs"
                 _say(f"Joins sweep {folder.name}: {count} there{left}, {new} new")
+                changed = changed_choice(manifest.choice, self.manifest.choice)
+                if changed:
+                    _say(changed)
                 return JobNumbering(previous, queued_jobs(folder, previous))
             named = _named_folder()
             if named or folder == self._own_folder:

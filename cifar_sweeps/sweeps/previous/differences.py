@@ -56,6 +56,36 @@ def fixed_values(config: DictConfig, swept: Iterable[str]) -> dict[str, str]:
     }
 
 
+def choice_settings(config: DictConfig, is_search: bool) -> dict[str, str]:
+    """Return the settings by which a sweep's jobs are proposed and paused, by key; those without effect are left out.
+
+    Another launch may change them and go on with the same jobs: what these have learned stays true.
+    """
+    settings = {}
+    if is_search:
+        for key in ("sampler", "seed", "objectives", "conditions"):
+            value = config.hydra.sweeper.get(key)
+            if value is not None:
+                settings[f"hydra.sweeper.{key}"] = _shown(value)
+    rule = str(config.sweep.early_stopping)
+    settings["sweep.early_stopping"] = rule
+    if rule != "none":
+        keys = ("metric", "grace_epochs", "eta") if rule == "asha" else ("metric", "grace_epochs")
+        settings |= {f"sweep.{key}": str(config.sweep[key]) for key in keys}
+    return settings
+
+
+def changed_choice(before: Mapping[str, str], now: Mapping[str, str]) -> str:
+    """Return a line on settings of `choice_settings` that a launch changes in a sweep it joins; empty without any."""
+    known = {key: value for key, value in now.items() if key in before}  # others have only begun to mean something
+    changed = _changed({key: before[key] for key in known}, known)
+    return f"Changed since its last launch: {changed}. What its jobs have trained stays." if changed else ""
+
+
+def _shown(value: object) -> str:
+    return f"[{','.join(map(str, value))}]" if OmegaConf.is_list(value) else str(value)
+
+
 def difference(
     jobs: Sequence[NewJob], fixed: Mapping[str, str], manifest: SweepManifest, previous: Sequence[PreviousJob]
 ) -> str:

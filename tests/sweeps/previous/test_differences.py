@@ -7,6 +7,7 @@ import pytest
 import yaml
 from conftest import TINY
 from hydra import compose as hydra_compose
+from omegaconf import OmegaConf
 
 from cifar_sweeps.config.compose import compose
 from cifar_sweeps.config.parse import conf_folder
@@ -14,7 +15,13 @@ from cifar_sweeps.hydra_support import initialized_compose
 from cifar_sweeps.runs import identity
 from cifar_sweeps.sweeps.manifest import SweepManifest
 from cifar_sweeps.sweeps.previous import differences
-from cifar_sweeps.sweeps.previous.differences import NewJob, difference, fixed_values
+from cifar_sweeps.sweeps.previous.differences import (
+    NewJob,
+    changed_choice,
+    choice_settings,
+    difference,
+    fixed_values,
+)
 from cifar_sweeps.sweeps.previous.launches import PreviousJob
 from cifar_sweeps.tracking.store import RecordedRun
 
@@ -91,3 +98,36 @@ def test_fixed_values_that_resolve_differently_make_another_sweep_and_older_mani
     assert difference([], now, manifest(before), []) == "trainer.batch_size was 64, is 7"
     assert difference([], before, manifest(before), []) == ""
     assert difference([], now, manifest(), []) == ""
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "expected"),
+    [
+        ({}, {}, ""),
+        ({"early_stopping": "asha"}, {"early_stopping": "asha"}, ""),
+        ({"early_stopping": "asha"}, {"early_stopping": "asha", "eta": 2}, "sweep.eta was 4, is 2"),
+        ({"early_stopping": "median"}, {"early_stopping": "median", "eta": 2}, ""),  # which has no eta
+        ({}, {"early_stopping": "asha", "eta": 2}, "sweep.early_stopping was none, is asha"),
+        ({"eta": 2}, {"metric": "val/loss", "grace_epochs": 1}, ""),  # nothing pauses
+        (
+            {"objectives": ["val/accuracy"], "n_trials": 5},
+            {"objectives": ["val/accuracy", "epoch_seconds"], "n_trials": 9},
+            "hydra.sweeper.objectives was [val/accuracy], is [val/accuracy,epoch_seconds]",
+        ),
+        ({"sampler": "tpe"}, {"sampler": "gp"}, "hydra.sweeper.sampler was tpe, is gp"),
+    ],
+)
+def test_a_launch_that_proposes_or_pauses_otherwise_joins_and_says_so(before, now, expected):
+    def settings(changes):
+        sweep = {"early_stopping": "none", "metric": "val/accuracy", "eta": 4, "grace_epochs": 4}
+        sweeper = {"sampler": "tpe", "seed": 0, "objectives": ["val/accuracy"], "conditions": []}
+        for part in (sweep, sweeper):
+            part.update({key: value for key, value in changes.items() if key in part})
+        return choice_settings(OmegaConf.create({"sweep": sweep, "hydra": {"sweeper": sweeper}}), is_search=True)
+
+    line = changed_choice(settings(before), settings(now))
+    assert line == (f"Changed since its last launch: {expected}. What its jobs have trained stays." if expected else "")
+
+
+def test_sweeps_of_before_these_settings_were_recorded_are_joined_without_a_word():
+    assert changed_choice({}, {"sweep.early_stopping": "asha"}) == ""

@@ -26,8 +26,9 @@ def test_a_search_trains_its_trials_as_runs_and_goes_on_to_a_larger_total(output
     assert first.returncode == 0, said(first)
     (study,) = outputs.glob("sweeps/*/optuna.journal")
     study.unlink()
-    second = cifar_train(*asked, "hydra.sweeper.n_trials=20")
+    second = cifar_train(*asked, "hydra.sweeper.n_trials=20", "hydra.sweeper.sampler=random")
     assert second.returncode == 0, said(second)
+    assert "Changed since its last launch: hydra.sweeper.sampler was tpe, is random. What" in second.stdout
     assert "There are 3 combinations, and not the 20 of hydra.sweeper.n_trials." in second.stdout
     assert "Optuna's study file was written anew, from the journals of the runs." in second.stdout
     assert "Pareto front (val/accuracy up, model/parameters down): " in second.stdout
@@ -40,7 +41,7 @@ def test_a_search_trains_its_trials_as_runs_and_goes_on_to_a_larger_total(output
     (parent,) = (run for run in runs if "mlflow.parentRunId" not in run.data.tags)
     assert sorted(run.info.run_name for run in children) == ["conv=3", "conv=5"]
     assert {run.info.status for run in children} == {"FINISHED"}
-    assert parent.data.tags["cifar_sweeps.sampler"] == "tpe"
+    assert parent.data.tags["cifar_sweeps.sampler"] == "random"
     assert parent.info.status == "FINISHED"
     (report,) = outputs.glob("sweeps/*/report/report.md")
     assert "## Pareto front" in report.read_text()
