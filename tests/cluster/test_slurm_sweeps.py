@@ -162,7 +162,10 @@ def same_bits(one, other):
 
 
 def test_eight_jobs_of_which_some_die_and_whose_node_and_command_die(cluster, outputs, tmp_path):
-    """One job is cancelled, one is killed, a node of two dies, all come to their limit, and the command dies, too."""
+    """One job is cancelled, one is killed, a node of two dies, and the command dies, too.
+
+    On a slow machine the jobs come to their limit as well.
+    """
     epochs = ("trainer.epochs=30", "seed=0,1,2,3,4,5,6,7")
     sweep = Sweep(cluster, outputs, *LIMIT, *epochs)
     wait_for("sweep", lambda: (outputs / "sweeps").exists() and any((outputs / "sweeps").iterdir()))
@@ -186,7 +189,6 @@ def test_eight_jobs_of_which_some_die_and_whose_node_and_command_die(cluster, ou
     states = sweep.states()
     # Whoever died while no command watched is trained by the one that is attached, as by any command that resumes.
     assert states == dict.fromkeys(range(8), "FINISHED")
-    assert "DUE TO JOB REQUEUE" in sweep.output()
     for job in range(8):
         assert sorted(set(sweep.epochs(job))) == list(range(1, 31))
         assert sweep.epochs(job) == list(range(1, 31)), f"job {job} trained an epoch twice"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from cifar_sweeps.config.parse import flatten
@@ -83,7 +83,7 @@ def changed_choice(before: Mapping[str, str], now: Mapping[str, str]) -> str:
 
 
 def _shown(value: object) -> str:
-    return f"[{','.join(map(str, value))}]" if OmegaConf.is_list(value) else str(value)
+    return f"[{','.join(map(str, value))}]" if isinstance(value, ListConfig) else str(value)
 
 
 def difference(
