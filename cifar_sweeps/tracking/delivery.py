@@ -38,6 +38,7 @@ from cifar_sweeps.tracking.store_errors import is_busy, is_gone, is_refusal
 
 NOTE = "delivered.json"
 LOCK = ".delivery.lock"
+_JOURNAL_TAG = f"{PREFIX}journal"
 _MAX_METRICS, _MAX_PARAMS, _MAX_TAGS = 1000, 100, 100
 END_TAGS = (
     *(f"{PREFIX}{key}" for key in ("failure", "failed_epoch", "failed_step", "last_checkpoint")),
@@ -53,7 +54,8 @@ class DeliveryState:
 
     refused: what the store did not take, with the reasons; it is not sent again. renamed: what the user was told of
     names that MLflow does not take. untried: nothing has been sent yet, so that the store need not be searched for the
-    run. A journal without its note, which may have been lost, is not.
+    run. A journal without its note, which may have been lost, is not. may_have_twin: an earlier call to create the
+    run may have been thought lost: a store that hung carries it out later.
     """
 
     run_id: str | None = None
@@ -61,6 +63,7 @@ class DeliveryState:
     refused: tuple[str, ...] = ()
     renamed: tuple[str, ...] = ()
     untried: bool = False
+    may_have_twin: bool = False
 
 
 def read_delivery_state(folder: Path) -> DeliveryState:
@@ -162,6 +165,7 @@ def _deliver(folder: Path, entries: Sequence[Entry], state: DeliveryState) -> st
             # On disk, before the run can be in the store: a power cut would bring back the note that nothing is there.
             write_text_atomic(folder / NOTE, json.dumps(asdict(state)))
             run_id = _find_or_create_run(folder, entries[0], store, may_exist)
+            state = replace(state, may_have_twin=may_exist)
         try:
             told = _send_or_set_aside(client, run_id, batch, folder)
         except MlflowException as error:
@@ -175,8 +179,20 @@ def _deliver(folder: Path, entries: Sequence[Entry], state: DeliveryState) -> st
             say(f"The run of {folder} had been deleted in MLflow; it is restored.")
             told = _send_or_set_aside(client, run_id, batch, folder)
         state = _tell(folder, replace(state, run_id=run_id, lines=batch[-1].number), told)
+        if state.may_have_twin and batch[-1].op == "close":
+            _delete_twins(store, run_id, entries[0])
+            state = replace(state, may_have_twin=False)
         _note(folder, state)
     return run_id
+
+
+def _delete_twins(store: Store, run_id: str, header: Entry) -> None:
+    """Move runs of the same journal, which nothing was sent to, into MLflow's trash."""
+    experiment_id = store.prepare(str(header.fields["study"]))
+    for twin in store.runs_with_tag(experiment_id, _JOURNAL_TAG, str(header.fields["journal"])):
+        if twin != run_id:
+            store.client().delete_run(twin)
+            say(f"{store.uri}: a call that was thought lost had created run {twin} a second time; it is deleted.")
 
 
 def _tell(folder: Path, state: DeliveryState, told: Told) -> DeliveryState:
@@ -230,7 +246,7 @@ def _find_or_create_run(folder: Path, header: Entry, store: Store, may_exist: bo
     """
     fields = header.fields
     experiment_id = store.prepare(str(fields["study"]))
-    tags = {**fields["tags"], f"{PREFIX}journal": str(fields["journal"])}
+    tags = {**fields["tags"], _JOURNAL_TAG: str(fields["journal"])}
     if fields["parent"] is not None:
         place = Path(os.path.normpath(folder.absolute() / str(fields["parent"])))
         parent = deliver(place)
@@ -239,8 +255,8 @@ def _find_or_create_run(folder: Path, header: Entry, store: Store, may_exist: bo
             parent = read_delivery_state(place).run_id
         if parent is not None:
             tags["mlflow.parentRunId"] = parent
-    found = store.run_with_tag(experiment_id, f"{PREFIX}journal", str(fields["journal"])) if may_exist else None
-    return found or store.create_run(experiment_id, str(fields["name"]), tags, header.time)
+    found = store.runs_with_tag(experiment_id, _JOURNAL_TAG, str(fields["journal"])) if may_exist else []
+    return found[0] if found else store.create_run(experiment_id, str(fields["name"]), tags, header.time)
 
 
 def _send(client: MlflowClient, run_id: str, batch: Sequence[Entry], folder: Path) -> Told:

@@ -211,11 +211,11 @@ class Store:
         )
         return str(run.info.run_id)
 
-    def run_with_tag(self, experiment_id: str, tag: str, value: str) -> str | None:
-        """Return the id of the run with this tag; None if there is none."""
+    def runs_with_tag(self, experiment_id: str, tag: str, value: str) -> list[str]:
+        """Return the ids of the runs with this tag, those in the trash last."""
         wanted = f"tags.`{tag}` = '{value}'"
-        found = self.client().search_runs([experiment_id], wanted, ViewType.ALL, max_results=1)
-        return str(found[0].info.run_id) if found else None
+        found = self.client().search_runs([experiment_id], wanted, ViewType.ALL)
+        return [str(run.info.run_id) for run in sorted(found, key=lambda run: run.info.lifecycle_stage != "active")]
 
     def find_run(self, run: str) -> "RecordedRun":
         """Return a run by its id, the beginning of that, its name, or the name of a single run's folder.

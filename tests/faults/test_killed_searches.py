@@ -42,6 +42,13 @@ SEARCH = (
     'hydra.sweeper.conditions=["optimizer.momentum if optimizer=sgd"]',
     "hydra.launcher.n_jobs=1",
 )
+STOPPED_SEARCH = (
+    *(each for each in SEARCH if "epochs" not in each),
+    "trainer.epochs=8",
+    "sweep.early_stopping=asha",
+    "sweep.eta=2",
+    "sweep.grace_epochs=1",
+)
 
 
 def decisions(outputs: Path):
@@ -114,6 +121,32 @@ def test_a_search_that_is_killed_proposes_and_trains_what_it_would_have(begin, o
     found, expected = (_trials(each) for each in (outputs, whole_search))
     assert found == expected
     assert len(found) == TRIALS
+
+
+@pytest.mark.parametrize("epochs", [4, 12, 25])
+def test_a_search_with_early_stopping_that_is_killed_ends_as_if_it_had_not_been(
+    begin, outputs, whole_stopped_search, epochs
+):
+    for seen in (epochs, epochs + 3):
+        kill_after(seen, begin(STOPPED_SEARCH), outputs, range(TRIALS))
+    last = begin(STOPPED_SEARCH)
+    assert last.wait() == 0, last.said
+    assert decisions(outputs) == decisions(whole_stopped_search)
+    assert stands(outputs) == stands(whole_stopped_search)
+    paused = [epoch for _, epoch in stands(outputs).values() if epoch is not None]
+    assert 0 < len(paused) < TRIALS
+    assert Stored(outputs).left_running() == 0
+    found, expected = (_trials(each) for each in (outputs, whole_stopped_search))
+    assert found == expected
+    assert len(found) == TRIALS
+
+
+@pytest.fixture(scope="module")
+def whole_stopped_search(tmp_path_factory):
+    outputs = tmp_path_factory.mktemp("whole_stopped_search")
+    command = Command(STOPPED_SEARCH, outputs)
+    assert command.wait() == 0, command.said
+    return outputs
 
 
 def _trials(outputs: Path):

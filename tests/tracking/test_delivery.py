@@ -130,10 +130,38 @@ def test_without_its_note_everything_is_sent_again_without_duplicates(outputs, n
 
 def test_a_new_run_is_not_searched_for_in_the_store(outputs, monkeypatch):
     searched = []
-    monkeypatch.setattr(Store, "run_with_tag", lambda *arguments: searched.append(arguments))
+    monkeypatch.setattr(Store, "runs_with_tag", lambda *arguments: searched.append(arguments))
     RunLogger(header(outputs)).end_run("FINISHED")
     assert searched == []
     assert len(Stored(outputs).runs) == 1
+
+
+def test_a_run_that_a_hanging_store_creates_late_is_not_there_twice(outputs, monkeypatch, capsys):
+    """The first call is given up, and carried out after the second one has looked for its run and found none."""
+    create, calls = Store.create_run, []
+
+    def hanging(store, *arguments):
+        calls.append(arguments)
+        if len(calls) == 1:
+            raise MlflowException("timed out")
+        create(store, *calls[0])
+        return create(store, *arguments)
+
+    monkeypatch.setattr(Store, "create_run", hanging)
+    logger = RunLogger(header(outputs))
+    log_all(logger)
+    logger.end_run("FINISHED")
+    with contextlib.suppress(TrackingError):
+        deliver(logger.folder)
+    deliver(logger.folder)
+    assert len(calls) == 2
+    stored = Stored(outputs)
+    (run,) = stored.runs
+    assert run.info.status == "FINISHED"
+    assert stored.points("val/accuracy") == [(1, 0.1), (2, 0.2), (3, 0.3)]
+    assert "created run" in capsys.readouterr().err
+    (outputs / "run" / delivery.NOTE).unlink()  # the one in the trash is not taken for it
+    assert deliver(logger.folder) == run.info.run_id
 
 
 def test_a_child_finds_its_parent_even_if_both_are_sent_late(outputs):
