@@ -79,6 +79,10 @@ class EarlyStoppingScheduler:
         self._jobs[job].update("failed" if ending == "killed" else ending, curve)
         self._listener(job, ending, curve)
 
+    def adopt(self, job: int) -> None:
+        """Take in that a job is on its way already."""
+        self._queue = deque(each for each in self._queue if each.number != job)
+
     def standing(self) -> list[tuple[int, int, int]]:
         """Return of each rung its epoch, how many arms stand there, and how many have been promoted from it."""
         found = []

@@ -34,6 +34,9 @@ class Scheduler(Protocol):
     def tell(self, job: int, ending: Ending, curve: Mapping[int, float]) -> None:
         """Take in how a job ended, and its curve: the metric that is compared by epoch, from its journal."""
 
+    def adopt(self, job: int) -> None:
+        """Take in, before the first `ask`, that a job trains already: it is not asked for until it has ended."""
+
 
 class GridScheduler:
     """Starts the jobs in their order and lets each train to its end. This is Hydra's plain multirun."""
@@ -41,12 +44,19 @@ class GridScheduler:
     waits_for_results = False
 
     def __init__(self, jobs: Iterable[int]) -> None:
-        self._jobs = iter(list(jobs))
+        self._jobs = dict.fromkeys(jobs)
 
     def ask(self) -> Assignment | None:
         """Return the next job in order."""
-        job = next(self._jobs, None)
-        return None if job is None else Assignment(job)
+        job = next(iter(self._jobs), None)
+        if job is None:
+            return None
+        del self._jobs[job]
+        return Assignment(job)
 
     def tell(self, job: int, ending: Ending, curve: Mapping[int, float]) -> None:
         """Ignore it: a grid does not depend on results."""
+
+    def adopt(self, job: int) -> None:
+        """Leave a job out."""
+        self._jobs.pop(job, None)

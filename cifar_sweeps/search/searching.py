@@ -56,6 +56,12 @@ class SearchScheduler:
         objectives = self._measure(job) if ending == "finished" else ()
         self._set(replace(self.trials[job], ending=ending, objectives=objectives, curve=dict(curve)))
 
+    def adopt(self, job: int) -> None:
+        """Take in that a trial trains already."""
+        if job in self._begun:
+            self._begun.remove(job)
+        self._set(replace(self.trials[job], ending=None))
+
     def _set(self, trial: Trial) -> None:
         self.trials[trial.number] = trial
         self._on_change(trial)

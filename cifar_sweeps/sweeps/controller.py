@@ -28,6 +28,7 @@ from cifar_sweeps.sweeps.jobs import (
 )
 from cifar_sweeps.sweeps.plan import PlannedJob
 from cifar_sweeps.sweeps.retry_policy import NOT_ITS_FAULT, should_retry
+from cifar_sweeps.sweeps.tasks import read_tasks
 from cifar_sweeps.sweeps.terminal.exit_reason import STOPPED, explain_exit
 from cifar_sweeps.tracking.journal import State
 from cifar_sweeps.tracking.journal_reader import read_run
@@ -42,6 +43,8 @@ _KILL_SECONDS = 5.0
 
 _KILLING = frozenset({signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
 """Signals after which a job counts as killed rather than failed: somebody meant it to end."""
+_KNOWN_TO_THE_ENGINE = frozenset({"timed_out", "out_of_memory", "cancelled", "preempted", "node_failed"})
+"""Ends that the engine alone can tell: the job itself has recorded that it was stopped, if anything."""
 _RUNNING: tuple[JobState, ...] = ("training", "wrapping_up")
 
 
@@ -135,7 +138,6 @@ class Controller:
         """Jobs that failed and are tried again, with how they failed; in the order in which they did."""
         self._until: dict[int, int | None] = {}
         """The epoch after which each job that was started pauses; None: it trains to its end."""
-        self._adopted: set[int] = set()
         self._overdue: set[int] = set()
         """Jobs that were killed because they did not stop in time."""
         self._gpu_of: dict[int, str] = {}
@@ -198,15 +200,31 @@ class Controller:
 
     def _adopt(self, sweep: Path) -> None:
         """Take over the jobs that a controller which is gone has left running."""
-        for number, gpu in self._engine.adopt(sweep).items():
-            if self._states.get(number) != "waiting":  # not one of this launch, or finished as it is recorded
+        found = self._engine.adopt(sweep)
+        tasks = read_tasks(sweep) if found else {}
+        for number, gpu in found.items():
+            job = self._find(number)
+            if job is None:
+                self._display.print_line(f"job {number} runs, and is none of this command's: it is stopped")
+            if job is None or self._states.get(number) not in ("waiting", "paused"):  # or finished, as it is recorded
                 self._engine.stop(number)
                 continue
-            self._adopted.add(number)
+            if number in tasks:
+                self._until[number] = tasks[number].until
+            self._scheduler.adopt(number)
             self._states.put(number, "training")
             if gpu is not None:
                 self._gpu_of[number] = gpu
             self._display.started(number, resumed=True)
+
+    def _find(self, number: int) -> PlannedJob | None:
+        """Return a job, which is planned first if the scheduler alone knows of it; None if that cannot be done."""
+        if self._plan_job is not None and number not in self._jobs:
+            job = self._plan_job(number)
+            if job is not None:
+                self._jobs[number] = job
+                self._states.put(number, "waiting")
+        return self._jobs.get(number)
 
     def stop_all(self, message: str) -> None:
         """Start no more jobs, and ask the running ones to stop at a safe point."""
@@ -239,22 +257,14 @@ class Controller:
         return self._states.count(_RUNNING if self._scheduler.waits_for_results else ("training",))
 
     def _ask(self) -> int | None:
-        """Return the job that the scheduler wants to be started or resumed; those that were adopted run already."""
+        """Return the job that the scheduler wants to be started or resumed."""
         assignment = self._scheduler.ask()
-        while assignment is not None and assignment.job in self._adopted:
-            self._adopted.discard(assignment.job)
-            self._until[assignment.job] = assignment.until
-            assignment = self._scheduler.ask()
         if assignment is None:
             return None
         number = assignment.job
-        if self._plan_job is not None and number not in self._jobs:
-            job = self._plan_job(number)
-            if job is None:
-                self._scheduler.tell(number, "failed", {})
-                return self._ask()
-            self._jobs[number] = job
-            self._states.put(number, "waiting")
+        if self._find(number) is None and self._plan_job is not None:
+            self._scheduler.tell(number, "failed", {})
+            return self._ask()
         if self._states.get(number) not in ("waiting", "paused"):
             raise RuntimeError(f"the scheduler asks for job {number}, which is {self._states.get(number) or 'unknown'}")
         self._until[number] = assignment.until
@@ -336,7 +346,7 @@ class Controller:
 
     def _is_paused(self, job: PlannedJob, run: RecordedRun) -> bool:
         """Whether a job has come to the epoch after which it was to pause: not if it stands where it did before."""
-        until = self._until.get(job.number, 0)  # not known of one that was adopted, and ended before it was asked for
+        until = self._until.get(job.number, 0)  # not known of one that an earlier version placed
         return run.state == "PAUSED" and until is not None and int(run.tag("early_stopped") or 0) >= until
 
     def _pause(self, job: PlannedJob, run: RecordedRun) -> None:
@@ -350,7 +360,7 @@ class Controller:
         )
         self._display.ended(job.number, "killed" if is_killed else "failed", reason)
         state: State = "KILLED" if is_killed else "FAILED"
-        overrule = job_exit.cause == "timed_out"  # the job itself has recorded that it was stopped
+        overrule = job_exit.cause in _KNOWN_TO_THE_ENGINE
         self._record.record_failure(job.number, job.name, reason, job.log_file, state, overrule)
         self._set_result(job, JobResult("killed" if is_killed else "failed", reason=reason))
         if job.config.sweep.fail_fast and self._stopping_since is None:

@@ -1,6 +1,7 @@
 """Which command controls a sweep: a note in the sweep's folder, for `status`, `attach` and `stop`.
 
-Whether that command still lives is told by the lock on the sweep's journal, not by the note.
+Whether that command still lives is told by the lock on the sweep's journal, not by the note. It is written under that
+lock, so that it names the command that holds it.
 """
 
 import json

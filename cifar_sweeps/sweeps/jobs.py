@@ -1,5 +1,6 @@
 """Types that controller and engines exchange: what to start, what a job reports, how it ended."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -38,6 +39,7 @@ class JobSpec:
     ``trainer.threads=auto`` means. timeout: seconds after which the engine ends it; None: never. gpu: what the job
     sees as its only GPU, as CUDA_VISIBLE_DEVICES names it; None: all that the machine has. until: the epoch after
     which it pauses, with its checkpoint; None: it trains to its end. identity: the training hash, as planned.
+    swept: the job's values of the keys that the sweep varies.
     """
 
     number: int
@@ -49,6 +51,7 @@ class JobSpec:
     gpu: str | None = None
     until: int | None = None
     identity: str = ""
+    swept: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,9 @@
 """Run a multirun: plan, engine, controller, and Hydra's JobReturns."""
 
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from hydra.core.utils import JobReturn
@@ -31,9 +32,11 @@ from cifar_sweeps.sweeps.engines.local.engine import LocalEngine
 from cifar_sweeps.sweeps.engines.setup import EngineSetup, make_setup
 from cifar_sweeps.sweeps.engines.worker import make_payload
 from cifar_sweeps.sweeps.jobs import JobResult, JobSpec
+from cifar_sweeps.sweeps.manifest import swept_values
 from cifar_sweeps.sweeps.parent_run import ParentRun
 from cifar_sweeps.sweeps.plan import PlannedJob, plan_jobs
-from cifar_sweeps.sweeps.tasks import Placement, write_placement
+from cifar_sweeps.sweeps.previous.launches import queued_jobs, read_previous_jobs
+from cifar_sweeps.sweeps.tasks import Placement, read_placement, write_placement
 from cifar_sweeps.sweeps.terminal.progress import JobProgress, SweepProgress
 from cifar_sweeps.system.cores import Parallelism
 from cifar_sweeps.system.signals import defer_signals
@@ -59,6 +62,7 @@ def launch(
         setup = checked_setup(engine, options, master)
         console = Console(highlight=False)
         jobs = plan_jobs(context.config_loader, master, job_overrides, parent_run, console)
+        check_left_sweep(parent_run.folder, setup.name, options, {job.number for job in jobs})
         parent_run.requested |= {job.number: job.name for job in jobs}
         _check_arms(jobs, master, parent_run.manifest.swept)
         for line in (*describe_early_stopping(jobs), *unmet_promotions(jobs, parent_run.folder)):
@@ -113,6 +117,30 @@ def checked_setup(engine: str, options: Mapping[str, Any], master: DictConfig) -
     return setup
 
 
+def check_left_sweep(folder: Path, engine: str, options: Mapping[str, Any], jobs: Collection[int] | None) -> None:
+    """Raise ConfigError if jobs of the sweep in a folder may run elsewhere, where this launch does not watch them.
+
+    engine, options: of this launch. jobs: its jobs' numbers; None: a search, which goes on with all.
+    """
+    placement = read_placement(folder)
+    if placement is None:
+        return
+    first = f"first cifar-sweeps attach {folder.name}, or stop it"
+    addresses = {str(each.get("address")) for each in (placement.options, options) if each.get("address")}
+    if placement.engine != engine or len(addresses) > 1:
+        here = f"hydra/launcher={engine}" + (f" hydra.launcher.address={options.get('address')}" if addresses else "")
+        raise ConfigError(f"{here}: sweep {folder.name} was left to run on {placement.engine}; {first}")
+    previous = read_previous_jobs(folder)
+    running = [job.number for job in previous if job.run.state == "RUNNING"]
+    unknown = sorted({*running, *queued_jobs(folder, previous)} - {*(jobs or ())}) if jobs is not None else []
+    if unknown:
+        shown = ", ".join(map(str, unknown[:5])) + (" …" if len(unknown) > 5 else "")
+        raise ConfigError(
+            f"sweep {folder.name} was left to run on {placement.engine}, and its jobs {shown} are none of this "
+            f"command's; {first}, or give their values, too"
+        )
+
+
 def start_parent(
     parent_run: ParentRun,
     setup: EngineSetup,
@@ -160,7 +188,7 @@ def run_jobs(
             jobs,
             engine,
             scheduler,
-            make_spec=partial(_make_spec, context, parallelism.threads),
+            make_spec=partial(_make_spec, context, parallelism.threads, parent_run.manifest.swept),
             n_jobs=parallelism.jobs,
             gpus=setup.gpus([job.config for job in jobs] if configs is None else configs),
             display=SweepProgress(rows, Console(highlight=False), parallelism.jobs, total, pauses, setup.has_queue),
@@ -188,10 +216,12 @@ def _check_arms(jobs: Sequence[PlannedJob], master: DictConfig, swept: tuple[str
         Console(highlight=False).print(line, markup=False, soft_wrap=True)
 
 
-def _make_spec(context: HydraContext, threads: int, job: PlannedJob, gpu: str | None, until: int | None) -> JobSpec:
+def _make_spec(
+    context: HydraContext, threads: int, keys: tuple[str, ...], job: PlannedJob, gpu: str | None, until: int | None
+) -> JobSpec:
     payload = make_payload(context, job.node)
-    timeout = job.config.sweep.timeout
-    return JobSpec(job.number, job.folder, job.log_file, payload, threads, timeout, gpu, until, job.identity)
+    timeout, swept = job.config.sweep.timeout, swept_values(list(job.overrides), keys)
+    return JobSpec(job.number, job.folder, job.log_file, payload, threads, timeout, gpu, until, job.identity, swept)
 
 
 def _best_so_far(job: PlannedJob) -> float | None:

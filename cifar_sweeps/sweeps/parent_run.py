@@ -156,7 +156,8 @@ class ParentRun:
                     restore_deleted(folder, self.manifest.study)
                 known = {job.identity for job in previous}
                 new = sum(job.identity not in known for job in jobs)
-                new = new if total is None else max(0, total - len(previous))
+                queued = queued_jobs(folder, previous)
+                new = new if total is None else max(0, total - len(previous) - len(queued))
                 there = sum(not job.is_finished for job in previous)
                 left = f", {there} of them not finished" if there else ""
                 count = "1 job" if len(previous) == 1 else f"{len(previous)} jobs"
@@ -164,7 +165,7 @@ class ParentRun:
                 changed = changed_choice(manifest.choice, self.manifest.choice)
                 if changed:
                     _say(changed)
-                return JobNumbering(previous, queued_jobs(folder, previous))
+                return JobNumbering(previous, queued)
             named = _named_folder()
             if named or folder == self._own_folder:
                 how = "the same command again starts a new sweep" if named else "choose another hydra.sweep.dir"
@@ -186,9 +187,6 @@ class ParentRun:
             problem = self._store.availability_error(self.manifest.study)
             if problem:
                 _print_error(problem)
-        self._keep_hydras_config()
-        self.manifest.write(self.folder)
-        write_note(self.folder)
         own = {
             "sweep_id": self.manifest.sweep_id,
             "study": self.manifest.study,
@@ -210,6 +208,10 @@ class ParentRun:
                 identity=self.manifest.identity,
             )
         )
+        # Not before: where another command has this sweep, its manifest and its note stay as they are.
+        self._keep_hydras_config()
+        self.manifest.write(self.folder)
+        write_note(self.folder)
         self._logger.set_tags({f"{PREFIX}{key}": value for key, value in (tags or {}).items()})
         self._show_in_mlflow(self._logger)
         if not journal.has_locks(self.folder):

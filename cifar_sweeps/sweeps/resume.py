@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NoReturn
 
-from cifar_sweeps.errors import TrackingError
+from cifar_sweeps.errors import HIDDEN, TrackingError
 from cifar_sweeps.search.decisions import NAME, Decision, DecisionLog
 from cifar_sweeps.sweeps.controller_note import read_note
 from cifar_sweeps.sweeps.manifest import RESUME_FOLDER, find_manifests, read_manifest
@@ -50,6 +50,9 @@ def resume(name: str, outputs: Path) -> NoReturn:
             command = finish_command(job.run_id, job.tags)
             raise TrackingError(f"{name}: is a job of a sweep, {job.state_text}; finish it: {command}") from None
         raise
+    folder = run.environment.get(RESUME_FOLDER)
+    if folder is not None and journal.is_locked(Path(folder)) and journal.has_locks(Path(folder)):
+        raise TrackingError(f"{name}: {controller_text(Path(folder))}; cifar-sweeps status {run.names[0]} shows it")
     if not run.can_resume:
         raise TrackingError(
             f"{name}: has finished; cifar-sweeps reproduce trains it again, cifar-sweeps extend makes it longer"
@@ -70,8 +73,8 @@ def attach(name: str, outputs: Path) -> NoReturn:
             f"{name}: no job of it runs on other machines; what is left of it: cifar-sweeps resume {folder.name}"
         )
     [run] = [each for each in _sweeps(outputs) if each.environment[RESUME_FOLDER] == str(folder.absolute())]
-    typed = tuple(each for each in run.command if not each.startswith("sweep.detach="))
-    _become(replace(run, command=typed), outputs)
+    typed = tuple(each for each in run.command if not each.lstrip("+").startswith("sweep.detach="))
+    _become(replace(run, command=(*typed, "sweep.detach=false")), outputs)  # which a study or a file may ask for
 
 
 def find_sweep(name: str, outputs: Path) -> Path:
@@ -140,9 +143,17 @@ def _sweeps(outputs: Path) -> Iterator[ResumableRun]:
     for path, manifest in find_manifests(outputs):
         run = read_run(path)
         if run is not None:  # one that is finished has new jobs, or none
-            environment = {RESUME_FOLDER: str(path.absolute())}
+            environment = {RESUME_FOLDER: str(path.absolute()), **_own_store(path)}
             names = (manifest.sweep_id, run.run_id)
             yield ResumableRun(names, run.name, manifest.command, Path(manifest.typed_in), True, environment)
+
+
+def _own_store(folder: Path) -> dict[str, str]:
+    """Return the variable that names the store which a run's journal is sent to, unless it is set, or has a login."""
+    uri = journal.read(folder)[0].fields["uri"]
+    if not uri or HIDDEN in str(uri) or "MLFLOW_TRACKING_URI" in os.environ:
+        return {}
+    return {"MLFLOW_TRACKING_URI": str(uri)}
 
 
 def _single_runs(outputs: Path) -> Iterator[ResumableRun]:
@@ -156,7 +167,9 @@ def _single_runs(outputs: Path) -> Iterator[ResumableRun]:
             single = ("hydra.mode=RUN",) if any(each.startswith("study=") for each in overrides) else ()
             command = (*own_files, *overrides, *single, f"hydra.run.dir='{quoted}'")
             typed_in = Path(run.tag("typed_in") or ".")
-            yield ResumableRun((folder.name, run.run_id), run.name, command, typed_in, run.state != "FINISHED", {})
+            yield ResumableRun(
+                (folder.name, run.run_id), run.name, command, typed_in, run.state != "FINISHED", _own_store(folder)
+            )
 
 
 def _jobs_named(run_id: str, outputs: Path) -> Iterator[RecordedRun]:

@@ -10,7 +10,7 @@ import json
 import secrets
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, get_args
 
@@ -26,8 +26,9 @@ TASK, PAYLOAD, _PROGRESS = "task.json", "payload", "progress.json"
 class Task:
     """One attempt at a job. attempt: unlike that of any other start of a job. identity: the training hash, as planned.
 
-    folder, log_file, threads, gpu, until: see `jobs.JobSpec`. timeout: seconds of execution, all allocations together.
-    code: hash of the package that is to run it. delivers: whether its process sends to the store what it records.
+    folder, log_file, threads, gpu, until, swept: see `jobs.JobSpec`. timeout: seconds of execution, all allocations
+    together. code: hash of the package that is to run it. delivers: whether its process sends to the store what it
+    records.
     """
 
     job: int
@@ -41,6 +42,7 @@ class Task:
     until: int | None
     code: str
     delivers: bool
+    swept: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,7 @@ def write_task(sweep: Path, job: JobSpec, code: str, delivers: bool) -> Path:
         until=job.until,
         code=code,
         delivers=delivers,
+        swept=dict(job.swept),
     )
     payload = folder / PAYLOAD
     payload.touch(mode=0o600)  # it is unpickled: nobody else may write it
@@ -144,17 +147,22 @@ def write_progress(folder: Path, attempt: str, epochs: int, seconds: float) -> N
     )
 
 
+def read_tasks(sweep: Path) -> dict[int, Task]:
+    """Return the last task of each job that was ever placed elsewhere, by its number; damaged ones are left out."""
+    found = {}
+    for path in tasks_folder(sweep).glob(f"*/{TASK}"):
+        with contextlib.suppress(TrackingError):
+            task = read_task(path.parent)
+            found[task.job] = task
+    return found
+
+
 def planned_identities(sweep: Path) -> dict[int, str]:
     """Return the hash under which each job that was ever placed elsewhere was planned, by its number.
 
     The hash in its journal may be another: its machine may have another device or precision than the one that plans.
     """
-    found = {}
-    for path in tasks_folder(sweep).glob(f"*/{TASK}"):
-        with contextlib.suppress(TrackingError):
-            task = read_task(path.parent)
-            found[task.job] = task.identity
-    return found
+    return {number: task.identity for number, task in read_tasks(sweep).items()}
 
 
 def write_placement(sweep: Path, placement: Placement) -> None:

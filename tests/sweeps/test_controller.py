@@ -106,7 +106,7 @@ def test_every_end_has_its_state_and_its_reason(how, state, reason):
     assert result.state == state
     assert reason in result.reason
     assert world.display.ends[0] == (state, result.reason)
-    assert world.record.failures[0] == (state.upper(), result.reason, how.cause == "timed_out")
+    assert world.record.failures[0] == (state.upper(), result.reason, how.cause in ("timed_out", "out_of_memory"))
     assert other.state == "finished"  # it takes no other with it
 
 

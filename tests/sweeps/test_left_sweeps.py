@@ -1,5 +1,6 @@
 """A sweep whose jobs run elsewhere: it may be left, is not taken for dead, keeps its numbers, and can be told of."""
 
+import fcntl
 import json
 import os
 import subprocess
@@ -7,16 +8,23 @@ import sys
 import time
 
 import pytest
-from fake_engine import FOREVER, World, fails
+from fake_engine import FOREVER, World, fails, paused
 from test_upgraded_sweeps import Left
 
 from cifar_sweeps.errors import ConfigError, TrackingError
+from cifar_sweeps.search.decisions import Decision, DecisionLog
+from cifar_sweeps.search.early_stopping import Candidate, EarlyStoppingScheduler
+from cifar_sweeps.search.rungs import make_ladder
+from cifar_sweeps.search.searching import SearchScheduler
+from cifar_sweeps.search.trials import Trial
 from cifar_sweeps.sweeps import resume, status
 from cifar_sweeps.sweeps.controller_note import read_note, write_note
 from cifar_sweeps.sweeps.engines.setup import make_setup
+from cifar_sweeps.sweeps.job_states import JobStates
 from cifar_sweeps.sweeps.jobs import JobExit, TrainingStarted
+from cifar_sweeps.sweeps.launch import check_left_sweep
 from cifar_sweeps.sweeps.manifest import read_manifest
-from cifar_sweeps.sweeps.previous.launches import JobNumbering, queued_jobs, read_previous_jobs
+from cifar_sweeps.sweeps.previous.launches import JobNumbering, PreviousJob, queued_jobs, read_previous_jobs
 from cifar_sweeps.sweeps.retry_policy import MAX_MOVES
 from cifar_sweeps.sweeps.tasks import Placement, read_placement, write_placement
 from cifar_sweeps.tracking import journal
@@ -250,8 +258,101 @@ def test_attaching_types_the_command_again_without_leaving(left, monkeypatch):
     monkeypatch.chdir(left.folder)
     with pytest.raises(SystemExit):
         resume.attach(left.sweep.name, left.outputs)
-    assert seen["arguments"][3:] == content["command"][:-1]
+    assert seen["arguments"][3:] == [*content["command"][:-1], "sweep.detach=false"]
     assert seen["environment"]["CIFAR_SWEEPS_GOES_ON"] == str(left.sweep)
+
+
+@pytest.mark.parametrize(
+    ("uri", "own", "expected"),
+    [
+        ("http://team:5000", None, "http://team:5000"),
+        ("http://team:5000", "http://me:secret@team:5000", "http://me:secret@team:5000"),
+        ("http://***@team:5000", None, None),
+        (None, None, None),
+    ],
+)
+def test_a_sweep_goes_on_in_the_store_that_it_was_started_with(left, monkeypatch, uri, own, expected):
+    path = left.sweep / "journal.jsonl"
+    first, *rest = path.read_text().splitlines(keepends=True)
+    path.write_text(json.dumps({**json.loads(first), "uri": uri}) + "\n" + "".join(rest))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    if own is not None:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", own)
+    seen = {}
+
+    def execve(program, arguments, environment):
+        seen.update(environment)
+        raise SystemExit(0)
+
+    monkeypatch.setattr(os, "execve", execve)
+    monkeypatch.chdir(left.folder)
+    for go_on in (resume.attach, resume.resume):
+        with pytest.raises(SystemExit):
+            go_on(left.sweep.name, left.outputs)
+        assert seen.pop("MLFLOW_TRACKING_URI", None) == expected
+
+
+@pytest.mark.parametrize(
+    ("engine", "options", "jobs", "message"),
+    [
+        ("fake", {}, {0, 1, 2}, None),
+        ("fake", {}, None, None),
+        ("local", {}, {0, 1}, "hydra/launcher=local: sweep {} was left to run on fake; first cifar-sweeps attach {},"),
+        ("local", {}, None, "hydra/launcher=local: sweep {} was left to run on fake; first cifar-sweeps attach {},"),
+        ("fake", {"address": "b:6379"}, {0, 1}, "hydra.launcher.address=b:6379: sweep {} was left to run on fake"),
+        ("fake", {}, {1, 2}, "sweep {} was left to run on fake, and its jobs 0 are none of this command's; first"),
+        ("fake", {}, {5}, "sweep {} was left to run on fake, and its jobs 0, 1 are none of this command's; first"),
+    ],
+)
+def test_a_launch_that_would_not_watch_the_jobs_that_run_is_refused(left, engine, options, jobs, message):
+    if options:
+        write_placement(left.sweep, Placement("fake", {"address": "a:6379"}))
+    if message is None:
+        check_left_sweep(left.sweep, engine, options, jobs)
+        return
+    with pytest.raises(ConfigError) as refused:
+        check_left_sweep(left.sweep, engine, options, jobs)
+    assert message.format(left.sweep.name, left.sweep.name) in str(refused.value)
+
+
+def test_a_second_command_leaves_manifest_and_note_of_the_one_that_controls_a_sweep(left):
+    with (left.sweep / "journal.jsonl").open() as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(TrackingError, match="a command controls it"):
+            resume.resume(left.sweep.name, left.outputs)
+
+
+def test_trials_that_run_are_adopted_and_not_proposed_or_started_again():
+    trials = [Trial(0, {"x": "a"}, "killed"), Trial(1, {"x": "b"}, "killed"), Trial(2, {"x": "c"}, "killed")]
+    scheduler = SearchScheduler(trials, 4, lambda before, number: {"x": "d"}, lambda job: (0.5,))
+    finished = [[TrainingStarted(job, 3), JobExit(job, "returned", 0.5)] for job in range(4)]
+    world = World(
+        {job: [script] for job, script in enumerate(finished)},
+        scheduler=scheduler,
+        adopted={1: None, 2: None},
+        n_jobs=2,
+    )
+    jobs, world.controller._jobs = dict(world.controller._jobs), {}
+    world.controller._states = JobStates({})
+    world.controller._plan_job = jobs.get
+    world.run()
+    assert world.engine.started() == [0, 3]
+    assert world.engine.stopped() == []
+    assert {number: trial.ending for number, trial in scheduler.trials.items()} == dict.fromkeys(range(4), "finished")
+
+
+def test_a_promoted_job_that_runs_is_adopted_and_not_started_again(tmp_path):
+    log = DecisionLog(tmp_path / "decisions.jsonl")
+    for kind, until in (("start", 1), ("promote", None)):
+        log.append(Decision(kind, (0,), until, "arm 0", 1))
+    scheduler = EarlyStoppingScheduler(
+        [Candidate(0, "arm 0", 3, "paused", {1: 0.5})], make_ladder("asha", eta=2, grace_epochs=1), log, rises=True
+    )
+    script = [TrainingStarted(0, 3), JobExit(0, "returned", 0.5)]
+    before = PreviousJob(0, tmp_path, "same", paused(1))
+    world = World({0: [script]}, scheduler=scheduler, adopted={0: None}, previous={0: before}, recorded={0: None})
+    [result] = world.run()
+    assert (result.state, world.engine.started(), world.engine.stopped()) == ("finished", [], [])
 
 
 def test_a_local_sweep_cannot_be_left(outputs):

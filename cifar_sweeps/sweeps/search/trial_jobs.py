@@ -1,7 +1,7 @@
 """The trials of a search and their jobs: which is planned next, and what came of each."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 
 from rich.console import Console
@@ -24,6 +24,7 @@ from cifar_sweeps.sweeps.plan import JobPlanner, PlannedJob
 from cifar_sweeps.sweeps.previous.launches import PreviousJob, read_previous_jobs
 from cifar_sweeps.sweeps.search.settings import SearchSettings
 from cifar_sweeps.sweeps.search.space_of_overrides import SearchSpace
+from cifar_sweeps.sweeps.tasks import read_tasks
 from cifar_sweeps.sweeps.terminal.progress import JobProgress
 from cifar_sweeps.tracking.journal_reader import read_curve, read_run
 from cifar_sweeps.tracking.store import RecordedRun
@@ -52,10 +53,16 @@ class TrialJobs:
         self._previous = {job.number: job for job in read_previous_jobs(parent_run.folder)}
         self._folders = {number: job.folder for number, job in self._previous.items()}
         self._planned: dict[int, PlannedJob] = {}
+        self._queued = {
+            number: Trial(number, self._of_space(task.swept), "killed")
+            for number, task in read_tasks(parent_run.folder).items()
+            if number not in self._previous and task.swept
+        }
+        """Trials that were placed on other machines and have left no record yet, as if they had been killed."""
         self._study_file: StudyFile | None = None
         self.rows: list[JobProgress] = []
         self._trials = SearchScheduler(
-            [self._trial(job) for job in self._previous.values()],
+            [*(self._trial(job) for job in self._previous.values()), *self._queued.values()],
             settings.n_trials,
             proposer.propose,
             self._measure,
@@ -85,6 +92,8 @@ class TrialJobs:
             for job in self._previous.values()
             if sweep.rerun == "failed" or job.run.state in ("FINISHED", "PAUSED")
         ]
+        queued = [job for number in self._queued if (job := self.plan_job(number)) is not None]
+        candidates += [Candidate(job.number, job.name, job.config.total_epochs) for job in queued]
         return EarlyStoppingScheduler(
             candidates,
             make_ladder(sweep.early_stopping, eta=sweep.eta, grace_epochs=sweep.grace_epochs),
@@ -98,6 +107,8 @@ class TrialJobs:
         """Compose a trial's job; None if that fails, which a line says: the space has such values only inside it."""
         if number in self._planned:
             return self._planned[number]
+        if number not in self._trials.trials:
+            return None
         values = self._trials.trials[number].values
         try:
             job = self._planner.plan(number, self._space.overrides(values), self._previous.get(number))
@@ -150,11 +161,14 @@ class TrialJobs:
 
     def _trial(self, job: PreviousJob) -> Trial:
         swept = {key: str(value) for key, value in json.loads(job.run.tag("swept") or "{}").items()}
-        values = {each.key: swept[each.key] for each in self._space.space.dimensions if each.key in swept}
+        values = self._of_space(swept)
         ending = ENDINGS.get(job.run.state, "killed")
         objectives = self._objectives(job.run) if ending == "finished" else ()
         curve = read_curve(job.folder, self._config.sweep.metric) if ending == "paused" else {}
         return Trial(job.number, values, ending, objectives, curve)
+
+    def _of_space(self, swept: Mapping[str, str]) -> dict[str, str]:
+        return {each.key: swept[each.key] for each in self._space.space.dimensions if each.key in swept}
 
     def _measure(self, number: int) -> tuple[float, ...]:
         run = read_run(self._folders[number])

@@ -78,7 +78,8 @@ def test_the_process_of_a_job_passes_it_all_on(ran, monkeypatch, tmp_path):
 def test_what_the_launch_gives_the_engine(monkeypatch):
     monkeypatch.setattr(launch, "make_payload", lambda context, node: (context, node))
     job = planned(4, timeout=15.0)
-    spec = launch._make_spec("context", 3, job, "5", 4)
+    spec = launch._make_spec("context", 3, ("seed",), job, "5", 4)
     assert (spec.number, spec.threads, spec.timeout, spec.gpu, spec.until) == (4, 3, 15.0, "5", 4)
     assert spec.payload == ("context", job.node)
+    assert spec.swept == {"seed": "4"}
     assert (spec.folder, spec.log_file) == (Path("/sweep/4"), Path("/sweep/4/run.log"))
