@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 export CIFAR_SWEEPS_MAKE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help sweep test test-slow test-hydra-next faults cluster reference check format ui clean
+.PHONY: help sweep test test-slow test-hydra-next faults cluster cluster-short reference check format ui clean
 
 help:  ## say what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -51,6 +51,9 @@ faults: $(READY)  ## inject faults into runs and sweeps, the slow ones too, then
 
 cluster: $(READY)  ## sweeps on a real Slurm, Ray and PostgreSQL, as far as they are installed; it says what is missing
 	$(BIN)/python -m pytest tests/cluster -m cluster --numprocesses=0 -rs
+
+cluster-short: $(READY)  ## those of them that CI runs: a few minutes
+	$(BIN)/python -m pytest tests/cluster -m cluster_short --numprocesses=0 -rs
 
 reference: $(READY)  ## train what the documents' studies lack at their reference lengths: days; stop it and go on at any time
 	nice -n 19 $(BIN)/python -m cifar_sweeps.reference

@@ -140,7 +140,13 @@ def weights(folder):
     return torch.load(folder / "checkpoints" / "last.pt", weights_only=True)["model"]
 
 
-@pytest.mark.parametrize("shared", ["auto", "false"], ids=["shared disk", "no shared disk"])
+@pytest.mark.parametrize(
+    "shared",
+    [
+        pytest.param("auto", id="shared disk"),
+        pytest.param("false", id="no shared disk", marks=pytest.mark.cluster_short),
+    ],
+)
 def test_all_jobs_finish_though_a_node_dies_with_the_weights_of_a_local_run(nodes, outputs, tmp_path, shared):
     sweep = RunningSweep(
         tmp_path, *on(nodes, shared=shared, folder=tmp_path / "node"), SEEDS, *SMALL, EPOCHS, **nodes.environment
@@ -215,7 +221,13 @@ def test_ctrl_c_leaves_no_process_and_keeps_what_was_trained(request, outputs, t
         assert [line for line in processes().values() if session.search(line)] == []
 
 
-@pytest.mark.parametrize("shared", ["auto", "false"], ids=["shared disk", "no shared disk"])
+@pytest.mark.parametrize(
+    "shared",
+    [
+        pytest.param("auto", id="shared disk"),
+        pytest.param("false", id="no shared disk", marks=pytest.mark.cluster_short),
+    ],
+)
 def test_a_sweep_that_is_left_is_attached_and_closed(nodes, outputs, tmp_path, shared):
     own = on(nodes, shared=shared, folder=tmp_path / "node")
     sweep = RunningSweep(tmp_path, *own, "sweep.detach=true", "seed=0,1,2,3,4,5", *SMALL, EPOCHS, **nodes.environment)

@@ -201,6 +201,7 @@ def test_eight_jobs_of_which_some_die_and_whose_node_and_command_die(cluster, ou
     )
 
 
+@pytest.mark.cluster_short
 def test_who_is_cancelled_or_killed_is_said_to_be_and_all_others_finish(cluster, outputs):
     sweep = Sweep(cluster, outputs, *NO_LIMIT, "trainer.epochs=12", "seed=0,1,2,3,4,5,6,7")
     wait_for("sweep", lambda: (outputs / "sweeps").exists() and any((outputs / "sweeps").iterdir()))
@@ -228,6 +229,7 @@ def test_a_job_past_its_limit_ends_over_several_allocations_with_the_same_bits(c
     assert same_bits(weights(sweep.folder / "0"), undisturbed(tmp_path, "trainer.epochs=300", "seed=5"))
 
 
+@pytest.mark.cluster_short
 def test_retries_timeout_and_fail_fast(cluster, outputs):
     sweep = Sweep(cluster, outputs, *NO_LIMIT, "trainer.epochs=10", "sweep.retries=1", "seed=0,1")
     wait_for("sweep", lambda: (outputs / "sweeps").exists() and any((outputs / "sweeps").iterdir()))
@@ -249,6 +251,7 @@ def test_a_job_that_takes_too_long_fails_and_fail_fast_stops_those_that_wait(clu
     assert cluster.call("squeue", "-h", "-t", "PENDING,RUNNING") == ""
 
 
+@pytest.mark.cluster_short
 def test_early_stopping_promotes_and_pauses(cluster, outputs):
     rule = ("sweep.early_stopping=asha", "sweep.grace_epochs=1", "sweep.eta=2", "trainer.epochs=4")
     sweep = Sweep(cluster, outputs, *NO_LIMIT, *rule, "optimizer.lr=0.0001,0.001,0.003,0.01")
@@ -260,6 +263,7 @@ def test_early_stopping_promotes_and_pauses(cluster, outputs):
         assert len(sweep.epochs(job)) == 4 if state == "FINISHED" else len(sweep.epochs(job)) in (1, 2)
 
 
+@pytest.mark.cluster_short
 def test_a_sweep_that_is_left_is_told_of_and_stopped(cluster, outputs):
     sweep = Sweep(cluster, outputs, *NO_LIMIT, "trainer.epochs=5000", "sweep.detach=true", "seed=0,1,2,3,4,5")
     assert sweep.end() == 0

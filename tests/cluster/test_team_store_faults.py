@@ -92,6 +92,7 @@ def deliver_until_done(folder, most=200):
     raise AssertionError(f"not delivered after {most} attempts")
 
 
+@pytest.mark.cluster_short
 def test_calls_that_were_committed_and_whose_answers_were_lost_leave_no_duplicates(store, outputs):
     """Each call's first answer is lost: the client cannot know whether the store has it, and calls again."""
     seen = set()
@@ -205,6 +206,7 @@ def assert_nowhere(secret, outputs, store, *texts):
         assert ask(store, f'SELECT count(*) FROM "{table}" AS each WHERE each::text LIKE %s', f"%{secret}%") == [(0,)]
 
 
+@pytest.mark.cluster_short
 @pytest.mark.parametrize("where", ["address", "variables"])
 def test_a_server_s_password_is_used_and_printed_and_written_nowhere(store, outputs, where):
     with Proxy(store.uri, login=f"alice:{PASSWORD}") as proxy:
