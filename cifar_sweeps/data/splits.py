@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -191,14 +192,17 @@ def _validation_indices(
 
 
 def _stratified_order(labels: Tensor, seed: int, stream: str) -> Tensor:
-    """Return a random order of all images in which every prefix holds the classes in their proportions."""
+    """Return a random order of all images in which every prefix holds the classes in their proportions.
+
+    In NumPy, which has one thread: beside a busy process torch's threads wait for each other at each of these steps.
+    """
     generator = torch.Generator().manual_seed(derive_seed(seed, stream, 0))
-    shuffled = torch.randperm(len(labels), generator=generator)
-    shuffled_labels = labels[shuffled]
-    by_class = shuffled_labels.argsort(stable=True)
-    sizes = torch.bincount(shuffled_labels)
-    rank = torch.empty_like(by_class)
-    rank[by_class] = torch.arange(len(shuffled_labels)) - (sizes.cumsum(0) - sizes)[shuffled_labels[by_class]]
+    shuffled = torch.randperm(len(labels), generator=generator).numpy()
+    shuffled_labels = labels.numpy()[shuffled]
+    by_class = shuffled_labels.argsort(kind="stable")
+    sizes = np.bincount(shuffled_labels)
+    rank = np.empty_like(by_class)
+    rank[by_class] = np.arange(len(shuffled_labels)) - (sizes.cumsum() - sizes)[shuffled_labels[by_class]]
     # The k-th of the n images of a class goes (k + 1/2)/n of the way into the order.
-    position = (rank.double() + 0.5) / sizes[shuffled_labels]
-    return shuffled[position.argsort(stable=True)]
+    position = (rank + 0.5) / sizes[shuffled_labels]
+    return torch.from_numpy(shuffled[position.argsort(kind="stable")])
