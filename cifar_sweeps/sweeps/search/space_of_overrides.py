@@ -11,7 +11,7 @@ from cifar_sweeps.config.grid.dimensions import dimensions
 from cifar_sweeps.config.grid.exclusion import ABSENT, Rule, equals, parse_rule, typed_values
 from cifar_sweeps.config.grid.zips import Zip
 from cifar_sweeps.errors import ConfigError, did_you_mean
-from cifar_sweeps.hydra_support import Override, interval_of, range_step_of
+from cifar_sweeps.hydra_support import Override, interval_of, range_step_of, sweep_texts, value_text
 from cifar_sweeps.search.space import Dimension, Space, check_dimension, in_order
 
 
@@ -46,7 +46,7 @@ def read_space(
             raise ConfigError(f"{each.label}=zip(…): a search does not step keys together; leave it out")
         key = each.get_key_element()
         if not each.is_sweep_override():
-            fixed.append(f"{key}={each.get_value_element_as_str()}" if not each.is_delete() else str(each.input_line))
+            fixed.append(f"{key}={value_text(each)}" if not each.is_delete() else str(each.input_line))
             continue
         if key == "seed":
             raise ConfigError(
@@ -76,7 +76,7 @@ def _dimension(override: Override, key: str) -> Dimension:
         return Dimension(key, low=float(low), high=float(high), is_log="log" in tags, is_integer=isinstance(low, int))
     if not override.is_discrete_sweep():
         raise ConfigError(f"{override.input_line}: cannot be searched; give choices, a range or an interval")
-    texts = tuple(dict.fromkeys(override.sweep_string_iterator()))
+    texts = tuple(dict.fromkeys(sweep_texts(override)))
     step = range_step_of(override)
     if step is not None and len(texts) > 1:  # its numbers have an order, which choices have not
         is_integer = all(text.lstrip("-").isdigit() for text in texts)
