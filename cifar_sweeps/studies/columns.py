@@ -129,7 +129,10 @@ def where(table: "pd.DataFrame", conditions: Iterable[str]) -> tuple["pd.DataFra
         sign, wanted = parts["sign"], _unquoted(parts["value"].strip())
         if sign in ("<", ">", "<=", ">=") and _number(wanted) is None:
             raise ConfigError(f"--where {condition!r}: {wanted!r} is not a number, which {sign} needs; {_EXAMPLE}")
-        kept = table[[_fulfils(value, sign, wanted) for value in table[key]]]
+        own = list(table[key])
+        if key == "state" and wanted == "paused":  # which the table tells with the epoch: paused at epoch 4 of 40
+            own = ["paused" if str(value).startswith("paused ") else value for value in own]
+        kept = table[[_fulfils(value, sign, wanted) for value in own]]
         if not len(kept):
             there = dict.fromkeys("null" if _is_missing(value) else str(value) for value in table[key])
             shown = ", ".join(list(there)[:12]) + (" …" if len(there) > 12 else "")

@@ -78,6 +78,13 @@ def test_a_value_in_quotes_is_found_as_it_is_shown_and_without_its_quotes(typed)
     assert [*columns.where(table, ["root=it's"])[0]["data.root"]] == ['"it\'s"']
 
 
+def test_paused_rows_are_found_by_that_word():
+    table = pd.DataFrame({"state": ["finished", "paused at epoch 1 of 4", "paused at epoch 2 of 4"]})
+    assert len(columns.where(table, ["state=paused"])[0]) == 2
+    assert len(columns.where(table, ["state=paused at epoch 1 of 4"])[0]) == 1
+    assert [*columns.where(table, ["state!=paused"])[0]["state"]] == ["finished"]
+
+
 def test_rows_without_the_value_are_told():
     assert columns.where(TABLE, ["optimizer=sgd"])[1] == [
         "--where 'optimizer=sgd' leaves out 1 rows for which no optimizer is recorded."
