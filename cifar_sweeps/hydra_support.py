@@ -404,6 +404,12 @@ def _is_read_as(text: str) -> bool:
     return isinstance(value, str) and value == text
 
 
+def tags_of(override: Override) -> frozenset[str]:
+    """Return the tags of a sweep, which Hydra hands on to sweepers and does not check."""
+    value: Any = override.value()
+    return frozenset(value.tags) if isinstance(value, Sweep) else frozenset()
+
+
 def interval_of(override: Override) -> tuple[float, float, frozenset[str]] | None:
     """Return both ends of an interval and its tags; None for another sweep. The ends of an ``int(…)`` are integers."""
     value: Any = override.value()

@@ -11,8 +11,10 @@ from cifar_sweeps.config.grid.dimensions import dimensions
 from cifar_sweeps.config.grid.exclusion import ABSENT, Rule, equals, parse_rule, typed_values
 from cifar_sweeps.config.grid.zips import Zip
 from cifar_sweeps.errors import ConfigError, did_you_mean
-from cifar_sweeps.hydra_support import Override, interval_of, range_step_of, sweep_texts, value_text
+from cifar_sweeps.hydra_support import Override, interval_of, range_step_of, sweep_texts, tags_of, value_text
 from cifar_sweeps.search.space import Dimension, Space, check_dimension, in_order
+
+_LOG = "log"
 
 
 @dataclass(frozen=True)
@@ -70,10 +72,17 @@ def read_space(
 
 
 def _dimension(override: Override, key: str) -> Dimension:
+    unknown = sorted(tags_of(override) - {_LOG})
+    if unknown:
+        guess = did_you_mean(unknown[0], [_LOG])
+        raise ConfigError(
+            f"{override.input_line}: {unknown[0]} is no tag of a search, which knows {_LOG} alone, for a logarithmic "
+            f"scale: tag({_LOG},interval(1e-4,1e-1)){guess}"
+        )
     interval = interval_of(override)
     if interval is not None:
         low, high, tags = interval
-        return Dimension(key, low=float(low), high=float(high), is_log="log" in tags, is_integer=isinstance(low, int))
+        return Dimension(key, low=float(low), high=float(high), is_log=_LOG in tags, is_integer=isinstance(low, int))
     if not override.is_discrete_sweep():
         raise ConfigError(f"{override.input_line}: cannot be searched; give choices, a range or an interval")
     texts = tuple(dict.fromkeys(sweep_texts(override)))
@@ -81,7 +90,7 @@ def _dimension(override: Override, key: str) -> Dimension:
     if step is not None and len(texts) > 1:  # its numbers have an order, which choices have not
         is_integer = all(text.lstrip("-").isdigit() for text in texts)
         size, tags = step
-        if "log" not in tags:
+        if _LOG not in tags:
             low, high = sorted((float(texts[0]), float(texts[-1])))
             return Dimension(key, low=low, high=high, is_integer=is_integer, step=abs(float(size)))
     return Dimension(key, choices=texts)
