@@ -148,17 +148,21 @@ def _how_to_write(override: str) -> str:
         return "write key=value"
     if re.fullmatch(r"[\w.+/-]+(,[\w.+/-]+)*,", value):
         return f"leave its last comma out: {key}={value[:-1]}"
-    if key == "sweep.exclude" and '"' not in value:
+    if key in ("sweep.exclude", "hydra.sweeper.conditions") and '"' not in value:
         rule = '["' + value.strip().removeprefix("[").removesuffix("]") + '"]'
         return f"its rules stand in brackets, each in quotes: {shlex.quote(f'{key}={rule}')}"
     if value.strip()[:1] in ("[", "{"):
         example = f'{key}=["first text","second text"]'
         return f"close its brackets, quote the texts in it, and all of it for the shell: {shlex.quote(example)}"
+    missing = value.count("(") - value.count(")")
+    if missing > 0 and _CALL.match(value) and not set(value) & set("'\""):
+        return f"close its bracket: {shlex.quote(override + ')' * missing)}"
     # Two pairs of quotes: the shell takes off the outer one, and Hydra needs one around all but plain words.
     inner = f'"{value}"' if not set(value) & set('"\\') else quote(value)
     return f"write {shlex.quote(f'{key}={inner}')}"
 
 
+_CALL = re.compile(r"\s*(interval|choice|range|tag|int|float|str|bool|sort|shuffle|glob|extend_list)\(")
 _KEY = re.compile(r"[+~]{0,2}[\w@./-]+(\[[^\]]*\])*")
 
 

@@ -102,3 +102,21 @@ def test_slips_of_values_are_named(override, advice):
     elif advice is not None:
         assert said.endswith("'study_name=\"TEXT\"'")
         assert compose([advice]).study_name == "1e5"
+
+
+@pytest.mark.parametrize(
+    ("typed", "advice"),
+    [
+        ("optimizer.lr=interval(1e-4,1e-1", "close its bracket: 'optimizer.lr=interval(1e-4,1e-1)'"),
+        ("optimizer.lr=tag(log,interval(1e-4,1e-1", "close its bracket: 'optimizer.lr=tag(log,interval(1e-4,1e-1))'"),
+        (
+            "hydra.sweeper.conditions=optimizer.momentum if optimizer=sgd",
+            """its rules stand in brackets, each in quotes: """
+            """'hydra.sweeper.conditions=["optimizer.momentum if optimizer=sgd"]'""",
+        ),
+    ],
+)
+def test_what_a_search_s_override_lacks_is_shown(typed, advice):
+    with pytest.raises(ConfigError) as caught:
+        compose([typed])
+    assert str(caught.value).endswith(f"; {advice}")
