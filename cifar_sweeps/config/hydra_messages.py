@@ -63,6 +63,8 @@ def explain_composition_error(error: BaseException) -> str:
         return f"{group}: is chosen already; write {group}=NAME without the + to choose another one"
     if lines and "does not support sweep type" in lines[0]:
         return f"{lines[0].rstrip('.')}: an interval has no values to train one by one; list them: KEY=0.001,0.01"
+    if lines and (found := re.fullmatch(r"Config group override must be a string or a list. Got (.*)", lines[0])):
+        return f"a group such as model or optimizer is chosen by name, as optimizer=adam, and not by a {found[1]}"
     if lines and (found := re.fullmatch(r"Sweep parameters '(.*)' requires --multirun", lines[0])):
         return f"{found[1]}: is several values; add -m to sweep over them"
     if isinstance(error, AttributeError | TypeError):  # what OmegaConf stumbles over when it merges an override

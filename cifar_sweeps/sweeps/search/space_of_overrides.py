@@ -11,7 +11,16 @@ from cifar_sweeps.config.grid.dimensions import dimensions
 from cifar_sweeps.config.grid.exclusion import ABSENT, Rule, equals, parse_rule, typed_values
 from cifar_sweeps.config.grid.zips import Zip
 from cifar_sweeps.errors import ConfigError, did_you_mean
-from cifar_sweeps.hydra_support import Override, interval_of, range_step_of, sweep_texts, tags_of, value_text
+from cifar_sweeps.hydra_support import (
+    Override,
+    group_options,
+    interval_of,
+    is_group,
+    range_step_of,
+    sweep_texts,
+    tags_of,
+    value_text,
+)
 from cifar_sweeps.search.space import Dimension, Space, check_dimension, in_order
 
 _LOG = "log"
@@ -54,6 +63,11 @@ def read_space(
             raise ConfigError(
                 "seed: a search would pick the luckiest one; give one seed, and train the best trials with others "
                 "afterwards: cifar-train -m KEY=VALUE … seed=0,1,2"
+            )
+        if loader is not None and not each.is_choice_sweep() and is_group(loader, each.key_or_group):
+            names = ",".join(group_options(loader, each.key_or_group)[:3])
+            raise ConfigError(
+                f"{each.input_line}: {each.key_or_group} is chosen by name, and no number; list names: {key}={names}"
             )
         dimension = _dimension(each, key.lstrip("+"))
         check_dimension(dimension)

@@ -2,7 +2,9 @@
 
 import pytest
 
+from cifar_sweeps.config.parse import conf_folder
 from cifar_sweeps.errors import ConfigError
+from cifar_sweeps.hydra_support import current_loader, initialized_compose
 from cifar_sweeps.search.space import Dimension
 from cifar_sweeps.sweeps.search.space_of_overrides import read_space
 
@@ -150,3 +152,11 @@ def test_a_condition_may_depend_on_a_key_that_is_itself_conditional_and_compare_
 def test_what_cannot_be_searched_is_refused(overrides, conditions, message):
     with pytest.raises(ConfigError, match=message):
         read(*overrides, conditions=conditions)
+
+
+@pytest.mark.parametrize("values", ["interval(1,2)", "range(1,3)"])
+def test_a_group_is_searched_by_the_names_of_its_options(values):
+    with initialized_compose(conf_folder()), pytest.raises(ConfigError) as refused:
+        read_space({}, [f"optimizer={values}"], (), current_loader())
+    said = str(refused.value)
+    assert said.startswith(f"optimizer={values}: optimizer is chosen by name, and no number; list names: optimizer=")
