@@ -1,5 +1,6 @@
 """From the overrides of a search to its space: Hydra's syntax for values, and keys that exist only beside others."""
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -152,3 +153,28 @@ def _condition(text: str) -> tuple[str, Rule]:
 def _holds(rule: Rule, values: Mapping[str, str]) -> bool:
     typed = typed_values([f"{key}={text}" for key, text in values.items()])
     return rule.matches(lambda key: typed.get(key, ABSENT))
+
+
+def explain_errors(messages: Sequence[str], space: SearchSpace) -> list[str]:
+    """Return the errors of a search's trials with what to write in its space instead; each once."""
+    found = []
+    for message in messages:
+        key, value, rest = *message.partition(": ")[0].partition("=")[::2], message.partition(": ")[2]
+        numbers = [each for each in space.space.dimensions if each.key == key and each.value(value) is not None]
+        if numbers and not numbers[0].choices and rest.startswith("must be an integer, not float"):
+            found.append(_as_integers(numbers[0]))
+        elif "unknown key" in message and " jobs: " in message:
+            condition = "'hydra.sweeper.conditions=[\"KEY if optimizer=sgd\"]'"
+            found.append(f"{message}; or search the key there alone, such as {condition}")
+        else:
+            found.append(message)
+    return [*dict.fromkeys(found)]
+
+
+def _as_integers(dimension: Dimension) -> str:
+    key, step = dimension.key, dimension.step
+    low, high = math.ceil(dimension.low), math.floor(dimension.high)
+    if step is not None:
+        return f"{key}: must be an integer; give a range of integers, such as '{key}=range({low},{high + 1})'"
+    values = f"int(interval({low},{high}))"
+    return f"{key}: must be an integer; write '{key}={f'tag(log,{values})' if dimension.is_log else values}'"

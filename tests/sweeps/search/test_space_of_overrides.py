@@ -1,12 +1,14 @@
 """From overrides in Hydra's syntax to the space of a search."""
 
+import re
+
 import pytest
 
 from cifar_sweeps.config.parse import conf_folder
 from cifar_sweeps.errors import ConfigError
 from cifar_sweeps.hydra_support import current_loader, initialized_compose
 from cifar_sweeps.search.space import Dimension
-from cifar_sweeps.sweeps.search.space_of_overrides import read_space
+from cifar_sweeps.sweeps.search.space_of_overrides import explain_errors, read_space
 
 
 def read(*overrides, params=None, conditions=()):
@@ -160,3 +162,18 @@ def test_a_group_is_searched_by_the_names_of_its_options(values):
         read_space({}, [f"optimizer={values}"], (), current_loader())
     said = str(refused.value)
     assert said.startswith(f"optimizer={values}: optimizer is chosen by name, and no number; list names: optimizer=")
+
+
+@pytest.mark.parametrize(
+    ("override", "advice"),
+    [
+        ("size=interval(16,64)", "write 'size=int(interval(16,64))'"),
+        ("size=tag(log,interval(16,64))", "write 'size=tag(log,int(interval(16,64)))'"),
+        ("size=range(16.0,64.0,16)", "give a range of integers, such as 'size=range(16,49)'"),
+    ],
+)
+def test_a_key_of_integers_that_is_searched_as_numbers_says_what_to_write(override, advice):
+    found = read(override)
+    messages = [f"size={end}: must be an integer, not float [in 1 of 2 jobs: size={end}]" for end in ("16.0", "48.0")]
+    assert explain_errors([*messages, "another"], found) == [f"size: must be an integer; {advice}", "another"]
+    read(re.search("'(.*)'", advice)[1])
