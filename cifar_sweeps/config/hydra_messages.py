@@ -62,7 +62,7 @@ def explain_composition_error(error: BaseException) -> str:
         group = lines[0].removeprefix("Multiple values for ").partition(".")[0]
         return f"{group}: is chosen already; write {group}=NAME without the + to choose another one"
     if lines and "does not support sweep type" in lines[0]:
-        return f"{lines[0].rstrip('.')}: an interval has no values to train one by one; list them: KEY=0.001,0.01"
+        return unlisted_values(lines[0].rstrip("."), "KEY")
     if lines and (found := re.fullmatch(r"Config group override must be a string or a list. Got (.*)", lines[0])):
         return f"a group such as model or optimizer is chosen by name, as optimizer=adam, and not by a {found[1]}"
     if lines and (found := re.fullmatch(r"Sweep parameters '(.*)' requires --multirun", lines[0])):
@@ -86,6 +86,9 @@ def explain_composition_error(error: BaseException) -> str:
 def _in_other_options(full_key: str) -> str:
     """Return which options of the key's group have it: ``data.fit`` belongs to data=image_folder."""
     group, _, within = full_key.partition(".")
+    if group == "hydra":  # its groups have two names: hydra/sweeper
+        name, _, within = within.partition(".")
+        group = f"hydra/{name}"
     key = re.compile(rf"^{re.escape(within)}:", re.MULTILINE)
     paths = sorted((conf_folder() / group).glob("*.yaml")) if within else []
     options = [f"{group}={path.stem}" for path in paths if key.search(path.read_text(encoding="utf-8"))]
@@ -94,6 +97,14 @@ def _in_other_options(full_key: str) -> str:
         f"; it belongs to {', '.join(shown[:-1])} and {shown[-1]}: add one of them"
         if len(options) > 1
         else (f"; it belongs to {options[0]}: add that" if options else "")
+    )
+
+
+def unlisted_values(override: str, key: str) -> str:
+    """Return the error of a grid over an interval, with what takes one."""
+    return (
+        f"{override}: an interval has no values to train one by one; list them: {key}=0.001,0.01, or let a search "
+        "propose them: hydra/sweeper=optuna"
     )
 
 

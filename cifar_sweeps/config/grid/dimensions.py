@@ -7,6 +7,7 @@ from typing import Any
 from hydra.core.config_loader import ConfigLoader
 
 from cifar_sweeps.config.grid.zips import Zip, is_zip, parse_zip
+from cifar_sweeps.config.hydra_messages import unlisted_values
 from cifar_sweeps.errors import ConfigError
 from cifar_sweeps.hydra_support import Override, parse_overrides, sweep_texts, value_text
 
@@ -53,9 +54,7 @@ def _rows(each: Dimension) -> list[list[str]]:
     if not each.is_sweep_override():
         return [[f"{key}={value_text(each)}"]]
     if not each.is_discrete_sweep():
-        raise ConfigError(
-            f"{each.input_line}: an interval has no values to train one by one; list them: {key}=0.001,0.01"
-        )
+        raise ConfigError(unlisted_values(str(each.input_line), key))
     return [[f"{key}={text}"] for text in sweep_texts(each)]
 
 
