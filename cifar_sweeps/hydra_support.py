@@ -33,6 +33,8 @@ from hydra.core.override_parser.types import (
     IntervalSweep,
     Override,
     OverrideType,
+    Quote,
+    QuotedString,
     RangeSweep,
     Sweep,
     ValueType,
@@ -368,6 +370,44 @@ def holds_sweep(override: Override) -> bool:
     """Say whether one of the choices of a sweep is a sweep itself, ``[range(3),5]``, which Hydra writes as no value."""
     value: Any = override.value()
     return isinstance(value, ChoiceSweep) and any(isinstance(entry, Sweep) for entry in value.list)
+
+
+def sweep_texts(override: Override) -> Iterator[str]:
+    """Return the values of a sweep over listed ones, each as an override writes it.
+
+    Both versions take the quotes off the texts of a ``choice(…)``, ``sort`` and ``shuffle``, and write backslashes
+    ahead of spaces and commas instead, with which a quote in the text is an error, and ``'1'`` a number.
+    """
+    return map(str, override.sweep_iterator(transformer=_text))
+
+
+def value_text(override: Override) -> str:
+    """Return the one value of an override as an override writes it: see `sweep_texts`."""
+    return _text(override._value) if isinstance(override._value, str) else override.get_value_element_as_str()
+
+
+def _text(value: Any) -> str:  # noqa: ANN401 (whatever Hydra reads)
+    plain = Override._get_value_element_as_str(value)
+    if not isinstance(value, str) or (plain == value and _is_read_as(plain)):
+        return plain
+    quote = Quote.double if "'" in value and '"' not in value else Quote.single
+    return QuotedString(text=value, quote=quote).with_quotes()
+
+
+def _is_read_as(text: str) -> bool:
+    """Say whether an override reads this text without quotes, and as itself: not ``1`` or ``true``."""
+    try:
+        [override] = parse_overrides([f"key={text}"])
+    except HydraException:
+        return False
+    value: object = override._value  # without the quotes that its value has lost
+    return isinstance(value, str) and value == text
+
+
+def tags_of(override: Override) -> frozenset[str]:
+    """Return the tags of a sweep, which Hydra hands on to sweepers and does not check."""
+    value: Any = override.value()
+    return frozenset(value.tags) if isinstance(value, Sweep) else frozenset()
 
 
 def interval_of(override: Override) -> tuple[float, float, frozenset[str]] | None:

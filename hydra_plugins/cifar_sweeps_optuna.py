@@ -21,12 +21,12 @@ class OptunaSweeper(Sweeper):
         n_trials: int = 20,
         sampler: str = "tpe",
         seed: int = 0,
-        objectives: Sequence[str] = ("val/accuracy",),
-        conditions: Sequence[str] = (),
+        objectives: Sequence[str] | str = ("val/accuracy",),
+        conditions: Sequence[str] | str = (),
         params: Mapping[str, str] | None = None,
     ) -> None:
         self.n_trials, self.sampler, self.seed = n_trials, sampler, seed
-        self.objectives, self.conditions, self.params = tuple(objectives), tuple(conditions), params or {}
+        self.objectives, self.conditions, self.params = _listed(objectives), _listed(conditions), params or {}
         self.launcher: Launcher | None = None
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
@@ -48,3 +48,10 @@ class OptunaSweeper(Sweeper):
                 )
             )
         search(arguments, vars(self))
+
+
+def _listed(values: Sequence[str] | str | None) -> tuple[str, ...]:
+    """Return what was typed as a list; a text alone is a list of one."""
+    if values is None:
+        return ()
+    return (values,) if isinstance(values, str) or not isinstance(values, Sequence) else tuple(values)

@@ -141,6 +141,34 @@ def test_the_values_that_an_override_lists(line, values):
     assert choices is None or not hydra_support.holds_sweep(choices)
 
 
+@pytest.mark.parametrize(
+    ("values", "texts"),
+    [
+        ("choice('a b',\"it's\",'it\\'s \"x\"')", ["'a b'", '"it\'s"', "'it\\'s \"x\"'"]),
+        ("choice('x, y (z)',adam,'1','true','')", ["'x, y (z)'", "adam", "'1'", "'true'", ""]),
+        ("choice(1,1e-3,true,[a,'b c'])", ["1", "0.001", "True", "[a,'b c']"]),
+        ("sort('c d','a b')", ["'a b'", "'c d'"]),
+        ("'a b',c d", ["'a b'", "'c d'"]),
+        ("choice('${x.y}',3x3)", ["'${x.y}'", "3x3"]),
+        ("range(2)", ["0", "1"]),
+    ],
+)
+def test_the_values_of_a_sweep_are_written_in_quotes_where_they_need_them(values, texts):
+    [override] = parse_overrides([f"key={values}"])
+    found = [*hydra_support.sweep_texts(override)]
+    assert found == texts
+    read = [parse_overrides([f"key={text}"])[0] for text in found]
+    plain = [getattr(each, "text", each) for each in override.sweep_iterator() if not isinstance(each, list)]
+    assert [each.value() for each in read][: len(plain)] == plain
+    assert [hydra_support.value_text(each) for each in read] == texts
+
+
+def test_one_value_is_written_in_quotes_where_it_needs_them():
+    assert hydra_support.value_text(parse_overrides(['key=str("it\'s")'])[0]) == '"it\'s"'
+    assert hydra_support.value_text(parse_overrides(["key='a b'"])[0]) == "'a b'"
+    assert hydra_support.value_text(parse_overrides(["key=str(1)"])[0]) == "'1'"
+
+
 def test_a_list_of_sweeps_is_found():
     assert hydra_support.holds_sweep(hydra_support.as_choices(parse_overrides(["a=[range(3),5]"])[0]))
 

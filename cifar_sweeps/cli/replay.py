@@ -48,6 +48,8 @@ def replay(
     if json:
         typer.echo(json_format.dumps(replay_tables.as_json(found), indent=1, ensure_ascii=False))
         return
+    for warning in replay_tables.warnings(found):
+        console.print(warning, markup=False)
     console.print(to_rich_table(replay_tables.table(found), console.width))
     *notes, how = replay_tables.lines(found)
     for note in notes:

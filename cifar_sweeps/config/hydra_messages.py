@@ -62,7 +62,9 @@ def explain_composition_error(error: BaseException) -> str:
         group = lines[0].removeprefix("Multiple values for ").partition(".")[0]
         return f"{group}: is chosen already; write {group}=NAME without the + to choose another one"
     if lines and "does not support sweep type" in lines[0]:
-        return f"{lines[0].rstrip('.')}: an interval has no values to train one by one; list them: KEY=0.001,0.01"
+        return unlisted_values(lines[0].rstrip("."), "KEY")
+    if lines and (found := re.fullmatch(r"Config group override must be a string or a list. Got (.*)", lines[0])):
+        return f"a group such as model or optimizer is chosen by name, as optimizer=adam, and not by a {found[1]}"
     if lines and (found := re.fullmatch(r"Sweep parameters '(.*)' requires --multirun", lines[0])):
         return f"{found[1]}: is several values; add -m to sweep over them"
     if isinstance(error, AttributeError | TypeError):  # what OmegaConf stumbles over when it merges an override
@@ -84,6 +86,9 @@ def explain_composition_error(error: BaseException) -> str:
 def _in_other_options(full_key: str) -> str:
     """Return which options of the key's group have it: ``data.fit`` belongs to data=image_folder."""
     group, _, within = full_key.partition(".")
+    if group == "hydra":  # its groups have two names: hydra/sweeper
+        name, _, within = within.partition(".")
+        group = f"hydra/{name}"
     key = re.compile(rf"^{re.escape(within)}:", re.MULTILINE)
     paths = sorted((conf_folder() / group).glob("*.yaml")) if within else []
     options = [f"{group}={path.stem}" for path in paths if key.search(path.read_text(encoding="utf-8"))]
@@ -92,6 +97,14 @@ def _in_other_options(full_key: str) -> str:
         f"; it belongs to {', '.join(shown[:-1])} and {shown[-1]}: add one of them"
         if len(options) > 1
         else (f"; it belongs to {options[0]}: add that" if options else "")
+    )
+
+
+def unlisted_values(override: str, key: str) -> str:
+    """Return the error of a grid over an interval, with what takes one."""
+    return (
+        f"{override}: an interval has no values to train one by one; list them: {key}=0.001,0.01, or let a search "
+        "propose them: hydra/sweeper=optuna"
     )
 
 
@@ -148,17 +161,21 @@ def _how_to_write(override: str) -> str:
         return "write key=value"
     if re.fullmatch(r"[\w.+/-]+(,[\w.+/-]+)*,", value):
         return f"leave its last comma out: {key}={value[:-1]}"
-    if key == "sweep.exclude" and '"' not in value:
+    if key in ("sweep.exclude", "hydra.sweeper.conditions") and '"' not in value:
         rule = '["' + value.strip().removeprefix("[").removesuffix("]") + '"]'
         return f"its rules stand in brackets, each in quotes: {shlex.quote(f'{key}={rule}')}"
     if value.strip()[:1] in ("[", "{"):
         example = f'{key}=["first text","second text"]'
         return f"close its brackets, quote the texts in it, and all of it for the shell: {shlex.quote(example)}"
+    missing = value.count("(") - value.count(")")
+    if missing > 0 and _CALL.match(value) and not set(value) & set("'\""):
+        return f"close its bracket: {shlex.quote(override + ')' * missing)}"
     # Two pairs of quotes: the shell takes off the outer one, and Hydra needs one around all but plain words.
     inner = f'"{value}"' if not set(value) & set('"\\') else quote(value)
     return f"write {shlex.quote(f'{key}={inner}')}"
 
 
+_CALL = re.compile(r"\s*(interval|choice|range|tag|int|float|str|bool|sort|shuffle|glob|extend_list)\(")
 _KEY = re.compile(r"[+~]{0,2}[\w@./-]+(\[[^\]]*\])*")
 
 

@@ -18,6 +18,8 @@ from cifar_sweeps.tracking.store import Store
 
 Metric = Literal["val/accuracy", "val/loss"]
 _SECONDS = "epoch_seconds"
+PAUSED = "paused by early stopping"
+"""Why a run is left out that early stopping itself has paused."""
 _DIVERGED = "DivergedError"
 """With it begins the reason of a failure that comes again whenever the run is trained."""
 
@@ -188,7 +190,7 @@ def _is_diverged(run: StudyRun) -> bool:
 def _why_not_whole(run: StudyRun) -> str | None:
     if run.finished or _is_diverged(run):
         return None
-    return {"paused": "paused by early stopping", "running": "still running"}.get(run.state, run.state)
+    return {"paused": PAUSED, "running": "still running"}.get(run.state, run.state)
 
 
 def _whole_run(run: StudyRun, history: History, settings: Settings) -> WholeRun | str:

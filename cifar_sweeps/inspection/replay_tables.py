@@ -1,14 +1,16 @@
 """What a replay of early stopping says: its table, the lines beside it, and all of it as JSON."""
 
-import shlex
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from cifar_sweeps.analysis.tables import Column, TextTable
-from cifar_sweeps.inspection.replay import Replay, count_reasons
+from cifar_sweeps.inspection.replay import PAUSED, Replay, count_reasons
 from cifar_sweeps.search.rungs import who_goes_on
 
+_SETTING = re.compile(r"\s+sweep\.(early_stopping|metric|eta|grace_epochs|rerun)=\S*")
+"""What the sweep's own command said of early stopping, in place of which the replay's settings stand."""
 _COLUMNS = ("workers", "epochs", "seconds", "wall clock", "whole's", "regret", "90%", "best picked")
 
 
@@ -61,12 +63,26 @@ def lines(found: Replay) -> Iterator[str]:
         yield (
             f"Left out: {count_reasons(found.left_out)}. Only whole curves can be replayed, one for each arm and seed."
         )
-    yield f"To use it in the next sweep: {command(found)}"
+    again = " (these values anew; other ones need no sweep.rerun=all, without which these join the finished sweep)"
+    yield f"To use it in the next sweep{again if found.command else ''}: {command(found)}"
+
+
+def warnings(found: Replay) -> Iterator[str]:
+    """Yield what makes the whole table misleading, to be said ahead of it."""
+    paused = found.left_out.get(PAUSED, 0)
+    if paused:
+        yield (
+            f"Warning: {_count(paused, 'run')} of {found.what} {'was' if paused == 1 else 'were'} paused by early "
+            "stopping and cannot be replayed: the table is of those alone that it let train to their ends, and says "
+            "nothing of all arms. Replay a sweep that was trained without early stopping."
+        )
 
 
 def command(found: Replay) -> str:
-    """Return what to type for a sweep that is stopped early."""
-    return " ".join([found.command or "cifar-train -m …", *map(shlex.quote, found.settings.overrides)])
+    """Return what to type for a sweep that is stopped early: new, and not joined to the one that has all its jobs."""
+    if not found.command:
+        return " ".join(["cifar-train -m …", *found.settings.overrides])
+    return " ".join([_SETTING.sub("", found.command), *found.settings.overrides, "sweep.rerun=all"])
 
 
 def as_json(found: Replay) -> dict[str, Any]:

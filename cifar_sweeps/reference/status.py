@@ -5,7 +5,7 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from cifar_sweeps.hydra_support import parse_overrides
+from cifar_sweeps.hydra_support import parse_overrides, sweep_texts
 from cifar_sweeps.reference.stages import Stage
 from cifar_sweeps.studies.overview.catalogue import swept_by
 from cifar_sweeps.tracking import journal
@@ -36,6 +36,6 @@ def _runs_of(stage: Stage) -> int:
     swept = swept_by(stage.study)
     counts = {key: len(values) for key, values in swept.items()}
     for override in parse_overrides(stage.command):
-        values = list(override.sweep_string_iterator()) if override.is_sweep_override() else [""]
+        values = list(sweep_texts(override)) if override.is_sweep_override() else [""]
         counts[override.key_or_group] = len(values)
     return math.prod(counts.values())

@@ -126,10 +126,13 @@ def where(table: "pd.DataFrame", conditions: Iterable[str]) -> tuple["pd.DataFra
         if parts is None:
             raise ConfigError(f"--where {condition!r}: is no condition; {_EXAMPLE}")
         key = find_column(parts["key"].strip(), list(map(str, table.columns)))
-        sign, wanted = parts["sign"], parts["value"].strip().strip("'\"")
+        sign, wanted = parts["sign"], _unquoted(parts["value"].strip())
         if sign in ("<", ">", "<=", ">=") and _number(wanted) is None:
             raise ConfigError(f"--where {condition!r}: {wanted!r} is not a number, which {sign} needs; {_EXAMPLE}")
-        kept = table[[_fulfils(value, sign, wanted) for value in table[key]]]
+        own = list(table[key])
+        if key == "state" and wanted == "paused":  # which the table tells with the epoch: paused at epoch 4 of 40
+            own = ["paused" if str(value).startswith("paused ") else value for value in own]
+        kept = table[[_fulfils(value, sign, wanted) for value in own]]
         if not len(kept):
             there = dict.fromkeys("null" if _is_missing(value) else str(value) for value in table[key])
             shown = ", ".join(list(there)[:12]) + (" …" if len(there) > 12 else "")
@@ -188,7 +191,14 @@ def _fulfils(value: object, sign: str, wanted: str) -> bool:
 
 
 def _equal(value: object, wanted: str) -> bool:
-    return not _is_missing(value) and equal_values(_text(value), wanted)
+    return not _is_missing(value) and equal_values(_unquoted(_text(value)), wanted)
+
+
+def _unquoted(text: str) -> str:
+    """Return a text without the quotes around all of it, in which a swept value with a space is recorded."""
+    if len(text) < 2 or text[0] != text[-1] or text[0] not in "'\"":
+        return text
+    return text[1:-1].replace(f"\\{text[0]}", text[0])
 
 
 def _text(value: object) -> str:

@@ -4,10 +4,14 @@ import re
 import shlex
 
 import pytest
+from hydra.errors import ConfigCompositionException
+from hydra.types import RunMode
 
 from cifar_sweeps.config.compose import compose
-from cifar_sweeps.config.parse import flatten
+from cifar_sweeps.config.hydra_messages import explain_composition_error
+from cifar_sweeps.config.parse import conf_folder, flatten
 from cifar_sweeps.errors import ConfigError
+from cifar_sweeps.hydra_support import current_loader, initialized_compose
 
 VALUES = ["étude", "photos (1)", "a, b", "x=y", "it's", 'say "hi"', "tilde ~ (2)", "a:b, c", "100 % (#1)"]
 VALUES += ["日本 (語)", "back\\slash (1)", "$HOME (x)"]
@@ -102,3 +106,36 @@ def test_slips_of_values_are_named(override, advice):
     elif advice is not None:
         assert said.endswith("'study_name=\"TEXT\"'")
         assert compose([advice]).study_name == "1e5"
+
+
+@pytest.mark.parametrize(
+    ("typed", "advice"),
+    [
+        ("optimizer.lr=interval(1e-4,1e-1", "close its bracket: 'optimizer.lr=interval(1e-4,1e-1)'"),
+        ("optimizer.lr=tag(log,interval(1e-4,1e-1", "close its bracket: 'optimizer.lr=tag(log,interval(1e-4,1e-1))'"),
+        (
+            "hydra.sweeper.conditions=optimizer.momentum if optimizer=sgd",
+            """its rules stand in brackets, each in quotes: """
+            """'hydra.sweeper.conditions=["optimizer.momentum if optimizer=sgd"]'""",
+        ),
+    ],
+)
+def test_what_a_search_s_override_lacks_is_shown(typed, advice):
+    with pytest.raises(ConfigError) as caught:
+        compose([typed])
+    assert str(caught.value).endswith(f"; {advice}")
+
+
+def test_a_number_in_place_of_an_option_s_name_is_told():
+    with pytest.raises(ConfigError, match="is chosen by name, as optimizer=adam, and not by a float"):
+        compose(["optimizer=1.5"])
+
+
+@pytest.mark.parametrize("key", ["n_trials=4", "sampler=gp", "conditions=[a]"])
+def test_a_setting_of_searches_names_the_sweeper_that_has_it(key):
+    name = key.partition("=")[0]
+    with initialized_compose(conf_folder()), pytest.raises(ConfigCompositionException) as caught:
+        current_loader().load_configuration("config", [f"hydra.sweeper.{key}"], RunMode.MULTIRUN)
+    said = explain_composition_error(caught.value)
+    assert said.startswith(f"hydra.sweeper.{name}: unknown key")
+    assert said.endswith("; it belongs to hydra/sweeper=optuna: add that")

@@ -78,7 +78,19 @@ def test_a_table_by_hand(cli):
     assert "runs of 2 epochs pause after epoch 1; by val/accuracy there, the best 1 in 4" in said
     assert "Fewer arms than eta=4" in said
     assert "of the best arm (model=a: 0.6000)" in said
-    assert out.splitlines()[-1].endswith("cifar-train -m model=a,b sweep.early_stopping=asha sweep.grace_epochs=1")
+    command = "cifar-train -m model=a,b sweep.early_stopping=asha sweep.grace_epochs=1 sweep.rerun=all"
+    assert out.splitlines()[-1].endswith(f"these join the finished sweep): {command}")
+    assert "Warning" not in out
+
+
+def test_the_command_says_each_setting_once_and_starts_a_sweep_of_its_own(toy, cli):
+    typed = "model=a,b sweep.early_stopping=asha sweep.grace_epochs=1 sweep.eta=2 sweep.metric=val/loss"
+    sweep = toy.sweep("once", "once", typed)
+    for arm, val in (("a", 0.6), ("b", 0.5)):
+        toy.run("once", val, swept={"model": arm}, parent=sweep, tags={"sweep_id": "once"}, epochs=EPOCHS)
+    said = cli("once", "grace_epochs=2", "eta=3").splitlines()[-1]
+    command = "cifar-train -m model=a,b sweep.early_stopping=asha sweep.grace_epochs=2 sweep.eta=3 sweep.rerun=all"
+    assert said.endswith(f": {command}")
 
 
 def runs_by_hand(metric):
@@ -124,6 +136,7 @@ def test_the_store_gives_what_the_same_curves_give(cli, arguments, ladder, metri
 
 def test_what_cannot_be_replayed_is_left_out_and_counted_and_what_diverged_would_again(cli):
     out = " ".join(cli("some", "grace_epochs=2").split())
+    assert out.startswith("Warning: 1 run of some was paused by early stopping and cannot be replayed")
     assert "some: 3 whole runs of 2 arms" in out
     assert "1 run diverged, and would again" in out
     assert "Left out: 1 superseded by a repeat, 1 failed, 1 killed, 1 still running, 1 paused by early stopping" in out

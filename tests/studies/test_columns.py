@@ -71,6 +71,20 @@ def test_a_condition_that_cannot_be_met_says_what_there_is(condition, message):
     assert message in str(caught.value)
 
 
+@pytest.mark.parametrize("typed", ["x, y (z)", "'x, y (z)'", '"x, y (z)"'])
+def test_a_value_in_quotes_is_found_as_it_is_shown_and_without_its_quotes(typed):
+    table = pd.DataFrame({"data.root": ["'x, y (z)'", '"it\'s"', "plain"]})
+    assert [*columns.where(table, [f"root={typed}"])[0]["data.root"]] == ["'x, y (z)'"]
+    assert [*columns.where(table, ["root=it's"])[0]["data.root"]] == ['"it\'s"']
+
+
+def test_paused_rows_are_found_by_that_word():
+    table = pd.DataFrame({"state": ["finished", "paused at epoch 1 of 4", "paused at epoch 2 of 4"]})
+    assert len(columns.where(table, ["state=paused"])[0]) == 2
+    assert len(columns.where(table, ["state=paused at epoch 1 of 4"])[0]) == 1
+    assert [*columns.where(table, ["state!=paused"])[0]["state"]] == ["finished"]
+
+
 def test_rows_without_the_value_are_told():
     assert columns.where(TABLE, ["optimizer=sgd"])[1] == [
         "--where 'optimizer=sgd' leaves out 1 rows for which no optimizer is recorded."

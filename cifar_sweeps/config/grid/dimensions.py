@@ -7,8 +7,9 @@ from typing import Any
 from hydra.core.config_loader import ConfigLoader
 
 from cifar_sweeps.config.grid.zips import Zip, is_zip, parse_zip
+from cifar_sweeps.config.hydra_messages import unlisted_values
 from cifar_sweeps.errors import ConfigError
-from cifar_sweeps.hydra_support import Override, parse_overrides
+from cifar_sweeps.hydra_support import Override, parse_overrides, sweep_texts, value_text
 
 Dimension = Override | Zip
 """What one place of a sweep varies; an override of one value holds for all jobs."""
@@ -51,12 +52,10 @@ def _rows(each: Dimension) -> list[list[str]]:
         return each.shuffled_rows()
     key = each.get_key_element()
     if not each.is_sweep_override():
-        return [[f"{key}={each.get_value_element_as_str()}"]]
+        return [[f"{key}={value_text(each)}"]]
     if not each.is_discrete_sweep():
-        raise ConfigError(
-            f"{each.input_line}: an interval has no values to train one by one; list them: {key}=0.001,0.01"
-        )
-    return [[f"{key}={text}"] for text in each.sweep_string_iterator()]
+        raise ConfigError(unlisted_values(str(each.input_line), key))
+    return [[f"{key}={text}"] for text in sweep_texts(each)]
 
 
 def conflicts(found: Mapping[str, Dimension], params: Mapping[str, Any]) -> Iterator[str]:

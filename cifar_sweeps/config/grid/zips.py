@@ -15,7 +15,7 @@ from hydra.errors import HydraException
 
 from cifar_sweeps.config.hydra_messages import explain_composition_error
 from cifar_sweeps.errors import ConfigError
-from cifar_sweeps.hydra_support import Override, as_choices, holds_sweep, parse_overrides
+from cifar_sweeps.hydra_support import Override, as_choices, holds_sweep, parse_overrides, sweep_texts
 
 _START = re.compile(r"\s*(?:(?P<label>[^=(]*?)\s*=\s*)?(?:(?P<around>\w+)\s*\(\s*)?zip\s*\(")
 _LABEL = re.compile(r"[A-Za-z_][\w-]*", re.ASCII)
@@ -66,7 +66,7 @@ class Zip:
     def _column(self, member: Override) -> list[str]:
         key = member.get_key_element()
         try:
-            column = [f"{key}={text}" for text in member.sweep_string_iterator()]
+            column = [f"{key}={text}" for text in sweep_texts(member)]
         except (HydraException, ValueError) as error:  # a range whose step is 0
             raise ConfigError(f"{self.label}=zip(…): {member.input_line}: {str(error).splitlines()[0]}") from error
         if not column:

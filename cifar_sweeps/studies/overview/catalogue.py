@@ -13,7 +13,7 @@ from cifar_sweeps.config.grid.exclusion import parse_rule, typed_values
 from cifar_sweeps.config.parse import conf_folder
 from cifar_sweeps.config.schema import RunConfig
 from cifar_sweeps.errors import ConfigError, did_you_mean
-from cifar_sweeps.hydra_support import Override
+from cifar_sweeps.hydra_support import Override, sweep_texts, value_text
 from cifar_sweeps.system.files import safe_load_yaml
 
 # The published result shown for an arm: the first of these metrics that its document printed.
@@ -140,8 +140,7 @@ def _values(params: Mapping[str, str]) -> dict[str, list[str]]:
 def _listed(override: Override) -> list[str]:
     if override.is_interval_sweep():  # of a search
         return [str(override.input_line).partition("=")[2]]
-    values = override.sweep_string_iterator() if override.is_sweep_override() else [override.get_value_element_as_str()]
-    return [str(value) for value in values]
+    return [*sweep_texts(override)] if override.is_sweep_override() else [value_text(override)]
 
 
 def _arm_names(params: Mapping[str, str]) -> list[str]:

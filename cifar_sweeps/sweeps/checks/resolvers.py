@@ -16,7 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 from cifar_sweeps.config.grid.zips import is_zip, parse_zip
 from cifar_sweeps.config.hydra_messages import quote
 from cifar_sweeps.errors import ConfigError
-from cifar_sweeps.hydra_support import Override, hydra_config, parse_overrides
+from cifar_sweeps.hydra_support import Override, hydra_config, parse_overrides, sweep_texts
 
 _RESOLVER = re.compile(r"(?<!\\)(?:\\\\)*\$\{\s*[A-Za-z_][\w.]*:")
 _PER_JOB = re.compile(r"\$\{\s*hydra:\s*(job\.(num|id|override_dirname)|runtime\.output_dir|sweep\.subdir)\s*\}")
@@ -184,7 +184,7 @@ def _resolved_values(override: Override, config: DictConfig) -> str | None:
     if "${" not in str(override.input_line):
         return None
     key, values, changed = override.key_or_group, [], False
-    for text in override.sweep_string_iterator():
+    for text in sweep_texts(override):
         choice = _parse(f"{key}={text}").value()
         if _has_resolver(choice) and not _PER_JOB.search(str(choice)):
             scratch = copy.deepcopy(config)

@@ -66,7 +66,8 @@ def choice_settings(config: DictConfig, is_search: bool) -> dict[str, str]:
         for key in ("sampler", "seed", "objectives", "conditions"):
             value = config.hydra.sweeper.get(key)
             if value is not None:
-                settings[f"hydra.sweeper.{key}"] = _shown(value)
+                is_one = isinstance(value, str) and key in ("objectives", "conditions")  # which means a list of one
+                settings[f"hydra.sweeper.{key}"] = f"[{value}]" if is_one else _shown(value)
     rule = str(config.sweep.early_stopping)
     settings["sweep.early_stopping"] = rule
     if rule != "none":

@@ -17,7 +17,7 @@ from cifar_sweeps.sweeps.launch import check_left_sweep, checked_setup, current_
 from cifar_sweeps.sweeps.plan import JobPlanner
 from cifar_sweeps.sweeps.previous.differences import NewJob
 from cifar_sweeps.sweeps.search.settings import SearchSettings, check_objectives, check_settings, describe_search
-from cifar_sweeps.sweeps.search.space_of_overrides import SearchSpace, read_space
+from cifar_sweeps.sweeps.search.space_of_overrides import SearchSpace, explain_errors, read_space
 from cifar_sweeps.sweeps.search.trial_jobs import TrialJobs
 
 
@@ -92,12 +92,7 @@ def _check_samples(planner: JobPlanner, space: SearchSpace) -> list[NewJob]:
     try:
         return planner.check([space.overrides(values) for values in space.space.samples()])
     except ConfigError as error:
-        raise ConfigError(
-            f"{message}; or search the key there alone, such as 'hydra.sweeper.conditions=[\"KEY if optimizer=sgd\"]'"
-            if "unknown key" in message and " jobs: " in message
-            else message
-            for message in error.errors
-        ) from error
+        raise ConfigError(explain_errors(error.errors, space)) from error
 
 
 def _keep_config(master: DictConfig, folder: Path) -> None:

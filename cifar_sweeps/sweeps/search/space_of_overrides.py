@@ -1,5 +1,6 @@
 """From the overrides of a search to its space: Hydra's syntax for values, and keys that exist only beside others."""
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -11,8 +12,19 @@ from cifar_sweeps.config.grid.dimensions import dimensions
 from cifar_sweeps.config.grid.exclusion import ABSENT, Rule, equals, parse_rule, typed_values
 from cifar_sweeps.config.grid.zips import Zip
 from cifar_sweeps.errors import ConfigError, did_you_mean
-from cifar_sweeps.hydra_support import Override, interval_of, range_step_of
+from cifar_sweeps.hydra_support import (
+    Override,
+    group_options,
+    interval_of,
+    is_group,
+    range_step_of,
+    sweep_texts,
+    tags_of,
+    value_text,
+)
 from cifar_sweeps.search.space import Dimension, Space, check_dimension, in_order
+
+_LOG = "log"
 
 
 @dataclass(frozen=True)
@@ -46,12 +58,17 @@ def read_space(
             raise ConfigError(f"{each.label}=zip(…): a search does not step keys together; leave it out")
         key = each.get_key_element()
         if not each.is_sweep_override():
-            fixed.append(f"{key}={each.get_value_element_as_str()}" if not each.is_delete() else str(each.input_line))
+            fixed.append(f"{key}={value_text(each)}" if not each.is_delete() else str(each.input_line))
             continue
         if key == "seed":
             raise ConfigError(
                 "seed: a search would pick the luckiest one; give one seed, and train the best trials with others "
                 "afterwards: cifar-train -m KEY=VALUE … seed=0,1,2"
+            )
+        if loader is not None and not each.is_choice_sweep() and is_group(loader, each.key_or_group):
+            names = ",".join(group_options(loader, each.key_or_group)[:3])
+            raise ConfigError(
+                f"{each.input_line}: {each.key_or_group} is chosen by name, and no number; list names: {key}={names}"
             )
         dimension = _dimension(each, key.lstrip("+"))
         check_dimension(dimension)
@@ -70,18 +87,25 @@ def read_space(
 
 
 def _dimension(override: Override, key: str) -> Dimension:
+    unknown = sorted(tags_of(override) - {_LOG})
+    if unknown:
+        guess = did_you_mean(unknown[0], [_LOG])
+        raise ConfigError(
+            f"{override.input_line}: {unknown[0]} is no tag of a search, which knows {_LOG} alone, for a logarithmic "
+            f"scale: tag({_LOG},interval(1e-4,1e-1)){guess}"
+        )
     interval = interval_of(override)
     if interval is not None:
         low, high, tags = interval
-        return Dimension(key, low=float(low), high=float(high), is_log="log" in tags, is_integer=isinstance(low, int))
+        return Dimension(key, low=float(low), high=float(high), is_log=_LOG in tags, is_integer=isinstance(low, int))
     if not override.is_discrete_sweep():
         raise ConfigError(f"{override.input_line}: cannot be searched; give choices, a range or an interval")
-    texts = tuple(dict.fromkeys(override.sweep_string_iterator()))
+    texts = tuple(dict.fromkeys(sweep_texts(override)))
     step = range_step_of(override)
     if step is not None and len(texts) > 1:  # its numbers have an order, which choices have not
         is_integer = all(text.lstrip("-").isdigit() for text in texts)
         size, tags = step
-        if "log" not in tags:
+        if _LOG not in tags:
             low, high = sorted((float(texts[0]), float(texts[-1])))
             return Dimension(key, low=low, high=high, is_integer=is_integer, step=abs(float(size)))
     return Dimension(key, choices=texts)
@@ -129,3 +153,28 @@ def _condition(text: str) -> tuple[str, Rule]:
 def _holds(rule: Rule, values: Mapping[str, str]) -> bool:
     typed = typed_values([f"{key}={text}" for key, text in values.items()])
     return rule.matches(lambda key: typed.get(key, ABSENT))
+
+
+def explain_errors(messages: Sequence[str], space: SearchSpace) -> list[str]:
+    """Return the errors of a search's trials with what to write in its space instead; each once."""
+    found = []
+    for message in messages:
+        key, value, rest = *message.partition(": ")[0].partition("=")[::2], message.partition(": ")[2]
+        numbers = [each for each in space.space.dimensions if each.key == key and each.value(value) is not None]
+        if numbers and not numbers[0].choices and rest.startswith("must be an integer, not float"):
+            found.append(_as_integers(numbers[0]))
+        elif "unknown key" in message and " jobs: " in message:
+            condition = "'hydra.sweeper.conditions=[\"KEY if optimizer=sgd\"]'"
+            found.append(f"{message}; or search the key there alone, such as {condition}")
+        else:
+            found.append(message)
+    return [*dict.fromkeys(found)]
+
+
+def _as_integers(dimension: Dimension) -> str:
+    key, step = dimension.key, dimension.step
+    low, high = math.ceil(dimension.low), math.floor(dimension.high)
+    if step is not None:
+        return f"{key}: must be an integer; give a range of integers, such as '{key}=range({low},{high + 1})'"
+    values = f"int(interval({low},{high}))"
+    return f"{key}: must be an integer; write '{key}={f'tag(log,{values})' if dimension.is_log else values}'"

@@ -6,6 +6,7 @@ from functools import partial
 
 from rich.console import Console
 
+from cifar_sweeps.config.grid.exclusion import typed_values
 from cifar_sweeps.config.schema import RunConfig
 from cifar_sweeps.errors import CifarSweepsError, in_one_line
 from cifar_sweeps.search.decisions import NAME as DECISIONS
@@ -16,6 +17,7 @@ from cifar_sweeps.search.optuna_search.study_file import StudyFile
 from cifar_sweeps.search.rungs import make_ladder
 from cifar_sweeps.search.scheduler import Scheduler
 from cifar_sweeps.search.searching import SearchScheduler
+from cifar_sweeps.search.space import Dimension
 from cifar_sweeps.search.trials import OBJECTIVES, Trial
 from cifar_sweeps.sweeps.early_stopping import ENDINGS
 from cifar_sweeps.sweeps.launch import progress_row
@@ -168,7 +170,9 @@ class TrialJobs:
         return Trial(job.number, values, ending, objectives, curve)
 
     def _of_space(self, swept: Mapping[str, str]) -> dict[str, str]:
-        return {each.key: swept[each.key] for each in self._space.space.dimensions if each.key in swept}
+        return {
+            each.key: _as_typed_now(each, swept[each.key]) for each in self._space.space.dimensions if each.key in swept
+        }
 
     def _measure(self, number: int) -> tuple[float, ...]:
         run = read_run(self._folders[number])
@@ -182,3 +186,12 @@ class TrialJobs:
     def _write(self, trial: Trial) -> None:
         if self._study_file is not None:
             self._to_study_file(partial(self._study_file.update, trial))
+
+
+def _as_typed_now(dimension: Dimension, text: str) -> str:
+    """Return a recorded value as the space writes it: earlier versions wrote ``a\\ b`` for what is ``'a b'``."""
+    if not dimension.choices or text in dimension.choices:
+        return text
+    values = typed_values([f"{dimension.key}={text}"])
+    same = (each for each in dimension.choices if typed_values([f"{dimension.key}={each}"]) == values)
+    return next(same, text)

@@ -26,7 +26,7 @@ from cifar_sweeps.hydra_support import current_loader, initialized_compose, pars
         ("pair=zip(a/b@pkg.x=[a,b/c],+new=[1,2])", [["a/b@pkg.x=a", "+new=1"], ["a/b@pkg.x=b/c", "+new=2"]]),
         ("pair=zip(++a=[1,2],b=choice('1',null))", [["++a=1", "b='1'"], ["++a=2", "b=null"]]),
         ("pair=zip(a=sort(3,1,2),b=int([1.5,2.5,3.5]))", [["a=1", "b=1"], ["a=2", "b=2"], ["a=3", "b=3"]]),
-        ("pair=zip(a=[x\\,y,z],b=[1,2])", [["a=x\\,y", "b=1"], ["a=z", "b=2"]]),
+        ("pair=zip(a=[x\\,y,z],b=[1,2])", [["a='x,y'", "b=1"], ["a=z", "b=2"]]),
         ("pair=zip(a=[zip,shuffle],b=['zip(','shuffle(x)'])", [["a=zip", "b='zip('"], ["a=shuffle", "b='shuffle(x)'"]]),
     ],
 )  # fmt: skip

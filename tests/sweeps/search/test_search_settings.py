@@ -5,6 +5,7 @@ import pytest
 from cifar_sweeps.config.compose import compose
 from cifar_sweeps.errors import ConfigError
 from cifar_sweeps.sweeps.search.settings import SearchSettings, check_objectives
+from hydra_plugins.cifar_sweeps_optuna import OptunaSweeper
 
 ACCURACY = SearchSettings(n_trials=4, sampler="tpe", seed=0, objectives=("val/accuracy",))
 ASHA = "sweep.early_stopping=asha"
@@ -34,3 +35,9 @@ def test_what_early_stopping_cannot_compare_is_refused(overrides, message):
 def test_trials_of_one_rule_are_accepted():
     check_objectives([compose([ASHA]), compose([ASHA, "optimizer.lr=0.1"])], ACCURACY)
     check_objectives([compose(["trainer.epochs=8"]), compose(["trainer.epochs=9"])], ACCURACY)
+
+
+def test_a_text_alone_is_a_list_of_one():
+    sweeper = OptunaSweeper(objectives="val/loss", conditions="a if b=1")
+    assert (sweeper.objectives, sweeper.conditions) == (("val/loss",), ("a if b=1",))
+    assert OptunaSweeper(conditions=None).conditions == ()

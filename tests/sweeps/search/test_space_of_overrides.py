@@ -1,10 +1,14 @@
 """From overrides in Hydra's syntax to the space of a search."""
 
+import re
+
 import pytest
 
+from cifar_sweeps.config.parse import conf_folder
 from cifar_sweeps.errors import ConfigError
+from cifar_sweeps.hydra_support import current_loader, initialized_compose
 from cifar_sweeps.search.space import Dimension
-from cifar_sweeps.sweeps.search.space_of_overrides import read_space
+from cifar_sweeps.sweeps.search.space_of_overrides import explain_errors, read_space
 
 
 def read(*overrides, params=None, conditions=()):
@@ -114,6 +118,9 @@ def test_a_condition_may_depend_on_a_key_that_is_itself_conditional_and_compare_
         (["lr=interval(1,0)"], [], r"lr=interval\(1,0\): must rise"),
         (["lr=interval(1,1)"], [], "must rise"),
         (["lr=tag(log,interval(0,1))"], [], r"tag\(log, …\) needs numbers above 0"),
+        (["lr=tag(lgo,interval(1e-4,1))"], [], r"lgo is no tag of a search, which knows log alone.*did you mean 'log'"),
+        (["n=tag(log,int,range(1,9))"], [], "int is no tag of a search"),
+        (["o=tag(x,choice(adam,sgd))"], [], "x is no tag of a search"),
         (["seed=0,1,2"], [], "seed: a search would pick the luckiest one"),
         (["a=1,2"], ["a"], r"'a': must be KEY if RULE"),
         (["a=1,2"], ["b if a=1"], "b: is not searched; searched are a"),
@@ -130,6 +137,9 @@ def test_a_condition_may_depend_on_a_key_that_is_itself_conditional_and_compare_
         "falling",
         "empty",
         "log of 0",
+        "misspelt tag",
+        "tag of a range",
+        "tag of choices",
         "seeds",
         "no rule",
         "of no key",
@@ -144,3 +154,26 @@ def test_a_condition_may_depend_on_a_key_that_is_itself_conditional_and_compare_
 def test_what_cannot_be_searched_is_refused(overrides, conditions, message):
     with pytest.raises(ConfigError, match=message):
         read(*overrides, conditions=conditions)
+
+
+@pytest.mark.parametrize("values", ["interval(1,2)", "range(1,3)"])
+def test_a_group_is_searched_by_the_names_of_its_options(values):
+    with initialized_compose(conf_folder()), pytest.raises(ConfigError) as refused:
+        read_space({}, [f"optimizer={values}"], (), current_loader())
+    said = str(refused.value)
+    assert said.startswith(f"optimizer={values}: optimizer is chosen by name, and no number; list names: optimizer=")
+
+
+@pytest.mark.parametrize(
+    ("override", "advice"),
+    [
+        ("size=interval(16,64)", "write 'size=int(interval(16,64))'"),
+        ("size=tag(log,interval(16,64))", "write 'size=tag(log,int(interval(16,64)))'"),
+        ("size=range(16.0,64.0,16)", "give a range of integers, such as 'size=range(16,49)'"),
+    ],
+)
+def test_a_key_of_integers_that_is_searched_as_numbers_says_what_to_write(override, advice):
+    found = read(override)
+    messages = [f"size={end}: must be an integer, not float [in 1 of 2 jobs: size={end}]" for end in ("16.0", "48.0")]
+    assert explain_errors([*messages, "another"], found) == [f"size: must be an integer; {advice}", "another"]
+    read(re.search("'(.*)'", advice)[1])
