@@ -74,11 +74,11 @@ class SlurmSetup:
         """Return the engine for a sweep's folder."""
         console = Console(highlight=False)
         say = functools.partial(console.print, markup=False, soft_wrap=True)
-        return SlurmEngine(sweep, self.settings, say, delivers)
+        return SlurmEngine(sweep.absolute(), self.settings, say, delivers)  # jobs start in other folders
 
     def where(self, sweep: Path) -> Mapping[int, str]:
         """Return where the jobs wait or run. Raises MachineError if Slurm does not answer."""
         try:
-            return adoption.places(sweep)
+            return adoption.places(sweep.absolute())
         except NotAnsweredError as error:
             raise MachineError(str(error)) from error

@@ -1,0 +1,63 @@
+"""Whole sweeps against a played Slurm: the command as a user types it, and the scripts that it has submitted."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import TINY
+from played_slurm import PlayedSlurm
+
+from cifar_sweeps.tracking.journal_reader import read_run
+
+SWEEP = ("-m", *TINY, "analysis=none", "sweep.report=false", "hydra/launcher=slurm", "hydra.launcher.poll_seconds=0.1")
+
+
+@pytest.fixture
+def slurm(tmp_path, monkeypatch):
+    """A played Slurm, and a folder of its own in which commands are typed; outputs are where they are by default."""
+    monkeypatch.delenv("CIFAR_SWEEPS_OUTPUTS")
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    return PlayedSlurm.install(tmp_path / "bin", monkeypatch)
+
+
+def command(*arguments, module="cifar_sweeps"):
+    environment = {**os.environ, "COLUMNS": "120"}
+    return subprocess.run(
+        [sys.executable, "-m", module, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=200,
+        env=environment,
+        check=False,
+    )
+
+
+def run_script(call, array, index):
+    """Run what sbatch was given, as a node does: in the folder of --chdir."""
+    folder = next(each.partition("=")[2] for each in call if each.startswith("--chdir="))
+    environment = {**os.environ, "SLURM_ARRAY_JOB_ID": str(array), "SLURM_ARRAY_TASK_ID": str(index)}
+    return subprocess.run(
+        ["bash", Path(call[-1]).absolute()],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+
+
+def test_with_outputs_in_the_folder_where_the_command_is_typed_a_job_trains(slurm, tmp_path):
+    done = command(*SWEEP, "trainer.epochs=1", "sweep.detach=true", "seed=0")
+    assert done.returncode == 0, done.stderr
+    call = slurm.calls("sbatch")[-1]
+    assert run_script(call, 100, 0).returncode == 0
+    [sweep] = (tmp_path / "work/outputs/sweeps").iterdir()
+    run = read_run(sweep / "0")
+    assert run is not None
+    assert run.state == "FINISHED"
+    assert [each.name for each in tmp_path.glob("work/*")] == ["outputs"]
+    assert list(sweep.rglob("outputs")) == []
