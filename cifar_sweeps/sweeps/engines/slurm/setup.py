@@ -55,6 +55,7 @@ class SlurmSetup:
     def choose_parallelism(self, configs: Sequence[RunConfig], jobs: int) -> Parallelism:
         """Return how many jobs are in Slurm's hands at once, and the threads of each: all, for it has the queue.
 
+        Under early stopping no more than n_jobs: which job is promoted is decided by those that have come to a rung.
         Raises ConfigError if a job wants more threads than it has CPUs: they would only take turns.
         """
         cpus = self.settings.cpus
@@ -64,6 +65,9 @@ class SlurmSetup:
                 f"trainer.threads={wanted}: a job has hydra.launcher.cpus={cpus} in Slurm; set both to the same, or "
                 "trainer.threads=auto"
             )
+        limit = self.settings.n_jobs
+        if limit is not None and any(config.sweep.early_stopping != "none" for config in configs):
+            jobs = min(jobs, limit)
         return Parallelism(max(1, jobs), cpus)
 
     def gpus(self, configs: Sequence[RunConfig]) -> list[str]:

@@ -61,3 +61,24 @@ def test_with_outputs_in_the_folder_where_the_command_is_typed_a_job_trains(slur
     assert run.state == "FINISHED"
     assert [each.name for each in tmp_path.glob("work/*")] == ["outputs"]
     assert list(sweep.rglob("outputs")) == []
+
+
+SEARCH = ("hydra/sweeper=optuna", "hydra.sweeper.n_trials=8", "optimizer.lr=interval(0.001,0.1)")
+
+
+@pytest.mark.parametrize(
+    "what",
+    [SEARCH, ("sweep.early_stopping=asha", "sweep.grace_epochs=1", "sweep.eta=2", "seed=range(8)")],
+    ids=["search", "early stopping"],
+)
+def test_what_is_decided_by_results_has_no_more_jobs_in_the_queue_than_run_at_once(slurm, what):
+    done = command(*SWEEP, "hydra.launcher.n_jobs=2", "sweep.detach=true", *what)
+    assert done.returncode == 0, done.stderr
+    assert len(slurm.tasks()) == 2
+
+
+def test_a_grid_is_given_to_the_queue_as_a_whole(slurm):
+    done = command(*SWEEP, "hydra.launcher.n_jobs=2", "sweep.detach=true", "seed=range(8)")
+    assert done.returncode == 0, done.stderr
+    assert len(slurm.tasks()) == 8
+    assert "--array=0-7%2" in slurm.calls("sbatch")[-1]
