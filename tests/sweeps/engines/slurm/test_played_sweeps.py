@@ -9,6 +9,7 @@ import pytest
 from conftest import TINY
 from played_slurm import PlayedSlurm
 
+from cifar_sweeps.sweeps.tasks import read_placement
 from cifar_sweeps.tracking.journal_reader import read_run
 
 SWEEP = ("-m", *TINY, "analysis=none", "sweep.report=false", "hydra/launcher=slurm", "hydra.launcher.poll_seconds=0.1")
@@ -82,3 +83,13 @@ def test_a_grid_is_given_to_the_queue_as_a_whole(slurm):
     assert done.returncode == 0, done.stderr
     assert len(slurm.tasks()) == 8
     assert "--array=0-7%2" in slurm.calls("sbatch")[-1]
+
+
+def test_a_sweep_of_which_slurm_takes_nothing_is_not_left(slurm, tmp_path):
+    slurm.change(most=0)
+    done = command(*SWEEP, "sweep.detach=true", "seed=0,1")
+    assert done.returncode == 1
+    assert "MachineError: hydra/launcher=slurm: no job has been submitted: Slurm refused it: sbatch: " in done.stderr
+    assert "Left to run" not in done.stdout
+    [sweep] = (tmp_path / "work/outputs/sweeps").iterdir()
+    assert read_placement(sweep) is None
