@@ -59,8 +59,8 @@ def tasks_folder(sweep: Path) -> Path:
 
 
 def write_task(sweep: Path, job: JobSpec, code: str, delivers: bool) -> Path:
-    """Write the task of a new attempt at a job and return its folder. Raises OSError."""
-    folder = tasks_folder(sweep) / str(job.number)
+    """Write the task of a new attempt at a job and return its folder, an absolute path. Raises OSError."""
+    folder = tasks_folder(sweep.absolute()) / str(job.number)
     folder.mkdir(parents=True, exist_ok=True)
     for old in (*folder.glob("exit-*.json"), folder / _PROGRESS):
         old.unlink(missing_ok=True)

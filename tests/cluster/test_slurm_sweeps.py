@@ -277,6 +277,15 @@ def test_a_sweep_that_is_left_is_told_of_and_stopped(cluster, outputs):
     assert cluster.call("squeue", "-h", "-t", "PENDING,RUNNING") == ""
 
 
+def test_with_outputs_in_the_folder_where_the_command_is_typed_the_jobs_train(cluster, tmp_path, monkeypatch):
+    monkeypatch.delenv("CIFAR_SWEEPS_OUTPUTS")  # outputs are relative then
+    monkeypatch.chdir(tmp_path)
+    sweep = Sweep(cluster, tmp_path / "outputs", *NO_LIMIT, "trainer.epochs=2", "seed=0,1")
+    assert sweep.end() == 0
+    assert sweep.states() == {0: "FINISHED", 1: "FINISHED"}
+    assert [each.name for each in tmp_path.iterdir()] == ["outputs"]
+
+
 def test_a_controller_of_slurm_that_is_away_for_a_while_loses_nothing(cluster, outputs):
     sweep = Sweep(cluster, outputs, *NO_LIMIT, "trainer.epochs=150", "seed=0,1,2,3")
     wait_for("sweep", lambda: (outputs / "sweeps").exists() and any((outputs / "sweeps").iterdir()))

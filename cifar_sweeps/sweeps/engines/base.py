@@ -42,7 +42,8 @@ class Engine(Protocol):
     def leave(self) -> None:
         """Hand over what was started and not yet placed, and free this process's resources: the jobs run on.
 
-        Called in place of `close`, and only of an engine whose setup says that it can be left.
+        Called in place of `close`, and only of an engine whose setup says that it can be left. What cannot be placed is
+        said. Raises MachineError if no job has been placed; then `close` follows.
         """
 
     def close(self) -> None:

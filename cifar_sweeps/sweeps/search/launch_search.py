@@ -47,12 +47,14 @@ def launch_search(
         check_objectives(configs, settings)
         combinations = space.space.combinations()
         total = settings.n_trials if combinations is None else min(settings.n_trials, len(combinations))
-        if setup.has_queue and options.get("n_jobs", "auto") == "auto":
+        at_once = options.get("n_jobs", "auto")
+        if setup.has_queue and at_once == "auto":
             raise ConfigError(
                 "hydra.launcher.n_jobs=auto: a queue takes any number of trials at once, and a search learns from "
                 "those that have ended; say how many it may have there at a time, such as hydra.launcher.n_jobs=4"
             )
-        parallelism = setup.choose_parallelism(configs, total)
+        # A queue takes all that is proposed, and what is proposed before a trial has ended has learned nothing from it.
+        parallelism = setup.choose_parallelism(configs, min(total, at_once) if setup.has_queue else total)
         for line in describe_search(space, settings, total, configs[0]):
             console.print(line, markup=False, soft_wrap=True)
         if master.sweep.dry_run:

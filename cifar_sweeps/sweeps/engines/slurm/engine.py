@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 
-from cifar_sweeps.errors import in_one_line
+from cifar_sweeps.errors import MachineError, in_one_line
 from cifar_sweeps.sweeps.engines.channel import EventChannel
 from cifar_sweeps.sweeps.engines.code_snapshot import code_hash
 from cifar_sweeps.sweeps.engines.journal_events import JournalEventReader
@@ -68,6 +68,7 @@ class SlurmEngine:
         self._due = {"submit": 0.0, "journals": 0.0, "queue": 0.0}
         self._trouble: dict[str, str] = {}
         self._explained: set[str] = set()
+        self._is_full = False
         self._is_closed = False
 
     def start(self, job: JobSpec) -> None:
@@ -127,16 +128,42 @@ class SlurmEngine:
         return {job.task.job: None for job in left}
 
     def leave(self) -> None:
-        """Submit what is still to be submitted, and let the jobs run on."""
+        """Submit what is still to be submitted, and let the jobs run on; say of each that is not submitted why.
+
+        Raises MachineError if none is.
+        """
         end = self._clock() + _LEAVE_SECONDS
-        while self._collected or self._submission is not None or self._submitter.is_uncertain:
-            if self._clock() > end:
-                number = len(self._collected)
-                self._say(f"{number} jobs have not been submitted: Slurm does not answer; attach to the sweep later")
-                break
+        self._is_full = False
+        while self._is_submitting and not self._is_full and self._clock() <= end:
             self._submit()
             time.sleep(_STEP_SECONDS)
+        reasons = self._why_not_submitted()
+        is_known = self._submission is None and not self._submitter.is_uncertain
+        if reasons and is_known and all(job.id is None for job in self._jobs.values()):
+            raise MachineError(f"hydra/launcher=slurm: no job has been submitted: {'; '.join(reasons)}")
+        for reason, jobs in reasons.items():
+            count = "1 job has" if len(jobs) == 1 else f"{len(jobs)} jobs have"
+            numbers = ", ".join(map(str, jobs))
+            self._say(f"{count} not been submitted ({numbers}): {reason}; cifar-sweeps attach submits what is missing")
+        if not is_known:
+            self._say("Slurm has not said whether it has taken all jobs; cifar-sweeps attach submits what is missing")
         self._is_closed = True
+
+    @property
+    def _is_submitting(self) -> bool:
+        return bool(self._collected) or self._submission is not None or self._submitter.is_uncertain
+
+    def _why_not_submitted(self) -> dict[str, list[int]]:
+        """Return the jobs that have been started and are not in Slurm, by the reason."""
+        reasons: dict[str, list[int]] = {}
+        for item in self._channel.drain(0):
+            if isinstance(item, JobExit) and item.cause == "lost":
+                reasons.setdefault(item.detail, []).append(item.job)
+        if self._collected:
+            limit = f"hydra.launcher.n_jobs={self._settings.n_jobs}: as many wait or run already"
+            why = self._trouble.get("submit") or (limit if self._is_full else "Slurm does not answer")
+            reasons.setdefault(why.partition("; ")[0], []).extend(task.job for task in self._collected)
+        return reasons
 
     def close(self) -> None:
         """Cancel what still waits or runs."""
@@ -180,6 +207,7 @@ class SlurmEngine:
         for task, reason in outcome.refused:
             self._put_exit(JobExit(task.job, "lost", detail=f"Slurm refused it: {reason}"))
         self._collected = outcome.left + self._collected
+        self._is_full = outcome.is_full
         self._note("submit", outcome.trouble)
         self._again("submit", self._settings.poll_seconds if outcome.trouble or outcome.left else 0.0)
 

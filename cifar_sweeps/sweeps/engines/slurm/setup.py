@@ -55,6 +55,7 @@ class SlurmSetup:
     def choose_parallelism(self, configs: Sequence[RunConfig], jobs: int) -> Parallelism:
         """Return how many jobs are in Slurm's hands at once, and the threads of each: all, for it has the queue.
 
+        Under early stopping no more than n_jobs: which job is promoted is decided by those that have come to a rung.
         Raises ConfigError if a job wants more threads than it has CPUs: they would only take turns.
         """
         cpus = self.settings.cpus
@@ -64,6 +65,9 @@ class SlurmSetup:
                 f"trainer.threads={wanted}: a job has hydra.launcher.cpus={cpus} in Slurm; set both to the same, or "
                 "trainer.threads=auto"
             )
+        limit = self.settings.n_jobs
+        if limit is not None and any(config.sweep.early_stopping != "none" for config in configs):
+            jobs = min(jobs, limit)
         return Parallelism(max(1, jobs), cpus)
 
     def gpus(self, configs: Sequence[RunConfig]) -> list[str]:
@@ -74,11 +78,11 @@ class SlurmSetup:
         """Return the engine for a sweep's folder."""
         console = Console(highlight=False)
         say = functools.partial(console.print, markup=False, soft_wrap=True)
-        return SlurmEngine(sweep, self.settings, say, delivers)
+        return SlurmEngine(sweep.absolute(), self.settings, say, delivers)  # jobs start in other folders
 
     def where(self, sweep: Path) -> Mapping[int, str]:
         """Return where the jobs wait or run. Raises MachineError if Slurm does not answer."""
         try:
-            return adoption.places(sweep)
+            return adoption.places(sweep.absolute())
         except NotAnsweredError as error:
             raise MachineError(str(error)) from error

@@ -18,12 +18,16 @@ _LOOKS = 2
 
 @dataclass
 class Outcome:
-    """What came of some tasks. left: to be tried again later; trouble: why, for a person."""
+    """What came of some tasks. left: to be tried again later; trouble: why, for a person.
+
+    is_full: a limit leaves no room for what is left, until jobs have ended.
+    """
 
     submitted: list[Submission] = field(default_factory=list)
     refused: list[tuple[ArrayTask, str]] = field(default_factory=list)
     left: list[ArrayTask] = field(default_factory=list)
     trouble: str | None = None
+    is_full: bool = False
 
 
 class Submitter:
@@ -73,6 +77,7 @@ class Submitter:
                     outcome.trouble = f"{error}; the rest follows when jobs have ended" if size == 0 else None
                     continue
                 del waiting[:size]
+            outcome.is_full = bool(waiting)
         except NotAnsweredError as error:
             outcome.trouble = f"{error}; trying again"
             if self._uncertain is not None:

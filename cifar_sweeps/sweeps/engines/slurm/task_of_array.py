@@ -5,6 +5,7 @@ names for this task, in this very process, so that Slurm's signals reach it. A j
 whole epoch is queued again, and resumes in its next allocation.
 """
 
+import contextlib
 import os
 import signal
 import sys
@@ -26,6 +27,8 @@ _LOCK_SECONDS = 2.0
 def main(arguments: list[str]) -> int:
     """Run the task and return its exit status. arguments: the record, and the folder in which the sweep was started."""
     _find_own_modules(arguments[1])
+    with contextlib.suppress(OSError):  # the job itself says that the folder is not there
+        os.chdir(arguments[1])  # relative places in the job's config mean this folder
     record = submissions.read_submission(Path(arguments[0]))
     this = int(os.environ["SLURM_ARRAY_JOB_ID"]), int(os.environ["SLURM_ARRAY_TASK_ID"])
     task = record.tasks[this[1]]

@@ -6,6 +6,7 @@ import time
 import pytest
 from played_slurm import PlayedSlurm
 
+from cifar_sweeps.errors import MachineError
 from cifar_sweeps.sweeps.engines.slurm import engine as slurm_engine
 from cifar_sweeps.sweeps.engines.slurm import submissions, tracked_job
 from cifar_sweeps.sweeps.engines.slurm.engine import SlurmEngine
@@ -390,6 +391,21 @@ def test_who_leaves_submits_first_and_cancels_nothing(site):
     site.engine.leave()
     site.engine.close()
     assert site.slurm.tasks() == {"100_0": "PENDING", "100_1": "PENDING"}
+
+
+def test_who_leaves_is_told_at_once_which_jobs_found_no_room(make_site):
+    site = make_site({"most": 3})
+    site.start(*range(5))
+    site.engine.leave()
+    assert len(site.slurm.tasks()) == 3
+    assert "2 jobs have not been submitted (3, 4): sbatch: Batch job submission failed: Job violates" in site.lines[-1]
+
+
+def test_nobody_leaves_a_sweep_of_which_slurm_has_taken_nothing(make_site):
+    site = make_site({"refusal": "Invalid partition name specified"})
+    site.start(0, 1)
+    with pytest.raises(MachineError, match=r"no job has been submitted: Slurm refused it: .* Invalid partition name"):
+        site.engine.leave()
 
 
 def test_who_closes_leaves_nothing_behind(site):
