@@ -28,7 +28,7 @@ from cifar_sweeps.sweeps.controller import Controller
 from cifar_sweeps.sweeps.dry_run import print_plan
 from cifar_sweeps.sweeps.early_stopping import describe_early_stopping, make_scheduler, sweep_settings, unmet_promotions
 from cifar_sweeps.sweeps.engines.local.engine import LocalEngine
-from cifar_sweeps.sweeps.engines.setup import EngineSetup, make_setup
+from cifar_sweeps.sweeps.engines.setup import EngineSetup, join_placed, make_setup
 from cifar_sweeps.sweeps.engines.worker import make_payload
 from cifar_sweeps.sweeps.jobs import JobResult, JobSpec
 from cifar_sweeps.sweeps.parent_run import ParentRun
@@ -56,7 +56,7 @@ def launch(
     """
     command, parent_run = current_sweep(context)
     try:
-        setup = checked_setup(engine, options, master)
+        setup = checked_setup(engine, join_placed(engine, options, parent_run.may_join), master)
         console = Console(highlight=False)
         jobs = plan_jobs(context.config_loader, master, job_overrides, parent_run, console)
         parent_run.requested |= {job.number: job.name for job in jobs}
@@ -126,7 +126,7 @@ def start_parent(
     of_engine = {"n_jobs": str(parallelism.jobs), "threads": str(parallelism.threads), "engine": setup.name}
     parent_run.start({**tags, **of_engine, **({"gpus": ",".join(gpus)} if gpus else {})})
     if setup.can_be_left:
-        write_placement(parent_run.folder, Placement(setup.name, options))
+        write_placement(parent_run.folder, Placement(setup.name, {**options, **setup.found}))
 
 
 def run_jobs(
