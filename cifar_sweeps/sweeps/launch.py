@@ -29,7 +29,7 @@ from cifar_sweeps.sweeps.controller import Controller
 from cifar_sweeps.sweeps.dry_run import print_plan
 from cifar_sweeps.sweeps.early_stopping import describe_early_stopping, make_scheduler, sweep_settings, unmet_promotions
 from cifar_sweeps.sweeps.engines.local.engine import LocalEngine
-from cifar_sweeps.sweeps.engines.setup import EngineSetup, make_setup
+from cifar_sweeps.sweeps.engines.setup import EngineSetup, join_placed, make_setup
 from cifar_sweeps.sweeps.engines.worker import make_payload
 from cifar_sweeps.sweeps.jobs import JobResult, JobSpec
 from cifar_sweeps.sweeps.manifest import swept_values
@@ -59,10 +59,10 @@ def launch(
     """
     command, parent_run = current_sweep(context)
     try:
-        setup = checked_setup(engine, options, master)
+        setup = checked_setup(engine, join_placed(engine, options, parent_run.may_join), master)
         console = Console(highlight=False)
         jobs = plan_jobs(context.config_loader, master, job_overrides, parent_run, console)
-        check_left_sweep(parent_run.folder, setup.name, options, {job.number for job in jobs})
+        check_left_sweep(parent_run.folder, setup, {job.number for job in jobs})
         parent_run.requested |= {job.number: job.name for job in jobs}
         _check_arms(jobs, master, parent_run.manifest.swept)
         for line in (*describe_early_stopping(jobs), *unmet_promotions(jobs, parent_run.folder)):
@@ -117,19 +117,21 @@ def checked_setup(engine: str, options: Mapping[str, Any], master: DictConfig) -
     return setup
 
 
-def check_left_sweep(folder: Path, engine: str, options: Mapping[str, Any], jobs: Collection[int] | None) -> None:
+def check_left_sweep(folder: Path, setup: EngineSetup, jobs: Collection[int] | None) -> None:
     """Raise ConfigError if jobs of the sweep in a folder may run elsewhere, where this launch does not watch them.
 
-    engine, options: of this launch. jobs: its jobs' numbers; None: a search, which goes on with all.
+    setup: of this launch's engine. jobs: its jobs' numbers; None: a search, which goes on with all.
     """
     placement = read_placement(folder)
     if placement is None:
         return
     first = f"first cifar-sweeps attach {folder.name}, or stop it"
-    addresses = {str(each.get("address")) for each in (placement.options, options) if each.get("address")}
-    if placement.engine != engine or len(addresses) > 1:
-        here = f"hydra/launcher={engine}" + (f" hydra.launcher.address={options.get('address')}" if addresses else "")
-        raise ConfigError(f"{here}: sweep {folder.name} was left to run on {placement.engine}; {first}")
+    address = setup.found.get("address")
+    there = placement.options.get("address")
+    if placement.engine != setup.name or (address and there and address != there):
+        here = f"hydra/launcher={setup.name}" + (f" at {address}" if address else "")
+        place = placement.engine + (f" at {there}" if there else "")
+        raise ConfigError(f"{here}: sweep {folder.name} was left to run on {place}; {first}")
     previous = read_previous_jobs(folder)
     running = [job.number for job in previous if job.run.state == "RUNNING"]
     unknown = sorted({*running, *queued_jobs(folder, previous)} - {*(jobs or ())}) if jobs is not None else []
@@ -154,7 +156,7 @@ def start_parent(
     of_engine = {"n_jobs": str(parallelism.jobs), "threads": str(parallelism.threads), "engine": setup.name}
     parent_run.start({**tags, **of_engine, **({"gpus": ",".join(gpus)} if gpus else {})})
     if setup.can_be_left:
-        write_placement(parent_run.folder, Placement(setup.name, options))
+        write_placement(parent_run.folder, Placement(setup.name, {**options, **setup.found}))
 
 
 def run_jobs(

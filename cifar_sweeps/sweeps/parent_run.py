@@ -275,6 +275,11 @@ class ParentRun:
         return outcome
 
     @property
+    def may_join(self) -> list[Path]:
+        """The folders of the sweeps of previous launches that this one may join."""
+        return [folder for folder, _ in self._candidates]
+
+    @property
     def detaches(self) -> bool:
         """Whether the command is to leave the jobs once they are placed: ``sweep.detach``."""
         return bool(self._config.sweep.get("detach"))

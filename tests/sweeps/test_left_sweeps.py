@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 from fake_engine import FOREVER, World, fails, paused
@@ -299,7 +300,12 @@ def test_a_sweep_goes_on_in_the_store_that_it_was_started_with(left, monkeypatch
         ("fake", {}, None, None),
         ("local", {}, {0, 1}, "hydra/launcher=local: sweep {} was left to run on fake; first cifar-sweeps attach {},"),
         ("local", {}, None, "hydra/launcher=local: sweep {} was left to run on fake; first cifar-sweeps attach {},"),
-        ("fake", {"address": "b:6379"}, {0, 1}, "hydra.launcher.address=b:6379: sweep {} was left to run on fake"),
+        (
+            "fake",
+            {"address": "b:6379"},
+            {0, 1},
+            "hydra/launcher=fake at b:6379: sweep {} was left to run on fake at a:6379",
+        ),
         ("fake", {}, {1, 2}, "sweep {} was left to run on fake, and its jobs 0 are none of this command's; first"),
         ("fake", {}, {5}, "sweep {} was left to run on fake, and its jobs 0, 1 are none of this command's; first"),
     ],
@@ -307,11 +313,12 @@ def test_a_sweep_goes_on_in_the_store_that_it_was_started_with(left, monkeypatch
 def test_a_launch_that_would_not_watch_the_jobs_that_run_is_refused(left, engine, options, jobs, message):
     if options:
         write_placement(left.sweep, Placement("fake", {"address": "a:6379"}))
+    setup = SimpleNamespace(name=engine, found=options)
     if message is None:
-        check_left_sweep(left.sweep, engine, options, jobs)
+        check_left_sweep(left.sweep, setup, jobs)
         return
     with pytest.raises(ConfigError) as refused:
-        check_left_sweep(left.sweep, engine, options, jobs)
+        check_left_sweep(left.sweep, setup, jobs)
     assert message.format(left.sweep.name, left.sweep.name) in str(refused.value)
 
 

@@ -1,13 +1,14 @@
 """From a launcher's config to an engine: what the launch asks before the engine is there."""
 
 import importlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 from cifar_sweeps.config.schema import RunConfig
 from cifar_sweeps.errors import ConfigError
 from cifar_sweeps.sweeps.engines.base import Engine
+from cifar_sweeps.sweeps.tasks import read_placement
 from cifar_sweeps.system.cores import Parallelism
 
 _SETUPS = {
@@ -30,6 +31,10 @@ class EngineSetup(Protocol):
     can_be_left: bool
     has_queue: bool
 
+    @property
+    def found(self) -> Mapping[str, Any]:
+        """Options that were left open, as they were found to be, once prepared: another shell needs them to join."""
+
     def prepare(self, with_export: bool) -> None:
         """Begin what takes long, before the jobs are planned. with_export: whether they will export their models.
 
@@ -50,6 +55,19 @@ class EngineSetup(Protocol):
 
     def where(self, sweep: Path) -> Mapping[int, str]:
         """Return what the engine says of the jobs that it knows of: ``queued``, ``on node7`` …; for `status`."""
+
+
+def join_placed(name: str, options: Mapping[str, Any], sweeps: Iterable[Path]) -> Mapping[str, Any]:
+    """Return a launcher's options with the cluster on which jobs of a sweep may still run, unless they name another.
+
+    Else a shell without RAY_ADDRESS would train them again elsewhere. sweeps: the folders of those to be joined.
+    """
+    if options.get("address") not in (None, "auto"):
+        return options
+    for placement in map(read_placement, sweeps):
+        if placement is not None and placement.engine == name and placement.options.get("address") is not None:
+            return {**options, "address": placement.options["address"]}
+    return options
 
 
 def make_setup(name: str, options: Mapping[str, Any]) -> EngineSetup:

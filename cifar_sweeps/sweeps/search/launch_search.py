@@ -13,6 +13,7 @@ from cifar_sweeps.errors import CifarSweepsError, ConfigError
 from cifar_sweeps.hydra_support import AbortHydra
 from cifar_sweeps.search.optuna_search.proposals import Proposer
 from cifar_sweeps.search.trials import OBJECTIVES, objective_metrics
+from cifar_sweeps.sweeps.engines.setup import join_placed
 from cifar_sweeps.sweeps.launch import check_left_sweep, checked_setup, current_sweep, run_jobs, start_parent
 from cifar_sweeps.sweeps.plan import JobPlanner
 from cifar_sweeps.sweeps.previous.differences import NewJob
@@ -36,7 +37,7 @@ def launch_search(
     command, parent_run = current_sweep(context)
     try:
         check_settings(settings)
-        setup = checked_setup(engine, options, master)
+        setup = checked_setup(engine, join_placed(engine, options, parent_run.may_join), master)
         loader, console = context.config_loader, Console(highlight=False)
         space = read_space(settings.params, arguments, settings.conditions, loader)
         rises = [OBJECTIVES[each] for each in settings.objectives]
@@ -61,7 +62,7 @@ def launch_search(
             console.print(f"{total} trials, {parallelism.jobs} at once. Nothing was started.")
             raise AbortHydra(None)
         parent_run.choose_folder(samples, total)
-        check_left_sweep(parent_run.folder, setup.name, options, None)
+        check_left_sweep(parent_run.folder, setup, None)
         parent_run.objectives = objective_metrics(settings.objectives, configs[0].trainer.select)
         tags = {"jobs": str(total), "objectives": json.dumps(parent_run.objectives), "sampler": settings.sampler}
         search = TrialJobs(space, settings, total, proposer, planner, parent_run, configs[0], console)

@@ -23,6 +23,7 @@ class LocalSetup:
     device = None
     can_be_left = False
     has_queue = False
+    found: Mapping[str, object] = {}
 
     def __init__(self, n_jobs: int | str = "auto", jobs_per_gpu: int = 1) -> None:
         self._n_jobs = check_n_jobs(n_jobs)

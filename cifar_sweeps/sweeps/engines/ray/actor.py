@@ -31,6 +31,11 @@ _SET_BY_RAY = "OMP_NUM_THREADS"
 """What Ray sets for its workers, and a job of this project does not have: its threads are its config's."""
 _IDLE_SECONDS = 60.0
 """Seconds without a controller after which an actor whose job has ended ends, where it has nothing to keep."""
+_UNSTARTED_SECONDS = 120.0
+"""Seconds without a call after which an actor without a process ends: the controller that was to start it is gone.
+
+Longer than a controller waits for the process of an earlier attempt: see `follower`.
+"""
 _OF_THE_JOB = 0
 _RUN = """\
 import sys
@@ -93,6 +98,8 @@ class JobActor:
         self._task = TaskPaths("", "", "", "", "")
         self._line_ends: list[int] = []
         self._asked = time.monotonic()
+        self._is_started = threading.Event()
+        threading.Thread(target=self._end_unless_started, daemon=True).start()
 
     def locate(
         self, token: str, use_shared: bool, base: str | None, outputs: str, typed_in: str, needed: Sequence[str]
@@ -104,6 +111,7 @@ class JobActor:
         and the one in which its command was typed. needed: paths of the controller that the job reads. Raises OSError
         if the folder cannot be made.
         """
+        self._asked = time.monotonic()
         node = socket.gethostname()
         if use_shared and sees_token(Path(token)) and Path(typed_in).is_dir():
             return Place(node, True)
@@ -115,12 +123,18 @@ class JobActor:
 
     def write(self, path: str, content: bytes, offset: int = 0) -> None:
         """Write a file of the controller's, or the part that begins at ``offset``. path: on the controller."""
+        self._asked = time.monotonic()
         assert self._root is not None, "the outputs are shared: nothing is to be copied"
         target = Path(self._root.place_of(path))
         target.parent.mkdir(parents=True, exist_ok=True)
         with target.open("r+b" if offset else "wb") as file:
             file.seek(offset)
             file.write(content)
+
+    def has_process(self) -> bool:
+        """Say whether the worker process has been started."""
+        self._asked = time.monotonic()
+        return self._process is not None
 
     def start(self, task: TaskPaths, code: str, environment: Mapping[str, str]) -> None:
         """Start the worker process; once. code: the folder of the package that it is to run; empty: this node's.
@@ -143,6 +157,7 @@ class JobActor:
                 env={**inherited, **environment},
                 start_new_session=True,
             )
+        self._is_started.set()
         if self._root is None:  # all that there is to tell is on the shared disk
             threading.Thread(target=self._end_unless_asked, daemon=True).start()
 
@@ -186,6 +201,14 @@ class JobActor:
 
     def _command(self, task_folder: str, code: str) -> list[str]:
         return [sys.executable, "-c", _RUN, code, task_folder]
+
+    def _end_unless_started(self) -> None:
+        """End this actor when no controller comes to start its job: it holds its node's resources."""
+        while not self._is_started.wait(max(0.1, self._asked + _UNSTARTED_SECONDS - time.monotonic())):
+            if time.monotonic() - self._asked > _UNSTARTED_SECONDS:
+                self.remove_files()
+                self._end_own_process()
+                return
 
     def _end_unless_asked(self) -> None:
         """End this actor when its job has ended and no controller asks for it: it holds its node's resources."""

@@ -81,6 +81,13 @@ class RayCluster:
         """Whether the cluster is this process's own."""
         return self.address is None
 
+    @property
+    def found_address(self) -> str | None:
+        """The address under which another shell joins the same cluster, once connected; None of a local one."""
+        if self.is_local or self._ray is None:
+            return self.address
+        return str(self._ray.get_runtime_context().gcs_address)
+
     def connect(self, cpus: int = 1, gpus: int = 0) -> None:
         """Join or start the cluster; once. cpus, gpus: what one that is started has.
 
@@ -163,7 +170,8 @@ class RayCluster:
             )
         return (
             f"hydra.launcher.address={self.address}: the Ray cluster cannot be joined ({in_one_line(error)}); does it "
-            f"run (ray status), this machine among its nodes, with Ray {ray.__version__} and this Python?"
+            f"run (ray status), this machine among its nodes, with Ray {ray.__version__} and this Python? "
+            "Where it is gone, hydra.launcher.address=… in the sweep's command names another"
         )
 
     def kill(self, actor: Any) -> None:  # noqa: ANN401

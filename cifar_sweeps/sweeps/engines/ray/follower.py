@@ -18,7 +18,7 @@ from cifar_sweeps.sweeps.engines.ray.mirror import FolderMirror
 from cifar_sweeps.sweeps.engines.ray.relocation import check_place, find_requirements
 from cifar_sweeps.sweeps.engines.ray.sending import send_job
 from cifar_sweeps.sweeps.jobs import MAYBE_OUT_OF_MEMORY, JobExit, TrainingEnded
-from cifar_sweeps.sweeps.tasks import read_exit
+from cifar_sweeps.sweeps.tasks import read_exit, read_payload
 from cifar_sweeps.system.files import write_text_atomic
 from cifar_sweeps.tracking import journal
 from cifar_sweeps.tracking.delivery_thread import DeliveryThread
@@ -74,7 +74,7 @@ class FollowerSettings:
 class JobFollower(threading.Thread):
     """Follows one job, and puts its events and at last its exit into the channel.
 
-    record: the job's; whose actor is started unless it ``is_adopted``. payload: of the job; None where it is adopted.
+    record: the job's. payload: of the job, whose actor is started; None: another controller has started that.
     """
 
     def __init__(
@@ -141,13 +141,12 @@ class JobFollower(threading.Thread):
         self._channel.put(job_exit)
 
     def _follow(self) -> JobExit:
-        if self._payload is None:
-            self._find()
-        else:
-            self._start(self._payload)
+        is_found = self._payload is None and self._find()
+        if not is_found:
+            self._start(read_payload(self._record.task_folder) if self._payload is None else self._payload)
         reader = JournalEventReader(self._record.job, self._record.folder)
         earlier = reader.poll()  # of previous attempts: their ends are not this one's
-        if self._payload is None:
+        if is_found:
             for event in earlier:
                 if not isinstance(event, TrainingEnded) or event is earlier[-1]:
                     self._channel.put(event)
@@ -188,7 +187,9 @@ class JobFollower(threading.Thread):
 
     def _start(self, payload: bytes) -> None:
         settings, record = self._settings, self._record
-        self._actor = self._cluster.start_actor(record.actor, settings.needs, settings.outlives_us)
+        if self._actor is None:
+            record.write()  # first: an actor without a record would be found by nobody, and keep its place
+            self._actor = self._cluster.start_actor(record.actor, settings.needs, settings.outlives_us)
         requirements = find_requirements(payload)
         needed = [] if requirements.images is None else [requirements.images]
         places = (requirements.outputs, requirements.typed_in)
@@ -207,21 +208,27 @@ class JobFollower(threading.Thread):
         self._call("start", record.paths_on_node(requirements.typed_in), code, settings.environment)
         self._has_process.set()
 
-    def _find(self) -> None:
-        """Find the actor of a job that another controller has started."""
+    def _find(self) -> bool:
+        """Find the actor of a job that another controller has started; False: that one had not started its process."""
         record = self._record
         self._actor = self._cluster.find_actor(record.actor)
-        self._has_process.set()
         if self._actor is None:
             raise ActorLostError("lost", "its Ray actor has ended")
+        if not record.node:  # it waits for room, or has just found it
+            return False
+        self._has_process.set()  # nearly always: a stop must not end the actor while it is asked
+        if not self._call("has_process"):
+            self._has_process.clear()
+            return False
         if not record.root:
-            return
+            return True
         self._mirror = FolderMirror(record.folder, record.log_file, record.root)
         lines = b""
         while part := self._call("poll", lines.count(b"\n"), _ALL).journal:
             lines += part
         size = record.log_file.stat().st_size if record.log_file.exists() else 0
         self._mirror.adopt(lines, max(0, size - record.log_start))
+        return True
 
     def _wait_for_previous_attempt(self) -> None:
         """Wait until no process writes the run: one that a dead node has left ends within seconds."""

@@ -70,6 +70,11 @@ class RaySetup:
         self.has_queue = False  # n_jobs=auto is what the nodes have room for
         self.can_be_left = not self._cluster.is_local  # a cluster that the command has started ends with it
 
+    @property
+    def found(self) -> Mapping[str, object]:
+        """The cluster's address, which ``auto`` and RAY_ADDRESS leave open."""
+        return {} if self._cluster.is_local else {"address": self._cluster.found_address}
+
     def prepare(self, with_export: bool) -> None:
         """Import Ray and join the cluster; one of this machine alone is started when the engine is opened.
 

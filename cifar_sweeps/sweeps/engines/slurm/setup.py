@@ -26,6 +26,7 @@ class SlurmSetup:
     name = "slurm"
     can_be_left = True
     has_queue = True
+    found: Mapping[str, object] = {}
 
     def __init__(self, **options: object) -> None:
         self.settings = check_settings(**options)

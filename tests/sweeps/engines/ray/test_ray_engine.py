@@ -1,9 +1,10 @@
 import os
 import signal
+import threading
 import time
 
 import pytest
-from fake_cluster import FakeCluster, end_process, exit_of, exits, make_engine, make_spec, wait_for
+from fake_cluster import FakeCluster, ScriptedActor, end_process, exit_of, exits, make_engine, make_spec, wait_for
 
 from cifar_sweeps.sweeps.jobs import EpochReport, JobExit, TrainingEnded, TrainingStarted
 from cifar_sweeps.tracking import journal
@@ -169,6 +170,58 @@ def test_a_job_that_no_node_has_room_for_is_not_left_behind_without_a_process(sw
     assert cluster.actors == {}
     cluster.is_connected = True
     assert make_engine(cluster, sweep).adopt(sweep) == {}
+
+
+@pytest.mark.parametrize("killed_before", ["locate", "start"])
+def test_a_job_whose_controller_was_killed_before_its_process_ran_is_found_and_started(
+    sweep, cluster, is_shared, monkeypatch, killed_before
+):
+    call = cluster.call
+    never = threading.Event()
+    first = make_engine(cluster, sweep, use_shared=is_shared, outlives_us=True)
+    reached = threading.Event()
+
+    def hang(actor, method, *arguments, given_up):
+        if method == killed_before:
+            reached.set()
+            never.wait()
+        return call(actor, method, *arguments, given_up=given_up)
+
+    monkeypatch.setattr(cluster, "call", hang)
+    first.start(make_spec(sweep))
+    assert reached.wait(10)
+    if (mirror := first._followers[0]._mirror) is not None:
+        mirror.close()  # as its process is killed
+    monkeypatch.setattr(cluster, "call", call)
+
+    second = make_engine(cluster, sweep, use_shared=is_shared, outlives_us=True)
+    assert second.adopt(sweep) == {0: None}
+    assert exit_of(second) == JobExit(0, "returned", 0.3, f"in {sweep / '0'}")
+    second.close()
+    assert len(cluster.started) == 1
+    assert cluster.actors == {}, "no actor is left behind"
+
+
+def test_a_job_that_waits_for_room_without_a_controller_can_be_stopped(sweep, cluster):
+    cluster.has_room = False
+    first = make_engine(cluster, sweep, outlives_us=True)
+    first.start(make_spec(sweep))
+    wait_for(first, lambda _: cluster.actors)
+    second = make_engine(cluster, sweep, outlives_us=True)
+    assert second.adopt(sweep) == {0: None}
+    second.stop(0)
+    assert exit_of(second) == JobExit(0, "stopped")
+    assert cluster.actors == {}
+    second.close()
+    first.close()
+
+
+def test_an_actor_ends_when_nobody_starts_its_job(monkeypatch):
+    monkeypatch.setattr("cifar_sweeps.sweeps.engines.ray.actor._UNSTARTED_SECONDS", 0.2)
+    ended = threading.Event()
+    monkeypatch.setattr(ScriptedActor, "_end_own_process", lambda _: ended.set())
+    ScriptedActor()
+    assert ended.wait(10)
 
 
 def test_nothing_is_adopted_of_jobs_that_have_ended(sweep, cluster):

@@ -9,7 +9,8 @@ from cifar_sweeps.errors import ConfigError
 from cifar_sweeps.sweeps.engines.ray import cluster as ray_cluster
 from cifar_sweeps.sweeps.engines.ray.cluster import ActorNeeds, _lost
 from cifar_sweeps.sweeps.engines.ray.setup import RaySetup
-from cifar_sweeps.sweeps.engines.setup import make_setup
+from cifar_sweeps.sweeps.engines.setup import join_placed, make_setup
+from cifar_sweeps.sweeps.tasks import Placement, read_placement, write_placement
 from cifar_sweeps.system.cores import Parallelism
 from hydra_plugins.cifar_sweeps_ray import RayLauncher
 
@@ -93,6 +94,33 @@ def test_a_cluster_of_this_machine_has_its_cores_and_cannot_be_left():
 def test_ray_address_names_a_cluster_to_join(monkeypatch):
     monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
     assert RaySetup().can_be_left
+
+
+@pytest.fixture
+def _at(monkeypatch):
+    """Ray is there, and joined without one."""
+    runtime = SimpleNamespace(gcs_address="10.0.0.1:6379")
+    fake = SimpleNamespace(init=lambda **_: None, get_runtime_context=lambda: runtime, __version__="0")
+    monkeypatch.setattr("cifar_sweeps.sweeps.engines.ray.cluster.import_ray", lambda: fake)
+    monkeypatch.setattr("cifar_sweeps.sweeps.engines.ray.setup.import_ray", lambda: fake)
+
+
+@pytest.mark.usefixtures("_at")
+@pytest.mark.parametrize("address", [None, "auto"])
+def test_another_shell_finds_the_cluster_on_which_a_sweep_was_left(monkeypatch, tmp_path, address):
+    monkeypatch.setenv("RAY_ADDRESS", "head:6379")
+    options = {"address": address, "num_cpus": 2}
+    setup = make_setup("ray", options)
+    setup.prepare(with_export=False)
+    write_placement(tmp_path, Placement("ray", {**options, **setup.found}))
+
+    monkeypatch.delenv("RAY_ADDRESS")
+    for found in (read_placement(tmp_path).options, join_placed("ray", options, [tmp_path / "over", tmp_path])):
+        assert found == {"address": "10.0.0.1:6379", "num_cpus": 2}
+        assert make_setup("ray", found).can_be_left
+    assert join_placed("ray", {"address": "other:1"}, [tmp_path]) == {"address": "other:1"}, "what is typed wins"
+    assert join_placed("slurm", {"partition": "gpu"}, [tmp_path]) == {"partition": "gpu"}
+    assert RaySetup().found == {}, "a cluster of this machine ends with its command"
 
 
 def test_all_that_is_wrong_comes_in_one_error():
