@@ -196,6 +196,7 @@ class ParentRun:
         }
         config_dir = _config_dir()
         own |= {"config_dir": config_dir} if config_dir else {}
+        self.folder.mkdir(parents=True, exist_ok=True)
         self._logger = RunLogger(
             RunHeader(
                 folder=self.folder,
