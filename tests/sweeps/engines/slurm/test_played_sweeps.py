@@ -1,5 +1,6 @@
 """Whole sweeps against a played Slurm: the command as a user types it, and the scripts that it has submitted."""
 
+import json
 import os
 import subprocess
 import sys
@@ -93,3 +94,21 @@ def test_a_sweep_of_which_slurm_takes_nothing_is_not_left(slurm, tmp_path):
     assert "Left to run" not in done.stdout
     [sweep] = (tmp_path / "work/outputs/sweeps").iterdir()
     assert read_placement(sweep) is None
+
+
+def test_status_tells_of_jobs_that_died_while_nobody_watched(slurm, tmp_path):
+    done = command(*SWEEP, "sweep.detach=true", "seed=0,1,2")
+    assert done.returncode == 0, done.stderr
+    [sweep] = (tmp_path / "work/outputs/sweeps").iterdir()
+    (sweep / "0").mkdir()
+    with (sweep / "0/journal.jsonl").open("w") as file:  # it was killed with its node
+        file.write((sweep / "journal.jsonl").read_text())
+    slurm.set("100_0", "NODE_FAIL")
+    slurm.set("100_1", "FAILED", "1:0")  # before it had a journal
+    told = command("status", sweep.name, "--json", module="cifar_sweeps.cli.main")
+    jobs = {job["job"]: (job["state"], job["where"]) for job in json.loads(told.stdout)["jobs"]}
+    assert jobs == {
+        0: ("ended", "NODE_FAIL; cifar-sweeps attach retries it"),
+        1: ("ended", "FAILED 1:0; cifar-sweeps attach retries it"),
+        2: ("queued", "queued (Priority)"),
+    }
