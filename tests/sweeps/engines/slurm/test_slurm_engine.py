@@ -429,12 +429,29 @@ def test_events_come_from_the_journals_of_those_that_run(site):
     assert site.items() == [JobExit(0, "returned")]
 
 
-def test_a_job_that_will_wait_for_ever_is_told_of_once(site):
+FOR_EVER = (
+    *("PartitionTimeLimit", "JobHeldUser", "QOSMaxWallDurationPerJobLimit", "AssocMaxWallDurationPerJobLimit"),
+    *("QOSMaxMemoryPerJob", "QOSMaxCpuPerJobLimit", "MaxMemPerLimit", "AccountNotAllowed", "QOSNotAllowed"),
+    *("PartitionDown", "PartitionInactive", "ReqNodeNotAvail, UnavailableNodes:n1"),
+)
+FOR_A_WHILE = ("Priority", "Resources", "JobArrayTaskLimit", "Dependency", "QOSMaxJobsPerUserLimit", "AssocGrpCpuLimit")
+
+
+@pytest.mark.parametrize("reason", FOR_EVER)
+def test_a_job_that_will_wait_for_ever_is_told_of_once(site, reason):
     site.submit(0, 1)
     for job in (0, 1):
-        site.slurm.set(f"100_{job}", "PENDING", reason="PartitionTimeLimit")
+        site.slurm.set(f"100_{job}", "PENDING", reason=reason)
     assert site.silence(0.4) == []
-    assert site.lines == ["job 0 waits in Slurm (its job 100_0): PartitionTimeLimit"]
+    assert site.lines == [f"job 0 waits in Slurm (its job 100_0): {reason}"]
+
+
+def test_a_job_that_waits_for_others_is_not_told_of(site):
+    site.submit(*range(len(FOR_A_WHILE)))
+    for job, reason in enumerate(FOR_A_WHILE):
+        site.slurm.set(f"100_{job}", "PENDING", reason=reason)
+    assert site.silence(0.4) == []
+    assert site.lines == []
 
 
 def test_a_duplicate_array_runs_nothing_and_the_engine_follows_the_one_that_does(site):
