@@ -20,6 +20,7 @@ from cifar_sweeps.tracking.journal import Journal
 def _hurry(monkeypatch):
     monkeypatch.setattr(tracked_job, "LOST_SECONDS", 0.3)
     monkeypatch.setattr(tracked_job, "EXIT_FILE_SECONDS", 0.2)
+    monkeypatch.setattr(tracked_job, "PROMISED_FILE_SECONDS", 0.4)
     monkeypatch.setattr(slurm_engine, "_JOURNAL_SECONDS", 0.02)
     monkeypatch.setattr(slurm_engine, "_SIGNAL_SECONDS", 0.2)
     monkeypatch.setattr(slurm_engine, "_ADOPT_SECONDS", 0.3)
@@ -337,6 +338,34 @@ def test_a_job_at_its_limit_that_could_not_be_queued_again_gets_another_array(si
     site.runs(0, "101_0")
     site.writes(0)
     assert site.items() == [JobExit(0, "returned")]
+
+
+def test_status_75_alone_says_that_a_job_came_to_its_limit(site):
+    """The note of it may not be seen yet on this machine."""
+    site.submit(0)
+    site.runs(0, "100_0")
+    site.slurm.set("100_0", "FAILED", "75:0")
+    site.until(lambda: "101_0" in site.slurm.tasks())
+
+
+def test_a_setup_command_that_ends_with_75_is_not_run_for_ever(site):
+    site.submit(0)
+    site.slurm.set("100_0", "FAILED", "75:0")
+    assert site.items() == [JobExit(0, "exited", code=75)]
+
+
+def test_the_word_of_a_job_that_completed_is_waited_for_longer(site, monkeypatch):
+    monkeypatch.setattr(tracked_job, "PROMISED_FILE_SECONDS", 30.0)
+    site.submit(0, 1, 2)
+    site.runs(0, "100_0")
+    site.runs(2, "100_2")
+    site.engine.stop(2)  # it has found itself stopped before it began
+    for job in (0, 1, 2):  # of the second one not even the claim is seen
+        site.slurm.set(f"100_{job}", "COMPLETED")
+    assert site.silence(0.8) == [JobExit(2, "stopped")]
+    for job in (0, 1):
+        site.writes(job, value=0.5)
+    assert sorted(each.job for each in site.items(2)) == [0, 1]
 
 
 def test_a_job_may_be_run_again_after_its_exit(site):
