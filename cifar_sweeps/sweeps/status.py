@@ -14,7 +14,7 @@ from cifar_sweeps.analysis.tables import Column, TextTable
 from cifar_sweeps.errors import CifarSweepsError, TrackingError
 from cifar_sweeps.sweeps.controller import STOP_SECONDS
 from cifar_sweeps.sweeps.controller_note import read_note
-from cifar_sweeps.sweeps.engines.base import Engine
+from cifar_sweeps.sweeps.engines.base import ENDED, Engine
 from cifar_sweeps.sweeps.engines.setup import make_setup
 from cifar_sweeps.sweeps.jobs import JobExit
 from cifar_sweeps.sweeps.manifest import read_manifest
@@ -35,7 +35,8 @@ _KILL_SECONDS = 15.0
 class JobStatus:
     """One job. state: in a word, as in the live table; epochs done and to do; accuracy: the best on validation so far.
 
-    seconds: since the last line of its journal. where: what the engine says of it, such as ``on node7``.
+    A job that died while no command watched has ``ended``. seconds: since the last line of its journal. where: what the
+    engine says of it, such as ``on node7``.
     """
 
     job: int
@@ -89,11 +90,18 @@ def read_status(folder: Path, outputs: Path) -> SweepStatus:
     previous = read_previous_jobs(folder)
     is_controlled = journal.is_locked(folder)
     can_run = placement is not None or is_controlled
-    jobs = [_job_status(job, where, can_run) for job in previous]
     queued = queued_jobs(folder, previous) if placement is not None else {}
+    if is_controlled:  # the command sees their ends, and decides what comes of them
+        where = {number: place for number, place in where.items() if not place.startswith(ENDED)}
+    elif placement is not None and not problem:
+        numbers = (*(job.number for job in previous), *queued)
+        where = {**dict.fromkeys(numbers, f"{ENDED}{placement.engine} does not know it"), **where}
+    jobs = [_job_status(job, where, can_run) for job in previous]
     for number in queued:
         place = where.get(number, "")
         state = "running" if place and not place.startswith("queued") else "queued"  # it has begun, and imports
+        if place.startswith(ENDED):
+            state, place = "ended", _end_text(place)
         jobs.append(JobStatus(number, "", state, 0, None, None, None, place))
     planned = int(parent.tag("jobs") or 0)
     state = parent.state.lower()
@@ -123,7 +131,12 @@ def _job_status(job: PreviousJob, where: Mapping[int, str], can_run: bool) -> Jo
         job.run.state, "killed"
     )
     told = where.get(job.number, "")
-    if told and state not in ("finished", "paused"):  # the journal of one that is queued again says how it was stopped
+    if told.startswith(ENDED):  # a journal that was closed says it better
+        state, told = ("ended", _end_text(told)) if state == "running" else (state, "")
+    elif told and state not in (
+        "finished",
+        "paused",
+    ):  # the journal of one that is queued again says how it was stopped
         state = "queued" if told.startswith("queued") else "running"
     elif state == "running" and not can_run:
         state = "stopped"
@@ -137,6 +150,10 @@ def _job_status(job: PreviousJob, where: Mapping[int, str], can_run: bool) -> Jo
         seconds=round(time.time() - entries[-1].time / 1000, 1) if entries else None,
         where=told,
     )
+
+
+def _end_text(place: str) -> str:
+    return f"{place.removeprefix(ENDED)}; cifar-sweeps attach retries it"
 
 
 def _next_commands(state: str, is_placed: bool, is_controlled: bool) -> Iterator[str]:

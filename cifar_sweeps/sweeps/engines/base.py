@@ -6,6 +6,9 @@ from typing import Protocol
 
 from cifar_sweeps.sweeps.jobs import JobEvent, JobExit, JobSpec
 
+ENDED = "ended: "
+"""How the engine's word on a job begins that neither waits nor runs any more; why follows, in the engine's words."""
+
 
 class Engine(Protocol):
     """Places jobs, signals them, and says what they report and how they ended. It decides nothing about a job.

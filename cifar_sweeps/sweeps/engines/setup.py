@@ -54,7 +54,10 @@ class EngineSetup(Protocol):
         """Return the engine. sweep: the sweep's folder. delivers: whether jobs send to the store what they record."""
 
     def where(self, sweep: Path) -> Mapping[int, str]:
-        """Return what the engine says of the jobs that it knows of: ``queued``, ``on node7`` …; for `status`."""
+        """Return what the engine says of the jobs that it knows of, for `status`: ``queued``, ``on node7`` …
+
+        Of those that have ended it may say how: `base.ENDED` and its word.
+        """
 
 
 def join_placed(name: str, options: Mapping[str, Any], sweeps: Iterable[Path]) -> Mapping[str, Any]:

@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from cifar_sweeps.sweeps.engines.base import ENDED
 from cifar_sweeps.sweeps.engines.journal_events import JournalEventReader
 from cifar_sweeps.sweeps.engines.slurm import commands, queue_watch, submissions
 from cifar_sweeps.sweeps.engines.slurm.commands import TaskId
-from cifar_sweeps.sweeps.engines.slurm.job_end import is_over
+from cifar_sweeps.sweeps.engines.slurm.job_end import is_over, last_line
 from cifar_sweeps.sweeps.engines.slurm.queue_watch import Sighting, Watched
 from cifar_sweeps.sweeps.engines.slurm.submissions import ArrayTask, Submission
 from cifar_sweeps.sweeps.engines.slurm.tracked_job import TrackedJob
@@ -16,21 +17,22 @@ from cifar_sweeps.sweeps.tasks import read_exit, read_task
 
 def unfinished_tasks(sweep: Path) -> dict[ArrayTask, tuple[Submission, int]]:
     """Return the last attempt at each job that has been submitted and has not said how it ended, and where it is."""
-    last: dict[int, tuple[ArrayTask, Submission, int]] = {}
-    for submission in submissions.read_submissions(sweep):
-        for index, task in enumerate(submission.tasks):
-            last[task.job] = task, submission, index
-    return {task: (submission, index) for task, submission, index in last.values() if not _has_ended(task)}
+    return {task: place for task, place in _last_tasks(sweep).items() if not _has_ended(task)}
 
 
 def left_jobs(sweep: Path) -> list[TrackedJob]:
     """Return the jobs that wait or run in Slurm. Raises NotAnsweredError if it does not say."""
-    return list(_living(sweep))
+    return _living(sweep)
 
 
 def places(sweep: Path) -> dict[int, str]:
-    """Return where each job that waits or runs in Slurm does so. Raises NotAnsweredError if it does not say."""
-    return {job.task.job: _place(sighting) for job, sighting in _living(sweep).items()}
+    """Return where each job waits or runs in Slurm, or how it has ended. Raises NotAnsweredError if it does not say."""
+    found = {}
+    for task in _last_tasks(sweep):
+        written = read_exit(Path(task.folder), task.attempt) if _has_ended(task) else None
+        word = "it was not submitted" if written is None else f"{written.cause} {written.detail}".strip()
+        found[task.job] = f"{ENDED}{word}"
+    return found | {job.task.job: _place(job, sighting) for job, sighting in _look(sweep).items()}
 
 
 def presumed_jobs(sweep: Path) -> list[TrackedJob]:
@@ -44,6 +46,15 @@ def last_training(events: Sequence[JobEvent]) -> Sequence[JobEvent]:
     """Return the events of the attempt that runs, without those of attempts that have ended."""
     starts = [position for position, event in enumerate(events) if isinstance(event, TrainingStarted)]
     return events[starts[-1] :] if starts else events
+
+
+def _last_tasks(sweep: Path) -> dict[ArrayTask, tuple[Submission, int]]:
+    """Return the last attempt at each job that has been submitted, and where it is."""
+    last: dict[int, tuple[ArrayTask, Submission, int]] = {}
+    for submission in submissions.read_submissions(sweep):
+        for index, task in enumerate(submission.tasks):
+            last[task.job] = task, submission, index
+    return {task: (submission, index) for task, submission, index in last.values()}
 
 
 def _tracked(
@@ -78,7 +89,16 @@ def _has_ended(task: ArrayTask) -> bool:
     )
 
 
-def _living(sweep: Path) -> dict[TrackedJob, Sighting]:
+def _living(sweep: Path) -> list[TrackedJob]:
+    return [job for job, sighting in _look(sweep).items() if _lives(sighting)]
+
+
+def _lives(sighting: Sighting) -> bool:
+    return sighting.state is not None and not is_over(sighting.state)
+
+
+def _look(sweep: Path) -> dict[TrackedJob, Sighting]:
+    """Return how each job stands in Slurm that has been submitted and has not said how it ended."""
     tasks = unfinished_tasks(sweep)
     if not tasks:
         return {}
@@ -87,11 +107,14 @@ def _living(sweep: Path) -> dict[TrackedJob, Sighting]:
     if not jobs:
         return {}
     seen = queue_watch.look([Watched(job.id, job.folder, job.task.attempt) for job in jobs if job.id is not None])
-    found = {job: seen[job.id] for job in jobs if job.id is not None}
-    return {job: sighting for job, sighting in found.items() if sighting.state and not is_over(sighting.state)}
+    return {job: seen[job.id] for job in jobs if job.id is not None}
 
 
-def _place(sighting: Sighting) -> str:
+def _place(job: TrackedJob, sighting: Sighting) -> str:
+    if not _lives(sighting):
+        code = f" {final.code}:{final.signal}" if (final := sighting.final) and (final.code or final.signal) else ""
+        said = f", {line}" if sighting.state == "FAILED" and (line := last_line(job.output)) else ""
+        return f"{ENDED}{sighting.state or 'Slurm no longer knows it'}{code}{said}"
     if sighting.state == "PENDING":
         return f"queued ({sighting.reason})"
     return f"on {sighting.node}" if sighting.node else str(sighting.state).lower()

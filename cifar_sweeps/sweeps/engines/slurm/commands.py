@@ -71,8 +71,8 @@ def check_installed() -> None:
     """Raise MachineError where Slurm's commands are missing."""
     if missing := [name for name in PROGRAMS if shutil.which(name) is None]:
         raise MachineError(
-            f"hydra/launcher=slurm: {', '.join(missing)} not found on PATH; start the sweep on a machine from which "
-            "jobs are submitted, or use hydra/launcher=local"
+            f"hydra/launcher=slurm: {', '.join(missing)} not found on PATH; type the command on a machine from "
+            "which jobs are submitted, or use hydra/launcher=local"
         )
 
 

@@ -37,7 +37,12 @@ _LEAVE_SECONDS = 120.0
 """Seconds that Slurm has to take the jobs of a sweep that is left."""
 _STEP_SECONDS = 0.05
 _HELD_STATES = ("REQUEUE_HOLD", "SPECIAL_EXIT")
-_STUCK = re.compile("held|PartitionTimeLimit|PartitionNodeLimit|BadConstraints|Invalid|NeverSatisfied", re.IGNORECASE)
+_STUCK = re.compile(
+    "held|PartitionTimeLimit|PartitionNodeLimit|BadConstraints|Invalid|NeverSatisfied"
+    # A limit for one job, which no other job's end makes room under: QOSMaxCpuPerJobLimit, MaxMemPerLimit …
+    "|Max.*PerJob|MaxMemPerLimit|MaxWallDuration|NotAllowed|PartitionDown|PartitionInactive|ReqNodeNotAvail",
+    re.IGNORECASE,
+)
 """Reasons for which a job waits that do not pass by themselves."""
 
 

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from cifar_sweeps.sweeps.engines.slurm.settings import SlurmSettings
+from cifar_sweeps.system.gpus import CUDA_VISIBLE_DEVICES
 
 _MODULE = "cifar_sweeps.sweeps.engines.slurm.task_of_array"
 
@@ -58,6 +59,9 @@ def overruling_variables(settings: SlurmSettings) -> list[str]:
 
 def _body(path: Path, settings: SlurmSettings, code: Path | None) -> list[str]:
     lines = ["trap '' USR1 USR2  # until Python can handle them"]
+    if settings.gpus is None and not any("gpu" in line.lower() for line in settings.extra):
+        # Some nodes may have GPUs that Slurm does not keep from a job: it was planned for a CPU, and trains on one.
+        lines.append(f"export {CUDA_VISIBLE_DEVICES}=")
     if settings.setup:
         failed = 'echo "hydra.launcher.setup: status $?: $BASH_COMMAND" >&2'
         lines += ["set -e", f"trap '{failed}' ERR", *settings.setup, "trap - ERR"]

@@ -76,7 +76,8 @@ class SlurmSetup:
         return []
 
     def open(self, sweep: Path, parallelism: Parallelism, delivers: bool) -> SlurmEngine:
-        """Return the engine for a sweep's folder."""
+        """Return the engine for a sweep's folder. Raises MachineError where Slurm is missing, as `stop` may find it."""
+        commands.check_installed()
         console = Console(highlight=False)
         say = functools.partial(console.print, markup=False, soft_wrap=True)
         return SlurmEngine(sweep.absolute(), self.settings, say, delivers)  # jobs start in other folders

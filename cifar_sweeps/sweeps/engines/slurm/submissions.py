@@ -4,6 +4,7 @@ Each submission has a name of its own, which its jobs bear in Slurm, and lies in
 beside its script and what Slurm and the scripts print.
 """
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -82,6 +83,12 @@ def remove(sweep: Path, submission: Submission) -> None:
     """Remove the record and the script of a submission that Slurm has refused."""
     submission.path(sweep).unlink(missing_ok=True)
     submission.path(sweep).with_suffix(".sh").unlink(missing_ok=True)
+
+
+def look_anew(folder: Path) -> None:
+    """Let files be seen that another machine has written: on NFS a listing asks the server, a name alone may not."""
+    with contextlib.suppress(OSError):
+        list(folder.iterdir())
 
 
 def claim(folder: Path, attempt: str, task: TaskId) -> TaskId:

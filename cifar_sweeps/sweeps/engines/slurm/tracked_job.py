@@ -1,5 +1,6 @@
 """One job in Slurm: what its files and the scheduler say of it together, until it has ended."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +18,9 @@ from cifar_sweeps.tracking import journal
 LOST_SECONDS = 120.0
 """Seconds for which neither Slurm nor the job's own files know of a job until it is given up."""
 EXIT_FILE_SECONDS = 10.0
-"""Seconds that a file, written on another machine, has to appear on the shared disk."""
+"""Seconds that a file, written on another machine, has to appear on the shared disk, if there is one at all."""
+PROMISED_FILE_SECONDS = 90.0
+"""The same where there must be one: NFS may keep for a minute that a name does not exist."""
 
 
 @dataclass(eq=False)
@@ -64,6 +67,8 @@ class TrackedJob:
 
     def end(self, now: float) -> JobExit | None:
         """Return how it has ended; None: it has not, as far as is known."""
+        if self._over_since is not None:
+            submissions.look_anew(self.folder)
         written = read_exit(self.folder, self.task.attempt)
         if written is not None and (written.cause != "stopped" or self.stop is not None):
             return written
@@ -71,8 +76,8 @@ class TrackedJob:
             assert self._seen is not None
             if written is not None:  # Slurm has asked it to stop, and knows why
                 return overrule(written, self._seen.final)
-            if not self._has_run() or now - self._over_since >= EXIT_FILE_SECONDS:
-                final = self._seen.final or FinalState(self._seen.state or "")
+            final = self._seen.final or FinalState(self._seen.state or "")
+            if now - self._over_since >= self._patience(final):
                 return explain_end(self.task.job, final, self.stop, self.output)
         if self._unknown_since is not None and self._seen_at > self._unknown_since and not self._has_run():
             # Of a task that leaves the queue before it has begun, Slurm may keep nothing.
@@ -86,6 +91,16 @@ class TrackedJob:
                 return JobExit(self.task.job, "lost", detail=detail)
         return None
 
+    def _patience(self, final: FinalState) -> float:
+        """Return how long its files are waited for, once Slurm says that it is over."""
+        claim = submissions.read_claim(self.folder, self.task.attempt)
+        if claim is not None and claim != self.id:  # another array runs it
+            return 0.0
+        is_promised = final.state == "COMPLETED" or (claim is None and final.code == os.EX_TEMPFAIL)  # `task_process`
+        if is_promised and self.stop is None:  # one that finds itself stopped writes nothing
+            return PROMISED_FILE_SECONDS
+        return EXIT_FILE_SECONDS if claim is not None else 0.0
+
     def _has_run(self) -> bool:
         return submissions.read_claim(self.folder, self.task.attempt) is not None
 
@@ -96,7 +111,12 @@ class TrackedJob:
 
     def wants_another_array(self) -> bool:
         """Whether its task has ended at the time limit, but could not be queued again."""
-        return self.stop is None and submissions.wants_requeue(self.folder, self.task.attempt)
+        if self.stop is not None:
+            return False
+        final = None if self._seen is None else self._seen.final
+        # A setup command may end with this status, too: only what has run is run again.
+        by_status = final is not None and final.code == os.EX_TEMPFAIL and self._has_run()
+        return by_status or submissions.wants_requeue(self.folder, self.task.attempt)
 
     def leave_array(self) -> None:
         """Become a task that another array can run."""

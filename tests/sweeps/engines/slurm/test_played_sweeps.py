@@ -1,13 +1,15 @@
 """Whole sweeps against a played Slurm: the command as a user types it, and the scripts that it has submitted."""
 
+import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 from conftest import TINY
-from played_slurm import PlayedSlurm
+from played_slurm import PROGRAMS, PlayedSlurm
 
 from cifar_sweeps.sweeps.tasks import read_placement
 from cifar_sweeps.tracking.journal_reader import read_run
@@ -24,8 +26,8 @@ def slurm(tmp_path, monkeypatch):
     return PlayedSlurm.install(tmp_path / "bin", monkeypatch)
 
 
-def command(*arguments, module="cifar_sweeps"):
-    environment = {**os.environ, "COLUMNS": "120"}
+def command(*arguments, module="cifar_sweeps", **environment):
+    environment = {**os.environ, "COLUMNS": "120", **environment}
     return subprocess.run(
         [sys.executable, "-m", module, *arguments],
         capture_output=True,
@@ -93,3 +95,35 @@ def test_a_sweep_of_which_slurm_takes_nothing_is_not_left(slurm, tmp_path):
     assert "Left to run" not in done.stdout
     [sweep] = (tmp_path / "work/outputs/sweeps").iterdir()
     assert read_placement(sweep) is None
+
+
+def test_status_tells_of_jobs_that_died_while_nobody_watched(slurm, tmp_path):
+    done = command(*SWEEP, "sweep.detach=true", "seed=0,1,2")
+    assert done.returncode == 0, done.stderr
+    [sweep] = (tmp_path / "work/outputs/sweeps").iterdir()
+    (sweep / "0").mkdir()
+    with (sweep / "0/journal.jsonl").open("w") as file:  # it was killed with its node
+        file.write((sweep / "journal.jsonl").read_text())
+    slurm.set("100_0", "NODE_FAIL")
+    slurm.set("100_1", "FAILED", "1:0")  # before it had a journal
+    told = command("status", sweep.name, "--json", module="cifar_sweeps.cli.main")
+    jobs = {job["job"]: (job["state"], job["where"]) for job in json.loads(told.stdout)["jobs"]}
+    assert jobs == {
+        0: ("ended", "NODE_FAIL; cifar-sweeps attach retries it"),
+        1: ("ended", "FAILED 1:0; cifar-sweeps attach retries it"),
+        2: ("queued", "queued (Priority)"),
+    }
+
+
+def test_stop_says_at_once_that_slurm_is_missing(slurm, tmp_path):
+    done = command(*SWEEP, "sweep.detach=true", "seed=0")
+    assert done.returncode == 0, done.stderr
+    [sweep] = (tmp_path / "work/outputs/sweeps").iterdir()
+    for program in PROGRAMS:
+        (slurm.folder / program).unlink()
+    began = time.monotonic()
+    told = command("stop", sweep.name, module="cifar_sweeps.cli.main", PATH=str(slurm.folder))
+    assert time.monotonic() - began < 60
+    assert told.returncode == 1
+    assert "MachineError: hydra/launcher=slurm: sbatch, squeue, scontrol, scancel not found on PATH" in told.stderr
+    assert read_placement(sweep) is not None

@@ -20,6 +20,7 @@ from cifar_sweeps.tracking.journal import Journal
 def _hurry(monkeypatch):
     monkeypatch.setattr(tracked_job, "LOST_SECONDS", 0.3)
     monkeypatch.setattr(tracked_job, "EXIT_FILE_SECONDS", 0.2)
+    monkeypatch.setattr(tracked_job, "PROMISED_FILE_SECONDS", 0.4)
     monkeypatch.setattr(slurm_engine, "_JOURNAL_SECONDS", 0.02)
     monkeypatch.setattr(slurm_engine, "_SIGNAL_SECONDS", 0.2)
     monkeypatch.setattr(slurm_engine, "_ADOPT_SECONDS", 0.3)
@@ -339,6 +340,34 @@ def test_a_job_at_its_limit_that_could_not_be_queued_again_gets_another_array(si
     assert site.items() == [JobExit(0, "returned")]
 
 
+def test_status_75_alone_says_that_a_job_came_to_its_limit(site):
+    """The note of it may not be seen yet on this machine."""
+    site.submit(0)
+    site.runs(0, "100_0")
+    site.slurm.set("100_0", "FAILED", "75:0")
+    site.until(lambda: "101_0" in site.slurm.tasks())
+
+
+def test_a_setup_command_that_ends_with_75_is_not_run_for_ever(site):
+    site.submit(0)
+    site.slurm.set("100_0", "FAILED", "75:0")
+    assert site.items() == [JobExit(0, "exited", code=75)]
+
+
+def test_the_word_of_a_job_that_completed_is_waited_for_longer(site, monkeypatch):
+    monkeypatch.setattr(tracked_job, "PROMISED_FILE_SECONDS", 30.0)
+    site.submit(0, 1, 2)
+    site.runs(0, "100_0")
+    site.runs(2, "100_2")
+    site.engine.stop(2)  # it has found itself stopped before it began
+    for job in (0, 1, 2):  # of the second one not even the claim is seen
+        site.slurm.set(f"100_{job}", "COMPLETED")
+    assert site.silence(0.8) == [JobExit(2, "stopped")]
+    for job in (0, 1):
+        site.writes(job, value=0.5)
+    assert sorted(each.job for each in site.items(2)) == [0, 1]
+
+
 def test_a_job_may_be_run_again_after_its_exit(site):
     for attempt in (1, 2):
         site.submit(0)
@@ -429,12 +458,29 @@ def test_events_come_from_the_journals_of_those_that_run(site):
     assert site.items() == [JobExit(0, "returned")]
 
 
-def test_a_job_that_will_wait_for_ever_is_told_of_once(site):
+FOR_EVER = (
+    *("PartitionTimeLimit", "JobHeldUser", "QOSMaxWallDurationPerJobLimit", "AssocMaxWallDurationPerJobLimit"),
+    *("QOSMaxMemoryPerJob", "QOSMaxCpuPerJobLimit", "MaxMemPerLimit", "AccountNotAllowed", "QOSNotAllowed"),
+    *("PartitionDown", "PartitionInactive", "ReqNodeNotAvail, UnavailableNodes:n1"),
+)
+FOR_A_WHILE = ("Priority", "Resources", "JobArrayTaskLimit", "Dependency", "QOSMaxJobsPerUserLimit", "AssocGrpCpuLimit")
+
+
+@pytest.mark.parametrize("reason", FOR_EVER)
+def test_a_job_that_will_wait_for_ever_is_told_of_once(site, reason):
     site.submit(0, 1)
     for job in (0, 1):
-        site.slurm.set(f"100_{job}", "PENDING", reason="PartitionTimeLimit")
+        site.slurm.set(f"100_{job}", "PENDING", reason=reason)
     assert site.silence(0.4) == []
-    assert site.lines == ["job 0 waits in Slurm (its job 100_0): PartitionTimeLimit"]
+    assert site.lines == [f"job 0 waits in Slurm (its job 100_0): {reason}"]
+
+
+def test_a_job_that_waits_for_others_is_not_told_of(site):
+    site.submit(*range(len(FOR_A_WHILE)))
+    for job, reason in enumerate(FOR_A_WHILE):
+        site.slurm.set(f"100_{job}", "PENDING", reason=reason)
+    assert site.silence(0.4) == []
+    assert site.lines == []
 
 
 def test_a_duplicate_array_runs_nothing_and_the_engine_follows_the_one_that_does(site):

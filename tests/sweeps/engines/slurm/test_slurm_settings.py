@@ -99,3 +99,23 @@ def test_a_setup_command_that_fails_ends_the_job_and_is_named(tmp_path):
     done = subprocess.run(["bash", script], capture_output=True, text=True, check=False)
     assert done.returncode == 127
     assert "hydra.launcher.setup: status 127: module load nothing" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("settings", "seen"),
+    [
+        (SlurmSettings(), ""),
+        (SlurmSettings(gpus="1"), "0,1"),
+        (SlurmSettings(extra=("--gpus-per-node=1",)), "0,1"),
+        (SlurmSettings(setup=("export CUDA_VISIBLE_DEVICES=1",)), "1"),
+    ],
+    ids=["none asked for", "gpus", "extra", "setup"],
+)
+def test_a_job_that_asks_for_no_gpu_sees_none(tmp_path, monkeypatch, settings, seen):
+    python = tmp_path / "python"
+    python.write_text('#!/bin/sh\nprintf "%s" "$CUDA_VISIBLE_DEVICES"\n')
+    python.chmod(0o755)
+    monkeypatch.setattr("sys.executable", str(python))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    script = write_script(tmp_path / "one.sh", settings)
+    assert subprocess.run(["bash", script], capture_output=True, text=True, check=True).stdout == seen
