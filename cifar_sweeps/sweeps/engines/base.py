@@ -1,6 +1,6 @@
 """The engine protocol: what the controller asks of whatever executes jobs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -39,9 +39,10 @@ class Engine(Protocol):
         controller returns none.
         """
 
-    def leave(self) -> None:
+    def leave(self) -> Collection[int]:
         """Hand over what was started and not yet placed, and free this process's resources: the jobs run on.
 
+        Return those that could not be handed over: a later controller is to start them.
         Called in place of `close`, and only of an engine whose setup says that it can be left.
         """
 

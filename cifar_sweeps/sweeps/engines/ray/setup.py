@@ -153,7 +153,8 @@ class RaySetup:
                 f"hydra.launcher: a job needs {needs}, and this machine has not as much; ask for less, or join a "
                 "cluster: hydra.launcher.address=auto"
             )
-        self._say(f"No node of the cluster has {needs} now: the jobs wait until one joins")
+        one_by_one = "" if self._n_jobs else ", and run one at a time; hydra.launcher.n_jobs=N asks for room for N"
+        self._say(f"No node of the cluster has {needs} now: the jobs wait until one joins{one_by_one}")
 
 
 def _is_number(value: object) -> bool:

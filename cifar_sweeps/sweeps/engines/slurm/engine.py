@@ -7,7 +7,7 @@ Slurm's commands may take a minute where its controller is busy. They run in thr
 import contextlib
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 
@@ -126,7 +126,7 @@ class SlurmEngine:
                 self._channel.put(event)
         return {job.task.job: None for job in left}
 
-    def leave(self) -> None:
+    def leave(self) -> Collection[int]:
         """Submit what is still to be submitted, and let the jobs run on."""
         end = self._clock() + _LEAVE_SECONDS
         while self._collected or self._submission is not None or self._submitter.is_uncertain:
@@ -137,6 +137,7 @@ class SlurmEngine:
             self._submit()
             time.sleep(_STEP_SECONDS)
         self._is_closed = True
+        return [task.job for task in self._collected]
 
     def close(self) -> None:
         """Cancel what still waits or runs."""

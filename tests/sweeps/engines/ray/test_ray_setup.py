@@ -72,7 +72,10 @@ def test_n_jobs_wins_and_the_rest_waits_for_room(joined):
 def test_a_cluster_that_has_no_room_now_is_waited_for_with_a_word(joined):
     setup, said = joined({"CPU": 4.0}, num_gpus=1)
     assert setup.choose_parallelism(configs(), 3).jobs == 1
-    assert said == ["No node of the cluster has CPU 1, GPU 1 now: the jobs wait until one joins"]
+    assert said == [
+        "No node of the cluster has CPU 1, GPU 1 now: the jobs wait until one joins, and run one at a time; "
+        "hydra.launcher.n_jobs=N asks for room for N"
+    ]
     assert setup.device == "cuda"
 
 
