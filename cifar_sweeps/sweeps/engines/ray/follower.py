@@ -4,7 +4,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -68,7 +68,7 @@ class FollowerSettings:
     outlives_us: bool
     delivers: bool
     code: str
-    environment: Mapping[str, str]
+    environment: Mapping[str, str] = field(repr=False)  # it may hold logins
 
 
 class JobFollower(threading.Thread):
