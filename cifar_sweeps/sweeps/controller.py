@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol
 
+from cifar_sweeps.errors import MachineError
 from cifar_sweeps.search.scheduler import Scheduler
 from cifar_sweeps.sweeps.engines.base import Engine
 from cifar_sweeps.sweeps.job_states import JobStates
@@ -151,7 +152,8 @@ class Controller:
         """Run the jobs and return what came of each, in their order. The engine is closed then.
 
         interrupts: when a signal arrives, the jobs are stopped at a safe point; where they can be left and the terminal
-        is gone, they are left. sweep: its folder. detach: start what can be started now, and leave it.
+        is gone, they are left. sweep: its folder. detach: start what can be started now, and leave it. Raises
+        MachineError if there is nothing to leave then.
         """
         for job in self._jobs.values():
             if not job.needs_training:
@@ -194,9 +196,23 @@ class Controller:
                 self._handle(self._engine.wait(_POLL_SECONDS))
 
     def _leave(self) -> None:
-        """Let the jobs run on without a controller; one that is attached goes on where this one was."""
-        self._engine.leave()
+        """Let the jobs run on without a controller; one that is attached goes on where this one was.
+
+        Raises MachineError if none does.
+        """
+        for number in self._engine.leave():
+            self._states.put(number, "waiting")
+        if not self._running():
+            raise MachineError(
+                "no job was left to run: none could be placed yet; without sweep.detach=true the command waits until "
+                "there is room"
+            )
         self.was_left = True
+        running, waiting = len(self._running()), self._states.count(["waiting"])
+        others = "further trials are" if self._plan_job is not None else f"{waiting} {'is' if waiting == 1 else 'are'}"
+        if waiting or self._plan_job is not None:
+            goes = "1 job runs on" if running == 1 else f"{running} jobs run on"
+            self._display.print_line(f"{goes}; {others} started by cifar-sweeps attach")
 
     def _adopt(self, sweep: Path) -> None:
         """Take over the jobs that a controller which is gone has left running."""

@@ -25,6 +25,8 @@ class FakeEngine:
         self.log: list[tuple] = []
         self.specs: list[JobSpec] = []
         self.closed = self.left = 0
+        self.unplaced: list[int] = []
+        """Jobs for which there is no room when the engine is left."""
         self.now = 0.0
 
     def start(self, job):
@@ -59,6 +61,7 @@ class FakeEngine:
 
     def leave(self):
         self.left += 1
+        return self.unplaced
 
     def close(self):
         self.closed += 1

@@ -12,7 +12,7 @@ import pytest
 from fake_engine import FOREVER, World, fails, paused
 from test_upgraded_sweeps import Left
 
-from cifar_sweeps.errors import ConfigError, TrackingError
+from cifar_sweeps.errors import ConfigError, MachineError, TrackingError
 from cifar_sweeps.search.decisions import Decision, DecisionLog
 from cifar_sweeps.search.early_stopping import Candidate, EarlyStoppingScheduler
 from cifar_sweeps.search.rungs import make_ladder
@@ -42,6 +42,23 @@ def test_a_detached_sweep_starts_what_it_may_and_leaves_it():
     assert [each.state for each in results] == ["training", "training", "waiting"]
     assert world.record.failures == {}
     assert world.controller.was_left
+    assert world.display.lines == ["2 jobs run on; 1 is started by cifar-sweeps attach"]
+
+
+def test_jobs_that_no_machine_has_room_for_are_not_said_to_run_on():
+    world = World({0: [RUNS], 1: [RUNS], 2: [RUNS]}, n_jobs=3, can_be_left=True)
+    world.engine.unplaced = [1, 2]
+    assert [each.state for each in world.run(detach=True)] == ["training", "waiting", "waiting"]
+    assert world.display.lines == ["1 job runs on; 2 are started by cifar-sweeps attach"]
+
+
+def test_a_sweep_of_which_no_job_found_room_is_not_left():
+    world = World({0: [RUNS], 1: [RUNS]}, n_jobs=2, can_be_left=True)
+    world.engine.unplaced = [0, 1]
+    with pytest.raises(MachineError, match="no job was left to run"):
+        world.run(detach=True)
+    assert not world.controller.was_left
+    assert world.engine.closed == 1
 
 
 @pytest.mark.parametrize(("can_be_left", "states"), [(True, "training"), (False, "killed")])

@@ -1,6 +1,6 @@
 """The engine protocol: what the controller asks of whatever executes jobs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -42,11 +42,12 @@ class Engine(Protocol):
         controller returns none.
         """
 
-    def leave(self) -> None:
+    def leave(self) -> Collection[int]:
         """Hand over what was started and not yet placed, and free this process's resources: the jobs run on.
 
-        Called in place of `close`, and only of an engine whose setup says that it can be left. What cannot be placed is
-        said. Raises MachineError if no job has been placed; then `close` follows.
+        Returns those that could not be handed over, of which the engine has said why: a later controller is to start
+        them. Called in place of `close`, and only of an engine whose setup says that it can be left. Raises
+        MachineError if no job has been placed; then `close` follows.
         """
 
     def close(self) -> None:

@@ -7,6 +7,7 @@ import signal
 from collections.abc import Mapping, Sequence
 from multiprocessing.context import BaseContext
 from pathlib import Path
+from typing import NoReturn
 
 from pebble import ProcessExpired, ProcessPool
 
@@ -80,7 +81,7 @@ class LocalEngine:
         """Return no jobs: those of a local engine end with their controller."""
         return {}
 
-    def leave(self) -> None:
+    def leave(self) -> NoReturn:
         """Refuse: the processes end with the one that made them."""
         raise RuntimeError("a local engine cannot be left")
 

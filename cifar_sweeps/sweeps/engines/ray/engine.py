@@ -1,7 +1,7 @@
 """The Ray engine: each job in an actor of a cluster, followed by a thread of this process."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -77,10 +77,10 @@ class RayEngine:
                 self._follow(record, None)
         return dict.fromkeys(self._followers)
 
-    def leave(self) -> None:
-        """Leave the cluster, and let the jobs run on; those that no node has room for wait for the next controller."""
+    def leave(self) -> Collection[int]:
+        """Leave the cluster, and let the jobs run on; return those that no node has room for."""
         if self._is_over:
-            return
+            return []
         self._is_over = True
         end = time.monotonic() + _START_SECONDS
         waiting = [
@@ -90,6 +90,7 @@ class RayEngine:
         for follower in waiting:  # nobody would start its process once there is room
             follower.end_actor()
         self._finish()
+        return [follower.job for follower in waiting]
 
     def close(self) -> None:
         """End all actors, and their jobs with them, and leave the cluster."""

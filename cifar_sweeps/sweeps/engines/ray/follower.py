@@ -4,7 +4,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -68,7 +68,7 @@ class FollowerSettings:
     outlives_us: bool
     delivers: bool
     code: str
-    environment: Mapping[str, str]
+    environment: Mapping[str, str] = field(repr=False)  # it may hold logins
 
 
 class JobFollower(threading.Thread):
@@ -87,7 +87,7 @@ class JobFollower(threading.Thread):
     ) -> None:
         super().__init__(name=f"job {record.job}", daemon=True)
         self._cluster, self._settings, self._channel, self._payload = cluster, settings, channel, payload
-        self._record = record
+        self._record, self.job = record, record.job
         self._actor: Any = None
         self._mirror: FolderMirror | None = None
         self._delivery: DeliveryThread | None = None
@@ -110,8 +110,12 @@ class JobFollower(threading.Thread):
         self._wake.set()
 
     def wait_for_start(self, seconds: float) -> bool:
-        """Say whether the job's process has been started, waiting for it."""
-        return self._has_process.wait(seconds)
+        """Say whether the job's process has been started, waiting for it unless the job has ended."""
+        end = time.monotonic() + seconds
+        while not self._has_process.wait(min(_POLL_SECONDS, max(0.0, end - time.monotonic()))):
+            if not self.is_alive() or time.monotonic() >= end:
+                return False
+        return True
 
     def end_actor(self) -> None:
         """End the job's actor, and the job with it."""

@@ -5,6 +5,8 @@ before the lines of the journal that name them, in the order in which they were 
 removed only once a later one is there.
 """
 
+import json
+import os
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -34,7 +36,9 @@ class FolderMirror:
     """
 
     def __init__(self, folder: Path, log_file: Path, root: str, clock: Callable[[], float] = time.monotonic) -> None:
-        self._folder, self._log_file, self._root, self._clock = folder, log_file, root.encode(), clock
+        self._folder, self._log_file, self._clock = folder, log_file, clock
+        # A journal's JSON has it in ASCII, a YAML file as it is.
+        self._roots = dict.fromkeys([json.dumps(root)[1:-1].encode(), os.fsencode(root)] if root else [])
         folder.mkdir(parents=True, exist_ok=True)
         self._journal = JournalCopy(folder)
         self._copied: dict[str, tuple[int, int]] = {}
@@ -75,7 +79,9 @@ class FolderMirror:
         self._journal.close()
 
     def _translate(self, lines: bytes) -> bytes:
-        return lines.replace(self._root, b"") if self._root else lines
+        for root in self._roots:
+            lines = lines.replace(root, b"")
+        return lines
 
     def _copy_files(self, files: Mapping[str, tuple[int, int]], read: Read, needs_all: bool) -> bool:
         changed = [path for path, stamp in files.items() if self._copied.get(path) != stamp]

@@ -21,6 +21,13 @@ from cifar_sweeps.system.gpus import CUDA_VISIBLE_DEVICES, visible_gpus
 
 _PASSED_ON = ("MLFLOW_", "CIFAR_SWEEPS_", "OMP_", "MKL_")
 """Beginnings of the names of environment variables that the jobs have as the command has them: the store, for one."""
+_OF_OBJECT_STORES = ("AWS_", "GOOGLE_", "AZURE_")
+"""Such beginnings, with logins, that only jobs have which deliver: to a store that keeps artifacts there."""
+_OF_THE_WEB = frozenset(
+    {"HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "ALL_PROXY", "NO_PROXY"}
+    | {"REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR"}
+)
+"""Variables that say how the web is reached, in capitals; proxies are named in small letters, too."""
 
 
 def _print(line: str) -> None:
@@ -110,7 +117,7 @@ class RaySetup:
         """Connect to the cluster, if that has not been done, and return the engine. Raises MachineError or OSError."""
         gpus = len(visible_gpus()) if self._cluster.is_local else 0
         self._cluster.connect(available_cores(), gpus)
-        environment = {key: value for key, value in os.environ.items() if key.startswith(_PASSED_ON)}
+        environment = _passed_on(os.environ, delivers)
         if self._needs.num_gpus == 0:
             environment[CUDA_VISIBLE_DEVICES] = ""
         settings = FollowerSettings(
@@ -136,7 +143,7 @@ class RaySetup:
             living = [each for each in find_records(tasks_folder(sweep)) if self._cluster.find_actor(each.actor)]
         finally:
             self._cluster.disconnect()
-        return {each.job: f"on {each.node}" if each.node else "waits for a node with room" for each in living}
+        return {each.job: f"on {each.node}" if each.node else "queued until a node has room" for each in living}
 
     def _nodes(self) -> list[Mapping[str, float]]:
         """Return the nodes' resources; a cluster of this machine alone is not started to know them."""
@@ -153,8 +160,17 @@ class RaySetup:
                 f"hydra.launcher: a job needs {needs}, and this machine has not as much; ask for less, or join a "
                 "cluster: hydra.launcher.address=auto"
             )
-        self._say(f"No node of the cluster has {needs} now: the jobs wait until one joins")
+        one_by_one = "" if self._n_jobs else ", and run one at a time; hydra.launcher.n_jobs=N asks for room for N"
+        self._say(f"No node of the cluster has {needs} now: the jobs wait until one joins{one_by_one}")
 
 
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _passed_on(environment: Mapping[str, str], delivers: bool) -> dict[str, str]:
+    """Return the variables that the jobs have as this process has them. Logins go to the actors alone, into no file."""
+    beginnings = _PASSED_ON + (_OF_OBJECT_STORES if delivers else ())
+    return {
+        key: value for key, value in environment.items() if key.startswith(beginnings) or key.upper() in _OF_THE_WEB
+    }

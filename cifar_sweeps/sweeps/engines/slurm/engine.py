@@ -7,7 +7,7 @@ Slurm's commands may take a minute where its controller is busy. They run in thr
 import contextlib
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 
@@ -132,7 +132,7 @@ class SlurmEngine:
                 self._channel.put(event)
         return {job.task.job: None for job in left}
 
-    def leave(self) -> None:
+    def leave(self) -> Collection[int]:
         """Submit what is still to be submitted, and let the jobs run on; say of each that is not submitted why.
 
         Raises MachineError if none is.
@@ -153,6 +153,7 @@ class SlurmEngine:
         if not is_known:
             self._say("Slurm has not said whether it has taken all jobs; cifar-sweeps attach submits what is missing")
         self._is_closed = True
+        return [number for jobs in reasons.values() for number in jobs]
 
     @property
     def _is_submitting(self) -> bool:

@@ -166,7 +166,7 @@ def test_a_job_that_no_node_has_room_for_is_not_left_behind_without_a_process(sw
     cluster.has_room = False
     engine = make_engine(cluster, sweep, outlives_us=True)
     engine.start(make_spec(sweep))
-    engine.leave()
+    assert engine.leave() == [0]
     assert cluster.actors == {}
     cluster.is_connected = True
     assert make_engine(cluster, sweep).adopt(sweep) == {}

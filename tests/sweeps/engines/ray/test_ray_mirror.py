@@ -1,3 +1,5 @@
+import json
+
 import pytest
 
 from cifar_sweeps.errors import TrackingError
@@ -127,6 +129,18 @@ def test_a_checkpoint_that_was_sent_is_not_copied_back(mirror, tmp_path):
 
     assert node.reads == []
     assert (folder / name).exists()
+
+
+def test_the_nodes_folder_is_in_no_line_and_no_config_whatever_its_letters(tmp_path):
+    root = '/tmp/B\u00fcro "7"/job-x'
+    place = f"{root}/home/me/outputs/0"
+    node = Node(**{"config.yaml": f"folder: {place}\n".encode()})
+    line = json.dumps({"op": "tags", "time": 1, "values": {"folder": place}}).encode() + b"\n"
+    mirror = FolderMirror(tmp_path, tmp_path / "run.log", root)
+    mirror.update(node.report(OPEN + line), node.read)
+    mirror.close()
+    assert journal.read(tmp_path)[1].fields["values"] == {"folder": "/home/me/outputs/0"}
+    assert (tmp_path / "config.yaml").read_text() == "folder: /home/me/outputs/0\n"
 
 
 def test_a_path_outside_the_job_is_refused(mirror, tmp_path):

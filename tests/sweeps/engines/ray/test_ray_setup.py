@@ -72,7 +72,10 @@ def test_n_jobs_wins_and_the_rest_waits_for_room(joined):
 def test_a_cluster_that_has_no_room_now_is_waited_for_with_a_word(joined):
     setup, said = joined({"CPU": 4.0}, num_gpus=1)
     assert setup.choose_parallelism(configs(), 3).jobs == 1
-    assert said == ["No node of the cluster has CPU 1, GPU 1 now: the jobs wait until one joins"]
+    assert said == [
+        "No node of the cluster has CPU 1, GPU 1 now: the jobs wait until one joins, and run one at a time; "
+        "hydra.launcher.n_jobs=N asks for room for N"
+    ]
     assert setup.device == "cuda"
 
 
@@ -169,3 +172,17 @@ def test_every_key_of_the_launchers_file_is_the_setups_and_has_its_default():
     assert keys == defaults | {"resources": {}}
     assert RayLauncher(**keys).options == keys
     assert isinstance(make_setup("ray", keys), RaySetup)
+
+
+def test_jobs_that_deliver_have_the_logins_of_object_stores_and_all_reach_the_web(monkeypatch, tmp_path):
+    own = {"MLFLOW_TRACKING_URI": "http://store", "https_proxy": "http://proxy", "SSL_CERT_FILE": "/etc/ca.pem"}
+    logins = {"AWS_SECRET_ACCESS_KEY": "sesame-1", "GOOGLE_X": "sesame-2", "AZURE_Y": "sesame-3"}
+    monkeypatch.setattr("os.environ", {**own, **logins, "HOME": "/home/me"})
+    monkeypatch.setattr(ray_cluster.RayCluster, "connect", lambda *_: None)
+    made = {}
+    for delivers in (True, False):
+        engine = RaySetup(address="head:1", num_gpus=1).open(tmp_path, Parallelism(1, 1), delivers)
+        made[delivers] = engine._settings.environment
+        assert "sesame" not in repr(engine._settings)
+    assert made == {True: own | logins, False: own}
+    assert not [path for path in tmp_path.rglob("*") if path.is_file() and b"sesame" in path.read_bytes()]
