@@ -103,7 +103,10 @@ def test_a_study_s_file_may_choose_the_search_and_the_command_line_changes_it(ou
             """or search the key there alone, such as 'hydra.sweeper.conditions=["KEY if optimizer=sgd"]'""",
         ),
         (["optimizer=adam,sgd", "hydra/launcher=basic"], "works with hydra/launcher=local, slurm or ray alone"),
-        (["optimizer=adam,sgd", "hydra.sweeper.n_trials=0"], "hydra.sweeper.n_trials=0: must be at least 1"),
+        (
+            ["optimizer=adam,sgd", "hydra.sweeper.n_trials=0"],
+            "hydra.sweeper.n_trials=0: must be an integer, at least 1",
+        ),
         (["optimizer=adam,sgd", "hydra.sweeper.objectives=[accuracy]"], "must be some of val/accuracy, val/loss"),
         (
             ["optimizer=adam,sgd", "sweep.early_stopping=asha", "hydra.sweeper.objectives=[val/loss]"],
