@@ -105,7 +105,7 @@ def test_a_study_s_file_may_choose_the_search_and_the_command_line_changes_it(ou
         (["optimizer=adam,sgd", "hydra/launcher=basic"], "works with hydra/launcher=local, slurm or ray alone"),
         (
             ["optimizer=adam,sgd", "hydra.sweeper.n_trials=0"],
-            "hydra.sweeper.n_trials=0: must be an integer, at least 1",
+            "n_trials=0: must be an integer, at least 1",
         ),
         (["optimizer=adam,sgd", "hydra.sweeper.objectives=[accuracy]"], "must be some of val/accuracy, val/loss"),
         (
