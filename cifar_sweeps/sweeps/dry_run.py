@@ -8,6 +8,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from cifar_sweeps.config.schema import RunConfig
+from cifar_sweeps.models.summary import Summary
 from cifar_sweeps.sweeps.plan import PlannedJob
 from cifar_sweeps.system.cores import Parallelism
 
@@ -28,31 +30,37 @@ def print_plan(jobs: Sequence[PlannedJob], parallelism: Parallelism) -> None:
     for job in jobs:
         numbers = [job.config.trainer.epochs, job.summary.parameters, job.summary.multiply_adds]
         name = job.name if job.needs_training else f"{job.name} (left by a previous launch, is not trained again)"
-        table.add_row(str(job.number), Text(name), *[f"{n:,}" for n in numbers], _megabytes(disk_bytes(job)))
+        size = _megabytes(disk_bytes(job.config, job.summary))
+        table.add_row(str(job.number), Text(name), *[f"{n:,}" for n in numbers], size)
     console = Console(highlight=False)
     console.print(table)
-    threads = f"{parallelism.threads} thread{'s' if parallelism.threads > 1 else ''}"
     to_run = [job for job in jobs if job.needs_training]
-    total = _megabytes(sum(disk_bytes(job) for job in to_run))
-    console.print(
-        f"{len(to_run)} jobs, {parallelism.jobs} at once with {threads} each, about {total} of disk. "
-        "Nothing was started."
-    )
+    total = sum(disk_bytes(job.config, job.summary) for job in to_run)
+    console.print(plan_line("job", len(to_run), parallelism, total))
 
 
-def disk_bytes(job: PlannedJob) -> int:
+def plan_line(noun: str, count: int, parallelism: Parallelism, size: float) -> str:
+    """Return the last line on a sweep that is only shown: how many jobs would be trained, and how. size: in bytes."""
+    threads = f"{parallelism.threads} thread{'' if parallelism.threads == 1 else 's'}"
+    at_once = f", {min(count, parallelism.jobs)} at once with {threads} each" if count > 1 else f" with {threads}"
+    jobs = f"{count} {noun}{'' if count == 1 else 's'}"
+    how = f"{at_once}, about {_megabytes(size)} of disk" if count else " to be trained"
+    return f"{jobs}{how}. Nothing was started."
+
+
+def disk_bytes(config: RunConfig, summary: Summary) -> int:
     """Estimate what a run leaves: checkpoints in its folder and again as artifacts, the served model, its analysis."""
-    recorded = job.config.tracking.backend == "mlflow"
+    recorded = config.tracking.backend == "mlflow"
     copies = (_LAST_COPIES + _BEST_COPIES) * (2 if recorded else 1)
-    if recorded and job.config.analysis.log_model:
+    if recorded and config.analysis.log_model:
         copies += _SERVABLE_COPIES
-    analysis = job.config.analysis
+    analysis = config.analysis
     written = (_PICTURES_BYTES if analysis.pictures else 0) + (_REPORT_BYTES if analysis.report else 0)
-    numbers = job.summary.parameters * copies
-    if job.config.data.whitening is not None and recorded and analysis.log_model:
-        numbers += (3 * math.prod(job.config.data.image_shape)) ** 2  # the served model holds the matrix
+    numbers = summary.parameters * copies
+    if config.data.whitening is not None and recorded and analysis.log_model:
+        numbers += (3 * math.prod(config.data.image_shape)) ** 2  # the served model holds the matrix
     return numbers * _BYTES_A_WEIGHT + written * (2 if recorded else 1)
 
 
-def _megabytes(size: int) -> str:
+def _megabytes(size: float) -> str:
     return f"{size / 1e6:,.1f} MB"

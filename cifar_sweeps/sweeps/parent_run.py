@@ -158,8 +158,7 @@ class ParentRun:
                 new = sum(job.identity not in known for job in jobs)
                 queued = queued_jobs(folder, previous)
                 new = new if total is None else max(0, total - len(previous) - len(queued))
-                there = sum(not job.is_finished for job in previous)
-                left = f", {there} of them not finished" if there else ""
+                left = left_text([job.run.state for job in previous])
                 count = "1 job" if len(previous) == 1 else f"{len(previous)} jobs"
                 _say(f"Joins sweep {folder.name}: {count} there{left}, {new} new")
                 changed = changed_choice(manifest.choice, self.manifest.choice)
@@ -433,6 +432,15 @@ class ParentRun:
             (self._own_folder / "multirun.yaml").unlink()
             for each in (self._own_folder, *self._new_folders):
                 each.rmdir()
+
+
+def left_text(states: Sequence[str]) -> str:
+    """Return how many of a joined sweep's jobs, in these states, are paused or otherwise not finished; each if any."""
+    paused = states.count("PAUSED")
+    others = len(states) - paused - states.count("FINISHED")
+    counts = [f"{paused} of them paused"] if paused else []
+    counts += [f"{others} {'' if paused else 'of them '}not finished"] if others else []
+    return "".join(f", {each}" for each in counts)
 
 
 def _named_folder() -> Path | None:

@@ -144,6 +144,10 @@ class JobPlanner:
             raise ConfigError(_by_job(errors, len(job_overrides)))
         return jobs
 
+    def summary(self, config: RunConfig) -> Summary:
+        """Return the summary of the model of a config that was checked."""
+        return self._cache.summary(config)
+
     def plan(self, number: int, overrides: Sequence[str], previous: PreviousJob | None) -> PlannedJob:
         """Return one job. previous: what a previous launch left of it. Raises ConfigError or DataError."""
         draft = _compose_job(self._loader, self._master, list(overrides), number, self._cache)

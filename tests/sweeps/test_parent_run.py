@@ -14,6 +14,7 @@ import yaml
 from conftest import TINY, cifar_train
 from mlflow import MlflowClient
 
+from cifar_sweeps.sweeps.parent_run import left_text
 from cifar_sweeps.tracking.ui import saved_view
 
 JOBS = 4
@@ -277,3 +278,16 @@ def test_each_job_s_log_has_what_a_single_run_prints(sweep):
         assert "epoch 1/2" in log
         assert "epoch 2/2" in log
         assert "test accuracy" in log
+
+
+@pytest.mark.parametrize(
+    ("states", "said"),
+    [
+        (["FINISHED"], ""),
+        (["FINISHED", "KILLED"], ", 1 of them not finished"),
+        (["FINISHED", "PAUSED", "PAUSED"], ", 2 of them paused"),
+        (["PAUSED", "FAILED"], ", 1 of them paused, 1 not finished"),
+    ],
+)
+def test_what_early_stopping_paused_is_told_apart_from_what_was_stopped(states, said):
+    assert left_text(states) == said

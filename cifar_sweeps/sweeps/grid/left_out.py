@@ -10,11 +10,12 @@ from hydra.core.config_loader import ConfigLoader
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from cifar_sweeps.config.grid.exclusion import ABSENT, Rule, parse_rule, typed_values
+from cifar_sweeps.config.grid.exclusion import ABSENT, Rule, equals, parse_rule, typed_values
 from cifar_sweeps.errors import ConfigError, did_you_mean
-from cifar_sweeps.hydra_support import hydra_config
+from cifar_sweeps.hydra_support import group_options, hydra_config
 
 KEY = "sweep.exclude"
+_MAX_SHOWN = 12
 
 
 def read_rules(config: DictConfig) -> list[Rule]:
@@ -49,13 +50,18 @@ def leave_out(
         return [*jobs], []
     values = [_JobValues(job, loader, master) for job in jobs]
     _check_keys(rules, values)
+    _check_options(rules, values, loader)
     matches = [[rule.matches(job.value_of) for rule in rules] for job in values]
     kept = [job for job, of_job in zip(jobs, matches, strict=True) if not any(of_job)]
     counts = [sum(of_rule) for of_rule in zip(*matches, strict=True)]
     by_rule = {rule.text: count for rule, count in zip(rules, counts, strict=True) if count}
     each = ", ".join(f"{count} by {text!r}" for text, count in by_rule.items()) if len(by_rule) > 1 else ""
     named = f"{KEY} {next(iter(by_rule))!r}" if len(by_rule) == 1 else KEY
-    lines = [f"{KEY}: {rule.text!r} matches no job" for rule, count in zip(rules, counts, strict=True) if not count]
+    lines = [
+        f"{KEY}: {rule.text!r} matches no job{_never(rule, values)}"
+        for rule, count in zip(rules, counts, strict=True)
+        if not count
+    ]
     if not kept:
         detail = f" ({each})" if each else ""
         raise ConfigError(f"{named}: leaves out all {len(jobs)} jobs{detail}, so that there is none; narrow it down")
@@ -72,13 +78,45 @@ def _check_keys(rules: Iterable[Rule], jobs: Sequence["_JobValues"]) -> None:
         for key in sorted(rule.keys):
             if all(job.value_of(key) is ABSENT for job in jobs):
                 known = jobs[0].names()
+                ends = [name for name in dict.fromkeys(known) if name.endswith(f".{key}")]
                 guess = (
-                    did_you_mean(key, known)
-                    or f"; a rule names keys of the config, swept are {', '.join(_swept(jobs))}"
-                )
+                    f"; did you mean {' or '.join(map(repr, ends[:3]))}?" if ends else did_you_mean(key, known)
+                ) or f"; a rule names keys of the config, swept are {', '.join(_swept(jobs))}"
                 errors.append(f"{KEY}: {rule.text!r}: no job has the key {key}{guess}")
     if errors:
         raise ConfigError(errors)
+
+
+def _check_options(rules: Iterable[Rule], jobs: Sequence["_JobValues"], loader: ConfigLoader) -> None:
+    """Raise ConfigError for what a rule compares a group with that is none of its options: a slip in any sweep.
+
+    Another value may be of a study's rule, and left out of this command's own.
+    """
+    errors = []
+    for rule in rules:
+        for key, value in rule.comparisons():
+            options = group_options(loader, key) if isinstance(value, str) and "/" not in value else []
+            if options and value not in options and not any(equals(each, value) for each in _had(key, jobs)):
+                guess = did_you_mean(str(value), options)
+                errors.append(f"{KEY}: {rule.text!r}: {key} has no option {value}, but {', '.join(options)}{guess}")
+    if errors:
+        raise ConfigError(errors)
+
+
+def _never(rule: Rule, jobs: Sequence["_JobValues"]) -> str:
+    """Return ``: optimizer.lr is never 0.02, but 0.1, 0.2`` for the first such key of a rule."""
+    for key, value in rule.comparisons():
+        had = _had(key, jobs)
+        if had and not any(equals(each, value) for each in had):
+            texts = [*dict.fromkeys(map(str, had))]
+            shown = ", ".join(texts[:_MAX_SHOWN]) + (", …" if len(texts) > _MAX_SHOWN else "")
+            return f": {key} is never {value}, but {shown}{did_you_mean(str(value), texts)}"
+    return ""
+
+
+def _had(key: str, jobs: Sequence["_JobValues"]) -> list[object]:
+    """Return the values of a key that the jobs' overrides give; a job that another rule names may not compose."""
+    return [value for value in (job.overrides.get(key, ABSENT) for job in jobs) if value is not ABSENT]
 
 
 def _swept(jobs: Sequence["_JobValues"]) -> list[str]:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from hydra.types import HydraContext
@@ -13,10 +14,12 @@ from cifar_sweeps.errors import CifarSweepsError, ConfigError
 from cifar_sweeps.hydra_support import AbortHydra
 from cifar_sweeps.search.optuna_search.proposals import Proposer
 from cifar_sweeps.search.trials import OBJECTIVES, objective_metrics
+from cifar_sweeps.sweeps.dry_run import disk_bytes, plan_line
 from cifar_sweeps.sweeps.engines.setup import join_placed
 from cifar_sweeps.sweeps.launch import check_left_sweep, checked_setup, current_sweep, run_jobs, start_parent
 from cifar_sweeps.sweeps.plan import JobPlanner
 from cifar_sweeps.sweeps.previous.differences import NewJob
+from cifar_sweeps.sweeps.previous.launches import read_previous_jobs
 from cifar_sweeps.sweeps.search.settings import SearchSettings, check_objectives, check_settings, describe_search
 from cifar_sweeps.sweeps.search.space_of_overrides import SearchSpace, explain_errors, read_space
 from cifar_sweeps.sweeps.search.trial_jobs import TrialJobs
@@ -59,7 +62,12 @@ def launch_search(
         for line in describe_search(space, settings, total, configs[0]):
             console.print(line, markup=False, soft_wrap=True)
         if master.sweep.dry_run:
-            console.print(f"{total} trials, {parallelism.jobs} at once. Nothing was started.")
+            parent_run.choose_folder(samples, total)
+            left = total - sum(
+                job.is_finished or master.sweep.rerun != "failed" for job in read_previous_jobs(parent_run.folder)
+            )
+            size = fmean(disk_bytes(config, planner.summary(config)) for config in configs)
+            console.print(plan_line("trial", max(0, left), parallelism, left * size), markup=False, soft_wrap=True)
             raise AbortHydra(None)
         parent_run.choose_folder(samples, total)
         check_left_sweep(parent_run.folder, setup, None)

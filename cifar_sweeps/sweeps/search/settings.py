@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from cifar_sweeps.config.schema import RunConfig
+from cifar_sweeps.config.schema import RunConfig, Sweep
 from cifar_sweeps.errors import ConfigError
 from cifar_sweeps.search.optuna_search.proposals import SamplerName
 from cifar_sweeps.search.trials import OBJECTIVES, Objective
@@ -28,7 +28,7 @@ def check_settings(settings: SearchSettings) -> None:
     """Raise ConfigError for settings that are none."""
     errors = []
     if isinstance(settings.n_trials, bool) or not isinstance(settings.n_trials, int) or settings.n_trials < 1:
-        errors.append(f"hydra.sweeper.n_trials={settings.n_trials}: must be at least 1")
+        errors.append(f"hydra.sweeper.n_trials={settings.n_trials}: must be an integer, at least 1")
     if isinstance(settings.seed, bool) or not isinstance(settings.seed, int):
         errors.append(f"hydra.sweeper.seed={settings.seed}: must be an integer")
     unknown = [str(each) for each in settings.objectives if each not in OBJECTIVES]
@@ -69,6 +69,12 @@ def describe_search(space: SearchSpace, settings: SearchSettings, total: int, co
         lines.append(f"  {each.key}: {values}" + (f"; only if {condition.text}" if condition else ""))
     if total < settings.n_trials:
         lines.append(f"There are {total} combinations, and not the {settings.n_trials} of hydra.sweeper.n_trials.")
+    metric = config.sweep.metric
+    if config.sweep.early_stopping == "none" and metric != Sweep.metric and settings.objectives != (metric,):
+        lines.append(
+            f"sweep.metric={metric}: has no effect without early stopping; what a search looks for is "
+            f"hydra.sweeper.objectives=[{metric}]"
+        )
     if config.sweep.early_stopping != "none":
         lines.append(describe_rungs(config.sweep, [config.total_epochs]))
         if settings.sampler == "gp":

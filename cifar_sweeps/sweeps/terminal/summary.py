@@ -1,5 +1,6 @@
 """Print the summary of a sweep: its table, what failed and why, how to resume it, where to look."""
 
+import math
 import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -74,11 +75,12 @@ def print_summary(summary: SweepSummary, console: Console) -> None:
         say(line)
     for line in early_stopping_lines(summary.runs):
         say(line)
-    paused = _paused_jobs(summary.runs)
+    metric = summary.manifest.choice.get("sweep.metric", "val/accuracy")
+    paused, best_paused = _paused_jobs(summary.runs), best_paused_job(summary.runs, metric)
     if paused and summary.can_resume:
         by_epoch = "; at epoch ".join(f"{epoch} job {_join_numbers(jobs)}" for epoch, jobs in paused.items())
-        say(f"Paused at epoch {by_epoch}. Train some to their ends after all:")
-        promote = ["promote", summary.manifest.sweep_id, *map(str, next(iter(paused.values()))[:1])]
+        say(f"Paused at epoch {by_epoch}. Train some to their ends after all, as the best by {metric} where it paused:")
+        promote = ["promote", summary.manifest.sweep_id, str(best_paused)]
         say(f"  {shell_command('cifar-sweeps', promote, summary.environment)}")
     for failure in sorted(summary.failures, key=lambda failure: failure.job):
         say(f"Job {failure.job} {failure.state.lower()} ({failure.name}): {failure.reason}")
@@ -149,13 +151,17 @@ def results_table(runs: Sequence[RecordedRun], reused: Collection[int] = (), mos
     """
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     (first, *headings, last), rows = result_rows(runs, reused)
+    has_numbers = any(run.state == "PAUSED" for run in runs)  # by which cifar-sweeps promote names them
+    if has_numbers:
+        table.add_column("job", justify="right", no_wrap=True)
     table.add_column(Text(first), overflow="fold")
     for heading in headings:
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column(last)
     for run, (name, *cells, state) in rows[:most]:
         colour = {"FINISHED": "green", "PAUSED": "yellow"}.get(run.state, "red")
-        table.add_row(Text(name), *cells, Text(state, style=colour))
+        number = [run.tag("job") or ""] if has_numbers else []
+        table.add_row(*number, Text(name), *cells, Text(state, style=colour))
     table.caption = "\n".join([*_captions(runs), *_reused_line(len(reused))])
     table.caption_justify = "left"
     return table
@@ -192,6 +198,14 @@ def _paused_jobs(runs: Sequence[RecordedRun]) -> dict[int, list[int]]:
         if run.state == "PAUSED":
             found.setdefault(int(run.tag("early_stopped") or 0), []).append(int(run.tag("job") or 0))
     return {epoch: sorted(found[epoch]) for epoch in sorted(found, reverse=True)}
+
+
+def best_paused_job(runs: Sequence[RecordedRun], metric: str) -> int | None:
+    """Return the number of the paused job with the best last value of a metric; None without any."""
+    sign, worst = (1, -math.inf) if metric == "val/accuracy" else (-1, math.inf)
+    paused = [run for run in runs if run.state == "PAUSED"]
+    best = max(paused, key=lambda run: sign * run.metrics.get(metric, worst), default=None)
+    return None if best is None else int(best.tag("job") or 0)
 
 
 def _join_numbers(numbers: Sequence[int]) -> str:

@@ -52,13 +52,20 @@ SWEEP = ["model=plain_3,lenet_1", "optimizer=adam,sgd", "optimizer.lr=1e-3"]
         (["optimizer.momentum!=0.9"], "ps ls", ["Left out by sweep.exclude 'optimizer.momentum!=0.9': 2 of 4 jobs"]),
         (["kernel_size=k3 and model.blocks!=[] and model=plain_3"], "la ls", [None]),
         (["optimizer.lr=0.001 and experiment=null and optimizer=sgd"], "pa la", [None]),
-        (["study=x or model=lenet_1", "seed=1"], "pa ps", [None, "sweep.exclude: 'seed=1' matches no job"]),
+        (["study=quickstart or model=lenet_1", "seed=1"], "pa ps", [None, "sweep.exclude: 'seed=1' matches no job"]),
         (
             ["model=lenet_1", "optimizer=sgd"],
             "pa",
             ["Left out by sweep.exclude: 3 of 4 jobs: 2 by 'model=lenet_1', 2 by 'optimizer=sgd'"],
         ),
-        (["model=lenet_9"], "pa ps la ls", ["sweep.exclude: 'model=lenet_9' matches no job"]),
+        (
+            ["model=lenet_3"],
+            "pa ps la ls",
+            [
+                "sweep.exclude: 'model=lenet_3' matches no job: model is never lenet_3, but plain_3, lenet_1; "
+                "did you mean 'lenet_1'?"
+            ],
+        ),
     ],
 )
 def test_the_jobs_that_no_rule_names_are_left(kept, rules, left, said):
@@ -73,6 +80,9 @@ def test_the_jobs_that_no_rule_names_are_left(kept, rules, left, said):
     [
         (["model=plain_3 or model=lenet_1"], ["leaves out all 4 jobs, so that there is none; narrow it down"]),
         (["model=plain_3", "model=lenet_1"], ["leaves out all 4 jobs (2 by 'model=plain_3', 2 by 'model=lenet_1')"]),
+        (["optimizer=sdg"], ["'optimizer=sdg': optimizer has no option sdg, but ", "; did you mean 'sgd'?"]),
+        (["model=lenet_1 and optimizer!=sdg"], ["optimizer has no option sdg"]),
+        (["lr=0.001"], ["no job has the key lr; did you mean 'optimizer.lr'?"]),
         (["modle=lenet_1"], ["sweep.exclude: 'modle=lenet_1': no job has the key modle; did you mean 'model'?"]),
         (
             ["model=x or lr=1", "pair=3"],

@@ -1,6 +1,7 @@
 """Searches in real processes."""
 
 import os
+import re
 import subprocess
 import sys
 
@@ -56,8 +57,18 @@ def test_a_search_that_is_only_shown_says_its_space_and_starts_nothing(outputs):
     assert shown.returncode == 0, said(shown)
     assert "optimizer: adam, sgd" in shown.stdout
     assert "optimizer.lr: numbers from 0.0001 to 0.1, logarithmic" in shown.stdout
-    assert "20 trials, 1 at once. Nothing was started." in shown.stdout
+    assert re.search(r"20 trials, 1 at once with \d+ threads? each, about [\d,.]+ MB of disk\. Nothing", shown.stdout)
     assert not list(outputs.glob("sweeps/*"))
+
+
+@pytest.mark.slow
+def test_a_search_that_is_only_shown_says_what_it_would_join_and_how_many_trials_are_new(outputs):
+    asked = (*SEARCH, "optimizer=adam,sgd,rmsprop", "data.train_size=64")
+    assert cifar_train(*asked, "hydra.sweeper.n_trials=1").returncode == 0
+    shown = cifar_train(*asked, "hydra.sweeper.n_trials=3", "sweep.dry_run=true")
+    assert shown.returncode == 0, said(shown)
+    assert re.search(r"Joins sweep \S+: 1 job there, 2 new", shown.stdout)
+    assert re.search(r"2 trials, 1 at once with \d+ threads? each, about [\d,.]+ MB of disk\. Nothing", shown.stdout)
 
 
 @pytest.mark.slow
@@ -92,7 +103,10 @@ def test_a_study_s_file_may_choose_the_search_and_the_command_line_changes_it(ou
             """or search the key there alone, such as 'hydra.sweeper.conditions=["KEY if optimizer=sgd"]'""",
         ),
         (["optimizer=adam,sgd", "hydra/launcher=basic"], "works with hydra/launcher=local, slurm or ray alone"),
-        (["optimizer=adam,sgd", "hydra.sweeper.n_trials=0"], "hydra.sweeper.n_trials=0: must be at least 1"),
+        (
+            ["optimizer=adam,sgd", "hydra.sweeper.n_trials=0"],
+            "n_trials=0: must be an integer, at least 1",
+        ),
         (["optimizer=adam,sgd", "hydra.sweeper.objectives=[accuracy]"], "must be some of val/accuracy, val/loss"),
         (
             ["optimizer=adam,sgd", "sweep.early_stopping=asha", "hydra.sweeper.objectives=[val/loss]"],

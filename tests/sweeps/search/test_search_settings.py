@@ -1,10 +1,13 @@
 """What a search may look for, and what of its early stopping its trials share."""
 
+from dataclasses import replace
+
 import pytest
 
 from cifar_sweeps.config.compose import compose
 from cifar_sweeps.errors import ConfigError
-from cifar_sweeps.sweeps.search.settings import SearchSettings, check_objectives
+from cifar_sweeps.sweeps.search.settings import SearchSettings, check_objectives, describe_search
+from cifar_sweeps.sweeps.search.space_of_overrides import read_space
 from hydra_plugins.cifar_sweeps_optuna import OptunaSweeper
 
 ACCURACY = SearchSettings(n_trials=4, sampler="tpe", seed=0, objectives=("val/accuracy",))
@@ -41,3 +44,20 @@ def test_a_text_alone_is_a_list_of_one():
     sweeper = OptunaSweeper(objectives="val/loss", conditions="a if b=1")
     assert (sweeper.objectives, sweeper.conditions) == (("val/loss",), ("a if b=1",))
     assert OptunaSweeper(conditions=None).conditions == ()
+
+
+@pytest.mark.parametrize(
+    ("overrides", "objectives", "count"),
+    [
+        (["sweep.metric=val/loss"], ("val/accuracy",), 1),
+        (["sweep.metric=val/loss"], ("val/loss",), 0),
+        ([], ("val/loss",), 0),
+        (["sweep.metric=val/loss", ASHA], ("val/loss",), 0),
+    ],
+)
+def test_a_metric_that_a_search_does_not_look_for_is_told(overrides, objectives, count):
+    settings = replace(ACCURACY, objectives=objectives)
+    space = read_space({}, ["optimizer=adam,sgd"], (), None)
+    said = " ".join(describe_search(space, settings, 4, compose(overrides)))
+    line = "sweep.metric=val/loss: has no effect without early stopping; what a search looks for is hydra.sweeper.obj"
+    assert said.count(line) == count
