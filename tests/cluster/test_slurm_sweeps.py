@@ -297,3 +297,25 @@ def test_a_controller_of_slurm_that_is_away_for_a_while_loses_nothing(cluster, o
     assert sweep.text.count("Slurm: squeue: ") == 1
     assert sweep.text.count("Slurm answers again") == 1
     assert set(sweep.states().values()) == {"FINISHED"}
+
+
+@pytest.mark.parametrize("rule", [(), ("sweep.early_stopping=asha", "sweep.grace_epochs=10", "sweep.eta=2")])
+def test_a_search_that_is_left_is_attached_and_trains_no_trial_twice(cluster, outputs, rule):
+    pytest.importorskip("optuna")
+    search = ("hydra/sweeper=optuna", "hydra.sweeper.n_trials=6", "hydra.launcher.n_jobs=2")
+    space = ("optimizer.lr=tag(log,interval(1e-4,1e-2))", "trainer.epochs=60")
+    sweep = Sweep(cluster, outputs, *NO_LIMIT, *search, *space, *rule, "sweep.detach=true")
+    assert sweep.end() == 0
+    assert "further trials are started by cifar-sweeps attach" in sweep.text
+    sweep.start("cifar_sweeps.cli.main", "attach", sweep.folder.name)
+    assert sweep.end() == 0
+    states = sweep.states()
+    assert sorted(states) == list(range(6))
+    assert set(states.values()) <= ({"FINISHED", "PAUSED"} if rule else {"FINISHED"})
+    for job in states:
+        assert sweep.epochs(job) == list(range(1, len(sweep.epochs(job)) + 1)), f"job {job} trained an epoch twice"
+    if not rule:  # each trial was submitted once
+        assert len(list((sweep.folder / ".tasks/slurm").glob("*.out"))) == 6
+    runs, count = sweep.recorded()
+    assert count == 7
+    assert {state for state, _ in runs.values()} == {"FINISHED"}
