@@ -6,7 +6,7 @@ import typer
 
 from cifar_sweeps.cli.common import Overrides, outputs_folder
 from cifar_sweeps.cli.completion import complete_run, complete_sweep, complete_sweep_or_run
-from cifar_sweeps.errors import TrackingError
+from cifar_sweeps.errors import ConfigError, TrackingError
 from cifar_sweeps.system.files import is_inside
 
 RunName = Annotated[
@@ -32,12 +32,17 @@ def resume(
 
 def promote(
     sweep: Annotated[str, typer.Argument(help="a sweep's id, or the beginning of it", autocompletion=complete_sweep)],
-    jobs: Annotated[list[int], typer.Argument(help="numbers of its paused jobs, as their folders are called")],
+    jobs: Annotated[
+        list[str] | None, typer.Argument(help="numbers of its paused jobs, as the sweep's table has them")
+    ] = None,
 ) -> None:
     """Train jobs that early stopping has paused to their ends, and resume their sweep."""
     from cifar_sweeps.sweeps.resume import promote as promote_jobs
 
-    promote_jobs(sweep, jobs, outputs_folder())
+    wrong = [job for job in jobs or [] if not job.isdecimal()]
+    if wrong:
+        raise ConfigError(f"{wrong[0]}: is no job's number; cifar-sweeps promote {sweep} names those that are paused")
+    promote_jobs(sweep, [int(job) for job in jobs or []], outputs_folder())
 
 
 def logs(run: RunName) -> None:

@@ -123,8 +123,11 @@ def promote(name: str, jobs: Sequence[int], outputs: Path) -> NoReturn:
         for job in jobs
         if job not in states or states[job].state != "PAUSED"
     ]
+    paused = [str(job) for job, run in states.items() if run.state == "PAUSED"]
+    if not jobs:
+        shown = f"name some of those that are paused: {', '.join(paused)}" if paused else "none of its jobs is paused"
+        raise TrackingError(f"{name}: {shown}")
     if wrong:
-        paused = [str(job) for job, run in states.items() if run.state == "PAUSED"]
         stopped = any(job in states and states[job].state in ("KILLED", "FAILED") for job in jobs)
         way_on = (
             f"; what was stopped goes on with: cifar-sweeps resume {read_manifest(folder).sweep_id}" if stopped else ""

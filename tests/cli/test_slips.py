@@ -21,6 +21,7 @@ from cifar_sweeps.tracking.run_logger import RunHeader, RunLogger
         (cli, "train seed=0", "train: cifar-sweeps trains nothing; type cifar-train seed=0"),
         (cli, "train", "type cifar-train study=quickstart"),
         (cli, "model=lenet_3 seed=0", "type cifar-train model=lenet_3 seed=0"),
+        (cli, "promote abc 1 two", "two: is no job's number; cifar-sweeps promote abc names those that are paused"),
         (cli, "reslts", "did you mean 'results'?"),
         (app, "report mine", "report: is a command of cifar-sweeps; type cifar-sweeps report mine"),
         (app, "ui", "type cifar-sweeps ui"),

@@ -131,6 +131,8 @@ def test_a_sweep_pauses_its_jobs_and_one_is_trained_to_its_end_after_all(outputs
     finished = tested[0].data.tags["cifar_sweeps.job"]
     with pytest.raises(TrackingError, match=f"job {finished} is finished; there is no job 9; paused .* are .*{job}"):
         promote(folder.name, [int(finished), 9], outputs)
+    with pytest.raises(TrackingError, match=f"name some of those that are paused: .*{job}"):
+        promote(folder.name, [], outputs)
     again = subprocess.run(
         [sys.executable, "-m", "cifar_sweeps.cli.main", "promote", folder.name, job],
         env={**os.environ, "COLUMNS": "120"},
