@@ -1,4 +1,8 @@
-"""Sweeps on a real Ray cluster of two nodes, of which one dies: every job finishes, and is recorded once."""
+"""Sweeps on a real Ray cluster of two nodes, of which one dies: every job finishes, and is recorded once.
+
+They run with the Ray that is installed. The oldest that pyproject.toml allows:
+``.venv/bin/pip install 'ray==2.49.2' && make cluster``.
+"""
 
 import contextlib
 import json
@@ -229,13 +233,20 @@ def test_ctrl_c_leaves_no_process_and_keeps_what_was_trained(request, outputs, t
     ],
 )
 def test_a_sweep_that_is_left_is_attached_and_closed(nodes, outputs, tmp_path, shared):
-    own = on(nodes, shared=shared, folder=tmp_path / "node")
-    sweep = RunningSweep(tmp_path, *own, "sweep.detach=true", "seed=0,1,2,3,4,5", *SMALL, EPOCHS, **nodes.environment)
+    own = on(nodes, address=None, shared=shared, folder=tmp_path / "node")
+    there = {**nodes.environment, "RAY_ADDRESS": nodes.address}  # which the commands after it do not have
+    sweep = RunningSweep(tmp_path, *own, "sweep.detach=true", "seed=0,1,2,3,4,5", *SMALL, EPOCHS, **there)
     assert sweep.end(120) == 0, sweep.text()
     assert "Left to run" in sweep.text()
+    assert "4 jobs run on; 2 are started by cifar-sweeps attach" in sweep.text()
     name = next(outputs.glob("sweeps/*")).name
     status = cifar_sweeps("status", name, "--json", **nodes.environment)
-    assert json.loads(status.stdout)["sweep"] == name, status.stderr
+    told = json.loads(status.stdout)
+    assert (told["sweep"], told["state"], told["problem"]) == (name, "left to run", ""), status.stderr
+    states = {job["job"]: job["state"] for job in told["jobs"]}
+    assert sorted(states) == [0, 1, 2, 3], "those that the nodes had room for"
+    assert set(states.values()) <= {"running", "queued", "finished"}
+    assert told["not_started"] == 2
     attached = cifar_sweeps("attach", name, **nodes.environment)
     assert attached.returncode == 0, attached.stdout + attached.stderr
     runs = recorded(outputs)
