@@ -20,7 +20,7 @@ INVALID = {
     "unreadable": (["trainer.epochs=[3"], "trainer.epochs=[3: cannot be read", "quote"),
     "wrong type": (["trainer.epochs=three"], "trainer.epochs=three: must be an integer", "not str"),
     "a bool for a number": (["trainer.epochs=true"], "trainer.epochs=True: must be an integer", "not bool"),
-    "a string for a group": (["trainer=3"], "Config group override must be a string", "Got int"),
+    "a string for a group": (["trainer=3"], "a group such as model or optimizer is chosen by name", "(int)"),
     "not a choice": (["data.split=first"], "data.split=first: must be 'stratified' or 'tail'", "or 'test'"),
     "even kernel": (["kernel_size.conv=4"], "kernel_size.conv=4: 4 is even", "odd"),
     "even kernel in a list": (["kernel_size.conv=[3,4,7]"], "kernel_size.conv=[3, 4, 7]", "odd"),
