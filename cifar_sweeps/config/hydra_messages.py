@@ -64,7 +64,7 @@ def explain_composition_error(error: BaseException) -> str:
     if lines and "does not support sweep type" in lines[0]:
         return unlisted_values(lines[0].rstrip("."), "KEY")
     if lines and (found := re.fullmatch(r"Config group override must be a string or a list. Got (.*)", lines[0])):
-        return f"a group such as model or optimizer is chosen by name, as optimizer=adam, and not by a value ({found[1]})"
+        return f"a group such as model or optimizer is chosen by name, as optimizer=adam, not by a value ({found[1]})"
     if lines and (found := re.fullmatch(r"Sweep parameters '(.*)' requires --multirun", lines[0])):
         return f"{found[1]}: is several values; add -m to sweep over them"
     if isinstance(error, AttributeError | TypeError):  # what OmegaConf stumbles over when it merges an override

@@ -127,7 +127,7 @@ def test_what_a_search_s_override_lacks_is_shown(typed, advice):
 
 
 def test_a_number_in_place_of_an_option_s_name_is_told():
-    with pytest.raises(ConfigError, match="is chosen by name, as optimizer=adam, and not by a value .float."):
+    with pytest.raises(ConfigError, match=r"is chosen by name, as optimizer=adam, not by a value .float."):
         compose(["optimizer=1.5"])
 
 
