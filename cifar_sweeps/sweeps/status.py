@@ -17,10 +17,10 @@ from cifar_sweeps.sweeps.controller_note import read_note
 from cifar_sweeps.sweeps.engines.base import ENDED, Engine
 from cifar_sweeps.sweeps.engines.setup import make_setup
 from cifar_sweeps.sweeps.jobs import JobExit
-from cifar_sweeps.sweeps.manifest import read_manifest
+from cifar_sweeps.sweeps.manifest import read_manifest, run_name
 from cifar_sweeps.sweeps.previous.launches import PreviousJob, queued_jobs, read_previous_jobs
 from cifar_sweeps.sweeps.resume import controller_text
-from cifar_sweeps.sweeps.tasks import read_placement, remove_placement
+from cifar_sweeps.sweeps.tasks import read_placement, read_tasks, remove_placement
 from cifar_sweeps.system.cores import Parallelism
 from cifar_sweeps.system.scripts import shell_command, store_environment
 from cifar_sweeps.tracking import journal
@@ -97,12 +97,15 @@ def read_status(folder: Path, outputs: Path) -> SweepStatus:
         numbers = (*(job.number for job in previous), *queued)
         where = {**dict.fromkeys(numbers, f"{ENDED}{placement.engine} does not know it"), **where}
     jobs = [_job_status(job, where, can_run) for job in previous]
+    tasks = read_tasks(folder) if queued else {}
     for number in queued:
         place = where.get(number, "")
         state = "running" if place and not place.startswith("queued") else "queued"  # it has begun, and imports
         if place.startswith(ENDED):
             state, place = "ended", _end_text(place)
-        jobs.append(JobStatus(number, "", state, 0, None, None, None, place))
+        values = tasks[number].swept
+        name = run_name([f"{key}={value}" for key, value in values.items()], tuple(values))
+        jobs.append(JobStatus(number, name, state, 0, None, None, None, place))
     planned = int(parent.tag("jobs") or 0)
     state = parent.state.lower()
     if parent.state == "RUNNING" and not is_controlled:

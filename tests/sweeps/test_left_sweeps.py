@@ -112,6 +112,7 @@ def left(tmp_path):
         folder.mkdir()
         fields = {"job": number, "attempt": "1", "identity": identity, "folder": str(found.sweep / str(number))}
         rest = {"log_file": "", "threads": 1, "timeout": None, "gpu": None, "until": None, "code": "", "delivers": True}
+        rest["swept"] = {"optimizer.lr": "0.1", "seed": str(number)}
         (folder / "task.json").write_text(json.dumps(fields | rest))
     return found
 
@@ -158,6 +159,7 @@ def test_its_status_tells_what_journals_and_engine_say(left, monkeypatch):
         (1, "queued", "queued (Priority)", 0),
     ]
     assert status.summary_line(found) == "1 running, 1 queued, 1 not started"
+    assert found.jobs[1].name == "lr=0.1 seed=1"
     assert [command.split()[-2] for command in found.next_commands] == ["attach", "stop"]
     assert json.loads(found.to_json())["jobs"][0]["epochs"] == found.jobs[0].epochs
     shown = status.status_table(found).rows
