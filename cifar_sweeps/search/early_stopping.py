@@ -79,9 +79,12 @@ class EarlyStoppingScheduler:
         self._jobs[job].update("failed" if ending == "killed" else ending, curve)
         self._listener(job, ending, curve)
 
-    def adopt(self, job: int) -> None:
-        """Take in that a job is on its way already."""
+    def adopt(self, job: int, until: int | None) -> None:
+        """Take in that a job is on its way already, perhaps from before early stopping was asked for."""
         self._queue = deque(each for each in self._queue if each.number != job)
+        if job in self._jobs:
+            found = self._jobs[job]
+            found.target = max(found.target, found.epochs if until is None else min(until, found.epochs))
 
     def standing(self) -> list[tuple[int, int, int]]:
         """Return of each rung its epoch, how many arms stand there, and how many have been promoted from it."""

@@ -34,8 +34,11 @@ class Scheduler(Protocol):
     def tell(self, job: int, ending: Ending, curve: Mapping[int, float]) -> None:
         """Take in how a job ended, and its curve: the metric that is compared by epoch, from its journal."""
 
-    def adopt(self, job: int) -> None:
-        """Take in, before the first `ask`, that a job trains already: it is not asked for until it has ended."""
+    def adopt(self, job: int, until: int | None) -> None:
+        """Take in, before the first `ask`, that a job trains already: it is not asked for until it has ended.
+
+        until: see `Assignment`.
+        """
 
 
 class GridScheduler:
@@ -57,6 +60,6 @@ class GridScheduler:
     def tell(self, job: int, ending: Ending, curve: Mapping[int, float]) -> None:
         """Ignore it: a grid does not depend on results."""
 
-    def adopt(self, job: int) -> None:
+    def adopt(self, job: int, until: int | None) -> None:
         """Leave a job out."""
         self._jobs.pop(job, None)

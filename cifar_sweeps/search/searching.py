@@ -56,7 +56,7 @@ class SearchScheduler:
         objectives = self._measure(job) if ending == "finished" else ()
         self._set(replace(self.trials[job], ending=ending, objectives=objectives, curve=dict(curve)))
 
-    def adopt(self, job: int) -> None:
+    def adopt(self, job: int, until: int | None) -> None:
         """Take in that a trial trains already."""
         if job in self._begun:
             self._begun.remove(job)

@@ -227,7 +227,7 @@ class Controller:
                 continue
             if number in tasks:
                 self._until[number] = tasks[number].until
-            self._scheduler.adopt(number)
+            self._scheduler.adopt(number, self._until.get(number))
             self._states.put(number, "training")
             if gpu is not None:
                 self._gpu_of[number] = gpu

@@ -21,9 +21,9 @@ class SweepManifest:
     """A sweep's id and what its jobs need to know of it. swept: the keys that differ from job to job.
 
     identity: `previous.launches.sweep_hash`, which two launches of the same sweep share. command: what was typed after
-    ``cifar-train``, in the folder ``typed_in``. fixed: the values that all jobs share, by key. choice: of the settings
-    by which jobs are proposed and paused, by key. A field that a later version adds needs a default, or that version
-    does not find the sweeps of this one.
+    ``cifar-train``, in the folder ``typed_in``. fixed: the values that all jobs share, by key. selection: of the
+    settings by which jobs are proposed and paused, by key. A field that a later version adds needs a default, or that
+    version does not find the sweeps of this one.
     """
 
     sweep_id: str
@@ -33,7 +33,7 @@ class SweepManifest:
     command: tuple[str, ...]
     typed_in: str
     fixed: dict[str, str] = field(default_factory=dict)
-    choice: dict[str, str] = field(default_factory=dict)
+    selection: dict[str, str] = field(default_factory=dict)
 
     def write(self, folder: Path) -> None:
         """Write it into the sweep's folder."""

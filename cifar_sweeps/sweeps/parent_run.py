@@ -22,10 +22,10 @@ from cifar_sweeps.sweeps.mlflow_page.description import describe_sweep
 from cifar_sweeps.sweeps.mlflow_page.view import sweep_page, sweep_view
 from cifar_sweeps.sweeps.previous.differences import (
     NewJob,
-    changed_choice,
-    choice_settings,
+    changed_selection,
     difference,
     fixed_values,
+    selection_settings,
 )
 from cifar_sweeps.sweeps.previous.launches import (
     JobNumbering,
@@ -108,9 +108,9 @@ class ParentRun:
         if not self._is_ours:
             identity = f"other-{identity}"  # it is not resumed: a later launch with our launcher ignores it
         fixed = fixed_values(config, swept)
-        choice = choice_settings(config, is_search)
+        selection = selection_settings(config, is_search)
         self.manifest = SweepManifest(
-            self.folder.name, study, swept, identity, tuple(command), str(Path.cwd()), fixed, choice
+            self.folder.name, study, swept, identity, tuple(command), str(Path.cwd()), fixed, selection
         )
         check_own_folder("hydra.sweep.dir", self.folder, Path(config.outputs))
         self._check_folder()
@@ -161,7 +161,7 @@ class ParentRun:
                 left = left_text([job.run.state for job in previous])
                 count = "1 job" if len(previous) == 1 else f"{len(previous)} jobs"
                 _say(f"Joins sweep {folder.name}: {count} there{left}, {new} new")
-                changed = changed_choice(manifest.choice, self.manifest.choice)
+                changed = changed_selection(manifest.selection, self.manifest.selection)
                 if changed:
                     _say(changed)
                 return JobNumbering(previous, queued)

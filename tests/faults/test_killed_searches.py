@@ -70,6 +70,17 @@ def stands(outputs: Path):
     return {run.info.run_name: (run.info.status, run.data.tags.get("cifar_sweeps.early_stopped")) for run in runs}
 
 
+def kill_twice(begin, overrides: tuple[str, ...], outputs: Path, whole: Path, epochs: tuple[int, int]) -> None:
+    """Kill a sweep with early stopping twice; resumed, it decides as the one in ``whole`` and stands as it does."""
+    for seen in epochs:
+        kill_after(seen, begin(overrides), outputs, range(max(len(JOBS), TRIALS)))
+    last = begin(overrides)
+    assert last.wait() == 0, last.said
+    assert decisions(outputs) == decisions(whole)
+    assert stands(outputs) == stands(whole)
+    assert Stored(outputs).left_running() == 0
+
+
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     outputs = tmp_path_factory.mktemp("whole")
@@ -81,16 +92,10 @@ def whole(tmp_path_factory):
 @pytest.mark.parametrize("epochs", [5, 14, 26])
 def test_an_asha_sweep_that_is_killed_ends_as_if_it_had_not_been(begin, outputs, whole, epochs):
     """Killed with all of its processes once its jobs have written down so many epochs; and once more when resumed."""
-    for seen in (epochs, epochs + 6):
-        kill_after(seen, begin(ASHA), outputs, JOBS)
-    last = begin(ASHA)
-    assert last.wait() == 0, last.said
-    assert decisions(outputs) == decisions(whole)
-    assert stands(outputs) == stands(whole)
+    kill_twice(begin, ASHA, outputs, whole, (epochs, epochs + 6))
     states = [state for state, _ in stands(outputs).values()]
     assert states == ["FINISHED"] * len(JOBS)
     assert 0 < sum(paused is not None for _, paused in stands(outputs).values()) < len(JOBS)
-    assert Stored(outputs).left_running() == 0
     mine, theirs = Stored(outputs), Stored(whole)
     for run in theirs.children:
         found, expected = (each.histories(each.child(run.info.run_name)) for each in (mine, theirs))
@@ -127,15 +132,9 @@ def test_a_search_that_is_killed_proposes_and_trains_what_it_would_have(begin, o
 def test_a_search_with_early_stopping_that_is_killed_ends_as_if_it_had_not_been(
     begin, outputs, whole_stopped_search, epochs
 ):
-    for seen in (epochs, epochs + 3):
-        kill_after(seen, begin(STOPPED_SEARCH), outputs, range(TRIALS))
-    last = begin(STOPPED_SEARCH)
-    assert last.wait() == 0, last.said
-    assert decisions(outputs) == decisions(whole_stopped_search)
-    assert stands(outputs) == stands(whole_stopped_search)
+    kill_twice(begin, STOPPED_SEARCH, outputs, whole_stopped_search, (epochs, epochs + 3))
     paused = [epoch for _, epoch in stands(outputs).values() if epoch is not None]
     assert 0 < len(paused) < TRIALS
-    assert Stored(outputs).left_running() == 0
     found, expected = (_trials(each) for each in (outputs, whole_stopped_search))
     assert found == expected
     assert len(found) == TRIALS

@@ -341,7 +341,7 @@ def test_a_launch_that_would_not_watch_the_jobs_that_run_is_refused(left, engine
     assert message.format(left.sweep.name, left.sweep.name) in str(refused.value)
 
 
-def test_a_second_command_leaves_manifest_and_note_of_the_one_that_controls_a_sweep(left):
+def test_a_sweep_that_a_command_controls_is_not_resumed_beside_it(left):
     with (left.sweep / "journal.jsonl").open() as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         with pytest.raises(TrackingError, match="a command controls it"):
@@ -394,3 +394,18 @@ def test_a_local_sweep_cannot_be_left(outputs):
 def test_a_key_that_a_launcher_does_not_have_is_named(name):
     with pytest.raises(ConfigError, match=rf"hydra.launcher.nope: hydra/launcher={name} has no such key; leave it out"):
         make_setup(name, {"nope": 1})
+
+
+@pytest.mark.parametrize("ending", [None, "killed"], ids=["no record yet", "a record"])
+def test_early_stopping_that_is_asked_for_once_jobs_run_does_not_start_them_again(tmp_path, ending):
+    curve = {} if ending is None else {1: 0.5}
+    candidates = [
+        Candidate(job, f"arm {job}", 3, ending if job == 0 else None, curve if job == 0 else {}) for job in (0, 1)
+    ]
+    log = DecisionLog(tmp_path / "decisions.jsonl")
+    scheduler = EarlyStoppingScheduler(candidates, make_ladder("asha", eta=2, grace_epochs=1), log, rises=True)
+    scripts = {job: [[TrainingStarted(job, 3), JobExit(job, "returned", 0.5)]] for job in (0, 1)}
+    world = World(scripts, scheduler=scheduler, adopted={0: None}, n_jobs=2)
+    results = world.run()
+    assert [each.state for each in results] == ["finished", "finished"]
+    assert (world.engine.started(), world.engine.stopped()) == ([1], [])

@@ -1,5 +1,6 @@
 """One small sweep, read back through MLflow's client: is what is recorded complete, and true?"""
 
+import fcntl
 import json
 import math
 import re
@@ -55,6 +56,19 @@ def test_the_command_succeeds_and_says_where_to_look(sweep):
     assert f"/#/experiments/{sweep.experiment.experiment_id}/runs?workflowType=machine_learning" in printed
     sweep_id = sweep.parents[0].data.tags["cifar_sweeps.sweep_id"]
     assert f"&compareRunsMode=CHART&viewStateShareKey=sweep-{sweep_id}" in printed
+
+
+def test_a_second_command_does_not_change_the_files_of_a_sweep_that_another_one_controls(sweep):
+    (folder,) = (sweep.outputs / "sweeps").iterdir()
+    files = [folder / "sweep.json", folder / ".controller.json"]
+    before = [file.read_bytes() for file in files]
+    with (folder / "journal.jsonl").open() as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        goes_on = {"CIFAR_SWEEPS_OUTPUTS": str(sweep.outputs), "CIFAR_SWEEPS_GOES_ON": str(folder)}
+        refused = cifar_train("-m", "seed=0,1,2", "regularization=none,l2", *TINY, **goes_on)
+    assert refused.returncode == 1
+    assert "another process is writing this run" in refused.stderr
+    assert [file.read_bytes() for file in files] == before
 
 
 def test_the_printed_link_names_the_sweep_s_only_view(sweep):

@@ -56,7 +56,7 @@ def fixed_values(config: DictConfig, swept: Iterable[str]) -> dict[str, str]:
     }
 
 
-def choice_settings(config: DictConfig, is_search: bool) -> dict[str, str]:
+def selection_settings(config: DictConfig, is_search: bool) -> dict[str, str]:
     """Return the settings by which a sweep's jobs are proposed and paused, by key; those without effect are left out.
 
     Another launch may change them and go on with the same jobs: what these have learned stays true.
@@ -76,8 +76,8 @@ def choice_settings(config: DictConfig, is_search: bool) -> dict[str, str]:
     return settings
 
 
-def changed_choice(before: Mapping[str, str], now: Mapping[str, str]) -> str:
-    """Return a line on settings of `choice_settings` that a launch changes in a sweep it joins; empty without any."""
+def changed_selection(before: Mapping[str, str], now: Mapping[str, str]) -> str:
+    """Return a line on the `selection_settings` that a launch changes in a sweep that it joins; empty without any."""
     known = {key: value for key, value in now.items() if key in before}  # others have only begun to mean something
     changed = _changed({key: before[key] for key in known}, known)
     return f"Changed since its last launch: {changed}. What its jobs have trained stays." if changed else ""

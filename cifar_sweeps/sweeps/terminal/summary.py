@@ -75,7 +75,7 @@ def print_summary(summary: SweepSummary, console: Console) -> None:
         say(line)
     for line in early_stopping_lines(summary.runs):
         say(line)
-    metric = summary.manifest.choice.get("sweep.metric", "val/accuracy")
+    metric = summary.manifest.selection.get("sweep.metric", "val/accuracy")
     paused, best_paused = _paused_jobs(summary.runs), best_paused_job(summary.runs, metric)
     if paused and summary.can_resume:
         by_epoch = "; at epoch ".join(f"{epoch} job {_join_numbers(jobs)}" for epoch, jobs in paused.items())

@@ -17,10 +17,10 @@ from cifar_sweeps.sweeps.manifest import SweepManifest
 from cifar_sweeps.sweeps.previous import differences
 from cifar_sweeps.sweeps.previous.differences import (
     NewJob,
-    changed_choice,
-    choice_settings,
+    changed_selection,
     difference,
     fixed_values,
+    selection_settings,
 )
 from cifar_sweeps.sweeps.previous.launches import PreviousJob
 from cifar_sweeps.tracking.store import RecordedRun
@@ -123,11 +123,11 @@ def test_a_launch_that_proposes_or_pauses_otherwise_joins_and_says_so(before, no
         sweeper = {"sampler": "tpe", "seed": 0, "objectives": ["val/accuracy"], "conditions": []}
         for part in (sweep, sweeper):
             part.update({key: value for key, value in changes.items() if key in part})
-        return choice_settings(OmegaConf.create({"sweep": sweep, "hydra": {"sweeper": sweeper}}), is_search=True)
+        return selection_settings(OmegaConf.create({"sweep": sweep, "hydra": {"sweeper": sweeper}}), is_search=True)
 
-    line = changed_choice(settings(before), settings(now))
+    line = changed_selection(settings(before), settings(now))
     assert line == (f"Changed since its last launch: {expected}. What its jobs have trained stays." if expected else "")
 
 
 def test_sweeps_of_before_these_settings_were_recorded_are_joined_without_a_word():
-    assert changed_choice({}, {"sweep.early_stopping": "asha"}) == ""
+    assert changed_selection({}, {"sweep.early_stopping": "asha"}) == ""
