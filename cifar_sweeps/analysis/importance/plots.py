@@ -70,7 +70,9 @@ def plot_best_so_far(
     axes.plot([places[last]], [curve.best[last]], "o", color=BLUE, markersize=6)
     side = "right" if places[last] > 0.6 * places[-1] else "left"
     reached = f"{text(curve.best[last])} after {100 * places[last] / places[-1]:.0f}%"
-    offset = (-8 if side == "right" else 8, -14)
+    first = next(value for value in curve.best if not math.isnan(value))
+    is_rising = curve.best[last] >= first  # beyond the best value, and only there, is no line
+    offset = (-8 if side == "right" else 8, 7 if is_rising else -15)
     axes.annotate(reached, (places[last], curve.best[last]), offset, textcoords="offset points", ha=side, fontsize=9)
     axes.set(xlabel=unit, ylabel=escape_mathtext(label))
     axes.set_xlim(0, places[-1] * 1.02)

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from cifar_sweeps.analysis.importance.best_so_far import TrainedEpoch, best_so_far
+from cifar_sweeps.analysis.importance.best_so_far import BestSoFar, TrainedEpoch, best_so_far
 from cifar_sweeps.analysis.importance.cell_means import cell_means
 from cifar_sweeps.analysis.importance.plots import Bar, plot_best_so_far, plot_cell_means, plot_shares
 from cifar_sweeps.errors import DataError
@@ -79,3 +79,23 @@ def test_epochs_without_a_value_cannot_be_drawn():
     curve = best_so_far([TrainedEpoch(1.0, 1.0, None)], is_lower_better=False)
     with pytest.raises(DataError, match="no epoch has a value"):
         plot_best_so_far(curve, "val/accuracy", "epochs", str)
+
+
+@pytest.mark.parametrize("best", [(0.3, 0.55, 0.66, 0.67, 0.7), (2.3, 1.4, 1.2, 1.19, 1.1)], ids=["rising", "falling"])
+@pytest.mark.parametrize("reached", [5, 37, 60])
+def test_the_label_of_the_best_value_stands_beside_the_line(best, reached):
+    epochs = tuple(range(1, 61))
+    steps = [1, reached // 3, reached // 2, reached - 2, reached]
+    values = tuple(
+        best[max((place for place, step in enumerate(steps) if epoch >= step), default=0)] for epoch in epochs
+    )
+    curve = BestSoFar(epochs, tuple(map(float, epochs)), values)
+    figure = plot_best_so_far(curve, "val", "epochs", "{:.4f}".format)
+    figure.draw_without_rendering()
+    (axes,) = figure.axes
+    (label,) = axes.texts
+    box = label.get_window_extent()
+    line = axes.lines[0].get_path().transformed(axes.lines[0].get_transform())
+    assert not line.intersects_bbox(box, filled=False)
+    assert axes.get_window_extent().y0 < box.y0
+    assert box.y1 < axes.get_window_extent().y1
