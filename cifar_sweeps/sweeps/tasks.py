@@ -129,22 +129,32 @@ def remove_exit(folder: Path, attempt: str) -> None:
     (folder / f"exit-{attempt}.json").unlink(missing_ok=True)
 
 
-def read_progress(folder: Path, attempt: str) -> tuple[int, float]:
-    """Return how many epochs an attempt had done when an allocation ended, and the seconds that it has used so far."""
+@dataclass(frozen=True)
+class Progress:
+    """How far an attempt is at the end of an allocation: its epochs, the seconds that it has used so far.
+
+    barren: how many allocations in a row have ended without a further epoch.
+    """
+
+    epochs: int = 0
+    seconds: float = 0.0
+    barren: int = 0
+
+
+def read_progress(folder: Path, attempt: str) -> Progress:
+    """Return how far an attempt was when its last allocation ended; nothing before that."""
     try:
         fields = json.loads((folder / _PROGRESS).read_text(encoding="utf-8"))
         if fields["attempt"] == attempt:
-            return int(fields["epochs"]), float(fields["seconds"])
+            return Progress(int(fields["epochs"]), float(fields["seconds"]), int(fields.get("barren", 0)))
     except (OSError, ValueError, TypeError, KeyError):
         pass
-    return -1, 0.0
+    return Progress()
 
 
-def write_progress(folder: Path, attempt: str, epochs: int, seconds: float) -> None:
-    """Write how far an attempt is at the end of an allocation; see `read_progress`. Raises OSError."""
-    write_text_atomic(
-        folder / _PROGRESS, json.dumps({"attempt": attempt, "epochs": epochs, "seconds": round(seconds, 1)})
-    )
+def write_progress(folder: Path, attempt: str, progress: Progress) -> None:
+    """Write how far an attempt is at the end of an allocation. Raises OSError."""
+    write_text_atomic(folder / _PROGRESS, json.dumps({"attempt": attempt, **asdict(progress)}))
 
 
 def read_tasks(sweep: Path) -> dict[int, Task]:

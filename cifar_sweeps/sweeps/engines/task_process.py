@@ -19,12 +19,14 @@ from cifar_sweeps.runs.reporters import ReporterGroup
 from cifar_sweeps.sweeps.engines import worker
 from cifar_sweeps.sweeps.engines.code_snapshot import code_hash
 from cifar_sweeps.sweeps.jobs import ExitCause, JobExit
-from cifar_sweeps.sweeps.tasks import Task, read_payload, read_progress, read_task, write_exit, write_progress
+from cifar_sweeps.sweeps.tasks import Progress, Task, read_payload, read_progress, read_task, write_exit, write_progress
 from cifar_sweeps.tracking import journal
 from cifar_sweeps.tracking.delivery_thread import hold_back
 
 TRY_AGAIN = os.EX_TEMPFAIL
 """Exit status of a task whose allocation ended before its training."""
+_MAX_BARREN = 1
+"""Allocations in a row that may end without an epoch: Slurm may send its signal up to a minute early."""
 
 
 class _Interruption:
@@ -55,7 +57,7 @@ def run_task(folder: Path) -> int:
     interruption = _Interruption()
     began = time.monotonic()
     task = read_task(folder)
-    _, used = read_progress(folder, task.attempt)
+    used = read_progress(folder, task.attempt).seconds
     cause: ExitCause
     try:
         if task.timeout is not None:
@@ -92,17 +94,18 @@ def _run(task: Task, folder: Path) -> worker.Outcome:
 
 
 def _end_allocation(task: Task, folder: Path, seconds: float) -> int:
-    """Note how far the job is; a job that gains no epoch in an allocation would be started again for ever."""
-    before, _ = read_progress(folder, task.attempt)
+    """Note how far the job is; a job that gains no epoch in its allocations would be started again for ever."""
+    before = read_progress(folder, task.attempt)
     epochs = _epochs_done(Path(task.folder))
-    if epochs <= max(before, 0):
+    barren = 0 if epochs > before.epochs else before.barren + 1
+    if barren > _MAX_BARREN:
         detail = (
-            f"no epoch was finished within the allocation's time limit (it stands at epoch {epochs}); "
-            "give the job more time: hydra.launcher.time"
+            f"no epoch was finished within {barren} allocations, each up to its time limit (it stands at epoch "
+            f"{epochs}); give the job more time: hydra.launcher.time"
         )
         write_exit(folder, task.attempt, JobExit(task.job, "raised", detail=detail))
         return 0
-    write_progress(folder, task.attempt, epochs, seconds)
+    write_progress(folder, task.attempt, Progress(epochs, round(seconds, 1), barren))
     return TRY_AGAIN
 
 
