@@ -17,10 +17,11 @@ from omegaconf import DictConfig, OmegaConf
 class EngineLauncher(Launcher):
     """Runs the jobs of a sweep on an engine. engine: its name; options: see its setup in `cifar_sweeps.sweeps.engines`.
 
-    Abstract to Hydra, which has no config of it.
+    Abstract to Hydra, which has no config of it. checks_jobs: it composes and checks all jobs before it starts one.
     """
 
     engine: str
+    checks_jobs = True
 
     def __init__(self, **options: Any) -> None:  # noqa: ANN401 (whatever the launcher's config holds)
         self.options = {

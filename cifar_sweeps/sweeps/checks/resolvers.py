@@ -201,9 +201,10 @@ def _resolved_values(override: Override, config: DictConfig) -> str | None:
 
 def _with_resolver(node: DictConfig) -> Iterator[tuple[str, str]]:
     """Yield path and text of each value of a config, its Hydra part left out, that a resolver gives."""
-    plain = OmegaConf.to_container(node, resolve=False)
-    assert isinstance(plain, dict)
-    yield from _texts({key: value for key, value in plain.items() if key != "hydra"}, "")
+    own = [key for key in node if key != "hydra"]  # Hydra's part, the larger one, is not even read
+    for key, value in node.items_ex(resolve=False, keys=own):
+        plain = OmegaConf.to_container(value, resolve=False) if OmegaConf.is_config(value) else value
+        yield from _texts(plain, str(key))
 
 
 def _texts(value: object, path: str) -> Iterator[tuple[str, str]]:
