@@ -5,6 +5,7 @@ They run with the Ray that is installed. The oldest that pyproject.toml allows:
 """
 
 import contextlib
+import importlib.util
 import json
 import os
 import re
@@ -254,6 +255,52 @@ def test_a_sweep_that_is_left_is_attached_and_closed(nodes, outputs, tmp_path, s
     assert {run.info.status for run in runs} == {"FINISHED"}
     for folder in jobs_of(outputs).values():
         assert [entry.op for entry in journal.read(folder)].count("resume") == 0, "it has run on meanwhile"
+
+
+def test_a_run_of_a_cluster_is_repeated_here_with_a_verdict(nodes, outputs, tmp_path):
+    own = on(nodes, shared="false", folder=tmp_path / "node")
+    sweep = RunningSweep(tmp_path, *own, "seed=0,1", *SMALL, "trainer.epochs=2", **nodes.environment)
+    assert sweep.end() == 0, sweep.text()
+    nodes.close()
+    again = cifar_sweeps("reproduce", "seed=1")
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert again.stdout.splitlines()[-1] == "bit-identical"
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("opencensus") is None, reason="the cluster has no dashboard; pip install 'ray[default]'"
+)
+def test_a_whole_sweep_is_one_ray_job(tmp_path, outputs):
+    cluster = TwoNodes(tmp_path, dashboard=True)
+    (tmp_path / "typed in").mkdir()
+    (tmp_path / "typed in/notes.txt").write_text("Ray takes along what lies in the folder")
+    command = [*("cifar-train", "-m", "hydra/launcher=ray", "seed=0,1,2,3,4"), *SMALL, "trainer.epochs=2"]
+
+    def submit(*options):
+        ray = [str(Path(sys.executable).with_name("ray")), "job", "submit", "--address", cluster.jobs, *options]
+        return subprocess.run(
+            [*ray, "--", *command],
+            capture_output=True,
+            text=True,
+            timeout=300,
+            cwd=tmp_path / "typed in",
+            env={**os.environ, **cluster.environment, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+            check=False,
+        )
+
+    try:
+        place = json.dumps({"env_vars": {"CIFAR_SWEEPS_OUTPUTS": str(outputs)}})
+        done = submit("--working-dir", ".", "--runtime-env-json", place)
+        assert done.returncode == 0, done.stdout + done.stderr
+        runs = recorded(outputs)
+        assert Counter(run.data.tags["cifar_sweeps.job"] for run in runs) == Counter("01234")
+        assert {run.info.status for run in runs} == {"FINISHED"}
+        nowhere = json.dumps({"env_vars": {"CIFAR_SWEEPS_OUTPUTS": "outputs"}})
+        refused = submit("--working-dir", ".", "--runtime-env-json", nowhere)
+        assert refused.returncode != 0
+        assert "among the files of a Ray job, which Ray removes" in refused.stdout + refused.stderr
+    finally:
+        cluster.close()
 
 
 def cifar_sweeps(*arguments, **environment):

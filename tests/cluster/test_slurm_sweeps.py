@@ -18,7 +18,7 @@ from conftest import cifar_train
 
 from cifar_sweeps.tracking import journal
 from cifar_sweeps.tracking.journal_reader import read_run
-from cluster.slurm.cluster import SlurmCluster, missing_programs
+from cluster.slurm.cluster import SlurmCluster, has_memory_cgroups, missing_programs, running_cluster
 
 pytestmark = [
     pytest.mark.cluster,
@@ -121,6 +121,14 @@ class Sweep:
             if wanted in line and "WRITE" in line and "->" not in line:
                 return int(line.split()[4])
         return None
+
+    def output_of(self, job):
+        """What Slurm and the script of a job printed."""
+        array, index = self.slurm_job(job).split("_")
+        for path in (self.folder / ".tasks/slurm").glob("*.json"):
+            if json.loads(path.read_text())["array"] == int(array):
+                return path.with_name(f"{path.stem}-{index}.out").read_text()
+        return ""
 
     def output(self):
         """What Slurm and the scripts printed."""
@@ -297,6 +305,64 @@ def test_a_controller_of_slurm_that_is_away_for_a_while_loses_nothing(cluster, o
     assert sweep.text.count("Slurm: squeue: ") == 1
     assert sweep.text.count("Slurm answers again") == 1
     assert set(sweep.states().values()) == {"FINISHED"}
+
+
+def test_a_job_that_an_urgent_one_takes_the_place_of_goes_on_afterwards_with_the_same_bits(cluster, outputs, tmp_path):
+    sweep = Sweep(cluster, outputs, *NO_LIMIT, "trainer.epochs=60", "seed=0,1,2,3")
+    wait_for("sweep", lambda: (outputs / "sweeps").exists() and any((outputs / "sweeps").iterdir()))
+    for job in range(4):
+        sweep.wait_for_epoch(job)
+    urgent = ("--partition=urgent", "--exclusive", "--nodes=1", "--nodelist=n1", "--wrap=sleep 15")
+    cluster.call("sbatch", *urgent, f"--output={tmp_path}/urgent.out")
+    wait_for("urgent job", lambda: cluster.call("squeue", "-h", "-p", "urgent", "-t", "RUNNING").strip())
+    preempted = [job for job in range(4) if "PREEMPTION" in sweep.output_of(job)]
+    assert len(preempted) == 2
+    assert sweep.end() == 0
+    assert sweep.states() == dict.fromkeys(range(4), "FINISHED")
+    for job in range(4):
+        assert sweep.epochs(job) == list(range(1, 61)), f"job {job} trained an epoch twice"
+    assert same_bits(
+        weights(sweep.folder / str(preempted[0])), undisturbed(tmp_path, "trainer.epochs=60", f"seed={preempted[0]}")
+    )
+
+
+def test_a_job_that_an_urgent_one_ends_is_told_of_and_submitted_again(cluster, outputs, tmp_path):
+    """A site may cancel jobs then, and not queue them again; that it was their turn to go is no failure of theirs."""
+    partition = "hydra.launcher.partition=fleeting"
+    sweep = Sweep(cluster, outputs, *NO_LIMIT, partition, "trainer.epochs=60", "seed=0,1,2,3")
+    wait_for("sweep", lambda: (outputs / "sweeps").exists() and any((outputs / "sweeps").iterdir()))
+    for job in range(4):
+        sweep.wait_for_epoch(job)
+    urgent = ("--partition=urgent", "--exclusive", "--nodes=1", "--nodelist=n1", "--wrap=sleep 15")
+    cluster.call("sbatch", *urgent, f"--output={tmp_path}/urgent.out")
+    assert sweep.end() == 0
+    assert sweep.text.count("is started again elsewhere: the scheduler ended it for a job that goes first") == 2
+    assert sweep.states() == dict.fromkeys(range(4), "FINISHED")
+    for job in range(4):
+        assert sweep.epochs(job) == list(range(1, 61)), f"job {job} trained an epoch twice"
+
+
+@pytest.mark.parametrize("memory", ["cgroup", "polling"])
+def test_a_job_that_takes_more_memory_than_it_asked_for_is_told_so(outputs, memory):
+    if memory == "cgroup" and not has_memory_cgroups():
+        pytest.skip("no cgroups here that limit memory")
+    folder = Path(tempfile.mkdtemp(prefix="cs-slurm-"))
+    with running_cluster(folder, memory=memory) as cluster:
+        sweep = Sweep(cluster, outputs, *NO_LIMIT, "hydra.launcher.memory=150M", "trainer.epochs=2", "seed=0,1")
+        assert sweep.end() == 1
+    shutil.rmtree(folder, ignore_errors=True)
+    said = "Slurm ended it, OUT_OF_MEMORY" if memory == "cgroup" else "Slurm ended it for its memory"
+    for job in (0, 1):
+        assert f"Job {job} killed (seed={job}): {said}; more" in sweep.text
+
+
+@pytest.mark.cluster_short
+def test_a_run_of_the_cluster_is_repeated_here_with_a_verdict(cluster, outputs):
+    sweep = Sweep(cluster, outputs, *NO_LIMIT, "trainer.epochs=3", "seed=0,1")
+    assert sweep.end() == 0
+    sweep.environment.pop("SLURM_CONF")  # nothing of the cluster is needed
+    again = sweep.tool("reproduce", "seed=1")
+    assert again.splitlines()[-1] == "bit-identical"
 
 
 @pytest.mark.parametrize("rule", [(), ("sweep.early_stopping=asha", "sweep.grace_epochs=10", "sweep.eta=2")])

@@ -11,16 +11,19 @@ STORE = 100 << 20
 
 
 class TwoNodes:
-    """The cluster; both nodes have ``cpus`` logical CPUs.
+    """The cluster; both nodes have ``cpus`` logical CPUs. dashboard: whether it takes whole commands as jobs.
 
-    address: to join it. second: the process that all of the second node's processes come from.
+    There is one node then, for two of them on one machine take each other's unpacked jobs away.
+
+    address: to join it. second: the process that all of the second node's processes come from. jobs: where jobs are
+    submitted, if there is a dashboard.
     """
 
-    def __init__(self, folder: Path, cpus: int = 2) -> None:
+    def __init__(self, folder: Path, cpus: int = 2, dashboard: bool = False) -> None:
         self.environment = {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
         with (folder / "cluster.log").open("wb") as log:
             self._process = subprocess.Popen(
-                [sys.executable, __file__, str(cpus)],
+                [sys.executable, __file__, str(cpus), str(int(dashboard))],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -28,7 +31,7 @@ class TwoNodes:
                 env={**os.environ, **self.environment},
             )
         answer = json.loads(self._answer())
-        self.address, self.second = answer["address"], answer["second"]
+        self.address, self.second, self.jobs = answer["address"], answer["second"], f"http://{answer['jobs']}"
 
     def _answer(self) -> str:
         while not (line := self._process.stdout.readline()).startswith("{"):
@@ -46,15 +49,15 @@ class TwoNodes:
         self._process.wait(60)
 
 
-def serve(cpus: int) -> None:
+def serve(cpus: int, dashboard: bool) -> None:
     from ray.cluster_utils import Cluster
 
     own = {"num_cpus": cpus, "object_store_memory": STORE}
-    cluster = Cluster(initialize_head=True, head_node_args={**own, "include_dashboard": False})
-    second = cluster.add_node(**own)
+    cluster = Cluster(initialize_head=True, head_node_args={**own, "include_dashboard": dashboard})
+    second = cluster.head_node if dashboard else cluster.add_node(**own)
     cluster.wait_for_nodes()
     raylet = second.all_processes["raylet"][0].process.pid
-    print(json.dumps({"address": cluster.address, "second": raylet}), flush=True)
+    print(json.dumps({"address": cluster.address, "second": raylet, "jobs": cluster.head_node.webui_url}), flush=True)
     for _ in sys.stdin:
         cluster.remove_node(second, allow_graceful=False)
         print("{}", flush=True)
@@ -62,4 +65,4 @@ def serve(cpus: int) -> None:
 
 
 if __name__ == "__main__":
-    serve(int(sys.argv[1]))
+    serve(int(sys.argv[1]), sys.argv[2] == "1")

@@ -1,6 +1,7 @@
 """Check the folders of a sweep's jobs before the first one starts: each its own, and found again by every command."""
 
 import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -11,6 +12,8 @@ _UNSEARCHED = frozenset({"artifacts", "data", "checkpoints", "report", ".hydra"}
 _ROOM = 80
 """Characters that the paths of a run's own files need below its folder, those of its temporary files included."""
 _NAME_BYTES, _PATH_BYTES = 255, 4096
+_OF_RAY_JOB = re.compile(r"/session_[^/]+/runtime_resources/")
+"""Where Ray unpacks the files of a job that is submitted with a working directory; they go when Ray needs the room."""
 _HINT = (
     "leave hydra.sweep.subdir out, or leave keys out of override_dirname with "
     "'hydra.job.config.override_dirname.exclude_keys=[KEY]'"
@@ -53,6 +56,12 @@ def ignores_case(folder: Path) -> bool:
 def check_own_folder(key: str, folder: Path, outputs: Path) -> None:
     """Raise ConfigError for a folder of a run or sweep, chosen by ``key``, where no command would look for it."""
     path, root = _absolute(folder), _absolute(outputs)
+    if _OF_RAY_JOB.search(f"{root}/"):
+        raise ConfigError(
+            f"outputs={root}: lies among the files of a Ray job, which Ray removes; name a folder that stays: "
+            "outputs=FOLDER, or ray job submit --runtime-env-json "
+            '\'{"env_vars": {"CIFAR_SWEEPS_OUTPUTS": "FOLDER"}}\''
+        )
     problem = _problem(path, root)
     if problem:
         hint = f"choose one below {outputs}, or set outputs=FOLDER"

@@ -19,9 +19,12 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, Literal
 
 NODES = ("n1", "n2")
 PACKAGES = "apt-get install -y --no-install-recommends slurm-wlm munge"
+_MEMORY_CGROUPS = Path("/sys/fs/cgroup/memory")
+"""The memory controller of cgroups v1, the only one that Slurm 22.05 can use without systemd."""
 _MARK = "CIFAR_SWEEPS_TEST_CLUSTER"
 """Variable of the daemons' environment by which their processes are known again."""
 
@@ -31,16 +34,31 @@ def missing_programs() -> list[str]:
     return [name for name in ("munged", "slurmctld", "slurmd", "sbatch") if _which(name) is None]
 
 
+def has_memory_cgroups() -> bool:
+    """Say whether Slurm may limit the memory of jobs by cgroups here."""
+    return (_MEMORY_CGROUPS / "memory.limit_in_bytes").exists() and os.access(_MEMORY_CGROUPS, os.W_OK)
+
+
 class SlurmCluster:
-    """Two nodes ``n1`` and ``n2``, each with two CPUs; partitions ``main`` and ``urgent``, which preempts ``main``.
+    """Two nodes ``n1`` and ``n2``, each with two CPUs; partitions ``main``, ``fleeting`` and ``urgent``.
+
+    Jobs in ``urgent`` preempt the others: those in ``main`` are queued again, those in ``fleeting`` cancelled.
 
     folder: of everything that the cluster writes; its path is short, for it holds a socket. max_array_size: small, so
-    that arrays are cut. min_job_age: seconds after which Slurm forgets a job that has ended.
+    that arrays are cut. min_job_age: seconds after which Slurm forgets a job that has ended. memory: who ends a job
+    that takes more memory than it has asked for: nobody, the kernel (``cgroup``), or Slurm, which looks each second
+    (``polling``).
     """
 
-    def __init__(self, folder: Path, max_array_size: int = 6, min_job_age: int = 300) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        max_array_size: int = 6,
+        min_job_age: int = 300,
+        memory: Literal["cgroup", "polling"] | None = None,
+    ) -> None:
         self.folder = folder.resolve()
-        self.max_array_size, self.min_job_age = max_array_size, min_job_age
+        self.max_array_size, self.min_job_age, self.memory = max_array_size, min_job_age, memory
 
     @property
     def environment(self) -> dict[str, str]:
@@ -138,10 +156,11 @@ SlurmdPidFile={self.folder}/slurmd-%n.pid
 SlurmctldLogFile={self.folder}/controller.log
 SlurmdLogFile={self.folder}/%n.log
 ProctrackType=proctrack/linuxproc
-TaskPlugin=task/none
-JobAcctGatherType=jobacct_gather/none
+TaskPlugin=task/{"cgroup" if self.memory == "cgroup" else "none"}
+JobAcctGatherType=jobacct_gather/{"linux" if self.memory == "polling" else "none"}
+JobAcctGatherFrequency=task=1
 SelectType=select/cons_tres
-SelectTypeParameters=CR_CPU
+SelectTypeParameters=CR_CPU{"" if self.memory is None else "_Memory"}
 SchedulerParameters=sched_interval=2,sched_min_interval=0,bf_interval=2,batch_sched_delay=0
 PriorityType=priority/basic
 PreemptType=preempt/partition_prio
@@ -162,7 +181,14 @@ MpiDefault=none
         for node, port in zip(NODES, ports, strict=True):
             text += f"NodeName={node} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs=2 RealMemory=2000\n"
         text += f"PartitionName=main Nodes={','.join(NODES)} Default=YES MaxTime=60 DefaultTime=10 PriorityTier=1\n"
+        text += f"PartitionName=fleeting Nodes={','.join(NODES)} MaxTime=60 DefaultTime=10 PreemptMode=CANCEL\n"
         text += f"PartitionName=urgent Nodes={','.join(NODES)} MaxTime=60 DefaultTime=10 PriorityTier=10\n"
+        if self.memory == "polling":
+            text += "JobAcctGatherParams=OverMemoryKill\n"
+        if self.memory == "cgroup":
+            limits = "ConstrainRAMSpace=yes\nConstrainSwapSpace=yes\nAllowedSwapSpace=0\n"
+            place = f"CgroupPlugin=cgroup/v1\nCgroupMountpoint={_MEMORY_CGROUPS.parent}\n"
+            (self.folder / "cgroup.conf").write_text(place + limits, encoding="utf-8")
         (self.folder / "state").mkdir(exist_ok=True)
         (self.folder / "slurm.conf").write_text(text, encoding="utf-8")
 
@@ -212,7 +238,7 @@ MpiDefault=none
 
 
 @contextlib.contextmanager
-def running_cluster(folder: Path, **options: int) -> Iterator[SlurmCluster]:
+def running_cluster(folder: Path, **options: Any) -> Iterator[SlurmCluster]:
     """Start a cluster for the time of the block."""
     cluster = SlurmCluster(folder, **options)
     try:

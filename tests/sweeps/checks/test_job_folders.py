@@ -75,3 +75,9 @@ def test_a_sweep_is_found_at_any_depth(tmp_path, place):
     check_own_folder("hydra.sweep.dir", tmp_path / place, tmp_path)
     SweepManifest("one", "mine", (), "0", (), ".").write(tmp_path / place)
     assert [folder for folder, _ in find_manifests(tmp_path)] == [tmp_path / place]
+
+
+def test_outputs_that_ray_would_remove_are_refused(tmp_path):
+    outputs = tmp_path / "ray/session_2026-11-27_16-37-34_304215_9955/runtime_resources/working_dir_files/_ray_pkg_1"
+    with pytest.raises(ConfigError, match="which Ray removes; name a folder that stays: outputs=FOLDER"):
+        check_own_folder("hydra.run.dir", outputs / "outputs/runs/1", outputs / "outputs")

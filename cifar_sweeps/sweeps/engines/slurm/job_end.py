@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import re
 import signal
 from pathlib import Path
 
@@ -17,6 +18,8 @@ _CAUSES: dict[str, tuple[ExitCause, str]] = {
     "NODE_FAIL": ("node_failed", "Slurm says NODE_FAIL"),
     "BOOT_FAIL": ("node_failed", "Slurm says BOOT_FAIL"),
 }
+_MEMORY = re.compile(r"exceeded (?:job |step )?memory limit|oom-kill event", re.IGNORECASE)
+"""What Slurm prints where it, or the node's kernel, kills for memory; the job's state may say FAILED alone."""
 _OVER = frozenset({*_CAUSES, "COMPLETED", "FAILED"})
 
 
@@ -37,6 +40,8 @@ def explain_end(job: int, final: FinalState, stop: str | None, output: Path) -> 
     if final.state in _CAUSES:
         cause, detail = _CAUSES[final.state]
         return JobExit(job, cause, detail=detail)
+    if final.signal == signal.SIGKILL and any(_MEMORY.search(line) for line in _last_lines(output)):
+        return JobExit(job, "out_of_memory", detail="Slurm ended it for its memory; more: hydra.launcher.memory")
     if final.signal:
         detail = MAYBE_OUT_OF_MEMORY if final.signal == signal.SIGKILL else ""
         return JobExit(job, "signalled", detail=detail, code=final.signal)
@@ -53,10 +58,15 @@ def overrule(job_exit: JobExit, final: FinalState | None) -> JobExit:
 
 def last_line(output: Path) -> str:
     """Return the last line that Slurm or the script printed, or ``""``."""
+    return next(iter(_last_lines(output)), "")
+
+
+def _last_lines(output: Path) -> list[str]:
+    """Return the last lines that are not empty, the last one first."""
     try:
         with output.open("rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - 4096))
             lines = file.read().decode("utf-8", errors="replace").split("\n")
     except OSError:
-        return ""
-    return next((line.strip() for line in reversed(lines) if line.strip()), "")
+        return []
+    return [line.strip() for line in reversed(lines) if line.strip()]

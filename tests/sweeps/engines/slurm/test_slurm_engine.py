@@ -189,6 +189,24 @@ def test_a_job_that_left_no_word_ends_as_slurm_says(make_site, state, code, expe
     assert site.items() == [expected]
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        "slurmstepd-n1: error: StepId=1.batch exceeded memory limit (408875008 > 104857600), being killed",
+        "slurmstepd-n1: error: Exceeded job memory limit",
+        "slurmstepd-n1: error: Detected 1 oom-kill event(s) in StepId=1.batch.",
+    ],
+)
+def test_slurm_may_tell_of_memory_in_the_output_alone(site, said):
+    site.submit(0)
+    site.runs(0, "100_0")
+    (record,) = submissions.read_submissions(site.sweep)
+    record.output(site.sweep, 0).write_text(f"loading\n{said}\nslurmstepd-n1: error: *** JOB 1 ON n1 CANCELLED ***\n")
+    site.slurm.set("100_0", "FAILED", "0:9")
+    detail = "Slurm ended it for its memory; more: hydra.launcher.memory"
+    assert site.items() == [JobExit(0, "out_of_memory", detail=detail)]
+
+
 def test_the_accounting_may_know_of_memory_from_the_batch_step_alone(site):
     site.submit(0)
     site.runs(0, "100_0")
