@@ -15,6 +15,7 @@ NAMES = (
     "parallel",
     "memory",
     "sweep",
+    "grid",
     "early_stopping",
     "search",
     "controller",

@@ -9,13 +9,31 @@ from torch import Tensor, nn
 
 
 def make(name: str) -> tuple[nn.Module, torch.optim.Optimizer]:
-    """Return a net, (N, 3, 32, 32) -> (N, 10), and its optimizer, by the name of its experiment's net."""
+    """Return a net, (N, 3, 32, 32) -> (N, 10), and its optimizer, by the name of its experiment's net.
+
+    An arm of a grid is named ``NET/OPTIMIZER/LR/REGULARIZATION``, such as ``quick_3/adam/0.001/dropout``.
+    """
+    if name.count("/") == 3:
+        return _grid_arm(*name.split("/"))
     net = NETS[name]()
     return net, _optimizer(name, net)
 
 
 def _conv(inputs: int, outputs: int, size: int, activation: nn.Module) -> list[nn.Module]:
     return [nn.Conv2d(inputs, outputs, size, padding=size // 2), activation]
+
+
+def _grid_arm(net: str, optimizer: str, lr: str, regularization: str) -> tuple[nn.Module, torch.optim.Optimizer]:
+    conv, dense = (0.25, 0.5) if regularization == "dropout" else (0.0, 0.0)
+    widths, hidden = {"plain_3": ((32, 64, 128), 80), "quick_3": ((16, 32, 64), 128)}[net]
+    layers: list[nn.Module] = []
+    for inputs, outputs in zip((3, *widths), widths, strict=False):
+        layers += [*_conv(inputs, outputs, 3, nn.ReLU()), nn.MaxPool2d(2), *([nn.Dropout(conv)] if conv else [])]
+    layers += [nn.Flatten(), nn.Linear(16 * widths[-1], hidden), nn.ReLU(), *([nn.Dropout(dense)] if dense else [])]
+    made = nn.Sequential(*layers, nn.Linear(hidden, 10))
+    if optimizer == "sgd":
+        return made, torch.optim.SGD(made.parameters(), lr=float(lr), momentum=0.9)
+    return made, torch.optim.Adam(made.parameters(), lr=float(lr), eps=1e-7)
 
 
 def plain_3() -> nn.Module:

@@ -56,7 +56,7 @@ def main() -> None:
     """Train, validate each epoch, keep the best, test at the end."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--net", choices=list(NETS), required=True)
+    parser.add_argument("--net", required=True, help=f"{', '.join(NETS)}, or an arm such as plain_3/sgd/0.1/none")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--batch-size", type=int, default=64)
