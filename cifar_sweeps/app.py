@@ -12,7 +12,8 @@ from cifar_sweeps.config.grid.zips import is_zip, stand_in
 from cifar_sweeps.config.hydra_targets import check_hydra_targets, hydra_allow_list
 from cifar_sweeps.config.parse import conf_folder
 from cifar_sweeps.config.sweep_composer import SweepComposerCache
-from cifar_sweeps.hydra_support import AbortHydra, hooks, hydra_application, parse_overrides
+from cifar_sweeps.hydra_overrides import parse_overrides
+from cifar_sweeps.hydra_support import AbortHydra, hooks, hydra_application
 from cifar_sweeps.sweeps.callback import SweepCallback
 from cifar_sweeps.sweeps.checks.doors import check_flags
 from cifar_sweeps.sweeps.command import Command

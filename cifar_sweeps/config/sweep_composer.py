@@ -13,14 +13,8 @@ from hydra.core.config_loader import ConfigLoader
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from cifar_sweeps.hydra_support import (
-    Compose,
-    Override,
-    is_group,
-    is_plain_value_override,
-    parse_overrides,
-    record_overrides,
-)
+from cifar_sweeps.hydra_overrides import Override, is_plain_value_override, parse_overrides
+from cifar_sweeps.hydra_support import Compose, is_group, record_overrides
 
 
 class SweepComposerCache:

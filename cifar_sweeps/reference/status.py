@@ -5,7 +5,7 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from cifar_sweeps.hydra_support import parse_overrides, sweep_texts
+from cifar_sweeps.hydra_overrides import parse_overrides, sweep_texts
 from cifar_sweeps.reference.stages import Stage
 from cifar_sweeps.studies.overview.catalogue import swept_by
 from cifar_sweeps.tracking import journal

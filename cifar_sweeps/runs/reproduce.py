@@ -14,7 +14,7 @@ from cifar_sweeps.config import build
 from cifar_sweeps.config.parse import flatten, from_dict
 from cifar_sweeps.config.schema import RunConfig
 from cifar_sweeps.errors import ConfigError, TrackingError
-from cifar_sweeps.hydra_support import is_plain_value_override, parse_overrides
+from cifar_sweeps.hydra_overrides import is_plain_value_override, parse_overrides
 from cifar_sweeps.runs.folder import next_run_folder
 from cifar_sweeps.runs.recorded import (
     compose_anew,

@@ -14,13 +14,7 @@ from rich.console import Console
 from cifar_sweeps.config.grid.dimensions import dimensions, flat
 from cifar_sweeps.config.schema import RunConfig
 from cifar_sweeps.errors import CifarSweepsError, ConfigError, JobFailedError
-from cifar_sweeps.hydra_support import (
-    AbortHydra,
-    completed_return,
-    failed_return,
-    get_callbacks,
-    task_overrides,
-)
+from cifar_sweeps.hydra_support import AbortHydra, completed_return, failed_return, get_callbacks, task_overrides
 from cifar_sweeps.search.scheduler import Scheduler
 from cifar_sweeps.sweeps.callback import SweepCallback
 from cifar_sweeps.sweeps.checks.arms import ArmOfJob, check_claims, equal_arms

@@ -9,7 +9,7 @@ from hydra.core.config_loader import ConfigLoader
 from cifar_sweeps.config.grid.zips import Zip, is_zip, parse_zip
 from cifar_sweeps.config.hydra_messages import unlisted_values
 from cifar_sweeps.errors import ConfigError
-from cifar_sweeps.hydra_support import Override, parse_overrides, sweep_texts, value_text
+from cifar_sweeps.hydra_overrides import Override, parse_overrides, sweep_texts, value_text
 
 Dimension = Override | Zip
 """What one place of a sweep varies; an override of one value holds for all jobs."""

@@ -13,7 +13,7 @@ from typing import Any
 from hydra.errors import HydraException
 
 from cifar_sweeps.errors import ConfigError
-from cifar_sweeps.hydra_support import parse_overrides
+from cifar_sweeps.hydra_overrides import parse_overrides
 
 Lookup = Callable[[str], object]
 """Returns the value of a key in a job; `ABSENT` where the job has no such key."""

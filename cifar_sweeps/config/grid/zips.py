@@ -15,7 +15,7 @@ from hydra.errors import HydraException
 
 from cifar_sweeps.config.hydra_messages import explain_composition_error
 from cifar_sweeps.errors import ConfigError
-from cifar_sweeps.hydra_support import Override, as_choices, holds_sweep, parse_overrides, sweep_texts
+from cifar_sweeps.hydra_overrides import Override, as_choices, holds_sweep, parse_overrides, sweep_texts
 
 _START = re.compile(r"\s*(?:(?P<label>[^=(]*?)\s*=\s*)?(?:(?P<around>\w+)\s*\(\s*)?zip\s*\(")
 _LABEL = re.compile(r"[A-Za-z_][\w-]*", re.ASCII)

@@ -12,7 +12,7 @@ from cifar_sweeps.config.hydra_messages import explain_composition_error
 from cifar_sweeps.config.parse import flatten, is_place, is_without_effect
 from cifar_sweeps.config.schema import RunConfig
 from cifar_sweeps.errors import ConfigError
-from cifar_sweeps.hydra_support import is_plain_value_override, parse_overrides
+from cifar_sweeps.hydra_overrides import is_plain_value_override, parse_overrides
 from cifar_sweeps.runs.recorded import (
     compose_anew,
     confined_source,

@@ -13,7 +13,7 @@ from cifar_sweeps.config.grid.exclusion import parse_rule, typed_values
 from cifar_sweeps.config.parse import conf_folder
 from cifar_sweeps.config.schema import RunConfig
 from cifar_sweeps.errors import ConfigError, did_you_mean
-from cifar_sweeps.hydra_support import Override, sweep_texts, value_text
+from cifar_sweeps.hydra_overrides import Override, sweep_texts, value_text
 from cifar_sweeps.system.files import safe_load_yaml
 
 # The published result shown for an arm: the first of these metrics that its document printed.

@@ -15,7 +15,7 @@ from cifar_sweeps.config.compose import compose_all
 from cifar_sweeps.config.parse import is_place
 from cifar_sweeps.config.upgrades import with_added_keys
 from cifar_sweeps.errors import ConfigError
-from cifar_sweeps.hydra_support import parse_overrides
+from cifar_sweeps.hydra_overrides import parse_overrides
 from cifar_sweeps.studies.arms import STAGED
 from cifar_sweeps.studies.study import StudyRun
 

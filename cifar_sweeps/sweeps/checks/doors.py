@@ -15,7 +15,8 @@ from cifar_sweeps.config.grid.zips import is_zip
 from cifar_sweeps.config.hydra_messages import explain_words
 from cifar_sweeps.config.parse import conf_folder
 from cifar_sweeps.errors import ConfigError
-from cifar_sweeps.hydra_support import parse_flags, parse_overrides
+from cifar_sweeps.hydra_overrides import parse_overrides
+from cifar_sweeps.hydra_support import parse_flags
 
 if TYPE_CHECKING:
     from argparse import Namespace

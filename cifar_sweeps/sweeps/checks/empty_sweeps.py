@@ -9,7 +9,8 @@ from hydra.core.config_loader import ConfigLoader
 from cifar_sweeps.config.grid.dimensions import dimensions, flat
 from cifar_sweeps.config.parse import conf_folder
 from cifar_sweeps.errors import ConfigError
-from cifar_sweeps.hydra_support import Override, group_options
+from cifar_sweeps.hydra_overrides import Override
+from cifar_sweeps.hydra_support import group_options
 
 
 def check_not_empty(

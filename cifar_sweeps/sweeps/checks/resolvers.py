@@ -16,7 +16,8 @@ from omegaconf.errors import OmegaConfBaseException
 from cifar_sweeps.config.grid.zips import is_zip, parse_zip
 from cifar_sweeps.config.hydra_messages import quote
 from cifar_sweeps.errors import ConfigError
-from cifar_sweeps.hydra_support import Override, hydra_config, parse_overrides, sweep_texts
+from cifar_sweeps.hydra_overrides import Override, parse_overrides, sweep_texts
+from cifar_sweeps.hydra_support import hydra_config
 
 _RESOLVER = re.compile(r"(?<!\\)(?:\\\\)*\$\{\s*[A-Za-z_][\w.]*:")
 _PER_JOB = re.compile(r"\$\{\s*hydra:\s*(job\.(num|id|override_dirname)|runtime\.output_dir|sweep\.subdir)\s*\}")

@@ -12,16 +12,8 @@ from cifar_sweeps.config.grid.dimensions import dimensions
 from cifar_sweeps.config.grid.exclusion import ABSENT, Rule, equals, parse_rule, typed_values
 from cifar_sweeps.config.grid.zips import Zip
 from cifar_sweeps.errors import ConfigError, did_you_mean
-from cifar_sweeps.hydra_support import (
-    Override,
-    group_options,
-    interval_of,
-    is_group,
-    range_step_of,
-    sweep_texts,
-    tags_of,
-    value_text,
-)
+from cifar_sweeps.hydra_overrides import Override, interval_of, range_step_of, sweep_texts, tags_of, value_text
+from cifar_sweeps.hydra_support import group_options, is_group
 from cifar_sweeps.search.space import Dimension, Space, check_dimension, in_order
 
 _LOG = "log"

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from cifar_sweeps.config.grid.dimensions import conflicts, dimensions, flat, grid_jobs
 from cifar_sweeps.errors import ConfigError
-from cifar_sweeps.hydra_support import parse_overrides
+from cifar_sweeps.hydra_overrides import parse_overrides
 
 PLAIN = st.lists(st.integers(0, 9), min_size=1, max_size=3)
 ZIPPED = st.integers(2, 3).flatmap(

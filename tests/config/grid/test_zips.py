@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from cifar_sweeps.config.grid.zips import is_zip, parse_zip, stand_in
 from cifar_sweeps.config.parse import conf_folder
 from cifar_sweeps.errors import ConfigError
-from cifar_sweeps.hydra_support import current_loader, initialized_compose, parse_overrides
+from cifar_sweeps.hydra_overrides import parse_overrides
+from cifar_sweeps.hydra_support import current_loader, initialized_compose
 
 
 @pytest.mark.parametrize(
