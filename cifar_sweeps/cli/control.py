@@ -7,7 +7,9 @@ import typer
 from cifar_sweeps.cli.common import outputs_folder
 from cifar_sweeps.cli.completion import complete_sweep
 
-SweepName = Annotated[str, typer.Argument(help="a sweep's id, or the beginning of it", autocompletion=complete_sweep)]
+SweepName = Annotated[
+    str, typer.Argument(help="a sweep's id, the beginning of it, or its study", autocompletion=complete_sweep)
+]
 
 
 def status(
@@ -35,6 +37,10 @@ def status(
     if found.jobs:
         console.print(to_rich_table(status_table(found), console.width))
     console.print(summary_line(found), markup=False, soft_wrap=True)
+    if found.state == "left":
+        console.print(
+            "None of its jobs runs any more; attach goes on with what is left, and closes it:", soft_wrap=True
+        )
     if found.problem:
         console.print(found.problem, markup=False, soft_wrap=True)
     for command in found.next_commands:

@@ -43,3 +43,11 @@ def read_note(sweep: Path) -> ControllerNote | None:
         return ControllerNote(int(fields["process_id"]), str(fields["host"]), float(fields["began"]))
     except (OSError, ValueError, TypeError, KeyError):
         return None
+
+
+def controller_text(sweep: Path) -> str:
+    """Return which command controls a sweep that one does, in a few words."""
+    note = read_note(sweep)
+    if note is None:
+        return "a command controls it"
+    return f"a command controls it (process {note.process_id} on {'this machine' if note.is_here else note.host})"

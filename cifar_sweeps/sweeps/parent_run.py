@@ -16,7 +16,7 @@ from cifar_sweeps.errors import ConfigError, TrackingError, in_one_line
 from cifar_sweeps.hydra_support import hydra_config, job_error, task_overrides
 from cifar_sweeps.sweeps.checks.job_folders import check_own_folder
 from cifar_sweeps.sweeps.checks.resolvers import replace_task, resolve_task, resolved_sweep
-from cifar_sweeps.sweeps.controller_note import write_note
+from cifar_sweeps.sweeps.controller_note import controller_text, write_note
 from cifar_sweeps.sweeps.manifest import NAME, RESUME_FOLDER, SweepManifest, read_manifest, swept_keys
 from cifar_sweeps.sweeps.mlflow_page.description import describe_sweep
 from cifar_sweeps.sweeps.mlflow_page.view import sweep_page, sweep_view
@@ -196,18 +196,24 @@ class ParentRun:
         config_dir = _config_dir()
         own |= {"config_dir": config_dir} if config_dir else {}
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._logger = RunLogger(
-            RunHeader(
-                folder=self.folder,
-                outputs=Path(self._config.outputs),
-                backend=self._config.tracking.backend,
-                uri=configured_uri(self._config.tracking.uri, self._config.outputs),
-                study=self.manifest.study,
-                name=f"sweep {self.manifest.sweep_id}",
-                tags={f"{PREFIX}{key}": value for key, value in own.items()},
-                identity=self.manifest.identity,
-            )
+        header = RunHeader(
+            folder=self.folder,
+            outputs=Path(self._config.outputs),
+            backend=self._config.tracking.backend,
+            uri=configured_uri(self._config.tracking.uri, self._config.outputs),
+            study=self.manifest.study,
+            name=f"sweep {self.manifest.sweep_id}",
+            tags={f"{PREFIX}{key}": value for key, value in own.items()},
+            identity=self.manifest.identity,
         )
+        try:
+            self._logger = RunLogger(header)
+        except TrackingError as error:
+            if not journal.is_locked(self.folder):
+                raise
+            sweep = self.manifest.sweep_id
+            shown = shell_command("cifar-sweeps", ["status", sweep], self._environment())
+            raise TrackingError(f"sweep {sweep}: {controller_text(self.folder)}; {shown} shows it") from error
         # Not before: where another command has this sweep, its manifest and its note stay as they are.
         self._keep_hydras_config()
         self.manifest.write(self.folder)
@@ -272,6 +278,8 @@ class ParentRun:
         print_summary(self._summary(outcome, runs, unsent), Console(highlight=False))
         if outcome != "KILLED" and not unsent:
             self._write_report(runs)
+        elif unsent and self._store is not None and self._config.sweep.report:
+            _say(f"Report: not written, for it reads the store; once all is there:\n  {self._report_command()}")
         return outcome
 
     @property
@@ -313,7 +321,7 @@ class ParentRun:
             runs=runs,
             reused=frozenset(self._reused),
             failures=self._failures,
-            recorded=self._store is not None,
+            store="" if self._store is None else self._store.uri,
             page=page,
             unsent=unsent,
             can_resume=self._is_ours,
@@ -416,13 +424,13 @@ class ParentRun:
             # Like the report itself not in the journal, which ended before it.
             log_tags(self._store.client(), run_id, {NOTE: self._description(runs, has_report=True)})
         except Exception as error:  # noqa: BLE001 (whatever it is, the runs are safe, and can be reported later)
-            _print_error(
-                f"The report could not be written: {in_one_line(error)}; "
-                "try again: "
-                + shell_command("cifar-sweeps", ["report", study, "--sweep", sweep_id], self._environment())
-            )
+            _print_error(f"The report could not be written: {in_one_line(error)}; try again: {self._report_command()}")
             return
         Console(highlight=False).print(f"Report: {report.page}", markup=False, soft_wrap=True)
+
+    def _report_command(self) -> str:
+        sweep = ["report", self.manifest.study, "--sweep", self.manifest.sweep_id]
+        return shell_command("cifar-sweeps", sweep, self._environment())
 
     def _remove_folder(self) -> None:
         """Remove what Hydra created for a sweep of which no job has started."""

@@ -10,7 +10,7 @@ from typing import NoReturn
 
 from cifar_sweeps.errors import HIDDEN, TrackingError
 from cifar_sweeps.search.decisions import NAME, Decision, DecisionLog
-from cifar_sweeps.sweeps.controller_note import read_note
+from cifar_sweeps.sweeps.controller_note import controller_text
 from cifar_sweeps.sweeps.manifest import RESUME_FOLDER, find_manifests, read_manifest
 from cifar_sweeps.sweeps.previous.launches import read_previous_jobs
 from cifar_sweeps.sweeps.tasks import read_placement
@@ -42,7 +42,7 @@ def resume(name: str, outputs: Path) -> NoReturn:
     Raises TrackingError if there is none, if two could be meant, or if it is a single run that has finished.
     """
     found = sorted([*_sweeps(outputs), *_single_runs(outputs)], key=lambda each: each.names[0], reverse=True)
-    candidates = [Candidate(each, each.names, each.name, f"{each.names[0]} ({each.name})") for each in found]
+    candidates = [Candidate(each, each.names, each.name, _shown(each)) for each in found]
     try:
         run = choose(name, candidates, "sweep or run", str(outputs))
     except TrackingError:
@@ -69,33 +69,29 @@ def attach(name: str, outputs: Path) -> NoReturn:
     if journal.is_locked(folder):
         raise TrackingError(f"{name}: {controller_text(folder)}; cifar-sweeps status {folder.name} shows how far it is")
     if read_placement(folder) is None:
+        run = read_run(folder)
+        if run is not None and run.state == "FINISHED":
+            raise TrackingError(f"{name}: has finished; what came out: cifar-sweeps results {folder.name}")
         raise TrackingError(
             f"{name}: no job of it runs on other machines; what is left of it: cifar-sweeps resume {folder.name}"
         )
-    [run] = [each for each in _sweeps(outputs) if each.environment[RESUME_FOLDER] == str(folder.absolute())]
-    typed = tuple(each for each in run.command if not each.lstrip("+").startswith("sweep.detach="))
-    _become(replace(run, command=(*typed, "sweep.detach=false")), outputs)  # which a study or a file may ask for
+    [left] = [each for each in _sweeps(outputs) if each.environment[RESUME_FOLDER] == str(folder.absolute())]
+    typed = tuple(each for each in left.command if not each.lstrip("+").startswith("sweep.detach="))
+    _become(replace(left, command=(*typed, "sweep.detach=false")), outputs)  # which a study or a file may ask for
 
 
 def find_sweep(name: str, outputs: Path) -> Path:
-    """Return the folder of the sweep with this id, its run's id in MLflow, or the beginning of one.
+    """Return the folder of the sweep with this id, its run's id in MLflow, the beginning of one, or this study.
 
     Raises TrackingError if there is none, or if two could be meant.
     """
     found = [
-        Candidate(folder, (manifest.sweep_id, run.run_id), run.name, f"{manifest.sweep_id} ({run.name})")
+        Candidate(folder, (manifest.sweep_id, run.run_id), manifest.study, f"{manifest.sweep_id} ({manifest.study})")
         for folder, manifest in find_manifests(outputs)
         if (run := read_run(folder)) is not None
     ]
+    found.sort(key=lambda each: each.ids[0], reverse=True)
     return choose(name, found, "sweep", str(outputs))
-
-
-def controller_text(folder: Path) -> str:
-    """Return which command controls a sweep that one does, in a few words."""
-    note = read_note(folder)
-    if note is None:
-        return "a command controls it"
-    return f"a command controls it (process {note.process_id} on {'this machine' if note.is_here else note.host})"
 
 
 def _become(run: ResumableRun, outputs: Path) -> NoReturn:
@@ -140,6 +136,10 @@ def promote(name: str, jobs: Sequence[int], outputs: Path) -> NoReturn:
     for job in dict.fromkeys(jobs):
         log.append(Decision("asked", (job,), None, rung=int(states[job].tag("early_stopped") or 0)))
     resume(read_manifest(folder).sweep_id, outputs)
+
+
+def _shown(run: ResumableRun) -> str:
+    return run.names[0] if run.names[0] in run.name else f"{run.names[0]} ({run.name})"
 
 
 def _sweeps(outputs: Path) -> Iterator[ResumableRun]:

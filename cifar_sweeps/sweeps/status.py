@@ -13,13 +13,12 @@ from pathlib import Path
 from cifar_sweeps.analysis.tables import Column, TextTable
 from cifar_sweeps.errors import CifarSweepsError, TrackingError
 from cifar_sweeps.sweeps.controller import STOP_SECONDS
-from cifar_sweeps.sweeps.controller_note import read_note
+from cifar_sweeps.sweeps.controller_note import controller_text, read_note
 from cifar_sweeps.sweeps.engines.base import ENDED, Engine
 from cifar_sweeps.sweeps.engines.setup import make_setup
 from cifar_sweeps.sweeps.jobs import JobExit
 from cifar_sweeps.sweeps.manifest import read_manifest, run_name
 from cifar_sweeps.sweeps.previous.launches import PreviousJob, queued_jobs, read_previous_jobs
-from cifar_sweeps.sweeps.resume import controller_text
 from cifar_sweeps.sweeps.tasks import read_placement, read_tasks, remove_placement
 from cifar_sweeps.system.cores import Parallelism
 from cifar_sweeps.system.scripts import shell_command, store_environment
@@ -52,6 +51,9 @@ class JobStatus:
 @dataclass(frozen=True)
 class SweepStatus:
     """A sweep. controller: which command controls it, in words; empty: none. engine: where its jobs run.
+
+    state: that of its record, or without a command ``left to run``, ``left`` where no job of it runs any more, or
+    ``stopped``.
 
     not_started: jobs that have neither begun nor been placed. problem: why the engine does not say where jobs are.
     """
@@ -106,10 +108,12 @@ def read_status(folder: Path, outputs: Path) -> SweepStatus:
         values = tasks[number].swept
         name = run_name([f"{key}={value}" for key, value in values.items()], tuple(values))
         jobs.append(JobStatus(number, name, state, 0, None, None, None, place))
+    lives = any(job.state in ("queued", "running") for job in jobs)
     planned = int(parent.tag("jobs") or 0)
     state = parent.state.lower()
     if parent.state == "RUNNING" and not is_controlled:
-        state = "left to run" if placement is not None else "stopped"
+        left = "left to run" if lives or problem else "left"
+        state = left if placement is not None else "stopped"
     return SweepStatus(
         sweep=manifest.sweep_id,
         study=manifest.study,
@@ -121,7 +125,7 @@ def read_status(folder: Path, outputs: Path) -> SweepStatus:
         problem=problem,
         next_commands=tuple(
             shell_command("cifar-sweeps", [name, manifest.sweep_id], store_environment(outputs, None))
-            for name in _next_commands(state, placement is not None, is_controlled)
+            for name in _next_commands(state, placement is not None, is_controlled, lives)
         ),
     )
 
@@ -136,10 +140,7 @@ def _job_status(job: PreviousJob, where: Mapping[int, str], can_run: bool) -> Jo
     told = where.get(job.number, "")
     if told.startswith(ENDED):  # a journal that was closed says it better
         state, told = ("ended", _end_text(told)) if state == "running" else (state, "")
-    elif told and state not in (
-        "finished",
-        "paused",
-    ):  # the journal of one that is queued again says how it was stopped
+    elif told and state != "finished":  # the journal of one that is queued again says how it was stopped, or paused
         state = "queued" if told.startswith("queued") else "running"
     elif state == "running" and not can_run:
         state = "stopped"
@@ -159,12 +160,13 @@ def _end_text(place: str) -> str:
     return f"{place.removeprefix(ENDED)}; cifar-sweeps attach retries it"
 
 
-def _next_commands(state: str, is_placed: bool, is_controlled: bool) -> Iterator[str]:
+def _next_commands(state: str, is_placed: bool, is_controlled: bool, lives: bool) -> Iterator[str]:
     if is_controlled:
         yield "stop"
     elif is_placed:
         yield "attach"
-        yield "stop"
+        if lives:
+            yield "stop"
     elif state != "finished":
         yield "resume"
 
@@ -218,7 +220,10 @@ def stop_sweep(folder: Path, outputs: Path, report: Callable[[str], object]) -> 
         return
     placement = read_placement(folder)
     if placement is None:
-        raise TrackingError(f"{read_manifest(folder).sweep_id}: does not run; nothing was stopped")
+        run = read_run(folder)
+        ended = run is not None and run.state != "RUNNING"
+        why = "has ended (its command may still write the report)" if ended else "does not run"
+        raise TrackingError(f"{read_manifest(folder).sweep_id}: {why}; nothing was stopped")
     setup = make_setup(placement.engine, placement.options)
     engine = setup.open(folder, Parallelism(1, 1), True)
     try:

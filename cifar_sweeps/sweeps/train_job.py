@@ -22,7 +22,7 @@ from cifar_sweeps.runs.reporters import LogReporter, ReporterGroup, RunReporter,
 from cifar_sweeps.runs.run import RunResult, run
 from cifar_sweeps.sweeps import manifest
 from cifar_sweeps.sweeps.checks.resolvers import resolve, resolved_overrides
-from cifar_sweeps.sweeps.terminal.summary import UI_ADDRESS, ui_command
+from cifar_sweeps.sweeps.terminal.where_to_look import mlflow_lines
 from cifar_sweeps.system.scripts import shell_command, store_environment
 from cifar_sweeps.tracking.page_links import run_page
 from cifar_sweeps.tracking.store import Store, configured_uri, tracking_uri
@@ -110,8 +110,8 @@ def _say_where_to_look(result: RunResult, config: RunConfig) -> None:
     say(f"Run {short}: {result.folder}")
     say("Look inside it, and at it in MLflow:")
     say(f"  {shell_command('cifar-sweeps', ['explain', short, '--mistakes', '8'], environment)}")
-    say(f"  {ui_command(environment)}")
-    say(f"  {UI_ADDRESS}/{run_page(store.prepare(experiment_name(config)), result.run_id)}")
+    for line in mlflow_lines(store.uri, environment, run_page(store.prepare(experiment_name(config)), result.run_id)):
+        say(f"  {line}")
 
 
 def _default_run_name(hydra: HydraConf) -> str:

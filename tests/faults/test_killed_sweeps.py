@@ -46,7 +46,7 @@ def test_a_job_that_was_killed_is_marked_and_the_same_command_finishes_it(begin,
     assert again.wait() == 0, again.said
     assert Stored(outputs).differences(undisturbed) == Differences()
     assert Stored(outputs).child("seed=0").info.run_id == left.child("seed=0").info.run_id
-    assert "1 job was finished by a previous launch" in again.said
+    assert "1 job had finished before" in again.said
     assert "reused" in again.said
 
 

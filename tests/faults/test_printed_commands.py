@@ -83,7 +83,7 @@ def test_what_is_printed_can_be_pasted_and_gives_what_it_says(shape, tmp_path):
                 assert "Mean over seeds" in done.stdout, done.stdout
             elif verb == "report":  # the whole sweep again: all of it is there
                 assert "Joins sweep" in done.stdout, (line, done.stdout)
-                assert "2 jobs were finished by a previous launch" in " ".join(done.stdout.split()), done.stdout
+                assert "2 jobs had finished before" in " ".join(done.stdout.split()), done.stdout
             else:  # one run, no sweep
                 assert "Checking" not in done.stdout
                 assert "test accuracy" in done.stdout

@@ -54,7 +54,7 @@ def test_what_is_archived_is_never_trained_again_and_its_table_is_the_same(place
     other_machine = tmp_path / "elsewhere"
     status, printed = go_on(places, other_machine)
     assert status == 0
-    assert "2 jobs were finished by a previous launch" in " ".join(printed.split())
+    assert "2 jobs had finished before" in " ".join(printed.split())
     assert "started" not in printed
     assert archive.finished_runs(other_machine, "quickstart") == 2
     assert jobs_in(path) == first
@@ -144,7 +144,7 @@ def test_a_campaign_that_is_stopped_goes_on_with_what_it_has(places, tmp_path, h
     assert len(first) == 1  # the one that had finished
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert "1 job was finished by a previous launch" in " ".join(done.stdout.split())
+    assert "1 job had finished before" in " ".join(done.stdout.split())
     both = jobs_in(campaign.archive_path(folder, "quickstart"))
     assert len(both) == 2
     assert {name: both[name] for name in first} == first

@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -173,6 +174,45 @@ def test_a_status_is_told_also_where_the_engine_does_not_answer(left, monkeypatc
     assert [job.state for job in found.jobs] == ["running", "queued"]
 
 
+@pytest.mark.parametrize(
+    ("place", "shown"), [("queued", ("queued", "queued")), ("on n1", ("running", "running on n1"))]
+)
+def test_a_paused_job_that_goes_on_is_said_to(left, monkeypatch, place, shown):
+    run = journal.Journal(left.sweep / "0")
+    run.append("tags", values={"cifar_sweeps.early_stopped": "11"})
+    run.append("close", state="FINISHED", reason="")
+    run.close()
+    with_setup(monkeypatch, where={0: place})
+    found = status.read_status(left.sweep, left.outputs)
+    assert (found.jobs[0].state, status.status_table(found).rows[0][-1]) == shown
+
+
+def test_a_sweep_of_which_no_job_runs_any_more_says_so_and_offers_no_stop(left, monkeypatch):
+    with_setup(monkeypatch, where={0: "ended: COMPLETED", 1: "ended: COMPLETED"})
+    found = status.read_status(left.sweep, left.outputs)
+    assert found.state == "left"
+    assert [command.split()[-2] for command in found.next_commands] == ["attach"]
+
+
+def test_a_sweep_is_found_by_its_study_and_the_newest_are_named_first(left, tmp_path):
+    assert resume.find_sweep(read_manifest(left.sweep).study, left.outputs) == left.sweep
+    for name in ("2030-01-01_00-00-00-000001", "2030-01-01_00-00-00-000002"):
+        shutil.copytree(left.sweep, left.sweep.with_name(name))
+        manifest = left.sweep.with_name(name) / "sweep.json"
+        manifest.write_text(manifest.read_text().replace(left.sweep.name, name))
+    with pytest.raises(TrackingError) as caught:
+        resume.find_sweep("gone", left.outputs)
+    newest = str(caught.value).partition("the newest: ")[2].split(", ")
+    assert [each.split()[0] for each in newest][:2] == ["2030-01-01_00-00-00-000002", "2030-01-01_00-00-00-000001"]
+
+
+def test_to_attach_to_a_sweep_that_has_finished_leads_to_its_results(left):
+    (left.sweep / journal.PLACED).unlink()
+    append_end(left.sweep, "FINISHED", "", 1.0)
+    with pytest.raises(TrackingError, match=f"has finished; what came out: cifar-sweeps results {left.sweep.name}"):
+        resume.attach(left.sweep.name, left.outputs)
+
+
 def test_a_local_sweep_that_was_killed_is_said_to_be_stopped(left):
     (left.sweep / journal.PLACED).unlink()
     found = status.read_status(left.sweep, left.outputs)
@@ -213,7 +253,9 @@ def test_it_is_stopped_without_a_command_and_its_record_is_closed(left, monkeypa
     assert read_placement(left.sweep) is None
     assert lines[-1].endswith(f"cifar-sweeps resume {read_manifest(left.sweep).sweep_id}")
     assert f"CIFAR_SWEEPS_OUTPUTS={left.outputs}" in lines[-1]
-    with pytest.raises(TrackingError, match="does not run; nothing was stopped"):
+    with pytest.raises(
+        TrackingError, match=r"has ended \(its command may still write the report\); nothing was stopped"
+    ):
         status.stop_sweep(left.sweep, left.outputs, lines.append)
 
 

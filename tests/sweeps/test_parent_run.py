@@ -67,7 +67,8 @@ def test_a_second_command_does_not_change_the_files_of_a_sweep_that_another_one_
         goes_on = {"CIFAR_SWEEPS_OUTPUTS": str(sweep.outputs), "CIFAR_SWEEPS_GOES_ON": str(folder)}
         refused = cifar_train("-m", "seed=0,1,2", "regularization=none,l2", *TINY, **goes_on)
     assert refused.returncode == 1
-    assert "another process is writing this run" in refused.stderr
+    assert f"sweep {folder.name}: a command controls it (process " in refused.stderr
+    assert f"cifar-sweeps status {folder.name} shows it" in refused.stderr
     assert [file.read_bytes() for file in files] == before
 
 

@@ -20,6 +20,8 @@ _COMMENT = re.compile(r"(?:^|\s)#\s*(?P<text>.*)$")
 _ALWAYS = {"_target_": "the class or function that is built", "_partial_": "internal: leave it"}
 _LEFT, _WIDEST = 30, 100
 _DOCUMENTS = ("experiment", "study")
+_OF_SWEEPS = ("hydra/launcher", "hydra/sweeper")
+"""Hydra's own groups that have options of ours; their keys are in Hydra's part of the config, which help leaves out."""
 
 
 def help_text(
@@ -31,13 +33,20 @@ def help_text(
     """
     width = min(_WIDEST, max(40, shutil.get_terminal_size().columns))
     lines = ["== Choose an option of each group (group=option) ==", ""]
-    for group, options in sorted(groups.items()):
+    of_sweeps = {
+        group: sorted(path.stem for each in folders for path in each.glob(f"{group}/*.yaml")) for group in _OF_SWEEPS
+    }
+    for group, options in [*sorted(groups.items()), *of_sweeps.items()]:
         lines += textwrap.wrap(f"{_shown(group)}: {', '.join(options)}", width, **_HANGING)
     lines += [
         "",
         "== ... or override any value of the config (key=value) ==",
         "",
         *_keys(config, choices, folders, width),
+        "",
+        "== ... or how a sweep runs its jobs, and chooses them ==",
+        "",
+        *_keys_of_sweeps(choices, folders, width),
     ]
     return "\n".join(lines)
 
@@ -54,6 +63,19 @@ def _keys(config: DictConfig, choices: Mapping[str, Any], folders: Sequence[Path
     for key, value in leaves(plain):
         if not key.endswith("_partial_"):
             yield from _entry(f"{key}={_value(value)}", meaning(key, value, choices, folders), width)
+
+
+def _keys_of_sweeps(choices: Mapping[str, Any], folders: Sequence[Path], width: int) -> Iterator[str]:
+    for group in _OF_SWEEPS:
+        path = next(_chosen(folders, group, str(choices.get(group, ""))), None)
+        if path is None:  # of Hydra or of a plugin
+            continue
+        yield from textwrap.wrap(f"{group}={path.stem}: {comments(path).get('', '')}", width, **_HANGING)
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        for key, value in values.items():
+            if key not in ("defaults", "_target_"):
+                left = f"{group.replace('/', '.')}.{key}={_value(value)}"
+                yield from _entry(left, comments(path).get(key, ""), width)
 
 
 def _entry(left: str, text: str, width: int) -> Iterator[str]:
@@ -123,9 +145,14 @@ def comments(path: Path) -> dict[str, str]:
     return {"": " ".join(head), **found}
 
 
+def _chosen(folders: Sequence[Path], group: str, option: str) -> Iterator[Path]:
+    """Yield the files of an option."""
+    return (path for folder in folders if (path := folder / group / f"{option}.yaml").is_file())
+
+
 def _files(folders: Sequence[Path], group: str, option: str) -> Iterator[Path]:
     """Yield the files of a group that may explain its keys: the chosen option's, those of its class, all others."""
-    own = [path for folder in folders if (path := folder / group / f"{option}.yaml").is_file()]
+    own = [*_chosen(folders, group, option)]
     yield from own
     others = [path for folder in folders for path in sorted((folder / group).glob("*.yaml")) if path not in own]
     target = _target(own[0]) if own else None

@@ -127,10 +127,15 @@ class SweepProgress:
         """Take in what a job reports."""
         job = self.job(event.job)
         if isinstance(event, TrainingStarted):
-            if job.phase == "queued" and self._live is None:
-                self.print_line(f"job {event.job} trains: {job.name}")
+            now = time.monotonic()
+            if job.phase == "queued":
+                job.began = now  # how long the queue was is not the job's
+                if self._live is None:
+                    self.print_line(f"job {event.job} trains: {job.name}")
+            elif self.queues:
+                self.print_line(f"job {event.job} trains again, for the scheduler had queued it again: {job.name}")
             job.phase = "running"
-            job.epochs, job.first_step, job.resumed_at = event.epochs, time.monotonic(), None
+            job.epochs, job.first_step, job.resumed_at = event.epochs, now, None
         elif isinstance(event, StepReport):
             job.reach(event.epochs_done)
             job.loss = event.loss
@@ -161,7 +166,9 @@ class SweepProgress:
             self.print_line(f"job {number} {job.phase} ({count}): {job.name}: {reason}")
         elif self._live is None:
             best = f", best val accuracy {job.best:.4f}" if job.best is not None else ""
-            self.print_line(f"job {number} {job.phase} in {job.ended - job.began:.0f} s ({count}): {job.name}{best}")
+            is_part = self.queues and bool(job.resumed_at)  # what it trained before was not seen from here
+            took = "" if is_part else f" in {job.ended - job.began:.0f} s"
+            self.print_line(f"job {number} {job.phase}{took} ({count}): {job.name}{best}")
 
     def table(self) -> RenderableType:
         """Draw the table: running jobs first, as many rows as fit, the best run so far marked."""

@@ -1,7 +1,6 @@
 """Print the summary of a sweep: its table, what failed and why, how to resume it, where to look."""
 
 import math
-import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +14,7 @@ from cifar_sweeps.search.pareto import pareto_front
 from cifar_sweeps.search.trials import OBJECTIVES, format_objective
 from cifar_sweeps.studies.columns import quantity
 from cifar_sweeps.sweeps.manifest import SweepManifest, parse_run_name
+from cifar_sweeps.sweeps.terminal.where_to_look import mlflow_lines
 from cifar_sweeps.system.scripts import as_typed, shell_command
 from cifar_sweeps.tracking.journal import State
 from cifar_sweeps.tracking.store import RecordedRun
@@ -37,9 +37,10 @@ class JobFailure:
 class SweepSummary:
     """A sweep that has ended.
 
-    page: the address of its runs on MLflow's page, after the host; empty if they are not there. unsent: how many of its
-    runs wait in their journals for a store that did not answer. can_resume: whether the same command resumes it, which
-    no other launcher than ours does. environment: variables with which the printed commands find its outputs and store.
+    store: the address of the store, without its password; empty if there is none. page: the address of its runs on
+    MLflow's page, after the host; empty if they are not there. unsent: how many of its runs wait in their journals for
+    a store that did not answer. can_resume: whether the same command resumes it, which no other launcher than ours
+    does. environment: variables with which the printed commands find its outputs and store.
     """
 
     manifest: SweepManifest
@@ -49,7 +50,7 @@ class SweepSummary:
     runs: Sequence[RecordedRun]
     reused: frozenset[int]
     failures: Sequence[JobFailure]
-    recorded: bool
+    store: str
     page: str
     unsent: int
     can_resume: bool
@@ -84,7 +85,8 @@ def print_summary(summary: SweepSummary, console: Console) -> None:
         say(f"  {shell_command('cifar-sweeps', promote, summary.environment)}")
     for failure in sorted(summary.failures, key=lambda failure: failure.job):
         say(f"Job {failure.job} {failure.state.lower()} ({failure.name}): {failure.reason}")
-        say(f"  its log: {failure.log_file}")
+        if Path(failure.log_file).exists():  # it had begun
+            say(f"  its log: {failure.log_file}")
     if summary.not_started:
         say(f"Not started: {'; '.join(summary.not_started)}")
     # A training that diverged would diverge again.
@@ -94,7 +96,7 @@ def print_summary(summary: SweepSummary, console: Console) -> None:
         outputs = {"CIFAR_SWEEPS_OUTPUTS": str(summary.outputs.absolute())}
         environment = {**summary.environment, **outputs}
         say(f"  {shell_command('cifar-sweeps', ['resume', summary.manifest.sweep_id], environment, anywhere=True)}")
-    if not summary.recorded:
+    if not summary.store:
         say(f"The runs lie in {summary.folder}; they were not recorded (tracking=none).")
         return
     if summary.unsent:
@@ -112,8 +114,8 @@ def print_summary(summary: SweepSummary, console: Console) -> None:
             say(f"  {shell_command('cifar-sweeps', arms, summary.environment)}")
     if summary.page:
         say("Look at the runs in MLflow:")
-        say(f"  {ui_command(summary.environment)}")
-        say(f"  {UI_ADDRESS}/{summary.page}")
+        for line in mlflow_lines(summary.store, summary.environment, summary.page):
+            say(f"  {line}")
     say(f"Folders, logs and checkpoints: {summary.folder}")
 
 
@@ -228,15 +230,5 @@ def early_stopping_lines(runs: Sequence[RecordedRun]) -> Iterator[str]:
 
 def _reused_line(count: int) -> Iterator[str]:
     if count:
-        jobs = "1 job was" if count == 1 else f"{count} jobs were"
-        yield f"{jobs} finished by a previous launch of this sweep and reused; sweep.rerun=all trains them again."
-
-
-UI_ADDRESS = "http://127.0.0.1:5000"
-
-
-def ui_command(environment: Mapping[str, str]) -> str:
-    """Return the command that opens the MLflow page: the user's own way in."""
-    if os.environ.get("CIFAR_SWEEPS_MAKE") and not environment:
-        return "make ui"
-    return shell_command("cifar-sweeps", ["ui"], environment)
+        jobs = "1 job" if count == 1 else f"{count} jobs"
+        yield f"{jobs} had finished before, and kept their results; sweep.rerun=all trains them again."

@@ -136,4 +136,4 @@ def test_a_sweep_with_resolvers_is_recorded_and_resumed_resolved(outputs):
     assert not any("${" in str(run.tag("overrides")) for run in runs)
     again = cifar_train(*manifest.command, CIFAR_SWEEPS_GOES_ON=str(sweep))
     assert again.returncode == 0, again.stderr
-    assert "2 jobs were finished by a previous launch" in again.stdout
+    assert "2 jobs had finished before" in again.stdout

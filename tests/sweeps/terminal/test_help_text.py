@@ -5,6 +5,7 @@ import sys
 from contextlib import redirect_stdout
 
 import pytest
+import yaml
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 
@@ -65,6 +66,17 @@ def test_the_command_shows_the_chosen_options_with_their_meanings(monkeypatch, t
     for line in ("optimizer=mine: My own optimizer.", "optimizer: adam, adamax, adamw, mine, rmsprop, sgd"):
         assert line in text
     assert "optimizer.lr=0.5                my own rate" in text
+
+
+@pytest.mark.parametrize("group", ["hydra/launcher", "hydra/sweeper"])
+def test_every_key_of_a_launcher_or_sweeper_is_shown_with_its_meaning(group):
+    for path in (conf_folder() / group).glob("*.yaml"):
+        text = help_text(compose_node([]), {group: path.stem}, {}, [conf_folder()])
+        for key in yaml.safe_load(path.read_text()):
+            if key not in ("defaults", "_target_"):
+                start = text.index(f"{group.replace('/', '.')}.{key}=")
+                shown = text[start:].splitlines()
+                assert len(shown[0].split()) > 1 or shown[1].startswith(" " * 30), key
 
 
 def test_the_help_of_a_sweep_leaves_its_values_out(monkeypatch, capsys):

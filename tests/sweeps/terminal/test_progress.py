@@ -157,4 +157,21 @@ def test_a_job_in_a_scheduler_s_queue_is_queued_until_it_trains(capsys):
     progress.handle(TrainingEnded(0))  # at the end of an allocation, after which it is queued again and goes on
     progress.handle(TrainingStarted(0, 3))
     assert progress.jobs[0].phase == "running"
-    assert capsys.readouterr().out.splitlines() == ["job 0 queued: seed=0", "job 0 trains: seed=0"]
+    progress.handle(EpochReport(0, 3, 1.0, 0.5))
+    progress.ended(0, "finished")
+    assert capsys.readouterr().out.splitlines() == [
+        "job 0 queued: seed=0",
+        "job 0 trains: seed=0",
+        "job 0 trains again, for the scheduler had queued it again: seed=0",
+        "job 0 finished (1 of 1): seed=0, best val accuracy 0.5000",  # what it took before was another allocation's
+    ]
+
+
+def test_the_seconds_of_a_job_do_not_hold_those_in_the_queue(capsys, monkeypatch):
+    clock = iter([0.0, 100.0, 105.0])  # it is created, queued; it trains; it ends
+    monkeypatch.setattr("cifar_sweeps.sweeps.terminal.progress.time.monotonic", lambda: next(clock))
+    progress = SweepProgress([JobProgress(0, "seed=0", 3)], Console(), queues=True, _began=0.0)
+    progress.started(0)
+    progress.handle(TrainingStarted(0, 3))
+    progress.ended(0, "finished")
+    assert "job 0 finished in 5 s (1 of 1)" in capsys.readouterr().out

@@ -171,7 +171,8 @@ class RayCluster:
         return (
             f"hydra.launcher.address={self.address}: the Ray cluster cannot be joined ({in_one_line(error)}); does it "
             f"run (ray status), this machine among its nodes, with Ray {ray.__version__} and this Python? "
-            "Where it is gone, hydra.launcher.address=… in the sweep's command names another"
+            "A cluster that asks for tokens wants RAY_AUTH_MODE=token here, too. Where it is gone, "
+            "hydra.launcher.address=… in the sweep's command names another"
         )
 
     def kill(self, actor: Any) -> None:  # noqa: ANN401

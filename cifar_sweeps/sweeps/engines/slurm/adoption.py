@@ -116,5 +116,6 @@ def _place(job: TrackedJob, sighting: Sighting) -> str:
         said = f", {line}" if sighting.state == "FAILED" and (line := last_line(job.output)) else ""
         return f"{ENDED}{sighting.state or 'Slurm no longer knows it'}{code}{said}"
     if sighting.state == "PENDING":
-        return f"queued ({sighting.reason})"
+        known = sighting.reason not in ("", "None")  # nobody has looked at it yet
+        return f"queued ({sighting.reason})" if known else "queued"
     return f"on {sighting.node}" if sighting.node else str(sighting.state).lower()

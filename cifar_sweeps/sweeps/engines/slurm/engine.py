@@ -44,6 +44,15 @@ _STUCK = re.compile(
     re.IGNORECASE,
 )
 """Reasons for which a job waits that do not pass by themselves."""
+_KEYS = (
+    ("TimeLimit|Wall", "time"),
+    ("Mem", "memory"),
+    ("Cpu", "cpus"),
+    ("Gres|Gpu", "gpus"),
+    ("Account", "account"),
+    ("Partition|NodeLimit", "partition"),
+)
+"""What of a job's request such a reason is about, and its key in the config."""
 
 
 class SlurmEngine:
@@ -297,7 +306,9 @@ class SlurmEngine:
             reason = sighting.reason if sighting.state == "PENDING" else f"{sighting.state} {sighting.reason}"
             if reason not in self._explained:
                 self._explained.add(reason)
-                self._say(f"job {job.task.job} waits in Slurm (its job {job.name}): {reason}")
+                key = next((key for pattern, key in _KEYS if re.search(pattern, reason, re.IGNORECASE)), None)
+                advice = "" if key is None else f"; it may wait for ever: Ctrl-C, and change hydra.launcher.{key}"
+                self._say(f"job {job.task.job} waits in Slurm (its job {job.name}): {reason}{advice}")
 
     def _put_exit(self, job_exit: JobExit) -> None:
         del self._jobs[job_exit.job]

@@ -48,6 +48,11 @@ class SlurmSetup:
             except PolicyError:  # a limit that is reached now may not be when the jobs are submitted
                 return
             except SlurmError as error:
+                if "configuration source" in str(error):
+                    raise MachineError(
+                        f"hydra/launcher=slurm: {error}; this machine knows of no cluster, unless SLURM_CONF names its "
+                        "slurm.conf"
+                    ) from error
                 raise ConfigError(
                     f"hydra/launcher=slurm: Slurm would take no such job ({error}); change hydra.launcher.partition, "
                     "account, time, memory, cpus, gpus or extra"

@@ -490,7 +490,25 @@ def test_a_job_that_will_wait_for_ever_is_told_of_once(site, reason):
     for job in (0, 1):
         site.slurm.set(f"100_{job}", "PENDING", reason=reason)
     assert site.silence(0.4) == []
-    assert site.lines == [f"job 0 waits in Slurm (its job 100_0): {reason}"]
+    [line] = site.lines
+    assert line.partition("; ")[0] == f"job 0 waits in Slurm (its job 100_0): {reason}"
+
+
+@pytest.mark.parametrize(
+    ("reason", "key"),
+    [
+        ("PartitionTimeLimit", "time"),
+        ("MaxMemPerLimit", "memory"),
+        ("QOSMaxCpuPerJobLimit", "cpus"),
+        ("JobHeldUser", ""),
+    ],
+)
+def test_what_to_change_is_said_of_a_job_that_will_wait_for_ever(site, reason, key):
+    site.submit(0)
+    site.slurm.set("100_0", "PENDING", reason=reason)
+    assert site.silence(0.4) == []
+    advice = f"; it may wait for ever: Ctrl-C, and change hydra.launcher.{key}" if key else ""
+    assert site.lines == [f"job 0 waits in Slurm (its job 100_0): {reason}{advice}"]
 
 
 def test_a_job_that_waits_for_others_is_not_told_of(site):
