@@ -48,8 +48,10 @@ def sweeps(
     console.print(sweeps_table(found, console.width))
     for sweep in found:
         if sweep.unsent:
-            waiting = f"{sweep.unsent} of its journals are not in the store yet: cifar-sweeps sync sends them"
-            console.print(f"{sweep.sweep_id}: {waiting}", markup=False, soft_wrap=True)
+            waiting = f"{sweep.unsent} of its journals are not all in the store yet: cifar-sweeps"
+            # Jobs on other machines may not write into the store, and go on; their command sends what they record.
+            how = f"attach {sweep.sweep_id}" if sweep.is_left else "sync"
+            console.print(f"{sweep.sweep_id}: {waiting} {how} sends them", markup=False, soft_wrap=True)
 
 
 def results(

@@ -37,6 +37,11 @@ class ListedSweep:
     folder: str | None
     command: str
 
+    @property
+    def is_left(self) -> bool:
+        """Whether its jobs were placed on other machines, and no command has closed it since."""
+        return self.folder is not None and (Path(self.folder) / journal.PLACED).exists()
+
     def as_json(self) -> dict[str, object]:
         """Return it for ``--json``; the start as local time in ISO 8601."""
         return {**asdict(self), "started": time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(self.started / 1000))}

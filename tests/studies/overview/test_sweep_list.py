@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from cifar_sweeps.cli.main import app
 from cifar_sweeps.errors import TrackingError
-from cifar_sweeps.tracking.journal import Journal
+from cifar_sweeps.tracking.journal import PLACED, Journal
 from cifar_sweeps.tracking.run_logger import RunHeader, RunLogger
 
 
@@ -93,7 +93,11 @@ def test_an_abandoned_sweep_is_killed_and_what_the_store_lacks_is_told(ask, outp
     text = ask("sweeps")
     row = next(line for line in text.splitlines() if "2026-01-04_away" in line)
     assert "none, killed" in row
-    assert "2026-01-04_away: 1 of its journals are not in the store yet: cifar-sweeps sync" in text
+    assert "2026-01-04_away: 1 of its journals are not all in the store yet: cifar-sweeps sync" in text
+    placed = away / PLACED
+    placed.parent.mkdir()
+    placed.touch()  # its jobs run elsewhere, and the command that watches them sends what they record
+    assert "not all in the store yet: cifar-sweeps attach 2026-01-04_away sends them" in " ".join(ask("sweeps").split())
 
 
 def test_a_folder_without_sweeps_says_how_to_train_one(ask):
