@@ -57,6 +57,6 @@ def attach(sweep: SweepName) -> None:
 def stop(sweep: SweepName) -> None:
     """Stop a sweep at safe points, wherever its jobs run; what was trained is kept."""
     from cifar_sweeps.sweeps.resume import find_sweep
-    from cifar_sweeps.sweeps.status import stop_sweep
+    from cifar_sweeps.sweeps.stopping import stop_sweep
 
     stop_sweep(find_sweep(sweep, outputs_folder()), outputs_folder(), typer.echo)

@@ -1,33 +1,23 @@
-"""How far a sweep is, wherever its jobs run, and stopping one: from its journals and what its engine says."""
+"""How far a sweep is, wherever its jobs run: from its journals and what its engine says."""
 
-import contextlib
 import json
-import os
-import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from cifar_sweeps.analysis.tables import Column, TextTable
 from cifar_sweeps.errors import CifarSweepsError, TrackingError
-from cifar_sweeps.sweeps.controller import STOP_SECONDS
-from cifar_sweeps.sweeps.controller_note import controller_text, read_note
-from cifar_sweeps.sweeps.engines.base import ENDED, Engine
+from cifar_sweeps.sweeps.controller_note import controller_text
+from cifar_sweeps.sweeps.engines.base import ENDED
 from cifar_sweeps.sweeps.engines.setup import make_setup
-from cifar_sweeps.sweeps.jobs import JobExit
 from cifar_sweeps.sweeps.manifest import read_manifest, run_name
 from cifar_sweeps.sweeps.previous.launches import PreviousJob, queued_jobs, read_previous_jobs
-from cifar_sweeps.sweeps.tasks import read_placement, read_tasks, remove_placement
-from cifar_sweeps.system.cores import Parallelism
+from cifar_sweeps.sweeps.tasks import read_placement, read_tasks
 from cifar_sweeps.system.scripts import shell_command, store_environment
 from cifar_sweeps.tracking import journal
 from cifar_sweeps.tracking.journal_reader import read_curve, read_run
-from cifar_sweeps.tracking.recovery import append_end
-
-_KILL_SECONDS = 15.0
-"""Seconds that an engine has to report the end of jobs that were killed."""
 
 
 @dataclass(frozen=True)
@@ -208,77 +198,3 @@ def _ago(seconds: float) -> str:
         if seconds >= 2 * length:
             return f"{seconds / length:.0f} {unit}"
     return f"{max(0.0, seconds):.0f} s"
-
-
-def stop_sweep(folder: Path, outputs: Path, report: Callable[[str], object]) -> None:
-    """Stop a sweep: its command, or where it has none its jobs on other machines, at safe points; close its record.
-
-    report: called with a line for what is done. Raises TrackingError if it does not run, or cannot be stopped here.
-    """
-    if journal.is_locked(folder):
-        _stop_command(folder, report)
-        return
-    placement = read_placement(folder)
-    if placement is None:
-        run = read_run(folder)
-        ended = run is not None and run.state != "RUNNING"
-        why = "has ended (its command may still write the report)" if ended else "does not run"
-        raise TrackingError(f"{read_manifest(folder).sweep_id}: {why}; nothing was stopped")
-    setup = make_setup(placement.engine, placement.options)
-    engine = setup.open(folder, Parallelism(1, 1), True)
-    try:
-        exits = _stop_jobs(engine, folder, report)
-    finally:
-        engine.close()
-    for path in journal.folders(folder):
-        run = read_run(path)
-        if path != folder and run is not None and run.state == "RUNNING":
-            job_exit = exits.get(int(run.tag("job") or -1))
-            with contextlib.suppress(TrackingError):  # it still writes: its own end comes
-                append_end(path, "KILLED", (job_exit.detail if job_exit else "") or "it was stopped", 10.0)
-    append_end(folder, "KILLED", "it was stopped", 10.0)
-    remove_placement(folder)
-    again = shell_command("cifar-sweeps", ["resume", read_manifest(folder).sweep_id], store_environment(outputs, None))
-    report(f"Stopped. What was trained is kept; go on: {again}")
-
-
-def _stop_command(folder: Path, report: Callable[[str], object]) -> None:
-    note = read_note(folder)
-    if note is None or not note.is_here:
-        where = "an unknown machine" if note is None else note.host
-        raise TrackingError(
-            f"its command runs on {where}: stop it there (Ctrl-C, or cifar-sweeps stop); or wait for it"
-        )
-    try:
-        os.kill(note.process_id, signal.SIGTERM)
-    except PermissionError:
-        raise TrackingError(f"process {note.process_id} is another user's, who can stop it") from None
-    except ProcessLookupError:
-        raise TrackingError(f"process {note.process_id}, which controlled it, has just ended") from None
-    report(f"Asked its command (process {note.process_id}) to stop; its jobs end at safe points …")
-    end = time.monotonic() + 2 * STOP_SECONDS
-    while journal.is_locked(folder):
-        if time.monotonic() > end:
-            raise TrackingError(f"it has not stopped within {2 * STOP_SECONDS:.0f} s; kill process {note.process_id}")
-        time.sleep(0.2)
-    report("Stopped.")
-
-
-def _stop_jobs(engine: Engine, folder: Path, report: Callable[[str], object]) -> dict[int, JobExit]:
-    running = {*engine.adopt(folder)}
-    exits: dict[int, JobExit] = {}
-    report(f"Stopping {len(running)} job{'' if len(running) == 1 else 's'} at safe points …")
-    for patience, now in ((STOP_SECONDS, False), (_KILL_SECONDS, True)):
-        for job in running:
-            engine.stop(job, now=now)
-        end = time.monotonic() + patience
-        while running and time.monotonic() < end:
-            for item in engine.wait(0.5):
-                if isinstance(item, JobExit):
-                    exits[item.job] = item
-                    running.discard(item.job)
-        if running and not now:
-            report(f"{len(running)} did not stop within {STOP_SECONDS:.0f} s; killed")
-    if running:
-        raise TrackingError(f"the engine does not say that jobs {sorted(running)} have ended; try again")
-    return exits

@@ -19,7 +19,7 @@ from cifar_sweeps.search.early_stopping import Candidate, EarlyStoppingScheduler
 from cifar_sweeps.search.rungs import make_ladder
 from cifar_sweeps.search.searching import SearchScheduler
 from cifar_sweeps.search.trials import Trial
-from cifar_sweeps.sweeps import resume, status
+from cifar_sweeps.sweeps import resume, status, stopping
 from cifar_sweeps.sweeps.controller_note import read_note, write_note
 from cifar_sweeps.sweeps.engines.setup import make_setup
 from cifar_sweeps.sweeps.job_states import JobStates
@@ -148,7 +148,22 @@ def with_setup(monkeypatch, **options):
         assert (name, given) == ("fake", {"option": 1})
         return FakeSetup(**options)
 
-    monkeypatch.setattr(status, "make_setup", make)
+    for module in (status, stopping):
+        monkeypatch.setattr(module, "make_setup", make)
+
+
+def test_a_sweep_of_which_all_jobs_have_finished_is_closed_and_not_stopped(left, monkeypatch):
+    with (left.sweep / "journal.jsonl").open("a") as file:
+        file.write('{"op": "tags", "time": 1, "values": {"cifar_sweeps.jobs": "1"}}\n')
+    append_end(left.sweep / "0", "FINISHED", "", 1.0)
+    engine = StoppableEngine(True)
+    engine.adopted = {}
+    with_setup(monkeypatch, engine=engine)
+    name = read_manifest(left.sweep).sweep_id
+    with pytest.raises(TrackingError, match=f"all of its jobs have finished; cifar-sweeps attach {name} closes it"):
+        stopping.stop_sweep(left.sweep, left.outputs, pytest.fail)
+    assert read_run(left.sweep).state == "RUNNING"
+    assert read_placement(left.sweep) is not None
 
 
 def test_its_status_tells_what_journals_and_engine_say(left, monkeypatch):
@@ -222,11 +237,13 @@ def test_a_local_sweep_that_was_killed_is_said_to_be_stopped(left):
 
 class StoppableEngine:
     def __init__(self, obeys):
-        self.obeys, self.calls, self.running = obeys, [], set()
+        self.obeys, self.calls, self.running, self.adopted = obeys, [], set(), dict.fromkeys((0, 1))
 
     def adopt(self, sweep):
-        self.running = {0, 1}
-        return dict.fromkeys(self.running)
+        with pytest.raises(TrackingError, match="another process"):
+            journal.Journal(sweep)  # no other command may control it now
+        self.running = {*self.adopted}
+        return self.adopted
 
     def stop(self, job, *, now=False):
         self.calls.append((job, now))
@@ -242,11 +259,11 @@ class StoppableEngine:
 
 @pytest.mark.parametrize("obeys", [True, False])
 def test_it_is_stopped_without_a_command_and_its_record_is_closed(left, monkeypatch, obeys):
-    monkeypatch.setattr(status, "STOP_SECONDS", 0.05)
+    monkeypatch.setattr(stopping, "STOP_SECONDS", 0.05)
     engine = StoppableEngine(obeys)
     with_setup(monkeypatch, engine=engine)
     lines = []
-    status.stop_sweep(left.sweep, left.outputs, lines.append)
+    stopping.stop_sweep(left.sweep, left.outputs, lines.append)
     killed = [] if obeys else [(0, True), (1, True)]
     assert engine.calls == [(0, False), (1, False), *killed, "closed"]
     assert [read_run(folder).state for folder in (left.sweep, left.sweep / "0")] == ["KILLED", "KILLED"]
@@ -256,7 +273,7 @@ def test_it_is_stopped_without_a_command_and_its_record_is_closed(left, monkeypa
     with pytest.raises(
         TrackingError, match=r"has ended \(its command may still write the report\); nothing was stopped"
     ):
-        status.stop_sweep(left.sweep, left.outputs, lines.append)
+        stopping.stop_sweep(left.sweep, left.outputs, lines.append)
 
 
 HOLDER = """
@@ -278,7 +295,7 @@ def test_a_sweep_with_a_command_is_stopped_by_it_and_not_attached_to(left):
         with pytest.raises(TrackingError, match=rf"controls it \(process {holder.pid} on this machine\)"):
             resume.attach(left.sweep.name, left.outputs)
         lines = []
-        status.stop_sweep(left.sweep, left.outputs, lines.append)
+        stopping.stop_sweep(left.sweep, left.outputs, lines.append)
         assert holder.wait(10) == 0
     assert lines == [f"Asked its command (process {holder.pid}) to stop; its jobs end at safe points …", "Stopped."]
 
@@ -292,7 +309,7 @@ def test_a_command_on_another_machine_is_named(left, monkeypatch):
     held = journal.Journal(left.sweep)
     monkeypatch.setattr(os, "kill", lambda *_: pytest.fail("a process of this machine is meant by chance"))
     with pytest.raises(TrackingError, match=f"its command runs on {note.host}"):
-        status.stop_sweep(left.sweep, left.outputs, pytest.fail)
+        stopping.stop_sweep(left.sweep, left.outputs, pytest.fail)
     held.close()
 
 
