@@ -6,6 +6,8 @@ same task is to be started again. All other ends are written as ``exit-ATTEMPT.j
 that leaves neither has been killed.
 """
 
+import contextlib
+import dataclasses
 import os
 import signal
 import sys
@@ -69,6 +71,11 @@ def run_task(folder: Path) -> int:
         cause, value, detail = ("timed_out" if interruption.by == signal.SIGALRM else "stopped"), None, ""
     if interruption.by == signal.SIGUSR1 and cause == "stopped":
         return _end_allocation(task, folder, used + time.monotonic() - began)
+    if cause == "stopped":  # a scheduler that has taken its place for another job gives it one again
+        before = read_progress(folder, task.attempt)
+        seconds = round(used + time.monotonic() - began, 1)
+        with contextlib.suppress(OSError):  # a full disk: how it ended is the more important
+            write_progress(folder, task.attempt, dataclasses.replace(before, seconds=seconds))
     write_exit(folder, task.attempt, JobExit(task.job, cause, value=value, detail=detail))
     return 0
 

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -86,6 +87,17 @@ def test_the_time_limit_of_the_sweep_counts_all_allocations(task, monkeypatch):
     plays(monkeypatch, lambda: signal.pause())
     assert task_process.run_task(folder) == 0
     assert end_of(folder) == JobExit(3, "timed_out")
+
+
+def test_what_was_trained_before_another_job_took_its_place_counts_too(task, monkeypatch):
+    folder = task(timeout=100)
+    attempt = tasks.read_task(folder).attempt
+    tasks.write_progress(folder, attempt, tasks.Progress(2, 50.0, 1))
+    plays(monkeypatch, lambda: (time.sleep(0.2), os.kill(os.getpid(), signal.SIGTERM)))
+    assert task_process.run_task(folder) == 0
+    progress = tasks.read_progress(folder, attempt)
+    assert (progress.epochs, progress.barren) == (2, 1)
+    assert progress.seconds > 50.1
 
 
 def test_an_allocation_that_ends_is_followed_by_another_as_long_as_epochs_are_gained(task, monkeypatch):
