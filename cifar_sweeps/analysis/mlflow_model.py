@@ -19,7 +19,7 @@ from mlflow.types import Schema, TensorSpec
 from torch import Tensor, nn
 
 from cifar_sweeps.data.whitening import Whitening, whiten
-from cifar_sweeps.tracking.mlflow_inputs import MODEL_NAME
+from cifar_sweeps.tracking.page_links import MODEL_NAME
 
 
 class ServableClassifier(nn.Module):

@@ -12,6 +12,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
 from cifar_sweeps.config.parse import parse_config
+from cifar_sweeps.config.upgrades import logged_models
 from cifar_sweeps.errors import CifarSweepsError
 from cifar_sweeps.hydra_support import AbortHydra, current_loader, hydra_config, task_overrides
 from cifar_sweeps.sweeps.checks.empty_sweeps import check_not_empty
@@ -80,7 +81,9 @@ class SweepCallback(Callback):
             launcher = config.hydra.launcher.get("_target_")
             if launcher == _LOCAL and not config.sweep.dry_run:
                 self.command.on_exit(fork_server.stop)
-                fork_server.start(config.analysis.log_model)  # it imports torch while the lines below import mlflow
+                fork_server.start(
+                    logged_models(config.analysis.log_model) == "all"
+                )  # it imports torch while the lines below import mlflow
             with imports_without_gc():
                 from cifar_sweeps.sweeps.parent_run import ParentRun
             self.command.parent_run = ParentRun(config, is_ours=launcher in _OWN_LAUNCHERS)

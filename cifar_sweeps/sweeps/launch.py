@@ -13,6 +13,7 @@ from rich.console import Console
 
 from cifar_sweeps.config.grid.dimensions import dimensions, flat
 from cifar_sweeps.config.schema import RunConfig
+from cifar_sweeps.config.upgrades import logged_models
 from cifar_sweeps.errors import CifarSweepsError, ConfigError, JobFailedError
 from cifar_sweeps.hydra_support import (
     AbortHydra,
@@ -113,7 +114,7 @@ def checked_setup(engine: str, options: Mapping[str, Any], master: DictConfig) -
         )
     assume_device(setup.device)
     if not master.sweep.dry_run:
-        setup.prepare(master.analysis.log_model)
+        setup.prepare(logged_models(master.analysis.log_model) == "all")
     return setup
 
 

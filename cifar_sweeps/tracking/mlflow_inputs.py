@@ -10,8 +10,8 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import Model
 from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
 
-MODEL_NAME = "model"
-"""Of a run's own model: ``runs:/RUN_ID/model``."""
+from cifar_sweeps.tracking.page_links import MODEL_NAME
+
 _ATTEMPTS = 5
 
 
@@ -51,6 +51,14 @@ def log_input(
             # next attempt.
             if "IntegrityError" not in str(error) or attempt == _ATTEMPTS - 1:
                 raise
+
+
+def find_model(client: MlflowClient, run_id: str) -> str | None:
+    """Return the id of the model that a run has logged, whole; None if it has none."""
+    experiment_id = client.get_run(run_id).info.experiment_id
+    of_run = f"source_run_id = '{run_id}' AND name = '{MODEL_NAME}'"
+    models = client.search_logged_models([experiment_id], of_run)
+    return next((str(each.model_id) for each in models if each.status == LoggedModelStatus.READY), None)
 
 
 def log_model(client: MlflowClient, run_id: str, path: Path, *, name: str, step: int) -> str:
