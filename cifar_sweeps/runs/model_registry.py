@@ -17,7 +17,7 @@ from cifar_sweeps.tracking.address import with_password
 from cifar_sweeps.tracking.mlflow_inputs import find_model
 from cifar_sweeps.tracking.page_links import code, link, run_page
 from cifar_sweeps.tracking.store import PREFIX, RecordedRun, Store, finish_command
-from cifar_sweeps.tracking.store_errors import STORE_ERRORS, is_busy
+from cifar_sweeps.tracking.store_errors import is_busy, store_errors
 
 _ALIAS = re.compile(r"[\w-]+")
 _NO_ALIAS = re.compile(r"latest|v\d+", re.IGNORECASE)  # MLflow keeps these for itself
@@ -63,7 +63,7 @@ def register_model(run: RecordedRun, name: str, aliases: Sequence[str], store: S
             version = found or _create(client, name, recorded, model_id)
         for alias in aliases:
             client.set_registered_model_alias(name, alias, str(version.version))
-    except STORE_ERRORS as error:
+    except store_errors() as error:
         if is_busy(error):
             raise TrackingError(f"{store.uri}: the store does not answer; try again later") from error
         raise TrackingError(

@@ -181,7 +181,7 @@ def run_jobs(
     where there are no jobs yet that say so. total: how many jobs there will be. pauses: whether early stopping decides
     over them. configs: of jobs like those that will be; None: of the jobs.
     """
-    delivers = parent_run.jobs_deliver(setup.device is None)
+    delivers = parent_run.jobs_deliver
     engine = setup.open(parent_run.folder, parallelism, delivers)
     if isinstance(engine, LocalEngine):
         command.on_exit(engine.remove_files)  # at a second Ctrl-C nothing else removes them

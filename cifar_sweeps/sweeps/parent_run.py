@@ -47,7 +47,15 @@ from cifar_sweeps.tracking.journal_reader import read_run
 from cifar_sweeps.tracking.page_links import NOTE
 from cifar_sweeps.tracking.recovery import append_end, recover_abandoned_runs, restore_deleted
 from cifar_sweeps.tracking.run_logger import RunHeader, RunLogger
-from cifar_sweeps.tracking.store import DEFAULT_EXPERIMENT, PREFIX, RecordedRun, Store, configured_uri, tracking_uri
+from cifar_sweeps.tracking.store import (
+    DEFAULT_EXPERIMENT,
+    PREFIX,
+    RecordedRun,
+    Store,
+    configured_uri,
+    jobs_may_send,
+    tracking_uri,
+)
 from cifar_sweeps.tracking.store_calls import log_tags
 
 _SEARCH = "hydra_plugins.cifar_sweeps_optuna.OptunaSweeper"
@@ -286,12 +294,10 @@ class ParentRun:
         """Whether the command is to leave the jobs once they are placed: ``sweep.detach``."""
         return bool(self._config.sweep.get("detach"))
 
-    def jobs_deliver(self, on_this_machine: bool) -> bool:
-        """Whether jobs send to the store what they record: not from other machines to a file of this one."""
-        if on_this_machine or self._config.tracking.backend != "mlflow":
-            return True
-        uri = configured_uri(self._config.tracking.uri)
-        return uri is not None and not uri.startswith(("sqlite", "file", "/", "."))
+    @property
+    def jobs_deliver(self) -> bool:
+        """Whether jobs send to the store what they record; else this command does."""
+        return self._config.tracking.backend != "mlflow" or jobs_may_send(self._config.tracking.uri)
 
     def _say_that_it_is_left(self) -> None:
         sweep = self.manifest.sweep_id

@@ -19,7 +19,7 @@ from cifar_sweeps.inspection.export.formats import INPUT, OUTPUT, ExportFormat, 
 from cifar_sweeps.runs.trained_run import TrainedRun
 from cifar_sweeps.system.files import atomic_write, file_name, write_text_atomic
 from cifar_sweeps.tracking.store import PREFIX
-from cifar_sweeps.tracking.store_errors import STORE_ERRORS
+from cifar_sweeps.tracking.store_errors import store_errors
 
 BATCH = 500
 """Images at once in the check."""
@@ -200,6 +200,6 @@ def _log(run: TrainedRun, how: ExportFormat, path: Path, record: Path, found: Ag
         for each in (path, record):
             client.log_artifact(run_id, str(each), FOLDER)
         client.set_tag(run_id, f"{PREFIX}export.{how.name}", f"{found}; {versions}")
-    except STORE_ERRORS as error:
+    except store_errors() as error:
         return [f"The agreement stands in {record.name} alone: the store cannot be written: {in_one_line(error)}"]
     return []

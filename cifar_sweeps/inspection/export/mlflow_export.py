@@ -11,7 +11,7 @@ from cifar_sweeps.errors import TrackingError, in_one_line
 from cifar_sweeps.inspection.export.exporting import in_batches, network_probabilities
 from cifar_sweeps.runs.served_model import has_served_model, log_served_model, save_served_model
 from cifar_sweeps.runs.trained_run import TrainedRun
-from cifar_sweeps.tracking.store_errors import STORE_ERRORS
+from cifar_sweeps.tracking.store_errors import store_errors
 
 
 def export_to_mlflow(run: TrainedRun) -> Agreement | None:
@@ -44,6 +44,6 @@ def export_to_mlflow(run: TrainedRun) -> Agreement | None:
             )
         try:
             log_served_model(run, saved)
-        except STORE_ERRORS as error:
+        except store_errors() as error:
             raise TrackingError(f"{run.store.uri}: the model cannot be logged: {in_one_line(error)}") from error
     return found

@@ -1,4 +1,4 @@
-"""The fork server: the process that jobs are forked from, which imports torch, MLflow and the rest once for all.
+"""The fork server: the process that jobs are forked from, which imports torch and the rest once for all.
 
 Light to import, so that the server already imports while the command itself still does.
 """
@@ -14,13 +14,15 @@ from cifar_sweeps.errors import MachineError, in_one_line
 from cifar_sweeps.system.socket_folder import sockets_in_temporary_folder
 
 PRELOAD = ["cifar_sweeps.sweeps.engines.local.preload", "cifar_sweeps.app"]
+PRELOAD_FOR_STORE = ["cifar_sweeps.sweeps.engines.local.preload_store"]
 PRELOAD_FOR_EXPORT = ["cifar_sweeps.sweeps.engines.local.preload_export"]
 
 
-def start(with_export: bool) -> BaseContext:
+def start(with_export: bool, with_store: bool = False) -> BaseContext:
     """Start the server and return how processes are made: forked from it, or spawned where there is no fork server.
 
-    with_export: whether the jobs will export their models, which takes more imports.
+    with_export: whether the jobs will export their models, with_store: whether they will send to the store what they
+    record, both of which takes more imports. Of a server that runs nothing is changed.
     Raises MachineError if this machine lets processes have no sockets or semaphores.
     """
     with sockets_in_temporary_folder():
@@ -30,7 +32,8 @@ def start(with_export: bool) -> BaseContext:
             from multiprocessing import forkserver
 
             context = multiprocessing.get_context("forkserver")
-            context.set_forkserver_preload(PRELOAD + (PRELOAD_FOR_EXPORT if with_export else []))
+            more = [*(PRELOAD_FOR_STORE if with_store else []), *(PRELOAD_FOR_EXPORT if with_export else [])]
+            context.set_forkserver_preload([*PRELOAD, *more])
             forkserver.ensure_running()
     _check_semaphores(context)
     return context
