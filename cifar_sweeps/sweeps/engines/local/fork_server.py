@@ -14,6 +14,8 @@ from cifar_sweeps.errors import MachineError, in_one_line
 from cifar_sweeps.system.socket_folder import sockets_in_temporary_folder
 
 PRELOAD = ["cifar_sweeps.sweeps.engines.local.preload", "cifar_sweeps.app"]
+TO_ALL = (signal.SIGINT, signal.SIGHUP, signal.SIGTERM)
+"""Signals that may be sent to the whole process group, and so to the server: the command decides on them."""
 PRELOAD_FOR_STORE = ["cifar_sweeps.sweeps.engines.local.preload_store"]
 PRELOAD_FOR_EXPORT = ["cifar_sweeps.sweeps.engines.local.preload_export"]
 
@@ -29,12 +31,18 @@ def start(with_export: bool, with_store: bool = False) -> BaseContext:
         if "forkserver" not in multiprocessing.get_all_start_methods():
             context: BaseContext = multiprocessing.get_context("spawn")
         else:
-            from multiprocessing import forkserver
+            from multiprocessing import forkserver, resource_tracker
 
             context = multiprocessing.get_context("forkserver")
             more = [*(PRELOAD_FOR_STORE if with_store else []), *(PRELOAD_FOR_EXPORT if with_export else [])]
             context.set_forkserver_preload([*PRELOAD, *more])
-            forkserver.ensure_running()
+            resource_tracker.ensure_running()  # before: it unblocks signals when it has started its process
+            # The server holds them back until it ignores them, in `preload`; this process answers them then.
+            before = signal.pthread_sigmask(signal.SIG_BLOCK, TO_ALL)
+            try:
+                forkserver.ensure_running()
+            finally:
+                signal.pthread_sigmask(signal.SIG_SETMASK, before)
     _check_semaphores(context)
     return context
 

@@ -9,12 +9,13 @@ import importlib
 import signal
 from collections.abc import Iterable
 
+from cifar_sweeps.sweeps.engines.local.fork_server import TO_ALL
 from cifar_sweeps.system.gc_control import imports_without_gc
 from cifar_sweeps.system.surroundings import keep_warnings_off_the_terminal
 
-# Signals to a whole process group reach the server too; the command decides, and the server ends with it.
-for _each in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+for _each in TO_ALL:
     signal.signal(_each, signal.SIG_IGN)
+signal.pthread_sigmask(signal.SIG_UNBLOCK, TO_ALL)  # jobs, which are forked from here, take some of them
 
 keep_warnings_off_the_terminal()  # the server's output is the command's; a job's warnings reach its log
 
