@@ -154,6 +154,8 @@ def store_of(folder: Path, header: Entry) -> Store:
 
 def _deliver(folder: Path, entries: Sequence[Entry], state: DeliveryState) -> str | None:
     store = store_of(folder, entries[0])
+    if state.run_id is None:
+        store.prepare(str(entries[0].fields["study"]))  # first: a client makes a missing file in place, step by step
     client, run_id = store.client(), state.run_id
     for batch in _batches(entries[state.lines :]):
         if run_id is None:
