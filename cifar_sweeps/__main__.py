@@ -1,5 +1,5 @@
 """``python -m cifar_sweeps`` is ``cifar-train``."""
 
-from cifar_sweeps.app import main
+from cifar_sweeps.entry import cifar_train
 
-main()
+cifar_train()

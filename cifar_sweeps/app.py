@@ -20,6 +20,7 @@ from cifar_sweeps.sweeps.command import Command
 from cifar_sweeps.sweeps.terminal.help_text import help_text
 from cifar_sweeps.system.files import expand_home
 from cifar_sweeps.system.gc_control import imports_without_gc, skip_final_gc
+from cifar_sweeps.system.signals import exit_on_interrupt
 
 
 def train(cfg: DictConfig) -> float | None:
@@ -40,6 +41,7 @@ def main() -> None:
             "cifar-train runs on Linux and macOS. On Windows use it inside WSL: the jobs of a sweep, their progress "
             "and the atomic writing of files need a POSIX system."
         )
+    exit_on_interrupt()
     skip_final_gc()
     sys.argv[1:] = [*map(_with_home, _flags_first(sys.argv[1:]))]
     if not {"--help", "-h"}.isdisjoint(sys.argv):

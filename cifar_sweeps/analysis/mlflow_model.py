@@ -9,17 +9,18 @@ import tempfile
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import mlflow.pytorch
 import numpy as np
 import numpy.typing as npt
 import torch
-from mlflow.models import Model, ModelSignature
-from mlflow.types import Schema, TensorSpec
 from torch import Tensor, nn
 
 from cifar_sweeps.data.whitening import Whitening, whiten
-from cifar_sweeps.tracking.mlflow_inputs import MODEL_NAME
+from cifar_sweeps.tracking.page_links import MODEL_NAME
+
+if TYPE_CHECKING:
+    from mlflow.models import ModelSignature
 
 
 class ServableClassifier(nn.Module):
@@ -73,6 +74,9 @@ def save_model(
     its ``metadata.metadata["classes"]``.
     example_images: (N, 3, H, W) uint8, at least two; the first two are stored as the input example.
     """
+    import mlflow.pytorch  # here: MLflow takes a second or two, and a job that saves no model can do without
+    from mlflow.models import Model
+
     # A batch of one would be fixed in the graph; two keep the batch size dynamic.
     example = np.ascontiguousarray(example_images[:2])
     mlflow_model = Model(metadata={"classes": list(classes)})
@@ -110,7 +114,10 @@ def warm_up_export() -> None:
         save_model(ServableClassifier(net, None, None), ("a", "b"), images, Path(folder, MODEL_NAME))
 
 
-def _signature(image_shape: tuple[int, ...], num_classes: int) -> ModelSignature:
+def _signature(image_shape: tuple[int, ...], num_classes: int) -> "ModelSignature":
+    from mlflow.models import ModelSignature
+    from mlflow.types import Schema, TensorSpec
+
     pixels = TensorSpec(np.dtype(np.uint8), (-1, *image_shape), name=None)
     probabilities = TensorSpec(np.dtype(np.float32), (-1, num_classes), name=None)
     return ModelSignature(inputs=Schema([pixels]), outputs=Schema([probabilities]))

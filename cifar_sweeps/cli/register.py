@@ -1,10 +1,13 @@
 """`cifar-sweeps register`: put a run's model into MLflow's model registry."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cifar_sweeps.cli.runs import RunName
+
+if TYPE_CHECKING:
+    from cifar_sweeps.tracking.store import RecordedRun, Store
 
 
 def register(
@@ -18,6 +21,8 @@ def register(
 
     store = default_store()
     recorded = store.find_run(run)
+    if recorded.state == "FINISHED":
+        _give_model(recorded, store)
     found = register_model(recorded, name, alias or [], store)
     shown = f"run {recorded.run_id[:8]} ({recorded.name})"
     if found.is_new:
@@ -27,3 +32,25 @@ def register(
     for each in alias or []:
         typer.echo(f"alias: models:/{found.name}@{each}")
     typer.echo(f'load it: mlflow.pyfunc.load_model("models:/{found.name}/{found.version}")')
+
+
+def _give_model(recorded: "RecordedRun", store: "Store") -> None:
+    """Make and log the model of a run that has none yet: in a sweep only the best one logs its own by default."""
+    from cifar_sweeps.runs.served_model import has_served_model
+
+    if has_served_model(recorded.run_id, store):
+        return
+    from rich.console import Console
+
+    from cifar_sweeps.runs.loading import LoadingBar
+    from cifar_sweeps.runs.served_model import give_served_model
+    from cifar_sweeps.runs.trained_run import open_trained_run
+
+    typer.echo(
+        f"run {recorded.run_id[:8]} ({recorded.name}) has no model in the store yet; it is made from its weights"
+    )
+    bar = LoadingBar(Console(stderr=True))
+    try:
+        give_served_model(open_trained_run(recorded, store, bar))
+    finally:
+        bar.close()

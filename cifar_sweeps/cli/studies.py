@@ -115,12 +115,13 @@ def _list_sweeps(study: str | None) -> "list[ListedSweep]":
     from cifar_sweeps.errors import TrackingError, did_you_mean
     from cifar_sweeps.studies.overview.sweep_list import list_sweeps
     from cifar_sweeps.tracking.store import default_store
-    from cifar_sweeps.tracking.store_errors import STORE_ERRORS
+    from cifar_sweeps.tracking.store_errors import store_errors
 
     outputs = outputs_folder()
+    no_answer: tuple[type[Exception], ...] = (TrackingError, *store_errors())
     try:
         found = list_sweeps(outputs, default_store())
-    except (TrackingError, *STORE_ERRORS) as error:
+    except no_answer as error:
         found = list_sweeps(outputs, None)
         if found:
             first = str(error).splitlines()[0]

@@ -13,7 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 from cifar_sweeps.config.budget import apply_budget
 from cifar_sweeps.config.schema import RunConfig
 from cifar_sweeps.config.type_checks import schema_errors, to_dataclass
-from cifar_sweeps.config.upgrades import without_added_keys
+from cifar_sweeps.config.upgrades import with_current_values, without_added_keys
 from cifar_sweeps.config.value_checks import value_errors
 from cifar_sweeps.errors import ConfigError
 from cifar_sweeps.system.files import expand_home
@@ -44,6 +44,7 @@ def from_dict(values: Mapping[str, Any]) -> RunConfig:
 
     Raises ConfigError with every error that was found.
     """
+    values = with_current_values(values)
     errors = [*schema_errors(values, RunConfig)]
     if not errors:
         errors = [*value_errors(values)]

@@ -116,10 +116,13 @@ class Tracking:
 
 @dataclass(frozen=True)
 class Analysis:
-    """What is logged of the trained model: figures as metrics, files and pictures, and the model itself."""
+    """What is logged of the trained model: figures as metrics, files and pictures, and the model itself.
+
+    log_model: of which runs; ``best``: of a single run, and of a sweep's best one.
+    """
 
     pictures: bool
-    log_model: bool
+    log_model: Literal["best", "all", "none"]
     report: bool = True
     details: bool = False
 

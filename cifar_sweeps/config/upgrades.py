@@ -58,6 +58,22 @@ ADDED_KEYS: dict[int, tuple[AddedKey, ...]] = {
 RENAMED_TARGETS: dict[str, str] = {}
 """Former names of ``_target_``s, oldest first, and what each is called today."""
 
+_LOGGED_MODELS = {True: "all", False: "none"}
+"""What ``analysis.log_model`` was before there was ``best``, and still may be: true means all, false none."""
+
+
+def logged_models(value: object) -> object:
+    """Return today's value of ``analysis.log_model``."""
+    return _LOGGED_MODELS[value] if isinstance(value, bool) else value
+
+
+def with_current_values(plain: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a config with values of earlier versions as they are called today, in keys without effect on a result."""
+    analysis = plain.get("analysis")
+    if not isinstance(analysis, Mapping) or "log_model" not in analysis:
+        return dict(plain)
+    return {**plain, "analysis": {**analysis, "log_model": logged_models(analysis["log_model"])}}
+
 
 def current_target(name: str) -> str:
     """Return today's name of a ``_target_``."""

@@ -22,7 +22,7 @@ REAL_DATA = "CIFAR_SWEEPS_REAL_DATA"
 """Names a folder of images by class, such as a JPEG copy of CIFAR-10; without it CIFAR-10 itself is downloaded."""
 _IMAGES = Path("outputs/data/cifar10-jpeg")
 """Where they are found in every checkout: a sweep that goes on elsewhere is the same only if its command is."""
-_ALWAYS = ("analysis.pictures=false", "analysis.log_model=false", "sweep.report=false", "tracking.keep=last")
+_ALWAYS = ("analysis.pictures=false", "analysis.log_model=none", "sweep.report=false", "tracking.keep=last")
 _ARCHIVED_EVERY = 600.0
 """Seconds."""
 _INTERRUPTED = (130, 143, -signal.SIGINT, -signal.SIGTERM)

@@ -13,19 +13,25 @@ from cifar_sweeps.analysis.predictions import VALIDATION_FILE, Predictions, from
 from cifar_sweeps.analysis.run_report import class_and_calibration_metrics, draw_pictures, write_data
 from cifar_sweeps.config.schema import RunConfig
 from cifar_sweeps.runs.setup import TrainingSetup
-from cifar_sweeps.tracking.mlflow_inputs import MODEL_NAME
+from cifar_sweeps.tracking.page_links import MODEL_NAME
 from cifar_sweeps.tracking.run_logger import RunLogger
 from cifar_sweeps.tracking.store_calls import acceptable_name
 from cifar_sweeps.training.loop import evaluate
 from cifar_sweeps.training.metrics import Evaluation
 
 
-def wrapping_up(config: RunConfig) -> str:
+def logs_model(config: RunConfig, in_sweep: bool) -> bool:
+    """Return whether a run logs its own model: the best one of a sweep gets it from the sweep, at its end."""
+    levels = ("all",) if in_sweep else ("all", "best")
+    return config.tracking.backend != "none" and config.analysis.log_model in levels
+
+
+def wrapping_up(config: RunConfig, in_sweep: bool = False) -> str:
     """Return what `log_artifacts` does that takes a while, in words; empty if that is nothing."""
     work = []
     if config.analysis.pictures:
         work.append("drawing the pictures")
-    if config.analysis.log_model and config.tracking.backend != "none":
+    if logs_model(config, in_sweep):
         work.append("saving the model")
     return " and ".join(work)
 
@@ -39,11 +45,13 @@ def log_artifacts(
     test: Evaluation,
     tested_epoch: int,
     report: Callable[[str], None],
+    in_sweep: bool = False,
 ) -> None:
     """Write report and figures of the test predictions into the run's folder, and log them, data set and model.
 
     name: the run's, for the figures' titles. history: one mapping per epoch, by MLflow's metric names. tested_epoch:
-    the epoch of the net's weights. report: called with a line for what could not be drawn.
+    the epoch of the net's weights. report: called with a line for what could not be drawn. in_sweep: whether the run
+    is a sweep's job.
     """
     analysis, paths = setup.config.analysis, list[Path]()
     if analysis.report or analysis.pictures:
@@ -65,7 +73,7 @@ def log_artifacts(
     if setup.config.tracking.backend == "none":
         return
     _log_input(setup, logger)
-    if analysis.log_model:
+    if logs_model(setup.config, in_sweep):
         _log_model(setup, logger, folder, tested_epoch)
 
 

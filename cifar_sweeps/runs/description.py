@@ -5,7 +5,9 @@ from pathlib import PurePosixPath
 
 from cifar_sweeps.config.parse import flatten
 from cifar_sweeps.config.schema import RunConfig
-from cifar_sweeps.tracking.page_links import PARENT, code, link, run_page
+from cifar_sweeps.system.scripts import needed_environment, recorded_command
+from cifar_sweeps.tracking.page_links import MODEL_NAME, PARENT, RUN, code, link, run_page
+from cifar_sweeps.tracking.store import configured_uri
 
 _PICTURES = (".png", ".html")
 
@@ -19,12 +21,13 @@ def describe_run(
     outcome: str = "",
     artifacts: Sequence[str] = (),
     history: Sequence[str] = (),
+    model: str = "",
 ) -> str:
     """Return a run's description, in Markdown.
 
     about: lines on its images, its size and its machine. command: repeats it. tags: by their short names; of a sweep's
     job they name the sweep. outcome: in a line; empty while it trains. artifacts: the places of those that it has.
-    history: parts on the run that it made longer, in Markdown.
+    history: parts on the run that it made longer, in Markdown. model: see `model_line`.
     """
     pictures = [
         link(PurePosixPath(place).stem.replace("_", " "), run_page(artifact=place))
@@ -36,9 +39,40 @@ def describe_run(
         f"**Result**: {outcome}" if outcome else "",
         f"**Trained**: {'; '.join(_settings(config))}. {' · '.join(about)}",
         *history,
+        model,
         f"**Repeat it**: {code(command)}",
     ]
     return "\n\n".join(filter(None, parts))
+
+
+_MODEL = "**Model**: "
+
+
+def model_line(config: RunConfig, has_model: bool) -> str:
+    """Return, in Markdown, how a finished run's model is loaded, or made where it has none; empty if it has no store.
+
+    has_model: whether it has logged one for ``mlflow.pyfunc``.
+    """
+    if config.tracking.backend == "none":
+        return ""
+    if has_model:
+        return f"{_MODEL}{code(load_call(RUN))}"
+    environment = needed_environment((), config.outputs, configured_uri(config.tracking.uri, config.outputs))
+    command = recorded_command("cifar-sweeps", ["export", "--format", "mlflow"], environment)
+    return f"{_MODEL}none for mlflow.pyfunc yet; {code(f'{command} {RUN}')} makes it"
+
+
+def with_model(description: str, run_id: str) -> str:
+    """Return a run's description once its model has been logged after its end."""
+    lines = [
+        f"{_MODEL}{code(load_call(run_id))}" if each.startswith(_MODEL) else each for each in description.split("\n")
+    ]
+    return "\n".join(lines)
+
+
+def load_call(run_id: str) -> str:
+    """Return the call, in Python, that loads a run's model."""
+    return f'mlflow.pyfunc.load_model("runs:/{run_id}/{MODEL_NAME}")'
 
 
 def _place(name: str, tags: Mapping[str, str]) -> str:

@@ -8,7 +8,6 @@ one pretraining. As training is reproducible bit for bit, they equal those of th
 from pathlib import Path
 
 import torch
-from mlflow.exceptions import MlflowException
 
 from cifar_sweeps.config import build
 from cifar_sweeps.config.compose import compose
@@ -20,6 +19,7 @@ from cifar_sweeps.runs.reporters import RunReporter, epoch_line
 from cifar_sweeps.runs.setup import build_setup, resolve_threads
 from cifar_sweeps.system.files import is_inside
 from cifar_sweeps.system.locks import file_lock
+from cifar_sweeps.tracking import mlflow_api
 from cifar_sweeps.tracking.store import Store, tracking_uri
 from cifar_sweeps.training.checkpoint_file import load_weights, save
 from cifar_sweeps.training.loop import fit
@@ -120,7 +120,7 @@ def _find_checkpoint(config: RunConfig, source: str) -> Path:
         folder = _weights_folder(config) / recorded.run_id
         folder.mkdir(parents=True, exist_ok=True)
         return Path(store.client().download_artifacts(recorded.run_id, CHECKPOINT, str(folder)))
-    except (TrackingError, MlflowException, OSError) as error:
+    except (TrackingError, mlflow_api.MlflowException, OSError) as error:
         raise ConfigError(
             f"trainer.init_from={source}: no such file or experiment, and it cannot be used as a run: "
             f"{error if isinstance(error, TrackingError) else in_one_line(error)}"

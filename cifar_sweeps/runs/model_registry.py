@@ -8,17 +8,16 @@ from typing import Any
 
 import mlflow
 from mlflow import MlflowClient
-from mlflow.entities import LoggedModelStatus, Run
+from mlflow.entities import Run
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 from cifar_sweeps.errors import ConfigError, TrackingError, in_one_line
-from cifar_sweeps.system.scripts import recorded_command
 from cifar_sweeps.tracking.address import with_password
-from cifar_sweeps.tracking.mlflow_inputs import MODEL_NAME
+from cifar_sweeps.tracking.mlflow_inputs import find_model
 from cifar_sweeps.tracking.page_links import code, link, run_page
 from cifar_sweeps.tracking.store import PREFIX, RecordedRun, Store, finish_command
-from cifar_sweeps.tracking.store_errors import STORE_ERRORS, is_busy
+from cifar_sweeps.tracking.store_errors import is_busy, store_errors
 
 _ALIAS = re.compile(r"[\w-]+")
 _NO_ALIAS = re.compile(r"latest|v\d+", re.IGNORECASE)  # MLflow keeps these for itself
@@ -58,13 +57,13 @@ def register_model(run: RecordedRun, name: str, aliases: Sequence[str], store: S
     client = store.client()
     try:
         recorded = client.get_run(run.run_id)
-        model_id = _logged_model(client, recorded, run)
+        model_id = _logged_model(client, run)
         found = _registered(client, name, run.run_id)
         with _default_store(store):
             version = found or _create(client, name, recorded, model_id)
         for alias in aliases:
             client.set_registered_model_alias(name, alias, str(version.version))
-    except STORE_ERRORS as error:
+    except store_errors() as error:
         if is_busy(error):
             raise TrackingError(f"{store.uri}: the store does not answer; try again later") from error
         raise TrackingError(
@@ -101,24 +100,18 @@ def _check_names(name: str, aliases: Sequence[str]) -> None:
         raise ConfigError(wrong)
 
 
-def _logged_model(client: MlflowClient, recorded: Run, run: RecordedRun) -> str:
+def _logged_model(client: MlflowClient, run: RecordedRun) -> str:
     """Return the id of the model that a run logged. Raises TrackingError, with what to do, if it has none."""
-    of_run = f"source_run_id = '{run.run_id}' AND name = '{MODEL_NAME}'"
-    models = client.search_logged_models([recorded.info.experiment_id], of_run)
-    ready = [str(each.model_id) for each in models if each.status == LoggedModelStatus.READY]
-    if ready:
-        return ready[0]
+    found = find_model(client, run.run_id)
+    if found is not None:
+        return found
     shown = f"{run.run_id[:8]} ({run.name})"
     if run.state != "FINISHED":
         command = finish_command(run.run_id, run.tags)
         raise TrackingError(f"{shown}: is {run.state_text}, and a model is logged at the end; finish it: {command}")
-    if recorded.data.params.get("analysis.log_model", "").lower() == "false":
-        again = recorded_command("cifar-sweeps", ["reproduce", run.run_id[:8], "analysis.log_model=true"])
-        raise TrackingError(
-            f"{shown}: has no model in the store, as it was trained with analysis.log_model=false; train it again "
-            f"with it, and register that run: {again}"
-        )
-    raise TrackingError(f"{shown}: has no model in the store; if it has not been sent yet: cifar-sweeps sync")
+    raise TrackingError(
+        f"{shown}: has no model in the store; make it: cifar-sweeps export {run.run_id[:8]} --format mlflow"
+    )
 
 
 def _registered(client: MlflowClient, name: str, run_id: str) -> ModelVersion | None:

@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mlflow.exceptions import MlflowException
-
 from cifar_sweeps.config import build
 from cifar_sweeps.config.compose import compose
 from cifar_sweeps.config.hydra_messages import quote
@@ -18,6 +16,7 @@ from cifar_sweeps.data.dataset import ImageData, Progress
 from cifar_sweeps.errors import DataError, TrackingError, in_one_line
 from cifar_sweeps.system.files import is_inside, safe_load_yaml
 from cifar_sweeps.system.scripts import shell_command
+from cifar_sweeps.tracking import mlflow_api
 from cifar_sweeps.tracking.store import RecordedRun, Store
 
 
@@ -97,7 +96,7 @@ def recorded_config(original: RecordedRun, store: Store) -> dict[str, Any]:
         with tempfile.TemporaryDirectory() as folder:
             path = store.client().download_artifacts(original.run_id, "config.yaml", folder)
             config_dict = safe_load_yaml(Path(path))
-    except (MlflowException, OSError, ValueError) as error:
+    except (mlflow_api.MlflowException, OSError, ValueError) as error:
         raise TrackingError(
             f"{original.run_id} ({original.name}): its config.yaml cannot be read ({in_one_line(error)}); "
             f"repeat it yourself: {repeat_command(original)}"

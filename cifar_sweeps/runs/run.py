@@ -10,8 +10,8 @@ from pathlib import Path
 from cifar_sweeps.config.parse import flatten
 from cifar_sweeps.config.schema import RunConfig
 from cifar_sweeps.errors import TrackingError, TrainingError, in_one_line
-from cifar_sweeps.runs.artifacts import log_artifacts, wrapping_up
-from cifar_sweeps.runs.description import describe_run
+from cifar_sweeps.runs.artifacts import log_artifacts, logs_model, wrapping_up
+from cifar_sweeps.runs.description import describe_run, model_line
 from cifar_sweeps.runs.folder import check_not_finished, create_writable, next_run_folder, runs_folder, write_config
 from cifar_sweeps.runs.identity import provenance_tags, training_hash
 from cifar_sweeps.runs.initial_weights import resolve_initial_weights
@@ -85,16 +85,18 @@ def run(
         config, name, folder, training_hash(config, setup.data.fingerprint), tags, sweep, reporter.on_message
     )
     checkpoints = CheckpointManager(folder / "checkpoints", config.as_dict)
+    in_sweep = sweep is not None
     about = partial(_description, setup, name, folder, logger, tags or {})
     try:
         logger.log_params(flatten(config.as_dict) | swept_params(tags or {}))
         logger.set_tags(provenance_tags(setup) | about(""))
         logger.log_artifact(write_config(config, folder))
-        result = _train_and_test(setup, name, folder, checkpoints, logger, reporter, until)
+        result = _train_and_test(setup, name, folder, checkpoints, logger, reporter, until, in_sweep)
         if result.paused_at is not None:
             logger.set_tags(_pause_tags(result.paused_at, config) | about(_pause_text(result, config)))
         else:
-            logger.set_tags(about(_outcome(result.metrics)))
+            model = model_line(config, has_model=logs_model(config, in_sweep))
+            logger.set_tags(about(_outcome(result.metrics), model))
         logger.end_run("FINISHED")
     except BaseException as error:
         had_ended = logger.has_ended
@@ -152,12 +154,21 @@ def _end_interrupted(
 
 
 def _description(
-    setup: TrainingSetup, name: str, folder: Path, logger: RunLogger, tags: Mapping[str, str], outcome: str
+    setup: TrainingSetup,
+    name: str,
+    folder: Path,
+    logger: RunLogger,
+    tags: Mapping[str, str],
+    outcome: str,
+    model: str = "",
 ) -> dict[str, str]:
-    """Return the tag of the run's description on MLflow's page. outcome: in a line; empty while it trains."""
+    """Return the tag of the run's description on MLflow's page. outcome: in a line; empty while it trains.
+
+    model: see `model_line`.
+    """
     about = setup.describe(name, folder).lines
     command, history = how_to_repeat(setup.config, tags), extension_lines(setup.config, tags)
-    return {NOTE: describe_run(setup.config, name, about, command, tags, outcome, logger.artifacts, history)}
+    return {NOTE: describe_run(setup.config, name, about, command, tags, outcome, logger.artifacts, history, model)}
 
 
 def _report_delivery_error(config: RunConfig, logger: RunLogger, reporter: RunReporter) -> None:
@@ -189,6 +200,7 @@ def _train_and_test(
     logger: RunLogger,
     reporter: RunReporter,
     until: int | None,
+    in_sweep: bool,
 ) -> RunResult:
     size = {"model/parameters": setup.summary.parameters, "model/multiply_adds": setup.summary.multiply_adds}
     logger.log_metrics(size, step=0)
@@ -200,6 +212,7 @@ def _train_and_test(
 
     selection, tested_epoch = _choose_weights(setup, checkpoints, history)
     logger.log_metrics(selection, step=history[-1].epoch)
+    reporter.on_message(f"testing on {len(setup.data.test):,} images …")
     evaluation, test_metrics = _test(setup)
     logger.log_metrics(test_metrics, step=tested_epoch)
 
@@ -208,10 +221,10 @@ def _train_and_test(
     all_metrics = {**history[-1].by_name(), **selection, **test_metrics}
     reporter.on_end(f"{name}: {_outcome(all_metrics)}")  # in a sweep the next job may start: figures need little
     rows = [{"epoch": float(metrics.epoch), **metrics.by_name()} for metrics in history]
-    work = wrapping_up(setup.config)
+    work = wrapping_up(setup.config, in_sweep)
     if work:
         reporter.on_message(f"{work} …")  # seconds in which nothing else would be seen
-    log_artifacts(setup, name, folder, logger, rows, evaluation, tested_epoch, reporter.on_message)
+    log_artifacts(setup, name, folder, logger, rows, evaluation, tested_epoch, reporter.on_message, in_sweep)
 
     val_accuracy = next(metrics.val_accuracy for metrics in history if metrics.epoch == tested_epoch)
     return RunResult(None, folder, all_metrics, tuple(history), val_accuracy)

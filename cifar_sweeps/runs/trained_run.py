@@ -9,7 +9,6 @@ from functools import cached_property
 from pathlib import Path
 
 import torch
-from mlflow.exceptions import MlflowException
 from torch import Tensor, nn
 
 from cifar_sweeps.analysis.mlflow_model import ServableClassifier
@@ -25,6 +24,7 @@ from cifar_sweeps.errors import TrackingError
 from cifar_sweeps.runs.recorded import localized_config, recorded_config, recorded_images, recorded_overrides
 from cifar_sweeps.runs.setup import check_data, fitted_whitening
 from cifar_sweeps.system.files import is_inside
+from cifar_sweeps.tracking import mlflow_api
 from cifar_sweeps.tracking.store import RecordedRun, Store, finish_command
 from cifar_sweeps.training.checkpoint_file import load_weights
 from cifar_sweeps.training.loop import evaluate
@@ -179,7 +179,7 @@ def find_artifact(record: RecordedRun, store: Store, name: str, folder: Path | N
     )  # a checkpoint may be large, and is read again until then
     try:
         return Path(store.client().download_artifacts(record.run_id, name, str(target)))
-    except (MlflowException, OSError):
+    except (mlflow_api.MlflowException, OSError):
         return None
 
 

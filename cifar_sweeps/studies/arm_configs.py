@@ -5,15 +5,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mlflow import MlflowClient
-from mlflow.exceptions import MlflowException
-
 from cifar_sweeps.studies.study import StudyRun
 from cifar_sweeps.system.files import is_inside, safe_load_yaml
+from cifar_sweeps.tracking import mlflow_api
 from cifar_sweeps.tracking.store import locate_folder
 
 
-def arm_configs(client: MlflowClient, runs: Sequence[StudyRun], outputs: Path) -> dict[str, dict[str, Any]]:
+def arm_configs(
+    client: "mlflow_api.MlflowClient", runs: Sequence[StudyRun], outputs: Path
+) -> dict[str, dict[str, Any]]:
     """Return one config per arm, of its newest run that has one; arms without a readable config are left out.
 
     outputs: the folder of all runs; a run folder recorded outside it is not read.
@@ -34,11 +34,11 @@ def _read_from_folder(run: StudyRun, outputs: Path) -> dict[str, Any] | None:
     return _read(path) if folder and is_inside(path, outputs) else None
 
 
-def _read_from_store(client: MlflowClient, run_id: str) -> dict[str, Any] | None:
+def _read_from_store(client: "mlflow_api.MlflowClient", run_id: str) -> dict[str, Any] | None:
     with tempfile.TemporaryDirectory() as folder:
         try:
             return _read(Path(client.download_artifacts(run_id, "config.yaml", folder)))
-        except (MlflowException, OSError):  # no such artifact, or it is on another machine
+        except (mlflow_api.MlflowException, OSError):  # no such artifact, or it is on another machine
             return None
 
 

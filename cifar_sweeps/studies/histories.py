@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from mlflow import MlflowClient
+from cifar_sweeps.tracking import mlflow_api
 
 History = Mapping[str, Mapping[int, float]]
 """The metrics of one run: by name, then by epoch."""
@@ -25,7 +25,9 @@ def is_by_epoch(metric: str) -> bool:
     return metric.startswith(_BY_EPOCH) and not metric.startswith(PER_CLASS)
 
 
-def read_histories(client: MlflowClient, run_ids: Sequence[str], metrics: Iterable[str]) -> dict[str, History]:
+def read_histories(
+    client: "mlflow_api.MlflowClient", run_ids: Sequence[str], metrics: Iterable[str]
+) -> dict[str, History]:
     """Return the histories of these metrics by run id; of a value written twice the last counts.
 
     A database is queried for many runs at once, a server run by run in a few threads.
@@ -37,7 +39,7 @@ def read_histories(client: MlflowClient, run_ids: Sequence[str], metrics: Iterab
     return dict(histories)
 
 
-def read_epoch_ends(client: MlflowClient, run_ids: Sequence[str]) -> dict[str, dict[int, float]]:
+def read_epoch_ends(client: "mlflow_api.MlflowClient", run_ids: Sequence[str]) -> dict[str, dict[int, float]]:
     """Return when each epoch of each run ended, in seconds since 1970, as the run's own record says."""
     ends: dict[str, dict[int, float]] = {run_id: {} for run_id in run_ids}
     for run_id, point in _points(client, run_ids, "epoch_seconds"):
@@ -45,7 +47,7 @@ def read_epoch_ends(client: MlflowClient, run_ids: Sequence[str]) -> dict[str, d
     return ends
 
 
-def _points(client: MlflowClient, run_ids: Sequence[str], metric: str) -> Iterator[tuple[str, Any]]:
+def _points(client: "mlflow_api.MlflowClient", run_ids: Sequence[str], metric: str) -> Iterator[tuple[str, Any]]:
     """Yield each run's id with each of its points of a metric (MLflow's, untyped), in the order of their writing."""
     tracking = getattr(client, "_tracking_client", None)
     bulk = getattr(getattr(tracking, "store", None), "get_metric_history_bulk", None)

@@ -5,9 +5,6 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 
-from mlflow import MlflowClient
-from mlflow.entities import Run, ViewType
-
 from cifar_sweeps.config.parse import conf_folder
 from cifar_sweeps.errors import TrackingError, did_you_mean
 from cifar_sweeps.search.trials import OBJECTIVES
@@ -15,6 +12,7 @@ from cifar_sweeps.studies.arms import arm_name, swept_values
 from cifar_sweeps.studies.histories import add_derived_metrics, read_histories
 from cifar_sweeps.studies.pooling import name_arms
 from cifar_sweeps.studies.study import Study, StudyRun, SweepRun, list_names
+from cifar_sweeps.tracking import mlflow_api
 from cifar_sweeps.tracking.names import Candidate, choose
 from cifar_sweeps.tracking.store import PREFIX, SWEPT, Store, run_state
 
@@ -47,12 +45,12 @@ def find_runs(what: str, store: Store) -> Study:
     return Study(name, tuple(name_arms(runs)), tuple(_to_sweep_run(record) for record in sweeps))
 
 
-def to_study_run(record: Run, client: MlflowClient) -> StudyRun:
+def to_study_run(record: "mlflow_api.Run", client: "mlflow_api.MlflowClient") -> StudyRun:
     """Return a single record of the store as a run to compare, under the name of its arm among no others."""
     return _with_derived_metrics(client, [_to_study_run(record)])[0]
 
 
-def _with_derived_metrics(client: MlflowClient, runs: Sequence[StudyRun]) -> list[StudyRun]:
+def _with_derived_metrics(client: "mlflow_api.MlflowClient", runs: Sequence[StudyRun]) -> list[StudyRun]:
     seconds = read_histories(client, [run.run_id for run in runs], ["epoch_seconds"])
     return [
         replace(run, metrics=add_derived_metrics(run.metrics, seconds.get(run.run_id, {}), run.finished))
@@ -60,7 +58,7 @@ def _with_derived_metrics(client: MlflowClient, runs: Sequence[StudyRun]) -> lis
     ]
 
 
-def _find_sweep(client: MlflowClient, what: str, uri: str) -> tuple[str, list[Run]]:
+def _find_sweep(client: "mlflow_api.MlflowClient", what: str, uri: str) -> "tuple[str, list[mlflow_api.Run]]":
     experiments = {str(experiment.experiment_id): str(experiment.name) for experiment in client.search_experiments()}
     sweep_name = what.removeprefix("sweep ").strip()
     records = _search_runs(client, list(experiments), f"tags.`{PREFIX}role` = 'sweep'")
@@ -84,7 +82,7 @@ def _find_sweep(client: MlflowClient, what: str, uri: str) -> tuple[str, list[Ru
     return experiments[experiment_id], [parent, *_search_runs(client, [experiment_id], children)]
 
 
-def _study_of_run(client: MlflowClient, experiments: dict[str, str], name: str) -> str:
+def _study_of_run(client: "mlflow_api.MlflowClient", experiments: dict[str, str], name: str) -> str:
     """Return the study of a run of this name; empty if there is none."""
     if "'" in name or '"' in name:
         return ""
@@ -92,17 +90,19 @@ def _study_of_run(client: MlflowClient, experiments: dict[str, str], name: str) 
     return experiments[str(found[0].info.experiment_id)] if found else ""
 
 
-def _candidate(sweep: SweepRun, record: Run) -> Candidate[Run]:
+def _candidate(sweep: SweepRun, record: "mlflow_api.Run") -> "Candidate[mlflow_api.Run]":
     ids = (sweep.run_id, sweep.sweep_id, str(record.info.run_name))
     return Candidate(record, ids, "", f"{sweep.sweep_id} ({sweep.run_id[:8]})")
 
 
-def _search_runs(client: MlflowClient, experiments: list[str], condition: str = "") -> list[Run]:
-    runs: list[Run] = []
+def _search_runs(
+    client: "mlflow_api.MlflowClient", experiments: list[str], condition: str = ""
+) -> "list[mlflow_api.Run]":
+    runs: list[mlflow_api.Run] = []
     token = None
     while True:
         page = client.search_runs(
-            experiments, condition, ViewType.ACTIVE_ONLY, _PAGE, ["attributes.start_time ASC"], token
+            experiments, condition, mlflow_api.ViewType.ACTIVE_ONLY, _PAGE, ["attributes.start_time ASC"], token
         )
         runs += page
         token = page.token
@@ -110,7 +110,7 @@ def _search_runs(client: MlflowClient, experiments: list[str], condition: str = 
             return runs
 
 
-def _to_study_run(record: Run) -> StudyRun:
+def _to_study_run(record: "mlflow_api.Run") -> StudyRun:
     info, data = record.info, record.data
     name = str(info.run_name)
     swept = swept_values(data.tags, PREFIX, name)
@@ -130,7 +130,7 @@ def _to_study_run(record: Run) -> StudyRun:
     )
 
 
-def _default_arm_name(record: Run) -> str:
+def _default_arm_name(record: "mlflow_api.Run") -> str:
     """Return the name of an arm of which only the seed was swept."""
     if not record.data.tags.get("mlflow.parentRunId"):
         return str(record.info.run_name)
@@ -138,7 +138,7 @@ def _default_arm_name(record: Run) -> str:
     return overrides.get("experiment", "one setting")
 
 
-def _to_sweep_run(record: Run) -> SweepRun:
+def _to_sweep_run(record: "mlflow_api.Run") -> SweepRun:
     sweep_id, overrides = _tag(record, "sweep_id") or str(record.info.run_name), _tag(record, "overrides") or ""
     return SweepRun(
         str(record.info.run_id),
@@ -165,6 +165,6 @@ def _time(milliseconds: int) -> datetime.datetime:
     return datetime.datetime.fromtimestamp(milliseconds / 1000, tz=datetime.timezone.utc)
 
 
-def _tag(record: Run, key: str) -> str | None:
+def _tag(record: "mlflow_api.Run", key: str) -> str | None:
     value = record.data.tags.get(f"{PREFIX}{key}")
     return None if value is None else str(value)

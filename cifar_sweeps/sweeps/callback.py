@@ -12,6 +12,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
 from cifar_sweeps.config.parse import parse_config
+from cifar_sweeps.config.upgrades import logged_models
 from cifar_sweeps.errors import CifarSweepsError
 from cifar_sweeps.hydra_support import AbortHydra, current_loader, hydra_config, task_overrides
 from cifar_sweeps.sweeps.checks.empty_sweeps import check_not_empty
@@ -20,6 +21,7 @@ from cifar_sweeps.sweeps.checks.resolvers import resolve_task
 from cifar_sweeps.sweeps.checks.zips import check_zips
 from cifar_sweeps.sweeps.engines.local import fork_server
 from cifar_sweeps.system.gc_control import imports_without_gc
+from cifar_sweeps.tracking.store import jobs_may_send
 
 if TYPE_CHECKING:
     from cifar_sweeps.sweeps.command import Command
@@ -80,7 +82,10 @@ class SweepCallback(Callback):
             launcher = config.hydra.launcher.get("_target_")
             if launcher == _LOCAL and not config.sweep.dry_run:
                 self.command.on_exit(fork_server.stop)
-                fork_server.start(config.analysis.log_model)  # it imports torch while the lines below import mlflow
+                # It imports torch while the lines below do. What jobs need at their ends delays their first epochs: the
+                # export for all is imported before them nevertheless, or each of the first would import it by itself.
+                sends = config.tracking.backend == "mlflow" and jobs_may_send(config.tracking.uri)
+                fork_server.start(logged_models(config.analysis.log_model) == "all", sends)
             with imports_without_gc():
                 from cifar_sweeps.sweeps.parent_run import ParentRun
             self.command.parent_run = ParentRun(config, is_ours=launcher in _OWN_LAUNCHERS)

@@ -15,7 +15,7 @@ from cifar_sweeps.system.cores import Parallelism
 
 # A checkpoint holds the weights and, while Adam-like optimizers run, two more numbers for each.
 _BYTES_A_WEIGHT = 4
-_LAST_COPIES, _BEST_COPIES, _SERVABLE_COPIES = 3, 1, 1
+_LAST_COPIES, _BEST_COPIES = 3, 1
 _PICTURES_BYTES = 650_000
 _REPORT_BYTES = 450_000  # of 10,000 test images in ten classes
 
@@ -36,6 +36,8 @@ def print_plan(jobs: Sequence[PlannedJob], parallelism: Parallelism) -> None:
     console.print(table)
     to_run = [job for job in jobs if job.needs_training]
     total = sum(disk_bytes(job.config, job.summary) for job in to_run)
+    of_best = [served_bytes(job.config, job.summary) for job in to_run if job.config.analysis.log_model == "best"]
+    total += max(of_best, default=0)
     console.print(plan_line("job", len(to_run), parallelism, total))
 
 
@@ -49,17 +51,25 @@ def plan_line(noun: str, count: int, parallelism: Parallelism, size: float) -> s
 
 
 def disk_bytes(config: RunConfig, summary: Summary) -> int:
-    """Estimate what a run leaves: checkpoints in its folder and again as artifacts, the served model, its analysis."""
+    """Estimate what a job leaves: checkpoints in its folder and again as artifacts, the served model, its analysis.
+
+    Not the model that the best job alone gets: `served_bytes`.
+    """
     recorded = config.tracking.backend == "mlflow"
     copies = (_LAST_COPIES + _BEST_COPIES) * (2 if recorded else 1)
-    if recorded and config.analysis.log_model:
-        copies += _SERVABLE_COPIES
     analysis = config.analysis
     written = (_PICTURES_BYTES if analysis.pictures else 0) + (_REPORT_BYTES if analysis.report else 0)
-    numbers = summary.parameters * copies
-    if config.data.whitening is not None and recorded and analysis.log_model:
-        numbers += (3 * math.prod(config.data.image_shape)) ** 2  # the served model holds the matrix
-    return numbers * _BYTES_A_WEIGHT + written * (2 if recorded else 1)
+    served = served_bytes(config, summary) if analysis.log_model == "all" else 0
+    return summary.parameters * copies * _BYTES_A_WEIGHT + written * (2 if recorded else 1) + served
+
+
+def served_bytes(config: RunConfig, summary: Summary) -> int:
+    """Estimate the size of a run's model for ``mlflow.pyfunc``, where the run is recorded."""
+    if config.tracking.backend != "mlflow":
+        return 0
+    # With whitening it holds the matrix.
+    matrix = (3 * math.prod(config.data.image_shape)) ** 2 if config.data.whitening is not None else 0
+    return (summary.parameters + matrix) * _BYTES_A_WEIGHT
 
 
 def _megabytes(size: float) -> str:

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from cifar_sweeps.config.grid.dimensions import dimensions, flat
 from cifar_sweeps.config.schema import RunConfig
+from cifar_sweeps.config.upgrades import logged_models
 from cifar_sweeps.errors import CifarSweepsError, ConfigError, JobFailedError
 from cifar_sweeps.hydra_support import AbortHydra, completed_return, failed_return, get_callbacks, task_overrides
 from cifar_sweeps.search.scheduler import Scheduler
@@ -107,7 +108,7 @@ def checked_setup(engine: str, options: Mapping[str, Any], master: DictConfig) -
         )
     assume_device(setup.device)
     if not master.sweep.dry_run:
-        setup.prepare(master.analysis.log_model)
+        setup.prepare(logged_models(master.analysis.log_model) == "all")
     return setup
 
 
@@ -174,7 +175,7 @@ def run_jobs(
     where there are no jobs yet that say so. total: how many jobs there will be. pauses: whether early stopping decides
     over them. configs: of jobs like those that will be; None: of the jobs.
     """
-    delivers = parent_run.jobs_deliver(setup.device is None)
+    delivers = parent_run.jobs_deliver
     engine = setup.open(parent_run.folder, parallelism, delivers)
     if isinstance(engine, LocalEngine):
         command.on_exit(engine.remove_files)  # at a second Ctrl-C nothing else removes them

@@ -4,14 +4,16 @@ import contextlib
 import os
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from hydra.core.utils import JobReturn
 from omegaconf import DictConfig, read_write
 from rich.console import Console
 
+from cifar_sweeps.config.upgrades import logged_models
 from cifar_sweeps.errors import ConfigError, TrackingError, in_one_line
 from cifar_sweeps.hydra_support import hydra_config, job_error, task_overrides
 from cifar_sweeps.sweeps.checks.job_folders import check_own_folder
@@ -35,7 +37,7 @@ from cifar_sweeps.sweeps.previous.launches import (
     sweep_hash,
 )
 from cifar_sweeps.sweeps.tasks import remove_placement
-from cifar_sweeps.sweeps.terminal.summary import JobFailure, SweepSummary, print_summary
+from cifar_sweeps.sweeps.terminal.summary import JobFailure, SweepSummary, best_run, print_summary
 from cifar_sweeps.system.scripts import needed_environment, recorded_command, shell_command, store_environment
 from cifar_sweeps.tracking import journal
 from cifar_sweeps.tracking.delivery import read_delivery_state, undelivered_folders
@@ -45,7 +47,15 @@ from cifar_sweeps.tracking.journal_reader import read_run
 from cifar_sweeps.tracking.page_links import NOTE
 from cifar_sweeps.tracking.recovery import append_end, recover_abandoned_runs, restore_deleted
 from cifar_sweeps.tracking.run_logger import RunHeader, RunLogger
-from cifar_sweeps.tracking.store import DEFAULT_EXPERIMENT, PREFIX, RecordedRun, Store, configured_uri, tracking_uri
+from cifar_sweeps.tracking.store import (
+    DEFAULT_EXPERIMENT,
+    PREFIX,
+    RecordedRun,
+    Store,
+    configured_uri,
+    jobs_may_send,
+    tracking_uri,
+)
 from cifar_sweeps.tracking.store_calls import log_tags
 
 _SEARCH = "hydra_plugins.cifar_sweeps_optuna.OptunaSweeper"
@@ -292,12 +302,10 @@ class ParentRun:
         """Whether the command is to leave the jobs once they are placed: ``sweep.detach``."""
         return bool(self._config.sweep.get("detach"))
 
-    def jobs_deliver(self, on_this_machine: bool) -> bool:
-        """Whether jobs send to the store what they record: not from other machines to a file of this one."""
-        if on_this_machine or self._config.tracking.backend != "mlflow":
-            return True
-        uri = configured_uri(self._config.tracking.uri)
-        return uri is not None and not uri.startswith(("sqlite", "file", "/", "."))
+    @property
+    def jobs_deliver(self) -> bool:
+        """Whether jobs send to the store what they record; else this command does."""
+        return self._config.tracking.backend != "mlflow" or jobs_may_send(self._config.tracking.uri)
 
     def _say_that_it_is_left(self) -> None:
         sweep = self.manifest.sweep_id
@@ -328,7 +336,23 @@ class ParentRun:
             not_started=self._not_started(runs),
             environment=self._environment(),
             objectives=self.objectives,
+            model_lines=partial(self._model_lines, outcome, runs),
         )
+
+    def _model_lines(self, outcome: State, runs: Sequence[RecordedRun]) -> Iterator[str]:
+        """Yield what is to be known of the best run's model, and make it: ``analysis.log_model=best``.
+
+        Not of a sweep that was stopped: it goes on, perhaps with another best run. One that was the best of an earlier
+        launch keeps its model.
+        """
+        wanted = logged_models(self._config.analysis.log_model)
+        best = best_run(runs)
+        if self._store is None or best is None or outcome == "KILLED" or wanted != "best":
+            return
+        # torch.export and what else it needs: at the end, not at the start
+        from cifar_sweeps.sweeps.best_model import best_model_lines
+
+        yield from best_model_lines(best, self._store, self._environment())
 
     def _show_in_mlflow(self, logger: RunLogger, runs: Sequence[RecordedRun] = ()) -> None:
         """Write the sweep's saved view and its parent's description; runs: those trained, none at its start.

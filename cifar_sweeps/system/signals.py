@@ -15,6 +15,26 @@ INTERRUPTED, TERMINATED = 130, 143
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 
 
+def exit_on_interrupt() -> None:
+    """End this process at Ctrl-C, at once and in one line, while it has nothing to stop or to clean up yet.
+
+    For the imports of a command, and for what Python itself does at its end. What the caller ignores stays ignored.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _exit_in_one_line)
+
+
+def raise_on_interrupt() -> None:
+    """Let Ctrl-C raise KeyboardInterrupt again, as Python does by default."""
+    if signal.getsignal(signal.SIGINT) is _exit_in_one_line:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _exit_in_one_line(_number: int, _frame: FrameType | None) -> NoReturn:
+    os.write(2, b"\nInterrupted.\n")
+    os._exit(INTERRUPTED)
+
+
 class Terminated(KeyboardInterrupt):
     """KeyboardInterrupt for SIGTERM and SIGHUP."""
 

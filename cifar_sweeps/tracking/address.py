@@ -5,11 +5,12 @@ import re
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
-
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+from typing import TYPE_CHECKING
 
 from cifar_sweeps.errors import HIDDEN, ConfigError
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import URL  # which takes half a second, and only an address that was typed needs
 
 _VARIABLE = "MLFLOW_TRACKING_URI"
 DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
@@ -109,6 +110,10 @@ def sqlite_file(uri: str) -> Path | None:
     """Return the file of an SQLite store's address; None for any other store."""
     if not uri.startswith("sqlite"):
         return None
+    if uri.startswith("sqlite:///") and not set("?%") & set(uri):  # most of all: that of an outputs folder
+        return Path(uri.removeprefix("sqlite:///")) if uri != "sqlite:///" else None
+    from sqlalchemy.engine import make_url
+
     database = make_url(uri).database
     return Path(database) if database else None
 
@@ -143,6 +148,9 @@ def _server(scheme: str, rest: str, shown: str) -> StoreAddress:
 
 
 def _database(uri: str, shown: str) -> StoreAddress:
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+
     try:
         url = make_url(uri)
         dialect = url.get_dialect()
@@ -161,7 +169,7 @@ def _database(uri: str, shown: str) -> StoreAddress:
     return _sqlite(url, uri, shown)
 
 
-def _sqlite(url: URL, uri: str, shown: str) -> StoreAddress:
+def _sqlite(url: "URL", uri: str, shown: str) -> StoreAddress:
     database = url.database or ""
     if url.host:
         after = uri.partition("://")[2]

@@ -16,14 +16,10 @@ from dataclasses import asdict, dataclass, replace
 from itertools import groupby
 from pathlib import Path
 
-from mlflow import MlflowClient
-from mlflow.entities import Metric
-from mlflow.exceptions import MlflowException
-
 from cifar_sweeps.errors import TrackingError, in_one_line
 from cifar_sweeps.system.files import is_inside, write_text_atomic
 from cifar_sweeps.system.locks import file_lock
-from cifar_sweeps.tracking import journal, mlflow_inputs
+from cifar_sweeps.tracking import journal, mlflow_api, mlflow_inputs
 from cifar_sweeps.tracking.journal import Entry
 from cifar_sweeps.tracking.store import (
     EARLY_STOPPED,
@@ -158,6 +154,8 @@ def store_of(folder: Path, header: Entry) -> Store:
 
 def _deliver(folder: Path, entries: Sequence[Entry], state: DeliveryState) -> str | None:
     store = store_of(folder, entries[0])
+    if state.run_id is None:
+        store.prepare(str(entries[0].fields["study"]))  # first: a client makes a missing file in place, step by step
     client, run_id = store.client(), state.run_id
     for batch in _batches(entries[state.lines :]):
         if run_id is None:
@@ -168,7 +166,7 @@ def _deliver(folder: Path, entries: Sequence[Entry], state: DeliveryState) -> st
             state = replace(state, may_have_twin=may_exist)
         try:
             told = _send_or_set_aside(client, run_id, batch, folder)
-        except MlflowException as error:
+        except mlflow_api.MlflowException as error:
             restored = restore_run(client, run_id) if is_gone(error) else False
             if restored is False:
                 raise
@@ -210,11 +208,11 @@ def _sent_again(entries: Sequence[Entry]) -> str:
     return f"it is sent again from its journal{lost}"
 
 
-def _send_or_set_aside(client: MlflowClient, run_id: str, batch: Sequence[Entry], folder: Path) -> Told:
+def _send_or_set_aside(client: "mlflow_api.MlflowClient", run_id: str, batch: Sequence[Entry], folder: Path) -> Told:
     """Send a batch; what the store refuses for good is set aside, and all else of it sent."""
     try:
         return _send(client, run_id, batch, folder)
-    except (MlflowException, OSError) as error:
+    except (mlflow_api.MlflowException, OSError) as error:
         if not is_refusal(error):
             raise
         if len(batch) == 1:
@@ -259,7 +257,7 @@ def _find_or_create_run(folder: Path, header: Entry, store: Store, may_exist: bo
     return found[0] if found else store.create_run(experiment_id, str(fields["name"]), tags, header.time)
 
 
-def _send(client: MlflowClient, run_id: str, batch: Sequence[Entry], folder: Path) -> Told:
+def _send(client: "mlflow_api.MlflowClient", run_id: str, batch: Sequence[Entry], folder: Path) -> Told:
     """Make the store call for a batch, whose entries all have the same op."""
     first = batch[0]
     match first.op:
@@ -275,7 +273,7 @@ def _send(client: MlflowClient, run_id: str, batch: Sequence[Entry], folder: Pat
             return log_tags(client, run_id, dict(_values(batch)))
         case "metrics":
             metrics = [
-                Metric(key, float(value), entry.time, int(entry.fields["step"]))
+                mlflow_api.Metric(key, float(value), entry.time, int(entry.fields["step"]))
                 for entry in batch
                 for key, value in entry.fields["values"].items()
             ]

@@ -5,7 +5,8 @@ import time
 from pathlib import Path
 
 from cifar_sweeps.errors import TrackingError
-from cifar_sweeps.tracking.delivery import deliver, read_delivery_state, say, undelivered_folders
+from cifar_sweeps.tracking import journal
+from cifar_sweeps.tracking.delivery import deliver, read_delivery_state, say
 from cifar_sweeps.tracking.store import StoreUnavailableError
 
 _RETRY_DELAYS = (1.0, 2.0, 5.0, 10.0, 30.0)
@@ -85,6 +86,8 @@ class FolderDelivery:
 
     def __init__(self, folder: Path, seconds: float = 3.0) -> None:
         self._folder, self._seconds = folder, seconds
+        self._sizes: dict[Path, int] = {}
+        """Bytes of the journals when all of them had been sent: there may be a thousand, which are not read again."""
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True, name="folder delivery")
 
@@ -98,13 +101,19 @@ class FolderDelivery:
 
     def _run(self) -> None:
         while not self._stop.wait(self._seconds):
-            for folder in undelivered_folders(self._folder):
+            for folder in journal.folders(self._folder):
                 if self._stop.is_set():
                     return
                 try:
-                    deliver(folder)
+                    self._deliver(folder)
                 except TrackingError:  # the sweep's end tries again, and says so
                     break
+
+    def _deliver(self, folder: Path) -> None:
+        size = (folder / journal.NAME).stat().st_size
+        if self._sizes.get(folder) != size:
+            deliver(folder)
+            self._sizes[folder] = size
 
 
 def deliver_patiently(folder: Path, patience: float) -> str | None:

@@ -15,7 +15,7 @@ from cifar_sweeps.tracking import journal
 from cifar_sweeps.tracking.delivery import count_undelivered_lines, store_of
 from cifar_sweeps.tracking.journal_reader import read_run
 from cifar_sweeps.tracking.store import Store, embedded_uri
-from cifar_sweeps.tracking.store_errors import STORE_ERRORS
+from cifar_sweeps.tracking.store_errors import store_errors
 from cifar_sweeps.tracking.ui.saved_view import remove_orphans
 
 _ABANDONED_AFTER = 3600.0
@@ -89,7 +89,7 @@ def _is_in_store(folder: Path) -> bool:
     store = store_of(folder, journal.read(folder)[0])
     try:
         return bool(store.client().list_artifacts(run.run_id, "checkpoints"))
-    except STORE_ERRORS:  # unknown: keep them
+    except store_errors():  # unknown: keep them
         return False
 
 

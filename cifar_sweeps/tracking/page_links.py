@@ -12,6 +12,8 @@ EXPERIMENT, RUN, PARENT = "{EXPERIMENT_ID}", "{RUN_ID}", "{PARENT_RUN_ID}"
 """What stands in a description for the ids of its experiment, its run, and that one's parent."""
 NOTE = "mlflow.note.content"
 """The tag that MLflow's page shows as a run's description, in Markdown."""
+MODEL_NAME = "model"
+"""Of a run's own model: ``runs:/RUN_ID/model``."""
 _MODE = "workflowType=machine_learning"
 """Without it the page opens on what it has for language models."""
 

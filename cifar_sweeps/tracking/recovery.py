@@ -3,12 +3,11 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from mlflow.entities import LifecycleStage, ViewType
 from rich.console import Console
 
 from cifar_sweeps.errors import TrackingError, in_one_line
 from cifar_sweeps.system.scripts import sync_command
-from cifar_sweeps.tracking import journal
+from cifar_sweeps.tracking import journal, mlflow_api
 from cifar_sweeps.tracking.delivery import (
     count_undelivered_lines,
     deliver,
@@ -20,7 +19,7 @@ from cifar_sweeps.tracking.delivery import (
 )
 from cifar_sweeps.tracking.journal import Journal, State
 from cifar_sweeps.tracking.store import Store
-from cifar_sweeps.tracking.store_errors import STORE_ERRORS
+from cifar_sweeps.tracking.store_errors import store_errors
 
 ABANDONED = "its process was killed, or the machine stopped"
 
@@ -130,16 +129,16 @@ def restore_deleted(folder: Path, study: str) -> None:
         _restore_deleted(folder, study, store_of(folder, entries[0]))
     except TrackingError as error:
         say(f"Whether runs of this sweep were deleted cannot be told now: {error}")
-    except STORE_ERRORS as error:
+    except store_errors() as error:
         say(f"Whether runs of this sweep were deleted cannot be told now: {in_one_line(error)}")
 
 
 def _restore_deleted(folder: Path, study: str, store: Store) -> None:
     client = store.client()
     before = client.get_experiment_by_name(study)
-    if before is not None and before.lifecycle_stage == LifecycleStage.DELETED:
+    if before is not None and before.lifecycle_stage == mlflow_api.LifecycleStage.DELETED:
         say(f"The experiment {study} had been deleted in MLflow; it is restored.")
-    runs = store.sweep_runs(store.prepare(study), folder.name, ViewType.ALL)
+    runs = store.sweep_runs(store.prepare(study), folder.name, mlflow_api.ViewType.ALL)
     parent = None
     for path in [folder, *(each for each in journal.folders(folder) if each != folder)]:
         run_id = read_delivery_state(path).run_id
@@ -148,7 +147,7 @@ def _restore_deleted(folder: Path, study: str, store: Store) -> None:
         found = runs.get(run_id)
         if found is None:
             send_anew(path)
-        elif found.info.lifecycle_stage == LifecycleStage.DELETED:
+        elif found.info.lifecycle_stage == mlflow_api.LifecycleStage.DELETED:
             client.restore_run(run_id)
             say(f"The run {found.info.run_name} had been deleted in MLflow; it is restored.")
         if path == folder:

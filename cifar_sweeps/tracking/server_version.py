@@ -2,11 +2,8 @@
 
 import re
 
-from mlflow.utils.credentials import get_default_host_creds
-from mlflow.utils.rest_utils import http_request
-
 from cifar_sweeps.tracking.address import with_password
-from cifar_sweeps.tracking.store_errors import STORE_ERRORS
+from cifar_sweeps.tracking.store_errors import store_errors
 
 FLOOR = (3, 16)
 """The first MLflow whose server orders and repeats writes that PostgreSQL ended as a deadlock (mlflow#24941), and that
@@ -15,10 +12,13 @@ looks up lines that are sent again by their keys (mlflow#24577), not in all that
 
 def server_version(uri: str) -> str | None:
     """Return the version of MLflow that a server runs; None if it does not say. uri: without its password."""
+    from mlflow.utils.credentials import get_default_host_creds
+    from mlflow.utils.rest_utils import http_request
+
     try:
         login = get_default_host_creds(with_password(uri))  # type: ignore[no-untyped-call]
         answer = http_request(login, "/version", "GET")  # type: ignore[no-untyped-call]
-    except STORE_ERRORS:
+    except store_errors():
         return None
     text = str(answer.text).strip()
     return text if answer.status_code == 200 and re.fullmatch(r"\d+\.\d+[\w.+-]*", text) else None

@@ -5,17 +5,17 @@ older MLflow's does, without a backup; and it calls a newer store out of date.
 """
 
 import functools
+import importlib.util
 import re
 import shlex
 import shutil
 import sqlite3
+from importlib import metadata
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-import mlflow
-from mlflow import MlflowClient
-
 from cifar_sweeps.errors import TrackingError
+from cifar_sweeps.tracking import mlflow_api
 from cifar_sweeps.tracking.address import sqlite_file
 
 _REVISION = re.compile(r"^revision\s*(?::[^=]+)?=(.*)$", re.MULTILINE)
@@ -51,11 +51,11 @@ def check_revision(uri: str) -> bool:
         copy = shlex.join(["cp", path, f"{path}.backup"])
         upgrade = shlex.join(["mlflow", "db", "upgrade", uri])
         raise TrackingError(
-            f"{path}: was made by an older MLflow (revision {found}; {mlflow.__version__} needs {newest}); "
+            f"{path}: was made by an older MLflow (revision {found}; {_mlflow_version()} needs {newest}); "
             f"stop whatever uses it, back it up and upgrade it: {copy} && {upgrade}"
         )
     raise TrackingError(
-        f"{path}: was made by a newer MLflow (revision {found}, which {mlflow.__version__} does not know); "
+        f"{path}: was made by a newer MLflow (revision {found}, which {_mlflow_version()} does not know); "
         "use that version (pip install --upgrade mlflow), or another folder: CIFAR_SWEEPS_OUTPUTS=FOLDER"
     )
 
@@ -70,7 +70,7 @@ def create_database(path: Path) -> None:
     folder = path.with_name(f".{path.name}.new")
     shutil.rmtree(folder, ignore_errors=True)  # left by a kill, rollback journal included
     folder.mkdir(parents=True)
-    MlflowClient(f"sqlite:///{(folder / path.name).as_posix()}").search_experiments(max_results=1)
+    mlflow_api.MlflowClient(f"sqlite:///{(folder / path.name).as_posix()}").search_experiments(max_results=1)
     (folder / path.name).replace(path)
     shutil.rmtree(folder)
 
@@ -136,13 +136,20 @@ def _revision(path: str) -> str | None:
     return str(rows[0][0]) if rows else None
 
 
+def _mlflow_version() -> str:
+    return metadata.version("mlflow")
+
+
 @functools.cache
 def _revisions() -> tuple[str, frozenset[str]]:
     """Return the newest revision of the installed MLflow, and all of them.
 
     Parsed from its migrations: Alembic imports all of them, which takes half a second at each start.
     """
-    folder = Path(mlflow.__file__).parent / "store" / "db_migrations" / "versions"
+    found = importlib.util.find_spec("mlflow")  # not imported: that takes a second or two
+    assert found is not None
+    assert found.origin is not None
+    folder = Path(found.origin).parent / "store" / "db_migrations" / "versions"
     sources = [path.read_text(encoding="utf-8") for path in folder.glob("*.py")]
     known, previous = (
         {name for source in sources for line in pattern.findall(source) for name in _NAME.findall(line)}
@@ -151,7 +158,7 @@ def _revisions() -> tuple[str, frozenset[str]]:
     newest = known - previous
     if len(newest) != 1:
         raise TrackingError(
-            f"{folder}: {len(newest)} of MLflow {mlflow.__version__}'s revisions have no successor; expected one. "
+            f"{folder}: {len(newest)} of MLflow {_mlflow_version()}'s revisions have no successor; expected one. "
             "Install another version: pip install 'mlflow<3.18'"
         )
     return newest.pop(), frozenset(known)

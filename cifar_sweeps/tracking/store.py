@@ -4,7 +4,6 @@ Everything goes through `MlflowClient`: no active run, no global tracking URI.
 """
 
 import getpass
-import logging
 import os
 import re
 import sqlite3
@@ -14,36 +13,17 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # read when mlflow is imported; nothing leaves the machine
-# The delivery retries by itself, and first looks whether the run was created after all; MLflow's own seven attempts
-# with pauses would delay the command, and create the run twice.
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
-os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # one a file, among a command's own lines
-os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"  # each run's address, with the server's password in it
-os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # a bar for each file of a few kilobytes
-os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")  # no warning on a machine without git
-
-from mlflow import MlflowClient
-from mlflow.entities import Run, ViewType
-from mlflow.exceptions import MlflowException
-from mlflow.store.entities.paged_list import PagedList
-
 from cifar_sweeps.errors import ConfigError, TrackingError, hide_secrets, in_one_line
 from cifar_sweeps.system.files import is_inside
 from cifar_sweeps.system.locks import file_lock
 from cifar_sweeps.system.scripts import sync_command
+from cifar_sweeps.tracking import mlflow_api
 from cifar_sweeps.tracking.address import DATABASES, parse_address, sqlite_file, with_password
 from cifar_sweeps.tracking.names import Candidate, choose, describe
 from cifar_sweeps.tracking.page_links import NOTE
 from cifar_sweeps.tracking.server_version import old_server_warning
 from cifar_sweeps.tracking.sqlite_store import check_revision, create_database, relocate_artifacts
-from cifar_sweeps.tracking.store_errors import STORE_ERRORS, is_busy, wants_login
-
-for _noisy in ("mlflow", "alembic"):  # the schema's migrations, the server's start messages
-    logging.getLogger(_noisy).setLevel(logging.WARNING)
-# It logs a traceback of each database error that it raises, which is reported in one message here.
-logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
+from cifar_sweeps.tracking.store_errors import is_busy, store_errors, wants_login
 
 DEFAULT_EXPERIMENT = "cifar_sweeps"
 PREFIX = "cifar_sweeps."
@@ -91,6 +71,16 @@ def configured_uri(configured: str | None, outputs: str | Path | None = None) ->
     return address.uri
 
 
+def jobs_may_send(configured: str | None) -> bool:
+    """Return whether a sweep's jobs send to the store at the configured address themselves: to a server.
+
+    A file of this machine is written by the sweep's command alone: no job then needs MLflow, and none waits for another
+    that writes. Raises ConfigError as `configured_uri` does.
+    """
+    uri = configured_uri(configured)
+    return uri is not None and not uri.startswith(("sqlite", "file", "/", "."))
+
+
 def embedded_uri(outputs: str | Path) -> str:
     """Return the URI of the SQLite file in an outputs folder; raises as `tracking_uri` does."""
     path = _embedded_file(outputs)
@@ -125,9 +115,9 @@ class Store:
         store.check_exists()
         return store
 
-    def client(self) -> MlflowClient:
+    def client(self) -> "mlflow_api.MlflowClient":
         """Return an MLflow client of this store."""
-        return MlflowClient(with_password(self.uri))
+        return mlflow_api.MlflowClient(with_password(self.uri))
 
     def prepare(self, experiment: str) -> str:
         """Create the database and the experiment if they are missing; return the experiment's id.
@@ -144,7 +134,7 @@ class Store:
                     self._follow_move()
                 client = self.client()
                 return self._find_experiment(client, experiment) or self._create_experiment(client, experiment)
-        except STORE_ERRORS as error:
+        except store_errors() as error:
             if is_busy(error):
                 raise StoreUnavailableError(f"tracking.uri={self.uri}: the store does not answer") from error
             remedy = (
@@ -157,19 +147,19 @@ class Store:
                 f"{remedy}, or train without a store: tracking=none"
             ) from error
 
-    def _find_experiment(self, client: MlflowClient, name: str) -> str | None:
+    def _find_experiment(self, client: "mlflow_api.MlflowClient", name: str) -> str | None:
         """Return the id of an experiment, taken out of MLflow's trash; None if there is none."""
         found = client.get_experiment_by_name(name)
         if found is not None and found.lifecycle_stage == "deleted":
             client.restore_experiment(found.experiment_id)
         return None if found is None else str(found.experiment_id)
 
-    def _create_experiment(self, client: MlflowClient, name: str) -> str:
+    def _create_experiment(self, client: "mlflow_api.MlflowClient", name: str) -> str:
         """Create an experiment, and return its id: that of another's, who of the team has just done so."""
         location = None if self._is_server else (self.outputs.absolute() / "artifacts").as_uri()
         try:
             return str(client.create_experiment(name, artifact_location=location))
-        except MlflowException as error:
+        except mlflow_api.MlflowException as error:
             created = self._find_experiment(client, name) if error.error_code == "RESOURCE_ALREADY_EXISTS" else None
             if created is None:
                 raise
@@ -178,12 +168,12 @@ class Store:
     def availability_error(self, experiment: str) -> str | None:
         """Check that the store can record an experiment's runs, and return a message if it does not answer now.
 
-        Also of one that answers, and does less than a user expects: `_shortcoming`. A writable file is not opened,
-        which takes MLflow half a second: delivery of the first run creates the experiment. Raises TrackingError if it
-        is not a store, or cannot be written.
+        Also of one that answers, and does less than a user expects: `_shortcoming`. A writable file is not opened, nor
+        a missing one made, which takes MLflow seconds: the delivery does so, beside the training. Raises TrackingError
+        if it is not a store, or cannot be written.
         """
         try:
-            if not (self._is_current() and self._is_writable()):
+            if not (self._is_current() and self._is_writable()) and not self._is_new():
                 self.prepare(experiment)
         except StoreUnavailableError as error:
             later = sync_command(self.outputs)
@@ -214,7 +204,7 @@ class Store:
     def runs_with_tag(self, experiment_id: str, tag: str, value: str) -> list[str]:
         """Return the ids of the runs with this tag, those in the trash last."""
         wanted = f"tags.`{tag}` = '{value}'"
-        found = self.client().search_runs([experiment_id], wanted, ViewType.ALL)
+        found = self.client().search_runs([experiment_id], wanted, mlflow_api.ViewType.ALL)
         return [str(run.info.run_id) for run in sorted(found, key=lambda run: run.info.lifecycle_stage != "active")]
 
     def find_run(self, run: str) -> "RecordedRun":
@@ -247,7 +237,9 @@ class Store:
     def _deleted_error(self, run: str, experiments: list[str]) -> TrackingError | None:
         """Return what to say of a run that cannot be found because it is in MLflow's trash."""
         for found in _all_pages(
-            lambda token: self.client().search_runs(experiments, "", ViewType.DELETED_ONLY, 1000, None, token)
+            lambda token: self.client().search_runs(
+                experiments, "", mlflow_api.ViewType.DELETED_ONLY, 1000, None, token
+            )
         ):
             if str(found.info.run_id).startswith(run) or found.info.run_name == run:
                 return TrackingError(
@@ -256,11 +248,11 @@ class Store:
                 )
         return None
 
-    def search(self, experiments: list[str], condition: str = "", order: str = "ASC") -> Iterator[Run]:
+    def search(self, experiments: list[str], condition: str = "", order: str = "ASC") -> "Iterator[mlflow_api.Run]":
         """Yield the runs of these experiments that fulfil a condition of MLflow, in the order in which they started."""
         client, by = self.client(), [f"attributes.start_time {order}"]
         yield from _all_pages(
-            lambda token: client.search_runs(experiments, condition, ViewType.ACTIVE_ONLY, 1000, by, token)
+            lambda token: client.search_runs(experiments, condition, mlflow_api.ViewType.ACTIVE_ONLY, 1000, by, token)
         )
 
     def history(self, run_id: str, metric: str) -> list[tuple[int, float]]:
@@ -268,17 +260,21 @@ class Store:
         points = self.client().get_metric_history(run_id, metric)
         return sorted((int(point.step), float(point.value)) for point in points)
 
-    def sweep_runs(self, experiment_id: str, sweep_id: str, view: int = ViewType.ACTIVE_ONLY) -> dict[str, Run]:
-        """Return the runs of a sweep, its parent among them, by their ids. view: of `ViewType`, to see deleted ones."""
+    def sweep_runs(self, experiment_id: str, sweep_id: str, view: int | None = None) -> "dict[str, mlflow_api.Run]":
+        """Return the runs of a sweep, its parent among them, by their ids.
+
+        view: of MLflow's `ViewType`, to see deleted ones.
+        """
+        wanted = mlflow_api.ViewType.ACTIVE_ONLY if view is None else view
         client, of_sweep = self.client(), f"tags.`{PREFIX}sweep_id` = '{sweep_id}'"
-        pages = _all_pages(lambda token: client.search_runs([experiment_id], of_sweep, view, 1000, None, token))
+        pages = _all_pages(lambda token: client.search_runs([experiment_id], of_sweep, wanted, 1000, None, token))
         return {str(run.info.run_id): run for run in pages}
 
     def sweep_ids(self, experiment_id: str) -> set[str]:
         """Return the ids of the sweeps that an experiment has runs of, deleted ones among them."""
         client, of_sweeps = self.client(), f"tags.`{PREFIX}sweep_id` LIKE '%'"
         pages = _all_pages(
-            lambda token: client.search_runs([experiment_id], of_sweeps, ViewType.ALL, 1000, None, token)
+            lambda token: client.search_runs([experiment_id], of_sweeps, mlflow_api.ViewType.ALL, 1000, None, token)
         )
         return {str(run.data.tags[f"{PREFIX}sweep_id"]) for run in pages}
 
@@ -287,7 +283,7 @@ class Store:
         client, by_parent = self.client(), f"tags.`mlflow.parentRunId` = '{parent_run_id}'"
         pages = _all_pages(
             lambda token: client.search_runs(
-                [experiment_id], by_parent, ViewType.ACTIVE_ONLY, 1000, ["attributes.start_time ASC"], token
+                [experiment_id], by_parent, mlflow_api.ViewType.ACTIVE_ONLY, 1000, ["attributes.start_time ASC"], token
             )
         )
         return [_recorded_run(run) for run in pages]
@@ -341,6 +337,18 @@ class Store:
             return nullcontext()
         self._file.parent.mkdir(parents=True, exist_ok=True)
         return file_lock(self._file.with_name(f".{self._file.name}.lock"))
+
+    def _is_new(self) -> bool:
+        """Return whether it is a file that does not exist yet, and whose folder can be written."""
+        path = self._file
+        if path is None or path.exists():
+            return False
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self.outputs.mkdir(parents=True, exist_ok=True)
+        except OSError:
+            return False
+        return os.access(path.parent, os.W_OK | os.X_OK)
 
     def _is_writable(self) -> bool:
         path = self._file
@@ -435,7 +443,7 @@ def _one_line(name: str) -> str:
     return "".join(letter if letter.isprintable() else " " for letter in name)
 
 
-def _recorded_run(run: Run) -> RecordedRun:
+def _recorded_run(run: "mlflow_api.Run") -> RecordedRun:
     info = run.info
     if not re.fullmatch(r"[\w-]+", str(info.run_id)):  # it becomes a folder's name, and the server may be hostile
         raise TrackingError(f"{info.run_id!r}: the store returned an invalid run id")
@@ -448,7 +456,7 @@ def _recorded_run(run: Run) -> RecordedRun:
     )
 
 
-def _candidate(run: Run) -> Candidate[RecordedRun]:
+def _candidate(run: "mlflow_api.Run") -> Candidate[RecordedRun]:
     found = _recorded_run(run)
     sweep_id, folder = found.tag("sweep_id"), found.tag("folder")
     other = sweep_id if found.tag("role") == "sweep" else None if sweep_id or not folder else Path(folder).name
@@ -456,7 +464,7 @@ def _candidate(run: Run) -> Candidate[RecordedRun]:
     return Candidate(found, (found.run_id, *([other] if other else [])), found.name, shown)
 
 
-def _all_pages(search: Callable[[str | None], PagedList[Run]]) -> Iterator[Run]:
+def _all_pages(search: "Callable[[str | None], mlflow_api.PagedList[mlflow_api.Run]]") -> "Iterator[mlflow_api.Run]":
     token = None
     while True:
         page = search(token)

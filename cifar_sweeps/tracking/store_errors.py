@@ -4,11 +4,18 @@ import errno
 import re
 import sqlite3
 
-from mlflow.exceptions import MlflowException
-from sqlalchemy.exc import SQLAlchemyError
+from cifar_sweeps.tracking import mlflow_api
 
-STORE_ERRORS = (MlflowException, SQLAlchemyError, sqlite3.OperationalError, OSError)
-"""Raised by MLflow if its store cannot be used; some of the database's own errors pass through."""
+
+def store_errors() -> tuple[type[Exception], ...]:
+    """Return what MLflow raises if its store cannot be used; some of the database's own errors pass through.
+
+    For ``except``, which asks for it only once something was raised: MLflow need not be imported before.
+    """
+    from sqlalchemy.exc import SQLAlchemyError
+
+    return (mlflow_api.MlflowException, SQLAlchemyError, sqlite3.OperationalError, OSError)
+
 
 _PASSING_CODES = frozenset({"TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED", "RESOURCE_EXHAUSTED"})
 _NO_ANSWER_OF_MLFLOW = "failed with error code"
@@ -49,7 +56,10 @@ def is_busy(error: BaseException) -> bool:
     if _status(error):
         return _status(error) in _PASSING_STATUSES
     # The head of the message: it goes on with the statement and its values, which may hold any words.
-    return isinstance(error, MlflowException) and _PASSING_IN_DATABASE.search(text.partition("[SQL:")[0]) is not None
+    return (
+        isinstance(error, mlflow_api.MlflowException)
+        and _PASSING_IN_DATABASE.search(text.partition("[SQL:")[0]) is not None
+    )
 
 
 def is_refusal(error: BaseException) -> bool:
@@ -58,7 +68,7 @@ def is_refusal(error: BaseException) -> bool:
         return _status(error) == _TOO_LARGE or (_status(error) == 400 and _is_mlflows(error))
     if isinstance(error, OSError):  # artifacts are written to where the store says, which may be another machine's
         return error.errno in (errno.EACCES, errno.EPERM, errno.EROFS)
-    if not isinstance(error, MlflowException) or is_busy(error) or is_gone(error):
+    if not isinstance(error, mlflow_api.MlflowException) or is_busy(error) or is_gone(error):
         return False
     if _NO_ANSWER_OF_MLFLOW in str(error):
         return f"{_NO_ANSWER_OF_MLFLOW} {_TOO_LARGE}" in str(error)
@@ -67,7 +77,7 @@ def is_refusal(error: BaseException) -> bool:
 
 def is_gone(error: BaseException) -> bool:
     """Return whether a call failed because its run was deleted in MLflow, into the trash or for good."""
-    if not isinstance(error, MlflowException):
+    if not isinstance(error, mlflow_api.MlflowException):
         return False
     text = str(error)
     return "must be in the 'active' state" in text or (
@@ -80,7 +90,7 @@ def wants_login(error: BaseException) -> bool:
     if _status(error):
         return _status(error) in (401, 403)
     denied = ("UNAUTHENTICATED", "CUSTOMER_UNAUTHORIZED", "PERMISSION_DENIED")
-    return isinstance(error, MlflowException) and error.error_code in denied
+    return isinstance(error, mlflow_api.MlflowException) and error.error_code in denied
 
 
 def _status(error: BaseException) -> int:

@@ -46,6 +46,7 @@ GOALS: dict[str, Goal] = {
     "start/cfg_job": at_most(1.5),
     "start/torch_imported": at_most(0),
     "start/first_step_beyond_imports": at_most(1.0),
+    "start/sweep_first_epoch": at_most(5.0),
     "start/job_cost": at_most(0.5),
     "start/job_cost/300": at_most(0.5),
     "start/job_growth": at_most(1.1),

@@ -6,7 +6,8 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from cifar_sweeps.config import build
 from cifar_sweeps.config.compose import compose
@@ -44,6 +45,7 @@ def measure(quick: bool) -> Outcome:
         _command(outcome, key, what, command, pairs)
     outcome.add("start/torch_imported", "of these, commands that import torch", [_importing_torch()])
     _first_step(outcome, 1 if quick else 3)
+    _first_epoch_of_a_sweep(outcome, 1 if quick else 3)
     _jobs(outcome, quick)
     return outcome
 
@@ -93,6 +95,39 @@ def _first_step(outcome: Outcome, pairs: int) -> None:
     outcome.notes.append(f"first step: data ({name}) and store exist; one step of 64 images, no validation")
 
 
+def _first_epoch_of_a_sweep(outcome: Outcome, rounds_: int) -> None:
+    """Measure from the command to the first step of the first job: its log then has the line before the epochs."""
+    images, name = real_data.overrides_or_drawn()
+    more = ("model=plain_3", "data.train_size=2000", "trainer.epochs=1", "trainer.threads=1", "sweep.report=false")
+    command = [*TRAIN, "-m", *images, *more, "analysis.pictures=false", "seed=0,1"]
+    with new_outputs() as outputs:
+        told(command, outputs)  # the store and the images' cache exist from now on
+        taken = [_under_way(command, outputs) for _ in range(rounds_)]
+    what = "command to the first epoch under way, a sweep of two jobs"
+    outcome.add("start/sweep_first_epoch", what, taken, "s")
+    outcome.notes.append(f"a sweep's first epoch: data ({name}) and store exist; the first job has told what it trains")
+
+
+def _under_way(command: Sequence[str], outputs: Path) -> float:
+    """Return the seconds until a new sweep's first job begins its first epoch: its log says on what it trains."""
+    before, began = {*outputs.glob("sweeps/*")}, time.perf_counter()
+    with subprocess.Popen(
+        [*command, "sweep.rerun=all"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=environment_of(outputs),
+        cwd=CHECKOUT,
+    ) as running:
+        while running.poll() is None:
+            logs = [log for sweep in {*outputs.glob("sweeps/*")} - before for log in sweep.glob("*/run.log")]
+            if any(re.search(r"\d threads?$", log.read_text(encoding="utf-8"), re.MULTILINE) for log in logs):
+                taken = time.perf_counter() - began
+                running.wait()
+                return taken
+            time.sleep(0.005)
+    raise RuntimeError(f"no job of {command} has begun")
+
+
 def _jobs(outcome: Outcome, quick: bool) -> None:
     few, many = (2, 5) if quick else (10, 300)
     bare = _training_and_evaluation(1 if quick else 7)
@@ -113,7 +148,8 @@ def _jobs(outcome: Outcome, quick: bool) -> None:
     outcome.notes += [
         "a job's cost: from one job's end to the next one's, from the second on, less its own training and",
         "evaluation: one step of 64 drawn images, validation and test on some hundred; no pictures are drawn;",
-        "one trains at a time and, as in any sweep, exports its model while the next one begins",
+        "one trains at a time and, as in any sweep, writes its artifacts while the next one begins; the model of the best",
+        "one is exported once, at the end",
     ]
 
 

@@ -62,8 +62,9 @@ def test_a_run_can_be_asked_to_show_nothing(tmp_path, capsys):
 def test_what_follows_the_training_is_said(tmp_path, capsys):
     cifar_sweeps.run(cifar_sweeps.compose(PICTURES), name="a run", folder=tmp_path / "run")
     lines = capsys.readouterr().out.splitlines()
-    assert lines[-1] == "  drawing the pictures …"
+    assert lines[-3] == "  testing on 60 images …"
     assert "test accuracy" in lines[-2]
+    assert lines[-1] == "  drawing the pictures …"
 
 
 @pytest.mark.parametrize(
@@ -77,6 +78,17 @@ def test_what_follows_the_training_is_said(tmp_path, capsys):
 )
 def test_only_what_is_done_is_said(overrides, said):
     assert wrapping_up(cifar_sweeps.compose([*TINY, *overrides])) == said
+
+
+@pytest.mark.parametrize(
+    ("level", "alone", "in_sweep"),
+    [("best", True, False), ("all", True, True), ("none", False, False), ("true", True, True), ("false", False, False)],
+)
+def test_a_job_of_a_sweep_saves_its_model_only_where_all_do(level, alone, in_sweep):
+    config = cifar_sweeps.compose([*TINY, "analysis.pictures=false", f"analysis.log_model={level}"])
+    assert [wrapping_up(config, job) for job in (False, True)] == [
+        "saving the model" if each else "" for each in (alone, in_sweep)
+    ]
 
 
 def test_pictures_that_cannot_be_drawn_cost_no_training(tmp_path, capsys, monkeypatch):

@@ -248,7 +248,7 @@ def test_checkpoints_load_without_running_code(sweep, tmp_path):
 
 def test_the_logged_model_predicts_what_the_record_says(sweep, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", sweep.uri)
-    run = sweep.children[0]
+    run = best_of(sweep)
     model = mlflow.pyfunc.load_model(f"runs:/{run.info.run_id}/model")
     cache = next((sweep.outputs / "data" / "cache").glob("synthetic-*.pt"))
     held = torch.load(cache, weights_only=True)
@@ -258,6 +258,22 @@ def test_the_logged_model_predicts_what_the_record_says(sweep, monkeypatch):
     assert np.allclose(probabilities.sum(axis=1), 1, atol=1e-5)
     accuracy = (probabilities.argmax(axis=1) == held["test_labels"].numpy()).mean()
     assert accuracy == pytest.approx(run.data.metrics["test/accuracy"])
+
+
+def best_of(sweep):
+    return max(sweep.children, key=lambda run: run.data.metrics["best/val_accuracy"])
+
+
+def test_the_best_run_alone_has_its_model_and_the_others_say_how_they_get_one(sweep):
+    best = best_of(sweep)
+    assert f'mlflow.pyfunc.load_model("runs:/{best.info.run_id}/model")' in sweep.command.stdout
+    for run in sweep.children:
+        of_run = f"source_run_id = '{run.info.run_id}'"
+        models = sweep.client.search_logged_models([run.info.experiment_id], of_run)
+        assert len(models) == (run is best)
+        note = run.data.tags["mlflow.note.content"]
+        assert ("load_model(" in note) == (run is best)
+        assert (f"cifar-sweeps export --format mlflow {run.info.run_id}` makes it" in note) == (run is not best)
 
 
 def test_the_data_set_is_an_input_of_the_run(sweep):

@@ -105,6 +105,17 @@ def test_an_existing_store_is_not_opened_to_check_it(store):
     assert digest(store) == before
 
 
-def test_a_missing_store_is_created(tmp_path):
-    assert Store(tracking_uri(None, tmp_path), tmp_path).availability_error("study") is None
-    assert check_revision(tracking_uri(None, tmp_path))
+def test_a_missing_store_is_left_to_the_delivery_which_creates_it_beside_the_training(tmp_path):
+    uri = tracking_uri(None, tmp_path / "outputs")
+    store = Store(uri, tmp_path / "outputs")
+    assert store.availability_error("study") is None
+    assert not check_revision(uri)
+    store.prepare("study")
+    assert check_revision(uri)
+
+
+def test_one_whose_folder_cannot_be_made_is_an_error_before_the_training(tmp_path):
+    (tmp_path / "file").write_text("")
+    outputs = tmp_path / "file" / "outputs"
+    with pytest.raises(TrackingError, match="cannot be used"):
+        Store(tracking_uri(None, outputs), outputs).availability_error("study")

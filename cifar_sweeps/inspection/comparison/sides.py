@@ -4,11 +4,10 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from mlflow.entities import Run
-
 from cifar_sweeps.errors import TrackingError, did_you_mean
 from cifar_sweeps.studies.query import find_runs, to_study_run
 from cifar_sweeps.studies.study import Study, StudyRun
+from cifar_sweeps.tracking import mlflow_api
 from cifar_sweeps.tracking.names import Candidate, choose, describe
 from cifar_sweeps.tracking.store import PREFIX, Store, finish_command
 
@@ -97,7 +96,7 @@ def _find_whole(typed: str, store: Store) -> list[Side]:
     used = {str(record.info.experiment_id) for record in records}
     studies = [name for key, name in experiments.items() if key in used]
     candidates = [_candidate(record) for record in records]
-    candidates += [Candidate[Run | str](name, (), name, f"study {name}") for name in studies]
+    candidates += [Candidate[mlflow_api.Run | str](name, (), name, f"study {name}") for name in studies]
     chosen = choose(typed, candidates, "run or sweep", store.uri)
     if isinstance(chosen, str):
         return _arms(typed, find_runs(chosen, store))
@@ -106,7 +105,7 @@ def _find_whole(typed: str, store: Store) -> list[Side]:
     return [_run_side(to_study_run(chosen, client))]
 
 
-def _candidate(record: Run) -> Candidate[Run | str]:
+def _candidate(record: "mlflow_api.Run") -> "Candidate[mlflow_api.Run | str]":
     run_id, name, tags = str(record.info.run_id), str(record.info.run_name), record.data.tags
     sweep_id = tags.get(f"{PREFIX}sweep_id", "")
     if tags.get(f"{PREFIX}role") == "sweep":

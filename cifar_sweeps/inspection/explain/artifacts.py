@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-from mlflow.exceptions import MlflowException
-
 from cifar_sweeps.analysis.figures import save
 from cifar_sweeps.errors import ConfigError, TrackingError, in_one_line
 from cifar_sweeps.inspection.explain.page import render_explanation
@@ -11,6 +9,7 @@ from cifar_sweeps.inspection.explain.results import Explanation
 from cifar_sweeps.inspection.explain.sheets import sheets
 from cifar_sweeps.runs.trained_run import TrainedRun
 from cifar_sweeps.system.files import write_text_atomic
+from cifar_sweeps.tracking import mlflow_api
 
 FOLDER = "explain"
 PAGE = "explain.html"
@@ -52,7 +51,7 @@ def log_artifacts(run: TrainedRun, paths: list[Path]) -> None:
     try:
         for path in paths:
             client.log_artifact(run.record.run_id, str(path), FOLDER)
-    except (MlflowException, OSError) as error:
+    except (mlflow_api.MlflowException, OSError) as error:
         raise TrackingError(
             f"{run.label}: {paths[0].parent} is written, and could not be logged to the run ({in_one_line(error)}); "
             "type the command again when the store answers"

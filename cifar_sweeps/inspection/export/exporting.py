@@ -19,7 +19,7 @@ from cifar_sweeps.inspection.export.formats import INPUT, OUTPUT, ExportFormat, 
 from cifar_sweeps.runs.trained_run import TrainedRun
 from cifar_sweeps.system.files import atomic_write, file_name, write_text_atomic
 from cifar_sweeps.tracking.store import PREFIX
-from cifar_sweeps.tracking.store_errors import STORE_ERRORS
+from cifar_sweeps.tracking.store_errors import store_errors
 
 BATCH = 500
 """Images at once in the check."""
@@ -53,13 +53,13 @@ def export(run: TrainedRun, how: ExportFormat, out: Path | None = None) -> Expor
     how.check_installed()
     path = _target(run, how, out)
     images = run.images.test
-    expected = _in_batches(lambda pixels: _network(run, pixels), images)
+    expected = in_batches(lambda pixels: network_probabilities(run, pixels), images)
     with tempfile.TemporaryDirectory() as folder:
         # What is refused must not be found under its name, and what was there before stays.
         unchecked = Path(folder, f"model{how.ending}")
         try:
             how.write(run.servable, images.images[:2].contiguous(), unchecked)
-            answers = _in_batches(how.load(unchecked), images)
+            answers = in_batches(how.load(unchecked), images)
             found = agreement(expected, answers)
             description = _description(run, how, found, answers, images)
             how.add_metadata(unchecked, _texts(description))
@@ -95,14 +95,15 @@ def _target(run: TrainedRun, how: ExportFormat, out: Path | None) -> Path:
     return path
 
 
-def _network(run: TrainedRun, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+def network_probabilities(run: TrainedRun, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
     """Return the probabilities of the run's own network, scaled as in training: not by way of what is exported."""
     with torch.no_grad():
         found: npt.NDArray[np.float32] = run.net(run.model_input(torch.from_numpy(pixels))).softmax(dim=1).numpy()
     return found
 
 
-def _in_batches(predict: Predict, images: LabelledImages) -> npt.NDArray[np.float32]:
+def in_batches(predict: Predict, images: LabelledImages) -> npt.NDArray[np.float32]:
+    """Return the probabilities (N, C) that a function of pixels gives for images, computed in batches."""
     starts = range(0, len(images), BATCH)
     return np.concatenate([predict(images.images[start : start + BATCH].contiguous().numpy()) for start in starts])
 
@@ -199,6 +200,6 @@ def _log(run: TrainedRun, how: ExportFormat, path: Path, record: Path, found: Ag
         for each in (path, record):
             client.log_artifact(run_id, str(each), FOLDER)
         client.set_tag(run_id, f"{PREFIX}export.{how.name}", f"{found}; {versions}")
-    except STORE_ERRORS as error:
+    except store_errors() as error:
         return [f"The agreement stands in {record.name} alone: the store cannot be written: {in_one_line(error)}"]
     return []

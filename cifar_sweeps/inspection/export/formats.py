@@ -71,11 +71,11 @@ def export_format(name: str | None, out: Path | None) -> ExportFormat:
     by_ending = next((each for each in FORMATS if each.ending == ending), None)
     if name is None:
         if by_ending is None:
-            raise ConfigError("--format is missing: must be onnx or torch; or end --out in .onnx or .pt2")
+            raise ConfigError("--format is missing: must be onnx, torch or mlflow; or end --out in .onnx or .pt2")
         return by_ending
     by_name = next((each for each in FORMATS if each.name == name), None)
     if by_name is None:
-        raise ConfigError(f"--format {name}: must be onnx or torch")
+        raise ConfigError(f"--format {name}: must be onnx, torch or mlflow")
     if by_ending not in (None, by_name):
         raise ConfigError(f"--format {name} and --out {out} contradict each other; end the name in {by_name.ending}")
     return by_name

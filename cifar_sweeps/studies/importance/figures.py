@@ -2,8 +2,6 @@
 
 from collections.abc import Callable, Sequence
 
-from mlflow import MlflowClient
-
 from cifar_sweeps.analysis.importance.best_so_far import BestSoFar, TrainedEpoch, best_so_far
 from cifar_sweeps.analysis.importance.plots import Bar, plot_best_so_far, plot_cell_means, plot_shares
 from cifar_sweeps.analysis.pages.html_page import PageFigure
@@ -12,6 +10,7 @@ from cifar_sweeps.studies.histories import History, metric_at_epoch, read_epoch_
 from cifar_sweeps.studies.importance.choice import is_lower_better
 from cifar_sweeps.studies.importance.importance import Importance
 from cifar_sweeps.studies.study import StudyRun
+from cifar_sweeps.tracking import mlflow_api
 
 
 def share_figures(found: Importance) -> list[PageFigure]:
@@ -35,7 +34,7 @@ def share_figures(found: Importance) -> list[PageFigure]:
     return figures
 
 
-def progress_figures(runs: Sequence[StudyRun], metric: str, client: MlflowClient) -> list[PageFigure]:
+def progress_figures(runs: Sequence[StudyRun], metric: str, client: "mlflow_api.MlflowClient") -> list[PageFigure]:
     """Return the best so far against epochs and against seconds; none if no epoch of any run has the metric.
 
     runs: all of the sweep, those that failed or were stopped included: their epochs were trained, too.
@@ -62,7 +61,7 @@ def progress_figures(runs: Sequence[StudyRun], metric: str, client: MlflowClient
     ]
 
 
-def read_by_epoch(runs: Sequence[StudyRun], metric: str, client: MlflowClient) -> dict[str, History]:
+def read_by_epoch(runs: Sequence[StudyRun], metric: str, client: "mlflow_api.MlflowClient") -> dict[str, History]:
     """Return the histories of a metric, of what it is derived from, and of the seconds, by run id."""
     needed = dict.fromkeys([metric, "epoch_seconds", *_SOURCES.get(metric, ())])
     return read_histories(client, [run.run_id for run in runs], needed)
@@ -73,7 +72,7 @@ def by_epoch(metric: str) -> str:
     return {"best/val_accuracy": "val/accuracy"}.get(metric, metric)
 
 
-def trained_so_far(runs: Sequence[StudyRun], metric: str, client: MlflowClient) -> BestSoFar:
+def trained_so_far(runs: Sequence[StudyRun], metric: str, client: "mlflow_api.MlflowClient") -> BestSoFar:
     """Return the best value of a metric by epoch after each epoch that any of the runs has trained."""
     histories, ends = read_by_epoch(runs, metric, client), read_epoch_ends(client, [run.run_id for run in runs])
     trained = [

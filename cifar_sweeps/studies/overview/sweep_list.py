@@ -7,9 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from mlflow.entities import Run
-
-from cifar_sweeps.tracking import journal
+from cifar_sweeps.tracking import journal, mlflow_api
 from cifar_sweeps.tracking.delivery import count_undelivered_lines
 from cifar_sweeps.tracking.journal_reader import read_run
 from cifar_sweeps.tracking.store import RecordedRun, Store, run_state
@@ -50,7 +48,7 @@ class ListedSweep:
 def list_sweeps(outputs: Path, store: Store | None) -> list[ListedSweep]:
     """Return the sweeps whose journals lie in the folder, and those that only the store has; the newest first.
 
-    store: None to read the folder alone. Raises MLflow's errors (`tracking.store_errors.STORE_ERRORS`) if it does not
+    store: None to read the folder alone. Raises MLflow's errors (`tracking.store_errors.store_errors`) if it does not
     answer.
     """
     local = list(_in_folder(outputs))
@@ -135,7 +133,7 @@ def _state(folder: Path, run: RecordedRun) -> str:
     return "killed" if run.state == "RUNNING" and not journal.is_locked(folder) else run.state.lower()
 
 
-def _recorded(run: Run) -> RecordedRun:
+def _recorded(run: "mlflow_api.Run") -> RecordedRun:
     info, data = run.info, run.data
     state = run_state(str(info.status), data.tags)
     return RecordedRun(str(info.run_id), str(info.run_name), state, data.metrics, data.tags)

@@ -7,8 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from mlflow import MlflowClient
-from mlflow.exceptions import MlflowException
 
 from cifar_sweeps.analysis.figures import confusion_heatmap
 from cifar_sweeps.analysis.pages.html_page import PageFigure
@@ -17,6 +15,7 @@ from cifar_sweeps.studies.columns import MISSING
 from cifar_sweeps.studies.intervals import Estimate, estimate
 from cifar_sweeps.studies.study import StudyRun
 from cifar_sweeps.system.files import is_inside
+from cifar_sweeps.tracking import mlflow_api
 from cifar_sweeps.tracking.store import locate_folder
 
 _FILE = "analysis.json"
@@ -65,7 +64,9 @@ def _difference(metric: str, best: Sequence[StudyRun], second: Sequence[StudyRun
     return estimate(mine - other for mine, other in pairs if mine is not None and other is not None)
 
 
-def confusion_figure(arm: str, runs: Sequence[StudyRun], client: MlflowClient, outputs: Path) -> list[PageFigure]:
+def confusion_figure(
+    arm: str, runs: Sequence[StudyRun], client: "mlflow_api.MlflowClient", outputs: Path
+) -> list[PageFigure]:
     """Return the confusion matrix of an arm, summed over its seeds; none where no run recorded one.
 
     outputs: the folder of all runs; a run's folder recorded outside it is not read.
@@ -81,7 +82,7 @@ def confusion_figure(arm: str, runs: Sequence[StudyRun], client: MlflowClient, o
 
 
 def _confusion(
-    run: StudyRun, client: MlflowClient, outputs: Path
+    run: StudyRun, client: "mlflow_api.MlflowClient", outputs: Path
 ) -> tuple[tuple[str, ...], npt.NDArray[np.int64]] | None:
     folder = locate_folder(run.tag("folder"), outputs)
     path = Path(folder or "", _FILE)
@@ -90,7 +91,7 @@ def _confusion(
     with tempfile.TemporaryDirectory() as target:
         try:
             return _read(Path(client.download_artifacts(run.run_id, _FILE, target)))
-        except (MlflowException, OSError):  # an older run, or one with analysis=none
+        except (mlflow_api.MlflowException, OSError):  # an older run, or one with analysis=none
             return None
 
 

@@ -1,7 +1,7 @@
 """Print the summary of a sweep: its table, what failed and why, how to resume it, where to look."""
 
 import math
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -41,6 +41,7 @@ class SweepSummary:
     MLflow's page, after the host; empty if they are not there. unsent: how many of its runs wait in their journals for
     a store that did not answer. can_resume: whether the same command resumes it, which no other launcher than ours
     does. environment: variables with which the printed commands find its outputs and store.
+    model_lines: makes the best run's model where it is to have one, which takes seconds, and says so.
     """
 
     manifest: SweepManifest
@@ -57,6 +58,7 @@ class SweepSummary:
     not_started: Sequence[str]
     environment: Mapping[str, str] = field(default_factory=dict)
     objectives: Mapping[str, str] = field(default_factory=dict)
+    model_lines: Callable[[], Iterable[str]] = tuple
 
 
 def print_summary(summary: SweepSummary, console: Console) -> None:
@@ -103,8 +105,8 @@ def print_summary(summary: SweepSummary, console: Console) -> None:
         say(f"Not all is in the store yet: {summary.unsent} journals wait in {summary.folder}; send them:")
         say(f"  {shell_command('cifar-sweeps', ['sync'], summary.environment)}")
     finished = [run for run in summary.runs if run.state == "FINISHED" and run.run_id]
-    if finished:
-        best = max(finished, key=lambda run: run.metrics.get("best/val_accuracy", -1.0))
+    best = best_run(finished)
+    if best is not None:
         say("Repeat a run, the best one for example (each run's description in MLflow says how):")
         say(f"  {shell_command('cifar-sweeps', ['reproduce', best.run_id[:8]], summary.environment)}")
         say(f"  {as_typed(best.repeat_command)}")
@@ -112,11 +114,19 @@ def print_summary(summary: SweepSummary, console: Console) -> None:
             say("Means over seeds:")
             arms = ["results", summary.manifest.sweep_id, "--arms"]
             say(f"  {shell_command('cifar-sweeps', arms, summary.environment)}")
+    for line in summary.model_lines():
+        say(line)
     if summary.page:
         say("Look at the runs in MLflow:")
         for line in mlflow_lines(summary.store, summary.environment, summary.page):
             say(f"  {line}")
     say(f"Folders, logs and checkpoints: {summary.folder}")
+
+
+def best_run(runs: Sequence[RecordedRun]) -> RecordedRun | None:
+    """Return the best of the finished runs that are in the store, as `results_table` sorts them; None without any."""
+    finished = [run for run in runs if run.state == "FINISHED" and run.run_id]
+    return max(finished, key=lambda run: run.metrics.get("best/val_accuracy", -1.0), default=None)
 
 
 _COLUMNS = [quantity(heading) for heading in ("best val", "at", "val", "train", "test", "s/epoch")]

@@ -5,9 +5,11 @@ import dataclasses
 import json
 import sys
 
+import mlflow
 import numpy as np
 import pytest
 import torch
+from conftest import TINY
 from torch import nn
 
 import cifar_sweeps
@@ -218,9 +220,9 @@ def test_a_store_that_cannot_be_written_costs_only_the_record(run, tmp_path, mon
 @pytest.mark.parametrize(
     ("name", "out", "message"),
     [
-        (None, None, "--format is missing: must be onnx or torch"),
+        (None, None, "--format is missing: must be onnx, torch or mlflow"),
         (None, "model.bin", "--format is missing"),
-        ("tflite", None, "--format tflite: must be onnx or torch"),
+        ("tflite", None, "--format tflite: must be onnx, torch or mlflow"),
         ("torch", "model.onnx", "contradict each other; end the name in .pt2"),
     ],
 )
@@ -266,3 +268,45 @@ def test_the_command_prints_the_agreement_and_the_files(store, tmp_path, monkeyp
     assert "600 of 600 images get the same class" in done.out
     assert f"Model: {tmp_path / 'model.pt2'}\n" in done.out
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model.pt2", "model.pt2.json"]
+
+
+def test_the_model_for_mlflow_is_logged_into_a_run_that_has_none_and_registered_from_there(store, capsys, monkeypatch):
+    monkeypatch.setattr(cli, "prepare", lambda _report: [])
+    monkeypatch.setenv("CIFAR_SWEEPS_OUTPUTS", str(store.outputs))
+    run = store.find_run("small")
+
+    def note():
+        return store.client().get_run(run.run_id).data.tags["mlflow.note.content"]
+
+    def cifar_sweeps_command(*arguments):
+        monkeypatch.setattr(sys, "argv", ["cifar-sweeps", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        assert not ended.value.code, capsys.readouterr().err
+        return capsys.readouterr().out
+
+    assert f"cifar-sweeps export --format mlflow {run.run_id}` makes it" in note()
+    monkeypatch.setattr(sys, "argv", ["cifar-sweeps", "export", "small", "--format", "mlflow", "--out", "model"])
+    with pytest.raises(SystemExit, match="--out model: belongs to onnx and torch"):
+        cli.main()
+    printed = cifar_sweeps_command("export", run.run_id[:8], "--format", "mlflow")
+    assert "600 of 600 images get the same class" in printed
+    uri = f"runs:/{run.run_id}/model"
+    assert f'mlflow.pyfunc.load_model("{uri}")' in printed
+    assert f'mlflow.pyfunc.load_model("{uri}")' in note()
+    assert "makes it" not in note()
+    assert "has its model in the store already" in cifar_sweeps_command("export", "small", "--format", "mlflow")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", store.uri)
+    assert mlflow.pyfunc.load_model(uri).predict(pixels(3)).shape == (3, 10)
+
+
+def test_a_run_without_a_model_gets_one_when_it_is_registered(store, capsys, monkeypatch):
+    overrides = ["trainer.epochs=1", "analysis=none", f"outputs={store.outputs}", *TINY]
+    result = cifar_sweeps.run(cifar_sweeps.compose(overrides), name="without", progress=False)
+    monkeypatch.setattr(cli, "prepare", lambda _report: [])
+    monkeypatch.setenv("CIFAR_SWEEPS_OUTPUTS", str(store.outputs))
+    for said in ("has no model in the store yet; it is made from its weights", "is the model of run"):
+        monkeypatch.setattr(sys, "argv", ["cifar-sweeps", "register", result.run_id, "--name", "shapes"])
+        with pytest.raises(SystemExit):
+            cli.main()
+        assert said in capsys.readouterr().out

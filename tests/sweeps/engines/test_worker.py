@@ -68,7 +68,7 @@ def test_the_process_of_a_job_passes_it_all_on(ran, monkeypatch, tmp_path):
     channel = EventChannel()
     listener = EventListener(channel)
     (tmp_path / "payload").write_bytes(worker.make_payload("context", {"seed": 1}))
-    outcome = process.run_job_process(str(tmp_path / "payload"), "a.log", listener.address, 7, 3, "1", 4)
+    outcome = process.run_job_process(str(tmp_path / "payload"), "a.log", listener.address, 7, 3, "1", 4, True)
     listener.close()
     assert outcome == ("returned", 0.5, "")
     assert (ran["threads"], ran["gpu"], ran["until"], ran["log"]) == (3, "1", 4, Path("a.log"))

@@ -25,10 +25,12 @@ _Future = concurrent.futures.Future[Outcome]
 class LocalEngine:
     """Runs jobs in processes of this machine; they end with the process that made the engine.
 
-    context: how processes are made, see `fork_server.start`. n_jobs: how many train at once.
+    context: how processes are made, see `fork_server.start`. n_jobs: how many train at once. delivers: whether jobs
+    send to the store what they record.
     """
 
-    def __init__(self, context: BaseContext, n_jobs: int) -> None:
+    def __init__(self, context: BaseContext, n_jobs: int, delivers: bool = True) -> None:
+        self._delivers = delivers
         self._channel = EventChannel()
         self._listener = EventListener(self._channel)
         # Twice as many processes as jobs that train: one that still writes its artifacts does not hold up the next job.
@@ -48,7 +50,9 @@ class LocalEngine:
         self._oom_kills.job_starts(number)
         self._running.add(number)
         try:
-            future = process.start_process(self._pool, job, self._listener.folder, self._listener.address)
+            future = process.start_process(
+                self._pool, job, self._listener.folder, self._listener.address, self._delivers
+            )
         except (OSError, RuntimeError) as error:  # a full disk; a pool that has broken down
             self._channel.put(JobExit(number, "lost", detail=in_one_line(error)))
             return

@@ -1,4 +1,4 @@
-"""The fork server: the process that jobs are forked from, which imports torch, MLflow and the rest once for all.
+"""The fork server: the process that jobs are forked from, which imports torch and the rest once for all.
 
 Light to import, so that the server already imports while the command itself still does.
 """
@@ -14,24 +14,35 @@ from cifar_sweeps.errors import MachineError, in_one_line
 from cifar_sweeps.system.socket_folder import sockets_in_temporary_folder
 
 PRELOAD = ["cifar_sweeps.sweeps.engines.local.preload", "cifar_sweeps.app"]
+TO_ALL = (signal.SIGINT, signal.SIGHUP, signal.SIGTERM)
+"""Signals that may be sent to the whole process group, and so to the server: the command decides on them."""
+PRELOAD_FOR_STORE = ["cifar_sweeps.sweeps.engines.local.preload_store"]
 PRELOAD_FOR_EXPORT = ["cifar_sweeps.sweeps.engines.local.preload_export"]
 
 
-def start(with_export: bool) -> BaseContext:
+def start(with_export: bool, with_store: bool = False) -> BaseContext:
     """Start the server and return how processes are made: forked from it, or spawned where there is no fork server.
 
-    with_export: whether the jobs will export their models, which takes more imports.
+    with_export: whether the jobs will export their models, with_store: whether they will send to the store what they
+    record, both of which takes more imports. Of a server that runs nothing is changed.
     Raises MachineError if this machine lets processes have no sockets or semaphores.
     """
     with sockets_in_temporary_folder():
         if "forkserver" not in multiprocessing.get_all_start_methods():
             context: BaseContext = multiprocessing.get_context("spawn")
         else:
-            from multiprocessing import forkserver
+            from multiprocessing import forkserver, resource_tracker
 
             context = multiprocessing.get_context("forkserver")
-            context.set_forkserver_preload(PRELOAD + (PRELOAD_FOR_EXPORT if with_export else []))
-            forkserver.ensure_running()
+            more = [*(PRELOAD_FOR_STORE if with_store else []), *(PRELOAD_FOR_EXPORT if with_export else [])]
+            context.set_forkserver_preload([*PRELOAD, *more])
+            resource_tracker.ensure_running()  # before: it unblocks signals when it has started its process
+            # The server holds them back until it ignores them, in `preload`; this process answers them then.
+            before = signal.pthread_sigmask(signal.SIG_BLOCK, TO_ALL)
+            try:
+                forkserver.ensure_running()
+            finally:
+                signal.pthread_sigmask(signal.SIG_SETMASK, before)
     _check_semaphores(context)
     return context
 

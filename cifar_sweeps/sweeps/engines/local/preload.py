@@ -1,4 +1,4 @@
-"""Import what every job needs, once, in the fork server: torch, MLflow, and all that a run uses.
+"""Import what every job needs, once, in the fork server: torch, and all that a run uses.
 
 Imported by the server alone. Nothing here may start a thread, for a fork would not take it along. A missing
 module only makes each job import it by itself, which takes seconds.
@@ -9,26 +9,22 @@ import importlib
 import signal
 from collections.abc import Iterable
 
+from cifar_sweeps.sweeps.engines.local.fork_server import TO_ALL
 from cifar_sweeps.system.gc_control import imports_without_gc
 from cifar_sweeps.system.surroundings import keep_warnings_off_the_terminal
 
-# Signals to a whole process group reach the server too; the command decides, and the server ends with it.
-for _each in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+for _each in TO_ALL:
     signal.signal(_each, signal.SIG_IGN)
+signal.pthread_sigmask(signal.SIG_UNBLOCK, TO_ALL)  # jobs, which are forked from here, take some of them
 
 keep_warnings_off_the_terminal()  # the server's output is the command's; a job's warnings reach its log
 
 _FOR_ANY_RUN = (
-    "alembic.command",
     "cifar_sweeps.sweeps.callback",
     "cifar_sweeps.analysis.figures",
     "matplotlib.backends.backend_agg",
-    "mlflow.store.artifact.local_artifact_repo",
-    "mlflow.store.tracking.sqlalchemy_store",
     "PIL.JpegImagePlugin",
     "PIL.PngImagePlugin",
-    "sklearn.metrics",
-    "sqlalchemy.dialects.sqlite",
 )
 
 

@@ -1,4 +1,4 @@
-"""Import what the export of models needs too, in the fork server (``analysis.log_model``)."""
+"""Import what the export of models needs too, in the fork server (``analysis.log_model=all``)."""
 
 import contextlib
 

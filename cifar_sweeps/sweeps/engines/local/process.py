@@ -13,22 +13,24 @@ from pebble import ProcessPool
 from cifar_sweeps.sweeps.engines import worker
 from cifar_sweeps.sweeps.engines.local.event_socket import EventReporter
 from cifar_sweeps.sweeps.jobs import JobSpec
+from cifar_sweeps.tracking.delivery_thread import hold_back
 
 STOP = signal.SIGUSR1
 """The signal that asks a job to stop at a safe point."""
 
 
 def start_process(
-    pool: ProcessPool, job: JobSpec, folder: Path, address: str
+    pool: ProcessPool, job: JobSpec, folder: Path, address: str, delivers: bool
 ) -> "concurrent.futures.Future[worker.Outcome]":
     """Start a job's process from the pool, and return the future of its outcome.
 
-    folder: the engine's private one. address: the engine's socket. Raises OSError or RuntimeError if it cannot start.
+    folder: the engine's private one. address: the engine's socket. delivers: whether the process sends to the store
+    what it records. Raises OSError or RuntimeError if it cannot start.
     """
     # In a file, for two payloads fill the pipe to the workers: a pool that is stopped then would wait for ever.
     payload = folder / f"job-{job.number}"
     payload.write_bytes(job.payload)
-    arguments = (str(payload), str(job.log_file), address, job.number, job.threads, job.gpu, job.until)
+    arguments = (str(payload), str(job.log_file), address, job.number, job.threads, job.gpu, job.until, delivers)
     future: concurrent.futures.Future[worker.Outcome] = pool.schedule(
         run_job_process, args=arguments, timeout=job.timeout
     )
@@ -36,12 +38,19 @@ def start_process(
 
 
 def run_job_process(
-    payload: str, log_file: str, address: str, job: int, threads: int, gpu: str | None, until: int | None
+    payload: str,
+    log_file: str,
+    address: str,
+    job: int,
+    threads: int,
+    gpu: str | None,
+    until: int | None,
+    delivers: bool,
 ) -> worker.Outcome:
     """Run one job and return its outcome.
 
-    payload: the file of the job's payload. address: the engine's socket. threads, gpu, until: see `JobSpec`. STOP
-    and SIGTERM stop the job at a safe point; another SIGTERM ends it at once.
+    payload: the file of the job's payload. address: the engine's socket. threads, gpu, until: see `JobSpec`. delivers:
+    see `start_process`. STOP and SIGTERM stop the job at a safe point; another SIGTERM ends it at once.
     """
     _exit_with_the_parent()
     reporter = EventReporter(address, job)
@@ -50,6 +59,8 @@ def run_job_process(
             signal.signal(each, _stop)
         reporter.send_process_id(os.getpid())
         worker.redirect_output(Path(log_file))
+        if not delivers:
+            hold_back()
         outcome = worker.run_payload(Path(payload).read_bytes(), reporter, threads, gpu, until)
         for each in (signal.SIGTERM, STOP):  # what is left to do is to hand over the outcome
             signal.signal(each, signal.SIG_IGN)

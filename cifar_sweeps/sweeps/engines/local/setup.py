@@ -54,9 +54,9 @@ class LocalSetup:
         return visible_gpus() if on_cuda else []
 
     def open(self, sweep: Path, parallelism: Parallelism, delivers: bool) -> LocalEngine:
-        """Return the engine; its jobs send to the store themselves."""
+        """Return the engine."""
         assert self._processes is not None, "prepare it first"
-        return LocalEngine(self._processes, parallelism.jobs)
+        return LocalEngine(self._processes, parallelism.jobs, delivers)
 
     def where(self, sweep: Path) -> Mapping[int, str]:
         """Return nothing: the jobs' journals say all."""

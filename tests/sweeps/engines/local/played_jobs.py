@@ -10,7 +10,7 @@ from pathlib import Path
 STOP = signal.SIGUSR1
 
 
-def play(payload, log_file, address, job, threads, gpu, until):
+def play(payload, log_file, address, job, threads, gpu, until, delivers):
     """Do what the payload says, with the signals and messages of a real job; see `process.run_job_process`."""
     deed = Path(payload).read_text()
     try:

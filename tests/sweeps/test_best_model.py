@@ -1,0 +1,48 @@
+"""The model of a sweep's best run: made at its end, once, and never at the cost of what else is printed."""
+
+import pytest
+from conftest import TINY
+
+import cifar_sweeps
+from cifar_sweeps.runs.served_model import has_served_model
+from cifar_sweeps.sweeps.best_model import best_model_lines
+from cifar_sweeps.tracking.store import Store
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    outputs = tmp_path_factory.mktemp("trained") / "outputs"
+    for seed in (0, 1):
+        overrides = [*TINY, "trainer.epochs=1", "analysis=none", f"seed={seed}", f"outputs={outputs}"]
+        cifar_sweeps.run(cifar_sweeps.compose(overrides), name=f"seed={seed}", progress=False)
+    return Store.open(outputs)
+
+
+def told(store, name):
+    return [*best_model_lines(store.find_run(name), store, {"CIFAR_SWEEPS_OUTPUTS": "there"})]
+
+
+def test_the_best_run_of_a_resumed_sweep_gets_its_model_and_the_one_before_keeps_its_own(store, monkeypatch):
+    first, second = (store.find_run(f"seed={seed}").run_id for seed in (0, 1))
+    made = f'  mlflow.pyfunc.load_model("runs:/{first}/model")'
+    assert told(store, "seed=0")[-1] == made
+    assert [has_served_model(run, store) for run in (first, second)] == [True, False]
+    head, call = told(store, "seed=1")
+    assert head.startswith("Model of the best run, seed=1 (of another: CIFAR_SWEEPS_OUTPUTS=there ")
+    assert head.endswith("cifar-sweeps export RUN --format mlflow):")
+    assert second in call
+    assert [has_served_model(run, store) for run in (first, second)] == [True, True]
+    monkeypatch.setattr("cifar_sweeps.sweeps.best_model.give_served_model", lambda _run: pytest.fail("made again"))
+    assert told(store, "seed=0")[-1] == made
+
+
+def test_a_model_that_cannot_be_made_is_one_line_with_the_command_that_tries_again(store, monkeypatch):
+    def full(_run):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("cifar_sweeps.sweeps.best_model.has_served_model", lambda _run, _store: False)
+    monkeypatch.setattr("cifar_sweeps.sweeps.best_model.give_served_model", full)
+    run = store.find_run("seed=0").run_id[:8]
+    last = told(store, "seed=0")[-1]
+    assert "could not be made: OSError: [Errno 28] No space left on device; try again: " in last
+    assert last.endswith(f"cifar-sweeps export {run} --format mlflow")
