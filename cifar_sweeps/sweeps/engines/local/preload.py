@@ -27,7 +27,6 @@ _FOR_ANY_RUN = (
     "mlflow.store.tracking.sqlalchemy_store",
     "PIL.JpegImagePlugin",
     "PIL.PngImagePlugin",
-    "sklearn.metrics",
     "sqlalchemy.dialects.sqlite",
 )
 
