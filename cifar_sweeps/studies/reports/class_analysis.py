@@ -10,7 +10,7 @@ import numpy.typing as npt
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
-from cifar_sweeps.analysis.figures import confusion_heatmap
+from cifar_sweeps.analysis.confusion_picture import confusion_heatmap
 from cifar_sweeps.analysis.pages.html_page import PageFigure
 from cifar_sweeps.analysis.tables import Column, TextTable
 from cifar_sweeps.studies.columns import MISSING
@@ -76,7 +76,7 @@ def confusion_figure(arm: str, runs: Sequence[StudyRun], client: MlflowClient, o
         return []
     classes, total = found[0][0], np.sum([counts for _, counts in found], axis=0)
     seeds = "one run" if len(found) == 1 else f"the sum of {len(found)} runs"
-    figure = confusion_heatmap(total, classes)
+    figure = confusion_heatmap(total, classes, scale=2)  # a page may be enlarged, or printed
     return [PageFigure("Confusion matrix of the best arm", f"{arm}, test images, {seeds}.", figure)]
 
 
