@@ -12,6 +12,8 @@ _RETRY_DELAYS = (1.0, 2.0, 5.0, 10.0, 30.0)
 """Seconds between attempts while the store does not answer; the last one repeats."""
 END_PATIENCE = 20.0
 """Seconds that a command waits at its end for a store that has answered before: it may be locked, or restart."""
+PAUSE = 3.0
+"""Seconds between two deliveries while a run trains: what short epochs record is sent together."""
 
 
 _held_back = False
@@ -37,7 +39,7 @@ class DeliveryThread:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._wake = threading.Event()
-        self._is_finishing = False
+        self._finishing = threading.Event()
         self._patience = 0.0
         self._error: TrackingError | None = None
         self._thread = threading.Thread(target=self._run, daemon=True, name="delivery")
@@ -53,18 +55,20 @@ class DeliveryThread:
         patient: a store that has answered before, and does not now, is tried for `END_PATIENCE` seconds.
         """
         self._patience = END_PATIENCE if patient else 0.0
-        self._is_finishing = True
+        self._finishing.set()
         self._wake.set()
         self._thread.join()
         return self._error
 
     def _run(self) -> None:
-        failures = 0
+        failures, next_one = 0, 0.0
         while True:
             wait = _RETRY_DELAYS[min(failures, len(_RETRY_DELAYS)) - 1] if failures else None
             self._wake.wait(wait)
+            self._finishing.wait(max(0.0, next_one - time.monotonic()))
             self._wake.clear()  # before reading the journal, or a later call would be lost
-            last = self._is_finishing
+            next_one = time.monotonic() + PAUSE
+            last = self._finishing.is_set()
             try:
                 if last:
                     deliver_patiently(self._folder, self._patience)

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import shutil
 import sqlite3
 
@@ -403,3 +404,44 @@ def test_a_description_s_links_get_the_store_s_ids(outputs):
         f"[own]({base}/{child}/artifacts/a%20b.png{mode}) of [\\[sweep\\]]({base}/{above}{mode}) {{RUN}}"
     )
     assert run.data.tags["other"] == "{RUN_ID}"
+
+
+def test_a_large_artifact_takes_no_second_place_and_stays_what_was_logged(outputs):
+    logger = RunLogger(header(outputs))
+    path = outputs / "run" / "best.pt"
+    path.write_bytes(b"w" * 100_000)
+    logger.log_artifact(path, "checkpoints")
+    (outputs / "run" / "config.yaml").write_text("seed: 0")
+    logger.log_artifact(outputs / "run" / "config.yaml")
+    logger.end_run("FINISHED")
+    artifacts = outputs / "artifacts" / logger.run_id / "artifacts"
+    assert (artifacts / "checkpoints" / "best.pt").samefile(path)
+    assert not (artifacts / "config.yaml").samefile(outputs / "run" / "config.yaml")  # a person may edit it
+
+    atomic = path.with_name("new")  # as every file of ours is replaced
+    atomic.write_bytes(b"other")
+    atomic.replace(path)
+    assert (artifacts / "checkpoints" / "best.pt").read_bytes() == b"w" * 100_000
+
+
+def test_an_artifact_that_cannot_be_linked_is_copied(outputs, monkeypatch):
+    def refuse(*_):
+        raise OSError("Invalid cross-device link")
+
+    monkeypatch.setattr(os, "link", refuse)
+    logger = RunLogger(header(outputs))
+    (outputs / "run" / "best.pt").write_bytes(b"w" * 100_000)
+    logger.log_artifact(outputs / "run" / "best.pt", "checkpoints")
+    logger.end_run("FINISHED")
+    stored = outputs / "artifacts" / logger.run_id / "artifacts" / "checkpoints"
+    assert [(path.name, path.stat().st_size) for path in stored.iterdir()] == [("best.pt", 100_000)]
+
+
+def test_short_epochs_are_sent_together(outputs, monkeypatch):
+    deliveries = []
+    monkeypatch.setattr(delivery_thread, "deliver", lambda folder: deliveries.append(deliver(folder)))
+    logger = RunLogger(header(outputs))
+    log_all(logger, epochs=50)
+    logger.end_run("FINISHED")
+    assert len(deliveries) <= 3
+    assert [step for step, _ in Stored(outputs).points("train/loss")] == [*range(1, 51)]
