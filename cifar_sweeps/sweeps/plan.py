@@ -31,6 +31,7 @@ from cifar_sweeps.sweeps.manifest import run_name
 from cifar_sweeps.sweeps.parent_run import ParentRun
 from cifar_sweeps.sweeps.previous.differences import NewJob
 from cifar_sweeps.sweeps.previous.launches import PreviousJob
+from cifar_sweeps.system.gc_control import collect_rarely
 from cifar_sweeps.tracking.store import RecordedRun
 
 LOG_NAME = "run.log"
@@ -89,6 +90,7 @@ def plan_jobs(
     console: where it is shown that images are being read, and once what was changed in them.
     Raises ConfigError with the errors of all jobs, each error once.
     """
+    collect_rarely()  # also while the command reads all runs at its end
     drafts: list[_Draft] = []
     errors: dict[str, list[str]] = {}
     bar = None if console is None else LoadingBar(console)
