@@ -160,7 +160,7 @@ def draw_chart(
             x = _GAP // 2 + column * width + lefts[column]
             _draw_panel(image, writer, panel, (x, y, width - lefts[column] - _RIGHT, height))
         y += height + margin + _GAP
-    return Sheet(image, writer.missing)
+    return Sheet(image, writer.missing, is_chart=True)
 
 
 def _left_margin(panel: Panel) -> int:

@@ -84,7 +84,7 @@ def confusion_heatmap(
         _draw_colour_bar(image, writer, (left + side + 2 * gap, layout.top + side // 10, side * 8 // 10), scale)
     else:
         _write_cells(writer, layout, cell_texts(confusion, fraction), scale)
-    return Sheet(image, writer.missing)
+    return Sheet(image, writer.missing, is_chart=True)
 
 
 def cell_texts(

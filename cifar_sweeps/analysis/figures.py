@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 MAX_EPOCHS_WITH_MARKERS = 30
 MAX_NAME_LENGTH = 18
-_COMPRESSION = 4
-"""Of a PNG: 6, the default, takes a fifth more time, and makes a file no smaller by more than a twentieth."""
+_MOST_COLOURS = 65_536
+"""Of a chart, the smoothed edges of letters and lines among them."""
 _SPLITS: tuple[tuple[str, str, str, Marker], ...] = (
     ("train", "training", BLUE, "circle"),
     ("val", "validation", VERMILLION, "square"),
@@ -126,7 +126,8 @@ def save(picture: "Sheet | Figure", path: str | Path) -> set[str]:
     """Write a picture as a PNG to path, atomically, and return the letters that no font has. The folder must exist."""
     with missing_glyphs() as missing, atomic_write(Path(path)) as file:
         if isinstance(picture, Sheet):
-            picture.image.save(file, format="png", compress_level=_COMPRESSION)
+            image = with_palette(picture.image) if picture.is_chart else picture.image
+            image.save(file, format="png")
             return picture.missing
         # Imported here: pictures of a run need nothing of it.
         from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -137,6 +138,24 @@ def save(picture: "Sheet | Figure", path: str | Path) -> set[str]:
         pixels = np.asarray(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
         Image.fromarray(pixels).convert("RGB").save(file, format="png")
     return missing
+
+
+def with_palette(image: Image.Image) -> Image.Image:
+    """Return a chart with 256 colours: a PNG of a third of the size, in half the time.
+
+    The most frequent ones, white and those of lines, stay what they are; others differ by a few levels of 256.
+    """
+    counted = image.getcolors(_MOST_COLOURS)
+    if counted is None:
+        return image
+    # One in each cell of Pillow's search, so that the most frequent one is what it finds there.
+    cells: dict[tuple[int, ...], tuple[int, ...]] = {}
+    for _, colour in sorted(counted, reverse=True):
+        assert isinstance(colour, tuple)
+        cells.setdefault(tuple(channel >> 3 for channel in colour), colour)
+    palette = Image.new("P", (1, 1))
+    palette.putpalette([channel for colour in list(cells.values())[:256] for channel in colour])
+    return image.quantize(palette=palette, dither=Image.Dither.NONE)
 
 
 def _curves(history: Sequence[EpochRow], figures: Sequence[str]) -> Iterator[Line]:

@@ -38,10 +38,11 @@ class Tile:
 
 @dataclass
 class Sheet:
-    """A drawn sheet. missing: letters that no font here has, which are drawn as boxes."""
+    """A drawn sheet. missing: letters that no font here has, which are drawn as boxes. is_chart: it shows no photo."""
 
     image: Image.Image
     missing: set[str] = field(default_factory=set)
+    is_chart: bool = False
 
 
 def image_sheet(

@@ -3,11 +3,12 @@ import sys
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageColor
 
 from cifar_sweeps.analysis import figures
 from cifar_sweeps.analysis.calibration import calibration
 from cifar_sweeps.analysis.confusion_picture import cell_texts, confusion_heatmap
+from cifar_sweeps.analysis.matplotlib_setup import BLUE, GREEN, VERMILLION
 from cifar_sweeps.analysis.picture_text import TextWriter
 from cifar_sweeps.analysis.predictions import Predictions
 from cifar_sweeps.errors import DataError
@@ -157,6 +158,19 @@ def test_saved_figure_is_a_png_and_pyplot_is_not_imported(tmp_path):
         "import sys; from cifar_sweeps.analysis import figures, image_sheets; print('matplotlib.pyplot' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
+
+
+def test_a_saved_chart_keeps_the_colours_of_paper_and_lines(tmp_path):
+    sheet = figures.learning_curves(history(4), "a run")
+    figures.save(sheet, tmp_path / "chart.png")
+
+    with Image.open(tmp_path / "chart.png") as image:
+        saved, drawn = (np.asarray(each.convert("RGB")).astype(int) for each in (image, sheet.image))
+    for colour in ("#ffffff", BLUE, VERMILLION, GREEN):
+        places = (drawn == ImageColor.getrgb(colour)).all(axis=-1)
+        assert places.any()
+        assert (saved[places] == ImageColor.getrgb(colour)).all()
+    assert abs(saved - drawn).max() < 20
 
 
 def test_figure_that_cannot_be_saved_leaves_the_old_file(tmp_path, monkeypatch):
