@@ -37,7 +37,12 @@ from cifar_sweeps.tracking.address import DATABASES, parse_address, sqlite_file,
 from cifar_sweeps.tracking.names import Candidate, choose, describe
 from cifar_sweeps.tracking.page_links import NOTE
 from cifar_sweeps.tracking.server_version import old_server_warning
-from cifar_sweeps.tracking.sqlite_store import check_revision, create_database, relocate_artifacts
+from cifar_sweeps.tracking.sqlite_store import (
+    check_revision,
+    create_database,
+    read_revisions_as_text,
+    relocate_artifacts,
+)
 from cifar_sweeps.tracking.store_errors import STORE_ERRORS, is_busy, wants_login
 
 for _noisy in ("mlflow", "alembic"):  # the schema's migrations, the server's start messages
@@ -127,6 +132,8 @@ class Store:
 
     def client(self) -> MlflowClient:
         """Return an MLflow client of this store."""
+        if self._file is not None:
+            read_revisions_as_text()
         return MlflowClient(with_password(self.uri))
 
     def prepare(self, experiment: str) -> str:
