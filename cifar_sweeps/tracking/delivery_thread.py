@@ -5,7 +5,8 @@ import time
 from pathlib import Path
 
 from cifar_sweeps.errors import TrackingError
-from cifar_sweeps.tracking.delivery import deliver, read_delivery_state, say, undelivered_folders
+from cifar_sweeps.tracking import journal
+from cifar_sweeps.tracking.delivery import deliver, read_delivery_state, say
 from cifar_sweeps.tracking.store import StoreUnavailableError
 
 _RETRY_DELAYS = (1.0, 2.0, 5.0, 10.0, 30.0)
@@ -101,14 +102,20 @@ class FolderDelivery:
         self._thread.join()
 
     def _run(self) -> None:
+        sent: dict[Path, int] = {}
         while not self._stop.wait(self._seconds):
-            for folder in undelivered_folders(self._folder):
+            for folder in journal.folders(self._folder):
                 if self._stop.is_set():
                     return
+                # A journal only grows: one that was sent whole is not read again, however many runs have ended.
+                size = (folder / journal.NAME).stat().st_size
+                if sent.get(folder) == size:
+                    continue
                 try:
                     deliver(folder)
                 except TrackingError:  # the sweep's end tries again, and says so
                     break
+                sent[folder] = size
 
 
 def deliver_patiently(folder: Path, patience: float) -> str | None:

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import sqlite3
+import time
 
 import pytest
 from mlflow import MlflowClient
@@ -35,6 +36,13 @@ def log_all(logger, epochs=3):
     (logger.folder / "config.yaml").write_text("seed: 0")
     logger.log_artifact(logger.folder / "config.yaml")
     logger.log_input(name="toy", fingerprint="12", source="/x", images={"training": 5}, classes=10)
+
+
+def wait_until(holds, seconds=20):
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.01)
 
 
 class Stored:
@@ -445,3 +453,19 @@ def test_short_epochs_are_sent_together(outputs, monkeypatch):
     logger.end_run("FINISHED")
     assert len(deliveries) <= 3
     assert [step for step, _ in Stored(outputs).points("train/loss")] == [*range(1, 51)]
+
+
+def test_journals_of_a_folder_are_sent_as_they_grow_and_not_read_again_once_sent(outputs, monkeypatch):
+    monkeypatch.setattr(delivery_thread, "_held_back", True)
+    sent = []
+    monkeypatch.setattr(delivery_thread, "deliver", lambda folder: sent.append(folder.name) or deliver(folder))
+    loggers = [RunLogger(header(outputs, name)) for name in ("a", "b")]
+    with delivery_thread.FolderDelivery(outputs, seconds=0.05):
+        wait_until(lambda: {"a", "b"} <= {*sent})
+        count = sent.count("a")
+        loggers[1].log_metrics({"train/loss": 0.5}, step=1)
+        wait_until(lambda: not count_undelivered_lines(outputs / "b"))
+        wait_until(lambda: sent[-1] == "b")
+    assert sent.count("a") == count
+    for logger in loggers:
+        logger.leave()
