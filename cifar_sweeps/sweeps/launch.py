@@ -177,6 +177,7 @@ def run_jobs(
     """
     delivers = parent_run.jobs_deliver
     engine = setup.open(parent_run.folder, parallelism, delivers)
+    parent_run.warm_up()
     if isinstance(engine, LocalEngine):
         command.on_exit(engine.remove_files)  # at a second Ctrl-C nothing else removes them
     delivery = contextlib.nullcontext() if delivers else FolderDelivery(parent_run.folder)

@@ -38,6 +38,7 @@ from cifar_sweeps.sweeps.previous.launches import (
 )
 from cifar_sweeps.sweeps.tasks import remove_placement
 from cifar_sweeps.sweeps.terminal.summary import JobFailure, SweepSummary, best_run, print_summary
+from cifar_sweeps.sweeps.warm_up import WarmUp
 from cifar_sweeps.system.scripts import needed_environment, recorded_command, shell_command, store_environment
 from cifar_sweeps.tracking import journal
 from cifar_sweeps.tracking.delivery import read_delivery_state, undelivered_folders
@@ -91,6 +92,7 @@ class ParentRun:
         self._overrides: list[str] = []
         self._new_folders = [each for each in self.folder.parents if not each.exists()]  # the deepest first
         self._candidates: list[tuple[Path, SweepManifest]] = []
+        self._warm_up: WarmUp | None = None
 
     def prepare(self) -> None:
         """Find the previous launches that this one may join. Raises ConfigError or TrackingError.
@@ -236,6 +238,12 @@ class ParentRun:
                 f"at work, and the same command would start anew; then: cifar-sweeps resume {self.manifest.sweep_id}"
             )
 
+    def warm_up(self) -> None:
+        """Begin to import what `end` needs, while the jobs train in other processes."""
+        if self._store is not None and not self.detaches:
+            report = bool(self._config.sweep.report)
+            self._warm_up = WarmUp(logged_models(self._config.analysis.log_model) == "best", report)
+
     def record_failure(
         self, job: int, name: str, reason: str, log_file: Path, state: State = "FAILED", overrule: bool = False
     ) -> None:
@@ -267,6 +275,8 @@ class ParentRun:
             self._logger.leave()
             self._say_that_it_is_left()
             return "FINISHED"
+        if self._warm_up is not None:
+            self._warm_up.finish()
         try:
             self._end_open_runs()
             problem = self._deliver_remaining()

@@ -148,8 +148,7 @@ def _jobs(outcome: Outcome, quick: bool) -> None:
     outcome.notes += [
         "a job's cost: from one job's end to the next one's, from the second on, less its own training and",
         "evaluation: one step of 64 drawn images, validation and test on some hundred; no pictures are drawn;",
-        "one trains at a time and, as in any sweep, writes its artifacts while the next one begins;",
-        "the model of the best one is exported once, at the end",
+        "one trains at a time and, as in any sweep, writes its artifacts while the next one begins",
     ]
 
 
