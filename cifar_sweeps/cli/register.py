@@ -16,9 +16,10 @@ def register(
     alias: Annotated[list[str] | None, typer.Option(help="another name of this version, such as champion")] = None,
 ) -> None:
     """Register a run's model in MLflow, with its data, its accuracy and how to repeat it."""
-    from cifar_sweeps.runs.model_registry import register_model
+    from cifar_sweeps.runs.model_registry import check_names, register_model
     from cifar_sweeps.tracking.store import default_store
 
+    check_names(name, alias or [])  # before a model is made
     store = default_store()
     recorded = store.find_run(run)
     if recorded.state == "FINISHED":
@@ -42,8 +43,8 @@ def _give_model(recorded: "RecordedRun", store: "Store") -> None:
         return
     from rich.console import Console
 
+    from cifar_sweeps.inspection.export.mlflow_export import export_to_mlflow
     from cifar_sweeps.runs.loading import LoadingBar
-    from cifar_sweeps.runs.served_model import give_served_model
     from cifar_sweeps.runs.trained_run import open_trained_run
 
     typer.echo(
@@ -51,6 +52,6 @@ def _give_model(recorded: "RecordedRun", store: "Store") -> None:
     )
     bar = LoadingBar(Console(stderr=True))
     try:
-        give_served_model(open_trained_run(recorded, store, bar))
+        export_to_mlflow(open_trained_run(recorded, store, bar))  # refused unless it agrees on every test image
     finally:
         bar.close()

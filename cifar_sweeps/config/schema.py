@@ -111,7 +111,7 @@ class Tracking:
 
     backend: Literal["mlflow", "none"]
     uri: str | None
-    keep: Literal["auto", "best", "last", "all"]
+    keep: Literal["auto", "tested", "best", "last", "all"]
 
 
 @dataclass(frozen=True)

@@ -53,7 +53,7 @@ def register_model(run: RecordedRun, name: str, aliases: Sequence[str], store: S
     A run that is registered under the name already keeps the version that it has. Raises ConfigError for a name or
     alias that MLflow does not take, and TrackingError if the run has no model, or the store no registry.
     """
-    _check_names(name, aliases)
+    check_names(name, aliases)
     client = store.client()
     try:
         recorded = client.get_run(run.run_id)
@@ -85,7 +85,7 @@ def _default_store(store: Store) -> Iterator[None]:
         mlflow.set_tracking_uri(before)
 
 
-def _check_names(name: str, aliases: Sequence[str]) -> None:
+def check_names(name: str, aliases: Sequence[str]) -> None:
     """Raise ConfigError for names that MLflow does not take, with all that is wrong."""
     wrong = []
     if not name.strip() or len(name) > _MAX_LENGTH or set("/:") & set(name) or not name.strip(". "):

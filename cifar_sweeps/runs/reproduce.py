@@ -3,7 +3,7 @@
 import copy
 import dataclasses
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -71,7 +71,9 @@ def rerun_with_overrides(
     localized = localized_config(before, original, store)
     config = _with_overrides(own, overrides, localized, original, store)
     config = dataclasses.replace(build.with_classes_of(config, build.images(config)), overrides=tuple(own))
-    changes = [f"changed {line}" for line in _differences(localized, config.as_dict)]
+    # What a run leaves is no part of it: a large sweep keeps less by itself, and only its best run's model.
+    unasked = {"tracking.keep", "analysis.log_model"} - {each.partition("=")[0].lstrip("+") for each in overrides}
+    changes = [f"changed {line}" for line in _differences(localized, config.as_dict, unasked)]
     if not changes:
         raise ConfigError(f"{' '.join(overrides)}: changes nothing; leave it out to repeat the run")
     for change in changes:
@@ -160,9 +162,9 @@ def recorded_metrics(original: RecordedRun, store: Store) -> MetricsByEpoch:
     return {(metric, epoch): value for metric in COMPARED for epoch, value in store.history(original.run_id, metric)}
 
 
-def _differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
+def _differences(before: Mapping[str, Any], after: Mapping[str, Any], without: Collection[str]) -> Iterator[str]:
     was, now = flatten(before), flatten(after)
-    for key in sorted({*was, *now}):
+    for key in sorted({*was, *now} - {*without}):
         if was.get(key) != now.get(key) and not key.startswith(("outputs", "published", "full_epochs", "claims")):
             yield f"{key}: {was.get(key, 'absent')} -> {now.get(key, 'absent')}"
 

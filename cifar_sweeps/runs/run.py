@@ -24,7 +24,7 @@ from cifar_sweeps.tracking.page_links import NOTE, code
 from cifar_sweeps.tracking.recovery import recover_abandoned_runs
 from cifar_sweeps.tracking.run_logger import RunLogger
 from cifar_sweeps.tracking.store import EARLY_STOPPED, EARLY_STOPPED_OF, PREFIX, state_text
-from cifar_sweeps.training.checkpoint_file import load
+from cifar_sweeps.training.checkpoint_file import load, save
 from cifar_sweeps.training.checkpoint_manager import CheckpointManager
 from cifar_sweeps.training.early_stopping import EarlyStopper
 from cifar_sweeps.training.loop import evaluate, fit
@@ -216,7 +216,7 @@ def _train_and_test(
     evaluation, test_metrics = _test(setup)
     logger.log_metrics(test_metrics, step=tested_epoch)
 
-    for checkpoint in _keep_checkpoints(checkpoints, setup.config.tracking.keep):
+    for checkpoint in _keep_checkpoints(checkpoints, setup.config):
         logger.log_artifact(checkpoint, "checkpoints")
     all_metrics = {**history[-1].by_name(), **selection, **test_metrics}
     reporter.on_end(f"{name}: {_outcome(all_metrics)}")  # in a sweep the next job may start: figures need little
@@ -262,9 +262,18 @@ def _pause_text(result: RunResult, config: RunConfig) -> str:
     return state if result.val_accuracy is None else f"{state}: val accuracy {result.val_accuracy:.4f}"
 
 
-def _keep_checkpoints(checkpoints: CheckpointManager, keep: str) -> list[Path]:
-    """Remove the checkpoints not to keep and return the others: ``last.pt`` if there is no best one."""
+def _keep_checkpoints(checkpoints: CheckpointManager, config: RunConfig) -> list[Path]:
+    """Remove the checkpoints not to keep and return the others: ``last.pt`` if there is no best one.
+
+    Of the weights that were tested nothing else is kept: where they are the last ones, without the optimizer's state.
+    """
+    keep = config.tracking.keep
     both = [path for path in (checkpoints.last, checkpoints.best) if path.exists()]
+    if keep == "tested":
+        keep = config.trainer.select if checkpoints.best.exists() else "last"
+        if keep == "last":
+            state = load(checkpoints.last)
+            save(checkpoints.last, {key: state[key] for key in ("epoch", "model", "config", "metrics") if key in state})
     kept = [path for path in both if keep in ("all", "auto") or path.stem == keep] or both
     for path in {*both} - {*kept}:
         path.unlink()

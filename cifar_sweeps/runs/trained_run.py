@@ -149,8 +149,8 @@ class TrainedRun:
         has_best = self.config.trainer.select == "best" and "best/epoch" in self.record.metrics
         wanted = "best" if has_best else "last"
         path = self.artifact(f"checkpoints/{wanted}.pt")
-        if path is None and has_best and self.record.metrics["best/epoch"] == self.config.total_epochs:
-            path = self.artifact("checkpoints/last.pt")  # of the same epoch
+        if path is None and self.record.metrics.get("best/epoch") == self.config.total_epochs:
+            path = self.artifact(f"checkpoints/{'last' if has_best else 'best'}.pt")  # of the same epoch
         if path is None:
             raise TrackingError(
                 f"{self.label}: its {wanted} checkpoint, which was tested, was not kept, or is not on this machine "

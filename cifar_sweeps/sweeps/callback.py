@@ -84,8 +84,10 @@ class SweepCallback(Callback):
                 self.command.on_exit(fork_server.stop)
                 # It imports torch while the lines below do. What jobs need at their ends delays their first epochs: the
                 # export for all is imported before them nevertheless, or each of the first would import it by itself.
-                sends = config.tracking.backend == "mlflow" and jobs_may_send(config.tracking.uri)
-                fork_server.start(logged_models(config.analysis.log_model) == "all", sends)
+                with hydra_config(config):
+                    sends = config.tracking.backend == "mlflow" and jobs_may_send(config.tracking.uri)
+                    with_export = logged_models(config.analysis.log_model) == "all"
+                fork_server.start(with_export, sends)
             with imports_without_gc():
                 from cifar_sweeps.sweeps.parent_run import ParentRun
             self.command.parent_run = ParentRun(config, is_ours=launcher in _OWN_LAUNCHERS)

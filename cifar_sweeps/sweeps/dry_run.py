@@ -44,10 +44,10 @@ def print_plan(jobs: Sequence[PlannedJob], parallelism: Parallelism) -> None:
     of_best = [served_bytes(job.config, job.summary) for job in to_run if job.config.analysis.log_model == "best"]
     total += max(of_best, default=0)
     console.print(plan_line("job", len(to_run), parallelism, total))
-    if len(jobs) > MOST_WITH_ALL_CHECKPOINTS and any(job.config.tracking.keep == "best" for job in to_run):
+    if len(jobs) > MOST_WITH_ALL_CHECKPOINTS and any(job.config.tracking.keep == "tested" for job in to_run):
         console.print(
-            "Each keeps the weights of its best epoch; tracking.keep=all keeps the last checkpoint, too, "
-            "from which cifar-sweeps extend goes on."
+            "Each keeps only the weights that were tested; tracking.keep=all keeps the last checkpoint, too, "
+            "from which cifar-sweeps extend makes a run longer."
         )
 
 
@@ -69,7 +69,7 @@ def disk_bytes(config: RunConfig, summary: Summary, jobs: int, test_images: int 
     """
     analysis = config.analysis
     last = 1 + _optimizer_states(config)
-    copies = {"best": 1, "last": last}.get(kept_checkpoints(config, jobs), last + 1)
+    copies = {"tested": 1, "best": 1, "last": last}.get(kept_checkpoints(config, jobs), last + 1)
     served = served_bytes(config, summary) if analysis.log_model == "all" else 0
     size = (
         float(summary.parameters * copies * _BYTES_A_WEIGHT + served)

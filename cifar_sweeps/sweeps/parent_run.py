@@ -53,6 +53,7 @@ from cifar_sweeps.tracking.store import (
     PREFIX,
     RecordedRun,
     Store,
+    StoreUnavailableError,
     configured_uri,
     jobs_may_send,
     tracking_uri,
@@ -276,7 +277,7 @@ class ParentRun:
             self._say_that_it_is_left()
             return "FINISHED"
         if self._warm_up is not None:
-            self._warm_up.finish()
+            (self._warm_up.cancel if state == "KILLED" else self._warm_up.finish)()
         try:
             self._end_open_runs()
             problem = self._deliver_remaining()
@@ -432,13 +433,16 @@ class ParentRun:
                     append_end(folder, "KILLED", "the sweep was stopped")
 
     def _deliver_remaining(self) -> TrackingError | None:
+        problem = None
         for folder in undelivered_folders(self.folder):
             if folder != self.folder:
                 try:
                     deliver_patiently(folder, END_PATIENCE)
-                except TrackingError as error:  # the others would wait for the same store
+                except StoreUnavailableError as error:  # the others would wait for the same store
                     return error
-        return None
+                except TrackingError as error:
+                    problem = error
+        return problem
 
     def _runs(self) -> list[RecordedRun]:
         runs = [read_run(folder) for folder in journal.folders(self.folder) if folder != self.folder]

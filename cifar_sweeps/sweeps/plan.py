@@ -37,7 +37,7 @@ from cifar_sweeps.tracking.store import RecordedRun
 LOG_NAME = "run.log"
 MOST_WITH_ALL_CHECKPOINTS = 100
 """Jobs of a sweep up to which each keeps its last checkpoint beside its best weights."""
-Kept: TypeAlias = Literal["auto", "best", "last", "all"]
+Kept: TypeAlias = Literal["auto", "tested", "best", "last", "all"]
 _MAX_NAMED_JOBS = 4
 
 
@@ -251,12 +251,12 @@ def _number_job(draft: _Draft, parent_run: ParentRun, numbering: _Numbering) -> 
 def kept_checkpoints(config: RunConfig, jobs: int) -> Kept:
     """Return which checkpoints a job of a sweep of so many keeps: what ``tracking.keep=auto`` means there.
 
-    The last one, with the optimizer's state, is three times as large as the best weights, and only making a run longer
-    needs it.
+    The last one, with the optimizer's state, is three times as large as the weights that were tested, and only making a
+    run longer needs it.
     """
     if config.tracking.keep != "auto":
         return config.tracking.keep
-    return "best" if jobs > MOST_WITH_ALL_CHECKPOINTS else "all"
+    return "tested" if jobs > MOST_WITH_ALL_CHECKPOINTS else "all"
 
 
 def with_checkpoints_of(job: PlannedJob, jobs: int) -> PlannedJob:

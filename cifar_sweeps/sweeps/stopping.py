@@ -22,6 +22,7 @@ from cifar_sweeps.tracking.delivery import undelivered_folders
 from cifar_sweeps.tracking.delivery_thread import END_PATIENCE, deliver_patiently
 from cifar_sweeps.tracking.journal_reader import read_run
 from cifar_sweeps.tracking.recovery import append_end
+from cifar_sweeps.tracking.store import StoreUnavailableError
 
 _KILL_SECONDS = 15.0
 """Seconds that an engine has to report the end of jobs that were killed."""
@@ -84,11 +85,17 @@ def _is_whole(folder: Path) -> bool:
 
 def _send(folder: Path, report: Callable[[str], object], again: str) -> None:
     """Send to the store what the jobs have recorded, and that they were stopped."""
-    try:
-        for path in undelivered_folders(folder):
+    problem: TrackingError | None = None
+    for path in undelivered_folders(folder):
+        try:
             deliver_patiently(path, END_PATIENCE)
-    except TrackingError as error:
-        report(f"{error}\nNot all is in the store yet; send it: {again}")
+        except StoreUnavailableError as error:  # the others would wait for the same store
+            problem = error
+            break
+        except TrackingError as error:
+            problem = error
+    if problem is not None:
+        report(f"{problem}\nNot all is in the store yet; send it: {again}")
 
 
 def _stop_command(folder: Path, report: Callable[[str], object]) -> None:

@@ -26,6 +26,10 @@ class WarmUp:
         self._is_due.set()
         self._thread.join()
 
+    def cancel(self) -> None:
+        """Begin nothing more, and wait for nothing: no report and no model will be made."""
+        self._is_due.set()
+
     def _run(self) -> None:
         if self._is_due.wait(_SECONDS):
             return

@@ -5,11 +5,14 @@ import os
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
+from cifar_sweeps.system.files import is_inside
 from cifar_sweeps.tracking import mlflow_api
 from cifar_sweeps.tracking.address import sqlite_file
 
 _LEAST_LINKED = 16_384
-"""Bytes from which on a file is linked. Smaller ones, such as config.yaml, are copied: an editor may change them."""
+"""Bytes from which on a file is linked: less is not worth it."""
+_LINKED = frozenset({".pt", ".npz", ".png"})
+"""What nobody changes in place. Text, such as config.yaml, is copied: an editor may write into it."""
 
 
 class ArtifactWriter:
@@ -22,8 +25,10 @@ class ArtifactWriter:
 
     def log(self, path: Path, folder: str) -> None:
         """Log a file or folder under ``folder`` of the run's artifacts. Raises MlflowException or OSError."""
-        root = self._local_root() if path.is_file() and path.stat().st_size >= _LEAST_LINKED else None
-        if root is None or not _link(path, root / PurePosixPath(folder) / path.name):
+        root = self._local_root() if _is_linkable(path) else None
+        target = None if root is None else root / PurePosixPath(folder) / path.name
+        # MLflow refuses a place outside the run's own: the journal may be another user's.
+        if root is None or target is None or not is_inside(target, root) or not _link(path, target):
             self._client.log_artifact(self._run_id, str(path), folder or None)
 
     def _local_root(self) -> Path | None:
@@ -35,6 +40,10 @@ class ArtifactWriter:
                 if uri.scheme == "file" and uri.netloc in ("", "localhost"):
                     self._root = Path(unquote(uri.path))
         return self._root
+
+
+def _is_linkable(path: Path) -> bool:
+    return path.suffix in _LINKED and not path.is_symlink() and path.is_file() and path.stat().st_size >= _LEAST_LINKED
 
 
 def _link(source: Path, target: Path) -> bool:

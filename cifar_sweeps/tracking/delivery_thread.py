@@ -1,5 +1,6 @@
 """Deliver a run's journal while it trains, and wait at its end for a store that is busy."""
 
+import contextlib
 import threading
 import time
 from pathlib import Path
@@ -104,22 +105,24 @@ class FolderDelivery:
         self._thread.join()
 
     def _run(self) -> None:
-        sent: dict[Path, int] = {}
         while not self._stop.wait(self._seconds):
-            for folder in journal.folders(self._folder):
-                if self._stop.is_set():
-                    return
-                # A journal only grows: one that was sent whole is not read again, however many runs have ended.
-                size = (folder / journal.NAME).stat().st_size
-                if sent.get(folder) == size:
-                    continue
-                try:
-                    self._deliver(folder)
-                except TrackingError:  # the sweep's end tries again, and says so
-                    break
-                sent[folder] = size
+            with contextlib.suppress(OSError):  # a disk that is away for a moment: the next look sees more
+                self._deliver_all()
+
+    def _deliver_all(self) -> None:
+        """Deliver what is new. What fails is tried again at the next look, and the sweep's end says so."""
+        for folder in journal.folders(self._folder):
+            if self._stop.is_set():
+                return
+            try:
+                self._deliver(folder)
+            except StoreUnavailableError:  # the others would wait for the same store
+                return
+            except (TrackingError, OSError):  # this one's own fault
+                continue
 
     def _deliver(self, folder: Path) -> None:
+        # A journal only grows: one that was sent whole is not read again, however many runs have ended.
         size = (folder / journal.NAME).stat().st_size
         if self._sizes.get(folder) != size:
             deliver(folder)

@@ -242,6 +242,8 @@ def test_what_was_not_kept_is_named_with_what_to_do():
     error = str(refused(best))
     assert "kept only its best weights (tracking.keep=best); start a training from these: " in error
     assert error.rpartition("trainer.init_from=")[2] == str(best.folder / "checkpoints" / "best.pt")
+    tested = str(refused(train("trainer.epochs=1", "tracking.keep=tested")))
+    assert "kept only the weights that were tested (tracking.keep=tested); start a training from these: " in tested
     last = train(*FLAT, "tracking.keep=last", "trainer.select=best")
     assert "its best checkpoint, of epoch 1, was not kept (tracking.keep=last)" in str(refused(last))
 

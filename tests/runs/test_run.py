@@ -155,6 +155,21 @@ def test_the_configured_checkpoints_are_kept(tmp_path, keep, left):
     assert {path for path in recorded if "checkpoints" in path} == {f"checkpoints/{name}.pt" for name in left}
 
 
+@pytest.mark.parametrize("select", ["last", "best"])
+def test_of_the_weights_that_were_tested_alone_nothing_else_is_kept(tmp_path, select):
+    train(tmp_path, "tracking.keep=tested", "trainer.epochs=2", f"trainer.select={select}")
+    [path] = (tmp_path / "checkpoints").iterdir()
+    assert path.stem == select
+    state = torch.load(path, weights_only=True)
+    assert "optimizer" not in state
+    whole = tmp_path / "whole"
+    train(whole, "tracking.keep=all", "trainer.epochs=2", f"trainer.select={select}")
+    tested = torch.load(whole / f"checkpoints/{select}.pt", weights_only=True)
+    one, other = (each.get("model", each) for each in (state, tested))
+    assert one.keys() == other.keys()
+    assert all(torch.equal(one[key], other[key]) for key in one)
+
+
 def test_without_validation_data_the_last_checkpoint_is_kept_instead_of_the_best(tmp_path):
     train(tmp_path, "tracking.keep=best", "trainer.epochs=1", "data.val_fraction=0")
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["last.pt"]

@@ -36,6 +36,13 @@ def test_the_best_run_of_a_resumed_sweep_gets_its_model_and_the_one_before_keeps
     assert told(store, "seed=0")[-1] == made
 
 
+@pytest.mark.parametrize("select", ["last", "best"])
+def test_it_is_made_of_the_weights_that_a_large_sweep_keeps(outputs, select):
+    overrides = [*TINY, "trainer.epochs=2", "analysis=none", "tracking.keep=tested", f"trainer.select={select}"]
+    cifar_sweeps.run(cifar_sweeps.compose([*overrides, f"outputs={outputs}"]), name="kept little", progress=False)
+    assert "could not be made" not in told(Store.open(outputs), "kept little")[-1]
+
+
 def test_a_model_that_cannot_be_made_is_one_line_with_the_command_that_tries_again(store, monkeypatch):
     def full(_run):
         raise OSError(28, "No space left on device")

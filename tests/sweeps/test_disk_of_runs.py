@@ -12,12 +12,12 @@ from cifar_sweeps.sweeps.plan import PlannedJob, kept_checkpoints, with_checkpoi
 from cifar_sweeps.tracking.store import Store, embedded_uri
 
 
-@pytest.mark.parametrize(("jobs", "kept"), [(1, "all"), (100, "all"), (101, "best"), (1000, "best")])
-def test_jobs_of_a_large_sweep_keep_their_best_weights_alone(jobs, kept):
+@pytest.mark.parametrize(("jobs", "kept"), [(1, "all"), (100, "all"), (101, "tested"), (1000, "tested")])
+def test_jobs_of_a_large_sweep_keep_the_weights_that_were_tested_alone(jobs, kept):
     assert kept_checkpoints(compose([*TINY]), jobs) == kept
 
 
-@pytest.mark.parametrize("keep", ["best", "last", "all"])
+@pytest.mark.parametrize("keep", ["tested", "best", "last", "all"])
 def test_what_was_asked_for_is_kept_however_many_jobs_there_are(keep):
     for jobs in (1, 1000):
         assert kept_checkpoints(compose([*TINY, f"tracking.keep={keep}"]), jobs) == keep
@@ -27,8 +27,8 @@ def test_what_a_job_keeps_is_in_its_recorded_config():
     config = compose([*TINY])
     job = PlannedJob(0, (), "job", OmegaConf.create({"tracking": {"keep": "auto"}}), config, None, None)
     resolved = with_checkpoints_of(job, 500)
-    assert resolved.config.tracking.keep == resolved.config.as_dict["tracking"]["keep"] == "best"
-    assert resolved.node.tracking.keep == "best"
+    assert resolved.config.tracking.keep == resolved.config.as_dict["tracking"]["keep"] == "tested"
+    assert resolved.node.tracking.keep == "tested"
     assert config.as_dict["tracking"]["keep"] == "auto"
 
 
@@ -42,6 +42,7 @@ def used(folder):
     "overrides",
     [
         ["tracking.keep=best", "optimizer=adam"],
+        ["tracking.keep=tested", "optimizer=adam"],
         ["tracking.keep=all", "optimizer=adam"],
         ["tracking.keep=all", "optimizer=sgd"],
         ["tracking.keep=last", "optimizer=sgd", "optimizer.momentum=0"],

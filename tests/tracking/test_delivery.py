@@ -13,12 +13,13 @@ from mlflow.exceptions import MlflowException
 
 from cifar_sweeps.errors import ConfigError, TrackingError
 from cifar_sweeps.tracking import delivery, delivery_thread, journal
+from cifar_sweeps.tracking.artifact_files import ArtifactWriter
 from cifar_sweeps.tracking.delivery import count_undelivered_lines, deliver, read_delivery_state, undelivered_folders
 from cifar_sweeps.tracking.journal_reader import read_run
 from cifar_sweeps.tracking.page_links import NOTE, PARENT, link, run_page
 from cifar_sweeps.tracking.recovery import ABANDONED, recover_abandoned_runs
 from cifar_sweeps.tracking.run_logger import RunHeader, RunLogger
-from cifar_sweeps.tracking.store import Store
+from cifar_sweeps.tracking.store import Store, embedded_uri
 
 
 def header(outputs, folder="run", parent=None, **more):
@@ -469,3 +470,32 @@ def test_journals_of_a_folder_are_sent_as_they_grow_and_not_read_again_once_sent
     assert sent.count("a") == count
     for logger in loggers:
         logger.leave()
+
+
+def test_a_journal_that_cannot_be_sent_holds_up_no_other_one(outputs, monkeypatch):
+    monkeypatch.setattr(delivery_thread, "_held_back", True)
+
+    def fails_for_one(folder):
+        if folder.name == "b":
+            raise TrackingError("b: names a file outside of its folder")
+        return deliver(folder)
+
+    monkeypatch.setattr(delivery_thread, "deliver", fails_for_one)
+    loggers = [RunLogger(header(outputs, name)) for name in ("a", "b", "c")]
+    with delivery_thread.FolderDelivery(outputs, seconds=0.05):
+        wait_until(lambda: not count_undelivered_lines(outputs / "c"))
+    assert count_undelivered_lines(outputs / "b")
+    for logger in loggers:
+        logger.leave()
+
+
+def test_no_artifact_is_put_outside_of_its_run_s_place(outputs):
+    logger = RunLogger(header(outputs))
+    source = outputs / "run" / "large.png"
+    source.write_bytes(b"w" * 100_000)
+    store = Store(embedded_uri(outputs), outputs)
+    writer = ArtifactWriter(store.client(), logger.run_id)
+    with pytest.raises(MlflowException):
+        writer.log(source, "../../../elsewhere")
+    assert not [path for path in outputs.parent.rglob("elsewhere")]
+    logger.end_run("FINISHED")

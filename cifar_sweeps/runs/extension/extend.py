@@ -87,12 +87,13 @@ def _check_finished(original: RecordedRun) -> None:
 
 def _last_state(run: TrainedRun) -> LastState:
     """Return the finished run's last state. Raises TrackingError if it was not kept, or is not of this run."""
-    path = run.artifact("checkpoints/last.pt")
-    if path is None:
-        best = run.artifact("checkpoints/best.pt")
-        start = [f"trainer.init_from={best}"] if best is not None else []
-        kept = f"it kept only its best weights (tracking.keep={run.config.tracking.keep})" if best else "it is gone"
-        instead = "start a training from these" if best else "train it again"
+    path, keep = run.artifact("checkpoints/last.pt"), run.config.tracking.keep
+    if path is None or keep == "tested":
+        weights = run.artifact("checkpoints/best.pt") or path
+        start = [f"trainer.init_from={weights}"] if weights is not None else []
+        what = "the weights that were tested" if keep == "tested" else "its best weights"
+        kept = f"it kept only {what} (tracking.keep={keep})" if weights else "it is gone"
+        instead = "start a training from these" if weights else "train it again"
         raise TrackingError(
             f"{run.label}: has no last checkpoint, which holds the optimizer's state: {kept}; {instead}: "
             f"{repeat_command(run.record, start)}"

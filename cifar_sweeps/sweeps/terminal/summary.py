@@ -126,7 +126,11 @@ def print_summary(summary: SweepSummary, console: Console) -> None:
 def best_run(runs: Sequence[RecordedRun]) -> RecordedRun | None:
     """Return the best of the finished runs that are in the store, as `results_table` sorts them; None without any."""
     finished = [run for run in runs if run.state == "FINISHED" and run.run_id]
-    return max(finished, key=lambda run: run.metrics.get("best/val_accuracy", -1.0), default=None)
+    return max(finished, key=lambda run: (run.metrics.get("best/val_accuracy", -1.0), -_job(run)), default=None)
+
+
+def _job(run: RecordedRun) -> int:
+    return int(run.tag("job") or 0)
 
 
 _COLUMNS = [quantity(heading) for heading in ("best val", "at", "val", "train", "test", "s/epoch")]
