@@ -1,6 +1,5 @@
 """Sheets of many small images with a few words on each: one plot an image would take ten times as long to draw."""
 
-import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -8,13 +7,13 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import numpy.typing as npt
 import torch
-from matplotlib.ft2font import FT2Font
-from PIL import Image, ImageColor, ImageDraw, ImageFont
+from PIL import Image, ImageColor
 from torch import Tensor
 from torch.nn import functional as F
 
-from cifar_sweeps.analysis.matplotlib_setup import BLUE, VERMILLION, font_files
+from cifar_sweeps.analysis.matplotlib_setup import BLUE, VERMILLION
 from cifar_sweeps.analysis.mistakes import ConfusedPair, Positions
+from cifar_sweeps.analysis.picture_text import TextWriter, wrapped
 from cifar_sweeps.analysis.predictions import Predictions
 from cifar_sweeps.errors import DataError
 
@@ -39,10 +38,11 @@ class Tile:
 
 @dataclass
 class Sheet:
-    """A drawn sheet. missing: letters that no font here has, which are drawn as boxes."""
+    """A drawn sheet. missing: letters that no font here has, which are drawn as boxes. is_chart: it shows no photo."""
 
     image: Image.Image
     missing: set[str] = field(default_factory=set)
+    is_chart: bool = False
 
 
 def image_sheet(
@@ -63,19 +63,17 @@ def image_sheet(
     text_height = head + max(len(tile.lines) for row in rows for tile in row) * _LINE
     cell = (text_height + height + 2 * _FRAME + _GAP, width + 2 * _FRAME + _GAP)
     side = max(max(len(row) for row in rows) * cell[1] + _GAP, _NARROWEST)
-    titles = _wrapped(title, "title", side - 2 * _GAP) if title else []
+    titles = wrapped(title, _SIZES["title"], side - 2 * _GAP) if title else []
     top = _GAP + (_SIZES["title"] + 4) * len(titles)
     canvas = np.full((top + len(rows) * cell[0] + (_SIZES["note"] + 10 if note else 0), side, 3), 255, np.uint8)
     for r, row in enumerate(tiles):
         for c, tile in enumerate(row):
             _paint(canvas, tile, _GAP + c * cell[1], top + r * cell[0] + text_height)
     sheet = Sheet(Image.fromarray(canvas))
-    draw = ImageDraw.Draw(sheet.image)
+    writer = TextWriter(sheet.image)
 
     def write(x: int, y: int, text: str, kind: str, room: int, colour: str = "black") -> None:
-        font, missing = _font(text, kind)
-        sheet.missing |= missing
-        draw.text((x, y), _fitting(_printable(text), font, room), fill=colour, font=font)
+        writer.write((x, y), text, _SIZES[kind], colour=colour, room=room)
 
     for n, line in enumerate(titles):
         write(_GAP, _GAP // 2 + n * (_SIZES["title"] + 4), line, "title", side - 2 * _GAP)
@@ -89,6 +87,7 @@ def image_sheet(
                 write(_GAP + c * cell[1], y + head + (n - 1) * _LINE, line, "text", cell[1] - 4, colour)
     if note:
         write(_GAP, len(canvas) - _SIZES["note"] - 8, note, "note", side - 2 * _GAP, "#444444")
+    sheet.missing = writer.missing
     return sheet
 
 
@@ -174,57 +173,3 @@ def _paint(canvas: npt.NDArray[np.uint8], tile: Tile, x: int, y: int) -> None:
     if tile.colour:
         canvas[y : y + height + 2 * _FRAME, x : x + width + 2 * _FRAME] = ImageColor.getrgb(tile.colour)[:3]
     canvas[y + _FRAME : y + _FRAME + height, x + _FRAME : x + _FRAME + width] = tile.image.permute(1, 2, 0).numpy()
-
-
-def _wrapped(text: str, kind: str, room: int) -> list[str]:
-    """Return a text's lines, broken between words where they would be wider than ``room`` pixels."""
-    lines: list[str] = []
-    for part in text.split("\n"):
-        line = ""
-        for word in part.split(" "):
-            longer = f"{line} {word}" if line else word
-            if line and _font(longer, kind)[0].getlength(longer) > room:
-                lines.append(line)
-                longer = word
-            line = longer
-        lines.append(line)
-    return lines
-
-
-def _fitting(text: str, font: ImageFont.FreeTypeFont, room: int) -> str:
-    """Return the text, without so much of its middle that it is as wide as ``room``: names often begin alike."""
-    if font.getlength(text) <= room:
-        return text
-    kept = len(text) - 1
-    while kept > 1:
-        half = kept // 2
-        cut = f"{text[: kept - half]}…{text[-half:]}"
-        if font.getlength(cut) <= room:
-            return cut
-        kept -= 1
-    return "…"
-
-
-def _printable(text: str) -> str:
-    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
-
-
-def _font(text: str, kind: str) -> tuple[ImageFont.FreeTypeFont, set[str]]:
-    """Return the first font that has all letters of a text, else the one that lacks the fewest; and what it lacks."""
-    lacking = {}
-    for file in font_files().values():
-        lacking[file] = {letter for letter in text if ord(letter) not in _letters(file) and letter.isprintable()}
-        if not lacking[file]:
-            break
-    best = min(lacking, key=lambda file: len(lacking[file]))
-    return _load_font(best, _SIZES[kind]), lacking[best]
-
-
-@functools.cache
-def _letters(file: str) -> frozenset[int]:
-    return frozenset(FT2Font(file).get_charmap())
-
-
-@functools.cache
-def _load_font(file: str, size: int) -> ImageFont.FreeTypeFont:
-    return ImageFont.truetype(file, size, layout_engine=ImageFont.Layout.BASIC)

@@ -1,7 +1,6 @@
 """What is written of one run's test predictions: metrics, data files and pictures."""
 
 import json
-import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -11,19 +10,16 @@ from torch import Tensor
 
 from cifar_sweeps.analysis.calibration import Calibration
 from cifar_sweeps.analysis.evaluation import EvaluationReport
-from cifar_sweeps.analysis.mathtext import escape_mathtext
-from cifar_sweeps.analysis.matplotlib_setup import import_matplotlib, own_style
+from cifar_sweeps.analysis.matplotlib_setup import import_matplotlib
 from cifar_sweeps.analysis.mistakes import Positions, confident_mistakes, confused_pairs, mistakes_as_data
 from cifar_sweeps.analysis.predictions import FILE, Predictions
 from cifar_sweeps.errors import in_one_line
 from cifar_sweeps.system.files import write_text_atomic
 
-if TYPE_CHECKING:  # matplotlib takes half a second to import, which would delay the first training step
-    from matplotlib.figure import Figure
-
+if TYPE_CHECKING:  # matplotlib, which it takes fonts from, would delay the first training step
     from cifar_sweeps.analysis.image_sheets import Sheet
 
-Picture: TypeAlias = "tuple[str, Figure | Sheet]"
+Picture: TypeAlias = "tuple[str, Sheet]"
 """The name of a picture's file, and what is drawn."""
 MISTAKES, PAIRS, EXAMPLES = 24, 5, 8
 """Shown: mistakes, pairs of classes, and images of each pair."""
@@ -52,7 +48,7 @@ def write_data(
     texts = {
         "classification_report.txt": evaluation.text,
         "classification_report.json": json.dumps(evaluation.by_class, indent=1, ensure_ascii=False),
-        "analysis.json": json.dumps(_as_data(evaluation, predictions, measured), indent=1, ensure_ascii=False),
+        "analysis.json": json.dumps(_as_data(evaluation, predictions, measured), ensure_ascii=False),
     }
     for name, text in texts.items():
         write_text_atomic(folder / name, text)
@@ -79,14 +75,12 @@ def draw_pictures(
     missing: set[str] = set()
     paths = []
     try:
-        # Imported here: matplotlib takes half a second to import, which would delay the first training step.
-        import_matplotlib()
+        import_matplotlib()  # for its fonts
         from cifar_sweeps.analysis import figures
 
-        with own_style():
-            for file, figure in _pictures(images, evaluation, predictions, measured, history, name, details):
-                missing |= figures.save(figure, folder / file)
-                paths.append(folder / file)
+        for file, picture in _pictures(images, evaluation, predictions, measured, history, name, details):
+            missing |= figures.save(picture, folder / file)
+            paths.append(folder / file)
     except (OSError, MemoryError):  # a full disk: nothing else can be written either
         raise
     except Exception as error:  # noqa: BLE001 (matplotlib, its fonts and its settings can fail in any way)
@@ -109,12 +103,12 @@ def _pictures(
     name: str,
     details: bool,
 ) -> Iterator[Picture]:
-    from cifar_sweeps.analysis import figures, image_sheets
+    from cifar_sweeps.analysis import confusion_picture, figures, image_sheets
 
-    title, classes = textwrap.fill(escape_mathtext(name), 60), predictions.classes
+    title, classes = name, predictions.classes
     yield "learning_curves.png", figures.learning_curves(history, title)
     heading = f"{title}\n{len(predictions):,} test images"
-    yield "confusion_matrix.png", figures.confusion_heatmap(evaluation.confusion, classes, heading)
+    yield "confusion_matrix.png", confusion_picture.confusion_heatmap(evaluation.confusion, classes, heading)
     yield "calibration.png", figures.reliability_diagram(measured, title)
     yield "predictions.png", image_sheets.prediction_grid(images, predictions, title=f"{name}: test images")
     mistakes = confident_mistakes(predictions)

@@ -32,7 +32,7 @@ from cifar_sweeps.errors import (
     hide_secrets,
     in_one_line,
 )
-from cifar_sweeps.system.gc_control import skip_final_gc
+from cifar_sweeps.system.gc_control import collect_rarely, skip_final_gc
 from cifar_sweeps.system.streams import failed_output
 from cifar_sweeps.system.surroundings import prepare
 
@@ -77,6 +77,7 @@ for _command in (
 def main() -> None:
     """Run the command, and report an error as one message without a traceback."""
     skip_final_gc()
+    collect_rarely()
     try:
         prepare(lambda _stream, _error: None)
         _check_command(sys.argv[1:])

@@ -1,6 +1,7 @@
 """Parse a composed config into a checked RunConfig; hash it, flatten it."""
 
 import dataclasses
+import functools
 import hashlib
 import json
 from collections.abc import Mapping
@@ -87,6 +88,7 @@ _PATHS = frozenset({"root", "cache"})
 _TRAINER_KEYS_WITHOUT_EFFECT = frozenset({"resume"})  # a resumed training has the same bits
 
 
+@functools.cache  # the same few keys in each of a thousand runs
 def is_without_effect(key: str) -> bool:
     """Return whether a key (``tracking.uri``, ``hydra/launcher``) cannot change a run's result.
 

@@ -111,7 +111,7 @@ class Tracking:
 
     backend: Literal["mlflow", "none"]
     uri: str | None
-    keep: Literal["best", "last", "all"]
+    keep: Literal["auto", "best", "last", "all"]
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ does so for itself. Three hundred seeds would take a minute and a half before th
 Imports neither torch nor mlflow.
 """
 
-import copy
+import pickle
 from collections.abc import Sequence
 from functools import cache
 
@@ -42,7 +42,8 @@ class SweepComposer:
 
     def __init__(self, compose: Compose, loader: ConfigLoader, master: DictConfig) -> None:
         self._compose, self._loader, self._master = compose, loader, master
-        self._patterns: dict[tuple[str, ...], DictConfig] = {}
+        self._patterns: dict[tuple[str, ...], bytes] = {}
+        """Pickled: a copy is then made in a third of the time of `copy.deepcopy`."""
         self._parsed = cache(lambda line: parse_overrides([line], loader)[0])
         self._is_group = cache(lambda key: is_group(loader, key))
 
@@ -53,12 +54,12 @@ class SweepComposer:
         key = tuple(line if o not in values else f"{o.key_or_group}=" for line, o in zip(lines, overrides, strict=True))
         pattern = self._patterns.get(key)
         if pattern is not None:
-            config = copy.deepcopy(pattern)
+            config: DictConfig = pickle.loads(pattern)  # noqa: S301 (made here)
             if _set(config, values):
                 record_overrides(config, overrides)
                 return config
         config = self._compose(self._loader, self._master, list(lines))
-        self._patterns[key] = copy.deepcopy(config)  # what is returned is changed by others
+        self._patterns[key] = pickle.dumps(config)  # what is returned is changed by others
         return config
 
     def _is_plain(self, override: Override, others: Sequence[Override]) -> bool:

@@ -265,7 +265,7 @@ def _pause_text(result: RunResult, config: RunConfig) -> str:
 def _keep_checkpoints(checkpoints: CheckpointManager, keep: str) -> list[Path]:
     """Remove the checkpoints not to keep and return the others: ``last.pt`` if there is no best one."""
     both = [path for path in (checkpoints.last, checkpoints.best) if path.exists()]
-    kept = [path for path in both if keep == "all" or path.stem == keep] or both
+    kept = [path for path in both if keep in ("all", "auto") or path.stem == keep] or both
     for path in {*both} - {*kept}:
         path.unlink()
     return kept

@@ -10,14 +10,19 @@ from rich.text import Text
 
 from cifar_sweeps.config.schema import RunConfig
 from cifar_sweeps.models.summary import Summary
-from cifar_sweeps.sweeps.plan import PlannedJob
+from cifar_sweeps.sweeps.plan import MOST_WITH_ALL_CHECKPOINTS, PlannedJob, kept_checkpoints
 from cifar_sweeps.system.cores import Parallelism
 
-# A checkpoint holds the weights and, while Adam-like optimizers run, two more numbers for each.
 _BYTES_A_WEIGHT = 4
-_LAST_COPIES, _BEST_COPIES = 3, 1
-_PICTURES_BYTES = 650_000
-_REPORT_BYTES = 450_000  # of 10,000 test images in ten classes
+_STATES = {"SGD": 1, "RMSprop": 1, "KerasRMSprop": 1}
+"""Numbers that an optimizer keeps for each weight in the last checkpoint; Adam and its kin, and any other, two."""
+_PICTURES_BYTES = 450_000
+"""Of photos in ten classes; drawn images take less."""
+_REPORT_BYTES, _BYTES_A_PROBABILITY = 30_000, 3.8
+_RECORD_BYTES, _BYTES_AN_EPOCH = 75_000, 3_000
+"""Of a run in the embedded store and in its journal, with config and log."""
+_TEST_IMAGES, _CLASSES = 10_000, 10
+"""Where the images are not at hand."""
 
 
 def print_plan(jobs: Sequence[PlannedJob], parallelism: Parallelism) -> None:
@@ -30,15 +35,20 @@ def print_plan(jobs: Sequence[PlannedJob], parallelism: Parallelism) -> None:
     for job in jobs:
         numbers = [job.config.trainer.epochs, job.summary.parameters, job.summary.multiply_adds]
         name = job.name if job.needs_training else f"{job.name} (left by a previous launch, is not trained again)"
-        size = _megabytes(disk_bytes(job.config, job.summary))
+        size = _megabytes(_bytes_of(job))
         table.add_row(str(job.number), Text(name), *[f"{n:,}" for n in numbers], size)
     console = Console(highlight=False)
     console.print(table)
     to_run = [job for job in jobs if job.needs_training]
-    total = sum(disk_bytes(job.config, job.summary) for job in to_run)
+    total = sum(_bytes_of(job) for job in to_run)
     of_best = [served_bytes(job.config, job.summary) for job in to_run if job.config.analysis.log_model == "best"]
     total += max(of_best, default=0)
     console.print(plan_line("job", len(to_run), parallelism, total))
+    if len(jobs) > MOST_WITH_ALL_CHECKPOINTS and any(job.config.tracking.keep == "best" for job in to_run):
+        console.print(
+            "Each keeps the weights of its best epoch; tracking.keep=all keeps the last checkpoint, too, "
+            "from which cifar-sweeps extend goes on."
+        )
 
 
 def plan_line(noun: str, count: int, parallelism: Parallelism, size: float) -> str:
@@ -50,17 +60,21 @@ def plan_line(noun: str, count: int, parallelism: Parallelism, size: float) -> s
     return f"{jobs}{how}. Nothing was started."
 
 
-def disk_bytes(config: RunConfig, summary: Summary) -> int:
-    """Estimate what a job leaves: checkpoints in its folder and again as artifacts, the served model, its analysis.
+def disk_bytes(config: RunConfig, summary: Summary, jobs: int, test_images: int = _TEST_IMAGES) -> int:
+    """Estimate what a run of a sweep leaves: checkpoints, its analysis, its record, the served model if all log it.
 
-    Not the model that the best job alone gets: `served_bytes`.
+    jobs: of the sweep. In the embedded store the large artifacts are the run's own files under a second name, which
+    takes no place; what a server keeps is not counted, nor the model that the best job alone gets: `served_bytes`.
     """
-    recorded = config.tracking.backend == "mlflow"
-    copies = (_LAST_COPIES + _BEST_COPIES) * (2 if recorded else 1)
     analysis = config.analysis
-    written = (_PICTURES_BYTES if analysis.pictures else 0) + (_REPORT_BYTES if analysis.report else 0)
-    served = served_bytes(config, summary) if analysis.log_model == "all" else 0
-    return summary.parameters * copies * _BYTES_A_WEIGHT + written * (2 if recorded else 1) + served
+    last = 1 + _optimizer_states(config)
+    copies = {"best": 1, "last": last}.get(kept_checkpoints(config, jobs), last + 1)
+    size = float(summary.parameters * copies) * _BYTES_A_WEIGHT + _RECORD_BYTES + config.total_epochs * _BYTES_AN_EPOCH
+    size += served_bytes(config, summary) if analysis.log_model == "all" else 0
+    size += _PICTURES_BYTES if analysis.pictures else 0
+    if analysis.report:
+        size += _REPORT_BYTES + test_images * (config.data.num_classes or _CLASSES) * _BYTES_A_PROBABILITY
+    return round(size)
 
 
 def served_bytes(config: RunConfig, summary: Summary) -> int:
@@ -70,6 +84,17 @@ def served_bytes(config: RunConfig, summary: Summary) -> int:
     # With whitening it holds the matrix.
     matrix = (3 * math.prod(config.data.image_shape)) ** 2 if config.data.whitening is not None else 0
     return (summary.parameters + matrix) * _BYTES_A_WEIGHT
+
+
+def _optimizer_states(config: RunConfig) -> int:
+    """Return how many numbers the optimizer keeps for each weight."""
+    target, arguments = str(config.optimizer.get("_target_", "")), config.optimizer
+    states = _STATES.get(target.rpartition(".")[2], 2)
+    return 0 if target.endswith(".SGD") and not arguments.get("momentum") else states
+
+
+def _bytes_of(job: PlannedJob) -> int:
+    return disk_bytes(job.config, job.summary, 1, job.test_images or _TEST_IMAGES)
 
 
 def _megabytes(size: float) -> str:

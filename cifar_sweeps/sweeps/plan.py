@@ -6,10 +6,10 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol, TypeAlias
 
 from hydra.core.config_loader import ConfigLoader
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig, open_dict, read_write
 from rich.console import Console
 
 from cifar_sweeps.config import build
@@ -31,9 +31,13 @@ from cifar_sweeps.sweeps.manifest import run_name
 from cifar_sweeps.sweeps.parent_run import ParentRun
 from cifar_sweeps.sweeps.previous.differences import NewJob
 from cifar_sweeps.sweeps.previous.launches import PreviousJob
+from cifar_sweeps.system.gc_control import collect_rarely
 from cifar_sweeps.tracking.store import RecordedRun
 
 LOG_NAME = "run.log"
+MOST_WITH_ALL_CHECKPOINTS = 100
+"""Jobs of a sweep up to which each keeps its last checkpoint beside its best weights."""
+Kept: TypeAlias = Literal["auto", "best", "last", "all"]
 _MAX_NAMED_JOBS = 4
 
 
@@ -53,6 +57,8 @@ class PlannedJob:
     summary: Summary
     previous: PreviousJob | None
     identity: str = ""
+    test_images: int | None = None
+    """How many there are; None where the images are not at hand."""
 
     @property
     def needs_training(self) -> bool:
@@ -89,6 +95,7 @@ def plan_jobs(
     console: where it is shown that images are being read, and once what was changed in them.
     Raises ConfigError with the errors of all jobs, each error once.
     """
+    collect_rarely()  # also while the command reads all runs at its end
     drafts: list[_Draft] = []
     errors: dict[str, list[str]] = {}
     bar = None if console is None else LoadingBar(console)
@@ -105,7 +112,7 @@ def plan_jobs(
     if errors:
         raise ConfigError(_by_job(errors, len(job_overrides)))
     numbering = parent_run.choose_folder([draft.job for draft in drafts])
-    jobs = [_number_job(draft, parent_run, numbering) for draft in drafts]
+    jobs = [with_checkpoints_of(_number_job(draft, parent_run, numbering), len(drafts)) for draft in drafts]
     check_job_folders([(job.name, job.folder) for job in jobs], parent_run.folder)
     if console is not None:
         notes: dict[str, list[str]] = {}
@@ -127,6 +134,8 @@ class JobPlanner:
         self._loader, self._master, self._parent_run = loader, master, parent_run
         self._bar = LoadingBar(console)
         self._cache = PlanCache(self._bar)
+        self.total = 1
+        """How many trials the search will have."""
 
     def check(self, job_overrides: Sequence[Sequence[str]]) -> list[NewJob]:
         """Compose and check jobs without planning them. Raises ConfigError with the errors of all of them."""
@@ -153,7 +162,7 @@ class JobPlanner:
         draft = _compose_job(self._loader, self._master, list(overrides), number, self._cache)
         if previous is not None and previous.identity != draft.job.identity:
             raise ConfigError(f"{previous.folder}: was trained by other code, or on other images, and is not resumed")
-        return _number_job(draft, self._parent_run, _OneNumber(number, previous))
+        return with_checkpoints_of(_number_job(draft, self._parent_run, _OneNumber(number, previous)), self.total)
 
 
 @dataclass(frozen=True)
@@ -179,6 +188,7 @@ class _Draft:
     node: DictConfig
     summary: Summary
     notes: tuple[str, ...]
+    test_images: int | None
 
 
 def _compose_job(
@@ -216,7 +226,11 @@ def _compose_job(
         raise ConfigError(problems)
     fingerprint = "" if images is None else images.fingerprint
     return _Draft(
-        NewJob(tuple(overrides), config, fingerprint, training_hash(config, fingerprint)), node, summary, notes
+        NewJob(tuple(overrides), config, fingerprint, training_hash(config, fingerprint)),
+        node,
+        summary,
+        notes,
+        None if images is None else len(images.test),
     )
 
 
@@ -229,7 +243,32 @@ def _number_job(draft: _Draft, parent_run: ParentRun, numbering: _Numbering) -> 
         if previous is not None:  # also where its name would be another one today
             node.hydra.sweep.subdir = os.path.relpath(previous.folder, parent_run.folder)
     name = run_name(list(job.overrides), parent_run.manifest.swept) or f"job {number}"
-    return PlannedJob(number, job.overrides, name, node, job.config, draft.summary, previous, job.identity)
+    return PlannedJob(
+        number, job.overrides, name, node, job.config, draft.summary, previous, job.identity, draft.test_images
+    )
+
+
+def kept_checkpoints(config: RunConfig, jobs: int) -> Kept:
+    """Return which checkpoints a job of a sweep of so many keeps: what ``tracking.keep=auto`` means there.
+
+    The last one, with the optimizer's state, is three times as large as the best weights, and only making a run longer
+    needs it.
+    """
+    if config.tracking.keep != "auto":
+        return config.tracking.keep
+    return "best" if jobs > MOST_WITH_ALL_CHECKPOINTS else "all"
+
+
+def with_checkpoints_of(job: PlannedJob, jobs: int) -> PlannedJob:
+    """Return a job of a sweep of so many jobs with its ``tracking.keep=auto`` resolved, in its recorded config, too."""
+    keep, config = kept_checkpoints(job.config, jobs), job.config
+    if keep == config.tracking.keep:
+        return job
+    with read_write(job.node), open_dict(job.node):
+        job.node.tracking.keep = keep
+    as_dict = {**config.as_dict, "tracking": {**config.as_dict["tracking"], "keep": keep}}
+    tracking = dataclasses.replace(config.tracking, keep=keep)
+    return dataclasses.replace(job, config=dataclasses.replace(config, tracking=tracking, as_dict=as_dict))
 
 
 def _check_same_store(master: DictConfig, config: RunConfig) -> None:

@@ -20,6 +20,7 @@ from cifar_sweeps.errors import TrackingError, in_one_line
 from cifar_sweeps.system.files import is_inside, write_text_atomic
 from cifar_sweeps.system.locks import file_lock
 from cifar_sweeps.tracking import journal, mlflow_api, mlflow_inputs
+from cifar_sweeps.tracking.artifact_files import ArtifactWriter
 from cifar_sweeps.tracking.journal import Entry
 from cifar_sweeps.tracking.store import (
     EARLY_STOPPED,
@@ -157,6 +158,7 @@ def _deliver(folder: Path, entries: Sequence[Entry], state: DeliveryState) -> st
     if state.run_id is None:
         store.prepare(str(entries[0].fields["study"]))  # first: a client makes a missing file in place, step by step
     client, run_id = store.client(), state.run_id
+    artifacts: ArtifactWriter | None = None
     for batch in _batches(entries[state.lines :]):
         if run_id is None:
             may_exist, state = not state.untried, replace(state, untried=False)
@@ -164,8 +166,9 @@ def _deliver(folder: Path, entries: Sequence[Entry], state: DeliveryState) -> st
             write_text_atomic(folder / NOTE, json.dumps(asdict(state)))
             run_id = _find_or_create_run(folder, entries[0], store, may_exist)
             state = replace(state, may_have_twin=may_exist)
+        artifacts = artifacts or ArtifactWriter(client, run_id)
         try:
-            told = _send_or_set_aside(client, run_id, batch, folder)
+            told = _send_or_set_aside(client, run_id, batch, folder, artifacts)
         except mlflow_api.MlflowException as error:
             restored = restore_run(client, run_id) if is_gone(error) else False
             if restored is False:
@@ -175,7 +178,7 @@ def _deliver(folder: Path, entries: Sequence[Entry], state: DeliveryState) -> st
                 say(f"The run of {folder} is gone from MLflow; {_sent_again(entries)}.")
                 return _deliver(folder, entries, DeliveryState())
             say(f"The run of {folder} had been deleted in MLflow; it is restored.")
-            told = _send_or_set_aside(client, run_id, batch, folder)
+            told = _send_or_set_aside(client, run_id, batch, folder, artifacts)
         state = _tell(folder, replace(state, run_id=run_id, lines=batch[-1].number), told)
         if state.may_have_twin and batch[-1].op == "close":
             _delete_twins(store, run_id, entries[0])
@@ -208,16 +211,18 @@ def _sent_again(entries: Sequence[Entry]) -> str:
     return f"it is sent again from its journal{lost}"
 
 
-def _send_or_set_aside(client: "mlflow_api.MlflowClient", run_id: str, batch: Sequence[Entry], folder: Path) -> Told:
+def _send_or_set_aside(
+    client: "mlflow_api.MlflowClient", run_id: str, batch: Sequence[Entry], folder: Path, artifacts: ArtifactWriter
+) -> Told:
     """Send a batch; what the store refuses for good is set aside, and all else of it sent."""
     try:
-        return _send(client, run_id, batch, folder)
+        return _send(client, run_id, batch, folder, artifacts)
     except (mlflow_api.MlflowException, OSError) as error:
         if not is_refusal(error):
             raise
         if len(batch) == 1:
             return Told(refused=[f"{batch[0].op} {batch[0].fields.get('path', '')}: {in_one_line(error)}"])
-    each = [_send_or_set_aside(client, run_id, [entry], folder) for entry in batch]
+    each = [_send_or_set_aside(client, run_id, [entry], folder, artifacts) for entry in batch]
     return Told([line for told in each for line in told.renamed], [line for told in each for line in told.refused])
 
 
@@ -257,7 +262,9 @@ def _find_or_create_run(folder: Path, header: Entry, store: Store, may_exist: bo
     return found[0] if found else store.create_run(experiment_id, str(fields["name"]), tags, header.time)
 
 
-def _send(client: "mlflow_api.MlflowClient", run_id: str, batch: Sequence[Entry], folder: Path) -> Told:
+def _send(
+    client: "mlflow_api.MlflowClient", run_id: str, batch: Sequence[Entry], folder: Path, artifacts: ArtifactWriter
+) -> Told:
     """Make the store call for a batch, whose entries all have the same op."""
     first = batch[0]
     match first.op:
@@ -281,7 +288,7 @@ def _send(client: "mlflow_api.MlflowClient", run_id: str, batch: Sequence[Entry]
         case "artifact":
             path = _path_in_folder(folder, first)
             if path.exists():  # it may have been deleted since
-                client.log_artifact(run_id, str(path), first.fields["folder"] or None)
+                artifacts.log(path, str(first.fields["folder"]))
         case "dataset":
             mlflow_inputs.log_input(client, run_id, **first.fields)
         case "model":

@@ -13,6 +13,8 @@ _RETRY_DELAYS = (1.0, 2.0, 5.0, 10.0, 30.0)
 """Seconds between attempts while the store does not answer; the last one repeats."""
 END_PATIENCE = 20.0
 """Seconds that a command waits at its end for a store that has answered before: it may be locked, or restart."""
+PAUSE = 3.0
+"""Seconds between two deliveries while a run trains: what short epochs record is sent together."""
 
 
 _held_back = False
@@ -38,7 +40,7 @@ class DeliveryThread:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._wake = threading.Event()
-        self._is_finishing = False
+        self._finishing = threading.Event()
         self._patience = 0.0
         self._error: TrackingError | None = None
         self._thread = threading.Thread(target=self._run, daemon=True, name="delivery")
@@ -54,18 +56,20 @@ class DeliveryThread:
         patient: a store that has answered before, and does not now, is tried for `END_PATIENCE` seconds.
         """
         self._patience = END_PATIENCE if patient else 0.0
-        self._is_finishing = True
+        self._finishing.set()
         self._wake.set()
         self._thread.join()
         return self._error
 
     def _run(self) -> None:
-        failures = 0
+        failures, next_one = 0, 0.0
         while True:
             wait = _RETRY_DELAYS[min(failures, len(_RETRY_DELAYS)) - 1] if failures else None
             self._wake.wait(wait)
+            self._finishing.wait(max(0.0, next_one - time.monotonic()))
             self._wake.clear()  # before reading the journal, or a later call would be lost
-            last = self._is_finishing
+            next_one = time.monotonic() + PAUSE
+            last = self._finishing.is_set()
             try:
                 if last:
                     deliver_patiently(self._folder, self._patience)
@@ -86,8 +90,6 @@ class FolderDelivery:
 
     def __init__(self, folder: Path, seconds: float = 3.0) -> None:
         self._folder, self._seconds = folder, seconds
-        self._sizes: dict[Path, int] = {}
-        """Bytes of the journals when all of them had been sent: there may be a thousand, which are not read again."""
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True, name="folder delivery")
 
@@ -100,20 +102,20 @@ class FolderDelivery:
         self._thread.join()
 
     def _run(self) -> None:
+        sent: dict[Path, int] = {}
         while not self._stop.wait(self._seconds):
             for folder in journal.folders(self._folder):
                 if self._stop.is_set():
                     return
+                # A journal only grows: one that was sent whole is not read again, however many runs have ended.
+                size = (folder / journal.NAME).stat().st_size
+                if sent.get(folder) == size:
+                    continue
                 try:
-                    self._deliver(folder)
+                    deliver(folder)
                 except TrackingError:  # the sweep's end tries again, and says so
                     break
-
-    def _deliver(self, folder: Path) -> None:
-        size = (folder / journal.NAME).stat().st_size
-        if self._sizes.get(folder) != size:
-            deliver(folder)
-            self._sizes[folder] = size
+                sent[folder] = size
 
 
 def deliver_patiently(folder: Path, patience: float) -> str | None:

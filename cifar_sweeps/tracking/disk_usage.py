@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 from cifar_sweeps.errors import TrackingError
 from cifar_sweeps.tracking import journal
@@ -20,6 +21,8 @@ from cifar_sweeps.tracking.ui.saved_view import remove_orphans
 
 _ABANDONED_AFTER = 3600.0
 """Seconds after which a sweep without any started job counts as abandoned."""
+_Identity: TypeAlias = tuple[int, int]
+"""Of a file, whatever its names: its device and inode."""
 
 
 @dataclass(frozen=True)
@@ -37,13 +40,16 @@ def disk_usage(outputs: Path) -> list[DiskUsage]:
     if not outputs.is_dir():
         raise TrackingError(f"{outputs}: there is no such folder; set CIFAR_SWEEPS_OUTPUTS to the outputs folder")
     folders = [*journal.folders(outputs)]
-    checkpoints = tuple(path for folder in folders if _is_in_store(folder) for path in _files(folder / "checkpoints"))
+    checkpoints = tuple(
+        path for folder in folders if _is_in_store(folder) for path in _files(folder / "checkpoints") if _is_own(path)
+    )
     caches = tuple(path for path in [outputs / "data"] if path.is_dir())
     leftovers = tuple(_leftovers(outputs, folders))
+    stored = _stored(outputs)
     runs = [path for name in ("runs", "sweeps") for path in _files(outputs / name)]
     freed = {*checkpoints, *(file for path in leftovers for file in _files(path))}
     return [
-        DiskUsage("checkpoints of finished runs, also in the store", _size(checkpoints), "--checkpoints", checkpoints),
+        DiskUsage("second copies of finished runs' checkpoints", _size(checkpoints), "--checkpoints", checkpoints),
         DiskUsage(
             "decoded images, features, whitening, initial weights: rebuilt when needed",
             _size(caches),
@@ -51,8 +57,11 @@ def disk_usage(outputs: Path) -> list[DiskUsage]:
             caches,
         ),
         DiskUsage("partial files of killed processes, empty sweeps", _size(leftovers), "--leftovers", leftovers),
-        DiskUsage("artifacts, database; freed of it: runs deleted in MLflow", _size(_stored(outputs)), "--deleted"),
-        DiskUsage("folders of runs and sweeps: journals, logs, figures, other checkpoints", _size(set(runs) - freed)),
+        DiskUsage("artifacts, database; freed of it: runs deleted in MLflow", _size(stored), "--deleted"),
+        DiskUsage(
+            "folders of runs and sweeps: journals, logs, figures, other checkpoints",
+            _size(set(runs) - freed, but=_identities(stored)),
+        ),
     ]
 
 
@@ -114,10 +123,29 @@ def _files(folder: Path) -> list[Path]:
     return [Path(path, name) for path, _, names in os.walk(folder) for name in names]
 
 
-def _size(paths: Iterable[Path]) -> int:
-    size = 0
+def _is_own(path: Path) -> bool:
+    """Return whether a file has no other name: removing one of several, which the store may have, frees nothing."""
+    try:
+        return path.lstat().st_nlink == 1
+    except FileNotFoundError:
+        return False
+
+
+def _size(paths: Iterable[Path], but: Iterable[_Identity] = ()) -> int:
+    """Return how many bytes files take, each once however many names it has. but: those that are counted elsewhere."""
+    size, counted = 0, set(but)
     for path in paths:
         for file in _files(path):
             with contextlib.suppress(FileNotFoundError):  # a running run has removed it
-                size += file.lstat().st_size
+                found = file.lstat()
+                identity = (found.st_dev, found.st_ino)
+                size += 0 if identity in counted else found.st_size
+                counted.add(identity)
     return size
+
+
+def _identities(paths: Iterable[Path]) -> Iterator[_Identity]:
+    for path in paths:
+        with contextlib.suppress(FileNotFoundError):
+            found = path.lstat()
+            yield found.st_dev, found.st_ino

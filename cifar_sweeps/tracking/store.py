@@ -22,7 +22,12 @@ from cifar_sweeps.tracking.address import DATABASES, parse_address, sqlite_file,
 from cifar_sweeps.tracking.names import Candidate, choose, describe
 from cifar_sweeps.tracking.page_links import NOTE
 from cifar_sweeps.tracking.server_version import old_server_warning
-from cifar_sweeps.tracking.sqlite_store import check_revision, create_database, relocate_artifacts
+from cifar_sweeps.tracking.sqlite_store import (
+    check_revision,
+    create_database,
+    read_revisions_as_text,
+    relocate_artifacts,
+)
 from cifar_sweeps.tracking.store_errors import is_busy, store_errors, wants_login
 
 DEFAULT_EXPERIMENT = "cifar_sweeps"
@@ -117,6 +122,8 @@ class Store:
 
     def client(self) -> "mlflow_api.MlflowClient":
         """Return an MLflow client of this store."""
+        if self._file is not None:
+            read_revisions_as_text()
         return mlflow_api.MlflowClient(with_password(self.uri))
 
     def prepare(self, experiment: str) -> str:

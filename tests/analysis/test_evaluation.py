@@ -4,6 +4,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
+from sklearn.metrics import classification_report
 
 from cifar_sweeps.analysis.evaluation import confusion_matrix, evaluation_report
 from cifar_sweeps.errors import ConfigError, DataError
@@ -54,6 +55,26 @@ def test_absent_class_scores_zero_without_a_warning(predicted, labels, absent):
     assert report.by_class[absent]["precision"] == report.by_class[absent]["recall"] == 0
     assert report.confusion.shape == (3, 3)
     assert report.confusion.sum() == 3
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_figures_by_class_and_their_table_are_those_of_scikit_learn(seed):
+    draw = np.random.default_rng(seed)
+    count, images = int(draw.integers(2, 30)), int(draw.integers(1, 400))
+    # Some classes are rare, or missing among labels or predictions.
+    labels, predicted = (draw.choice(count, images, p=draw.dirichlet(np.full(count, 0.3))) for _ in range(2))
+    predicted = np.where(draw.random(images) < 0.5, labels, predicted)
+    classes = [f"class {number} {'x' * int(draw.integers(20))}" for number in range(count)]
+    logits = torch.nn.functional.one_hot(torch.from_numpy(predicted), count).float()
+
+    report = evaluation_report(logits, torch.from_numpy(labels), classes)
+
+    arguments = {"labels": np.arange(count), "target_names": classes, "zero_division": 0}
+    assert report.text == classification_report(labels, predicted, digits=4, **arguments)
+    expected = classification_report(labels, predicted, output_dict=True, **arguments)
+    assert list(report.by_class) == list(expected)
+    for name, figures in expected.items():
+        assert report.by_class[name] == pytest.approx(figures, rel=1e-14, abs=0), name
 
 
 def test_agrees_with_counting_one_by_one():

@@ -6,7 +6,7 @@ import torch
 from analysis.made_predictions import drawn
 from PIL import ImageColor
 
-from cifar_sweeps.analysis import image_sheets
+from cifar_sweeps.analysis import image_sheets, picture_text
 from cifar_sweeps.analysis.image_sheets import Tile, image_sheet
 from cifar_sweeps.analysis.matplotlib_setup import BLUE, VERMILLION
 from cifar_sweeps.analysis.mistakes import confident_mistakes, confused_pairs
@@ -120,7 +120,7 @@ def test_any_text_is_drawn(text):
 
 
 def test_letters_that_no_font_has_are_told(monkeypatch):
-    monkeypatch.setattr(image_sheets, "_letters", lambda file: frozenset(range(128)) if "DejaVuSans" in file else ())
+    monkeypatch.setattr(picture_text, "_letters", lambda file: frozenset(range(128)) if "DejaVuSans" in file else ())
     tile = Tile(torch.zeros(3, 8, 8, dtype=torch.uint8), ("plain é",))
     assert image_sheet([[tile]]).missing == {"é"}
     assert not image_sheet([[Tile(tile.image, ("plain",))]]).missing

@@ -18,6 +18,7 @@ NAMES = (
     "early_stopping",
     "search",
     "controller",
+    "thousand",
 )
 """Each a module with ``measure(quick) -> Outcome`` and ``THREADS``, how many threads its trainings have."""
 

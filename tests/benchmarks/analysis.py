@@ -27,8 +27,8 @@ def measure(quick: bool) -> Outcome:
         outcome.add(f"analysis/{level}", f"analysis={level}", seconds, "s")
     outcome.notes = [
         "reports, metrics, test predictions and pictures, as after every run; the model's export, which",
-        "analysis.log_model asks for, and what sends the files to the store are left out; matplotlib and",
-        "scikit-learn are imported already, as in a job of a sweep",
+        "analysis.log_model asks for, and what sends the files to the store are left out; matplotlib is",
+        "imported already, as in a job of a sweep",
     ]
     return outcome
 

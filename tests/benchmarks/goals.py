@@ -53,7 +53,16 @@ GOALS: dict[str, Goal] = {
     "store/recording_percent": at_most(1.0),
     "controller/growth": at_most(1.2),
     "analysis/none": at_most(0.01),
-    "analysis/basic": at_most(0.7),
+    "analysis/basic": at_most(0.3),
+    "thousand/planning": at_most(25),
+    "thousand/planning_job": at_most(20),
+    **{
+        f"thousand/{part}": at_most(10)
+        for part in ("end", "end_report", "results", "arms", "sweeps", "status", "report")
+    },
+    "thousand/growth": at_most(1.2),
+    "thousand/disk": at_most(5),
+    "thousand/disk_error": at_most(10),
     "parallel/two_at_once": at_least(1.8),
     "memory/images_held": at_most(1.05),
     "memory/further_job": at_most(450),

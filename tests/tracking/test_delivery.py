@@ -2,8 +2,10 @@
 
 import contextlib
 import json
+import os
 import shutil
 import sqlite3
+import time
 
 import pytest
 from mlflow import MlflowClient
@@ -34,6 +36,13 @@ def log_all(logger, epochs=3):
     (logger.folder / "config.yaml").write_text("seed: 0")
     logger.log_artifact(logger.folder / "config.yaml")
     logger.log_input(name="toy", fingerprint="12", source="/x", images={"training": 5}, classes=10)
+
+
+def wait_until(holds, seconds=20):
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.01)
 
 
 class Stored:
@@ -403,3 +412,60 @@ def test_a_description_s_links_get_the_store_s_ids(outputs):
         f"[own]({base}/{child}/artifacts/a%20b.png{mode}) of [\\[sweep\\]]({base}/{above}{mode}) {{RUN}}"
     )
     assert run.data.tags["other"] == "{RUN_ID}"
+
+
+def test_a_large_artifact_takes_no_second_place_and_stays_what_was_logged(outputs):
+    logger = RunLogger(header(outputs))
+    path = outputs / "run" / "best.pt"
+    path.write_bytes(b"w" * 100_000)
+    logger.log_artifact(path, "checkpoints")
+    (outputs / "run" / "config.yaml").write_text("seed: 0")
+    logger.log_artifact(outputs / "run" / "config.yaml")
+    logger.end_run("FINISHED")
+    artifacts = outputs / "artifacts" / logger.run_id / "artifacts"
+    assert (artifacts / "checkpoints" / "best.pt").samefile(path)
+    assert not (artifacts / "config.yaml").samefile(outputs / "run" / "config.yaml")  # a person may edit it
+
+    atomic = path.with_name("new")  # as every file of ours is replaced
+    atomic.write_bytes(b"other")
+    atomic.replace(path)
+    assert (artifacts / "checkpoints" / "best.pt").read_bytes() == b"w" * 100_000
+
+
+def test_an_artifact_that_cannot_be_linked_is_copied(outputs, monkeypatch):
+    def refuse(*_):
+        raise OSError("Invalid cross-device link")
+
+    monkeypatch.setattr(os, "link", refuse)
+    logger = RunLogger(header(outputs))
+    (outputs / "run" / "best.pt").write_bytes(b"w" * 100_000)
+    logger.log_artifact(outputs / "run" / "best.pt", "checkpoints")
+    logger.end_run("FINISHED")
+    stored = outputs / "artifacts" / logger.run_id / "artifacts" / "checkpoints"
+    assert [(path.name, path.stat().st_size) for path in stored.iterdir()] == [("best.pt", 100_000)]
+
+
+def test_short_epochs_are_sent_together(outputs, monkeypatch):
+    deliveries = []
+    monkeypatch.setattr(delivery_thread, "deliver", lambda folder: deliveries.append(deliver(folder)))
+    logger = RunLogger(header(outputs))
+    log_all(logger, epochs=50)
+    logger.end_run("FINISHED")
+    assert len(deliveries) <= 3
+    assert [step for step, _ in Stored(outputs).points("train/loss")] == [*range(1, 51)]
+
+
+def test_journals_of_a_folder_are_sent_as_they_grow_and_not_read_again_once_sent(outputs, monkeypatch):
+    monkeypatch.setattr(delivery_thread, "_held_back", True)
+    sent = []
+    monkeypatch.setattr(delivery_thread, "deliver", lambda folder: sent.append(folder.name) or deliver(folder))
+    loggers = [RunLogger(header(outputs, name)) for name in ("a", "b")]
+    with delivery_thread.FolderDelivery(outputs, seconds=0.05):
+        wait_until(lambda: {"a", "b"} <= {*sent})
+        count = sent.count("a")
+        loggers[1].log_metrics({"train/loss": 0.5}, step=1)
+        wait_until(lambda: not count_undelivered_lines(outputs / "b"))
+        wait_until(lambda: sent[-1] == "b")
+    assert sent.count("a") == count
+    for logger in loggers:
+        logger.leave()

@@ -23,11 +23,17 @@ def option(outputs, name):
 def test_only_files_that_can_be_restored_are_removed(outputs):
     recorded = run(compose([*LEAN]), name="recorded")
     alone = run(compose([*LEAN, "tracking=none"]), name="not recorded")
-    (recorded.folder / "checkpoints" / ".best-000009.7.tmp").write_bytes(b"half")
     (outputs / "sweeps" / "empty").mkdir(parents=True)
     (outputs / "sweeps" / "about to begin").mkdir()
     os.utime(outputs / "sweeps" / "empty", (0, 0))
 
+    assert not option(outputs, "--checkpoints").paths  # the store's are other names of the same files
+    # As in an outputs folder that was copied without its links, or is of an earlier version:
+    for path in (recorded.folder / "checkpoints").glob("*.pt"):
+        content = path.read_bytes()
+        path.unlink()
+        path.write_bytes(content)
+    (recorded.folder / "checkpoints" / ".best-000009.7.tmp").write_bytes(b"half")
     checkpoints = option(outputs, "--checkpoints")
     assert {path.parent.parent for path in checkpoints.paths} == {recorded.folder}
     for name in ("--checkpoints", "--caches", "--leftovers"):

@@ -7,8 +7,10 @@ from pathlib import Path
 import mlflow
 import pytest
 from alembic.script import ScriptDirectory
+from mlflow.store.db import utils as mlflow_db
 
 from cifar_sweeps.errors import TrackingError
+from cifar_sweeps.tracking import sqlite_store
 from cifar_sweeps.tracking.sqlite_store import _revisions, check_revision
 from cifar_sweeps.tracking.store import Store, tracking_uri
 
@@ -97,6 +99,14 @@ def test_current_missing_and_remote_stores_pass(store, tmp_path):
 
 def test_the_revisions_are_those_of_alembic(revisions):
     assert _revisions() == (revisions[0], frozenset(revisions))
+
+
+def test_mlflow_opens_a_store_without_importing_its_migrations(store, revisions):
+    store.client().search_experiments()
+
+    looked_up = mlflow_db._get_latest_schema_revision
+    assert looked_up.__module__ == sqlite_store.__name__  # a later MLflow has another name for it
+    assert looked_up() == revisions[0]
 
 
 def test_an_existing_store_is_not_opened_to_check_it(store):

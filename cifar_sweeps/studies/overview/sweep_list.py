@@ -3,7 +3,7 @@
 import shlex
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -48,7 +48,7 @@ def list_sweeps(outputs: Path, store: Store | None) -> list[ListedSweep]:
     """
     local = list(_in_folder(outputs))
     known = {sweep.run_id for sweep in local if sweep.run_id}
-    remote = [] if store is None else [sweep for sweep in _in_store(store) if sweep.run_id not in known]
+    remote = [] if store is None else _in_store(store, known)
     return sorted([*local, *remote], key=lambda sweep: sweep.started, reverse=True)
 
 
@@ -69,10 +69,12 @@ def _in_folder(outputs: Path) -> Iterator[ListedSweep]:
         yield _listed(parent, started, _state(folder, parent), states, [run for _, run in own], unsent, folder)
 
 
-def _in_store(store: Store) -> Iterator[ListedSweep]:
+def _in_store(store: Store, known: Collection[str]) -> Iterator[ListedSweep]:
+    """Yield the sweeps of a store but those whose runs' ids are known; without any other, no job is read."""
     client = store.client()
     experiments = [str(experiment.experiment_id) for experiment in client.search_experiments()]
-    parents = [*store.search(experiments, "tags.`cifar_sweeps.role` = 'sweep'")]
+    found = store.search(experiments, "tags.`cifar_sweeps.role` = 'sweep'")
+    parents = [run for run in found if str(run.info.run_id) not in known]
     children: dict[str, list[RecordedRun]] = {}
     if parents:
         for run in store.search(experiments, "tags.`cifar_sweeps.sweep_id` != ''"):

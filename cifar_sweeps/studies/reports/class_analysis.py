@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from cifar_sweeps.analysis.figures import confusion_heatmap
+from cifar_sweeps.analysis.confusion_picture import confusion_heatmap
 from cifar_sweeps.analysis.pages.html_page import PageFigure
 from cifar_sweeps.analysis.tables import Column, TextTable
 from cifar_sweeps.studies.columns import MISSING
@@ -77,7 +77,7 @@ def confusion_figure(
         return []
     classes, total = found[0][0], np.sum([counts for _, counts in found], axis=0)
     seeds = "one run" if len(found) == 1 else f"the sum of {len(found)} runs"
-    figure = confusion_heatmap(total, classes)
+    figure = confusion_heatmap(total, classes, scale=2)  # a page may be enlarged, or printed
     return [PageFigure("Confusion matrix of the best arm", f"{arm}, test images, {seeds}.", figure)]
 
 

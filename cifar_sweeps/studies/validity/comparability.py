@@ -132,8 +132,11 @@ def experiment_of(run: StudyRun) -> str | None:
     """Return the arm that a run chose, by its sweep or by an override."""
     if run.swept.get("experiment"):
         return run.swept["experiment"]
+    typed = run.tag("overrides") or ""
+    if "experiment=" not in typed:
+        return None
     try:
-        lines = [line for line in shlex.split(run.tag("overrides") or "") if line.lstrip("+").startswith("experiment=")]
+        lines = [line for line in shlex.split(typed) if line.lstrip("+").startswith("experiment=")]
         overrides = parse_overrides(lines)
     except (HydraException, ValueError):  # cut at what MLflow keeps
         return None

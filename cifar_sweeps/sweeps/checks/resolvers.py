@@ -84,6 +84,9 @@ def resolved_overrides(overrides: Sequence[str], before: DictConfig, after: Dict
             found.append(line)
             left = {path for path in left if not any(_is_part(path, key) for key in parse_zip(line).keys)}
             continue
+        if not left and "${" not in line:  # as nearly all are: parsing takes milliseconds
+            found.append(line)
+            continue
         override = _parse(line)
         key = override.key_or_group
         if override.is_hydra_override() or override.is_sweep_override() or not _has_resolver(override.value()):

@@ -51,6 +51,7 @@ def launch_search(
         check_objectives(configs, settings)
         combinations = space.space.combinations()
         total = settings.n_trials if combinations is None else min(settings.n_trials, len(combinations))
+        planner.total = total
         at_once = options.get("n_jobs", "auto")
         if setup.has_queue and at_once == "auto":
             raise ConfigError(
@@ -66,7 +67,7 @@ def launch_search(
             left = total - sum(
                 job.is_finished or master.sweep.rerun != "failed" for job in read_previous_jobs(parent_run.folder)
             )
-            size = fmean(disk_bytes(config, planner.summary(config)) for config in configs)
+            size = fmean(disk_bytes(config, planner.summary(config), total) for config in configs)
             console.print(plan_line("trial", max(0, left), parallelism, left * size), markup=False, soft_wrap=True)
             raise AbortHydra(None)
         parent_run.choose_folder(samples, total)

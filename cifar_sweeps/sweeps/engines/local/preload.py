@@ -21,8 +21,8 @@ keep_warnings_off_the_terminal()  # the server's output is the command's; a job'
 
 _FOR_ANY_RUN = (
     "cifar_sweeps.sweeps.callback",
+    "cifar_sweeps.analysis.confusion_picture",
     "cifar_sweeps.analysis.figures",
-    "matplotlib.backends.backend_agg",
     "PIL.JpegImagePlugin",
     "PIL.PngImagePlugin",
 )

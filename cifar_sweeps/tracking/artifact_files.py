@@ -1,0 +1,56 @@
+"""Put a run's files among its artifacts: in a store on this disk a large one is linked, and takes no second place."""
+
+import contextlib
+import os
+from pathlib import Path, PurePosixPath
+from urllib.parse import unquote, urlsplit
+
+from cifar_sweeps.tracking import mlflow_api
+from cifar_sweeps.tracking.address import sqlite_file
+
+_LEAST_LINKED = 16_384
+"""Bytes from which on a file is linked. Smaller ones, such as config.yaml, are copied: an editor may change them."""
+
+
+class ArtifactWriter:
+    """Writes artifacts of one run."""
+
+    def __init__(self, client: "mlflow_api.MlflowClient", run_id: str) -> None:
+        self._client, self._run_id = client, run_id
+        self._root: Path | None = None
+        self._is_known = False
+
+    def log(self, path: Path, folder: str) -> None:
+        """Log a file or folder under ``folder`` of the run's artifacts. Raises MlflowException or OSError."""
+        root = self._local_root() if path.is_file() and path.stat().st_size >= _LEAST_LINKED else None
+        if root is None or not _link(path, root / PurePosixPath(folder) / path.name):
+            self._client.log_artifact(self._run_id, str(path), folder or None)
+
+    def _local_root(self) -> Path | None:
+        """Return the folder of the run's artifacts where they lie beside an SQLite file; None elsewhere."""
+        if not self._is_known:
+            self._is_known = True
+            if sqlite_file(self._client.tracking_uri) is not None:
+                uri = urlsplit(str(self._client.get_run(self._run_id).info.artifact_uri))
+                if uri.scheme == "file" and uri.netloc in ("", "localhost"):
+                    self._root = Path(unquote(uri.path))
+        return self._root
+
+
+def _link(source: Path, target: Path) -> bool:
+    """Make ``target`` another name of the file ``source``; False where that cannot be: another disk, for example.
+
+    Our files are replaced as a whole and never written into, so the artifact stays what was logged.
+    """
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary.unlink(missing_ok=True)
+        os.link(source, temporary)
+        temporary.replace(target)
+    except OSError:
+        return False
+    finally:
+        with contextlib.suppress(OSError):  # os.replace does nothing if both are links to one file already
+            temporary.unlink(missing_ok=True)
+    return True
