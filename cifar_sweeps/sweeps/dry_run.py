@@ -61,21 +61,16 @@ def plan_line(noun: str, count: int, parallelism: Parallelism, size: float) -> s
 
 
 def disk_bytes(config: RunConfig, summary: Summary, jobs: int, test_images: int = _TEST_IMAGES) -> int:
-    """Estimate what a run of a sweep leaves: checkpoints, its analysis, its record, its served model.
+    """Estimate what a run of a sweep leaves: checkpoints, its analysis, its record, the served model if all log it.
 
-    Not the model that the best job alone gets: `served_bytes`.
     jobs: of the sweep. In the embedded store the large artifacts are the run's own files under a second name, which
-    takes no place; what a server keeps is not counted.
+    takes no place; what a server keeps is not counted, nor the model that the best job alone gets: `served_bytes`.
     """
     analysis = config.analysis
     last = 1 + _optimizer_states(config)
     copies = {"tested": 1, "best": 1, "last": last}.get(kept_checkpoints(config, jobs), last + 1)
-    served = served_bytes(config, summary) if analysis.log_model == "all" else 0
-    size = (
-        float(summary.parameters * copies * _BYTES_A_WEIGHT + served)
-        + _RECORD_BYTES
-        + config.total_epochs * _BYTES_AN_EPOCH
-    )
+    size = float(summary.parameters * copies) * _BYTES_A_WEIGHT + _RECORD_BYTES + config.total_epochs * _BYTES_AN_EPOCH
+    size += served_bytes(config, summary) if analysis.log_model == "all" else 0
     size += _PICTURES_BYTES if analysis.pictures else 0
     if analysis.report:
         size += _REPORT_BYTES + test_images * (config.data.num_classes or _CLASSES) * _BYTES_A_PROBABILITY

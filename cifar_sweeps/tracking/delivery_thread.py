@@ -92,7 +92,7 @@ class FolderDelivery:
     def __init__(self, folder: Path, seconds: float = 3.0) -> None:
         self._folder, self._seconds = folder, seconds
         self._sizes: dict[Path, int] = {}
-        """Bytes of the journals when all of them had been sent: there may be a thousand, which are not read again."""
+        """Bytes of the journals when all of them had been sent."""
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True, name="folder delivery")
 

@@ -24,6 +24,7 @@ logging.getLogger("a.library").warning("a library's")
 logging.getLogger("cifar_sweeps.data").warning("ours")
 import random
 names = ("COLUMNS", "LINES", "MPLBACKEND", "no_proxy", "OMP_NUM_THREADS", "OMP_PROC_BIND", "PYTHONWARNINGS")
+names += ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
 facts = {name: os.environ.get(name) for name in names}
 child = subprocess.run([sys.executable, "-c", "import random; print(random.__file__)"], capture_output=True, text=True)
 facts |= {"lines": lines, "random": random.__file__, "child": child.stdout, "path": sys.path}
@@ -79,6 +80,9 @@ def prepared(folder: Path, *options: str, status: int = 0, preexec=None, **envir
         ({"OMP_PROC_BIND": "false"}, {"OMP_PROC_BIND": "false", "lines": []}),
         ({"OMP_NUM_THREADS": "4,2"}, {"OMP_NUM_THREADS": "4,2", "lines": []}),
         ({"OMP_NUM_THREADS": "all"}, {"OMP_NUM_THREADS": None}),
+        ({}, {"GOMP_SPINCOUNT": "1000", "OMP_WAIT_POLICY": None}),
+        ({"GOMP_SPINCOUNT": "7"}, {"GOMP_SPINCOUNT": "7"}),
+        ({"OMP_WAIT_POLICY": "active"}, {"GOMP_SPINCOUNT": None, "OMP_WAIT_POLICY": "active"}),
         ({"TMPDIR": "/nonexistent"}, {}),
         ({"HOME": ""}, {"home": str(Path.home())}),
         ({"HOME": None, "USER": None, "LOGNAME": None, "TERM": None, "PATH": "/usr/bin:/bin"}, {}),

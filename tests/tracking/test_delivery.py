@@ -490,12 +490,10 @@ def test_a_journal_that_cannot_be_sent_holds_up_no_other_one(outputs, monkeypatc
 
 
 def test_no_artifact_is_put_outside_of_its_run_s_place(outputs):
-    logger = RunLogger(header(outputs))
-    source = outputs / "run" / "large.png"
-    source.write_bytes(b"w" * 100_000)
     store = Store(embedded_uri(outputs), outputs)
-    writer = ArtifactWriter(store.client(), logger.run_id)
+    writer = ArtifactWriter(store.client(), store.create_run(store.prepare("toys"), "a run", {}, 1))
+    source = outputs / "large.png"
+    source.write_bytes(b"w" * 100_000)
     with pytest.raises(MlflowException):
         writer.log(source, "../../../elsewhere")
-    assert not [path for path in outputs.parent.rglob("elsewhere")]
-    logger.end_run("FINISHED")
+    assert not list(outputs.parent.rglob("elsewhere"))
