@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from cifar_sweeps.data.whitening import Whitening, whiten
+from cifar_sweeps.tracking import mlflow_api
 from cifar_sweeps.tracking.page_links import MODEL_NAME
 
 if TYPE_CHECKING:
@@ -74,6 +75,7 @@ def save_model(
     its ``metadata.metadata["classes"]``.
     example_images: (N, 3, H, W) uint8, at least two; the first two are stored as the input example.
     """
+    mlflow_api.load()
     import mlflow.pytorch  # here: MLflow takes a second or two, and a job that saves no model can do without
     from mlflow.models import Model
 

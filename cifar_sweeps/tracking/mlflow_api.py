@@ -8,6 +8,7 @@ are types: ``from`` would import MLflow at once.
 import importlib
 import logging
 import os
+import threading
 from typing import TYPE_CHECKING, Any
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # read when mlflow is imported; nothing leaves the machine
@@ -46,10 +47,40 @@ else:
     def __getattr__(name: str) -> Any:  # noqa: ANN401
         if name not in _MODULES:
             raise AttributeError(f"module {__name__} has no attribute {name}")
-        importlib.import_module("mlflow")
-        _quieten()
+        load()
         found = globals()[name] = getattr(importlib.import_module(_MODULES[name]), name)
         return found
+
+
+def load() -> None:
+    """Import MLflow, for what is imported from it by itself.
+
+    In a thread of its own: Ctrl-C ends the wait for it, and the import goes on. Raised inside of it, the interrupt
+    would leave half of MLflow, with which nothing that a command does at its end would work.
+    """
+    global _loading
+    with _LOCK:
+        if _loading is None:
+            _loading = threading.Thread(target=_load, daemon=True, name="import of mlflow")
+            _loading.start()
+    _loading.join()
+    if _failed is not None:
+        raise _failed
+
+
+_LOCK = threading.Lock()
+_loading: threading.Thread | None = None
+_failed: Exception | None = None
+
+
+def _load() -> None:
+    global _failed
+    try:
+        for name in ("mlflow", "mlflow.entities", "mlflow.exceptions", "mlflow.models"):
+            importlib.import_module(name)
+        _quieten()
+    except Exception as error:  # noqa: BLE001 (raised where it was asked for)
+        _failed = error
 
 
 def _quieten() -> None:

@@ -2,6 +2,7 @@
 
 import re
 
+from cifar_sweeps.tracking import mlflow_api
 from cifar_sweeps.tracking.address import with_password
 from cifar_sweeps.tracking.store_errors import store_errors
 
@@ -12,6 +13,7 @@ looks up lines that are sent again by their keys (mlflow#24577), not in all that
 
 def server_version(uri: str) -> str | None:
     """Return the version of MLflow that a server runs; None if it does not say. uri: without its password."""
+    mlflow_api.load()
     from mlflow.utils.credentials import get_default_host_creds
     from mlflow.utils.rest_utils import http_request
 

@@ -66,6 +66,7 @@ def read_revisions_as_text() -> None:
     By itself it imports all of its seventy migrations for that, in each job anew. Of an MLflow that has no such
     function any more nothing is changed.
     """
+    mlflow_api.load()
     from mlflow.store.db import utils as mlflow_db  # with alembic, only where a database is opened
 
     if hasattr(mlflow_db, "_get_latest_schema_revision"):
