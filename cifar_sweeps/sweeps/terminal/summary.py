@@ -191,7 +191,11 @@ def result_rows(
     same = len(keys) == 1  # then the header names them, and a row has their values alone
     headings = [" / ".join(keys.pop()) if same else "run", *(column.heading for column in _COLUMNS), "state"]
     rows = []
-    for run in sorted(runs, key=lambda run: (run.state == "PAUSED", -run.metrics.get("best/val_accuracy", -1.0))):
+
+    def rank(run: RecordedRun) -> tuple[bool, float, int]:
+        return run.state == "PAUSED", -run.metrics.get("best/val_accuracy", -1.0), _job(run)
+
+    for run in sorted(runs, key=rank):
         name = " / ".join(parse_run_name(run.name)[1]) if same else run.name
         state = "reused" if run.state == "FINISHED" and int(run.tag("job") or -1) in reused else run.state_text
         rows.append((run, [name, *(column.text(run.metrics.get(column.key)) for column in _COLUMNS), state]))
