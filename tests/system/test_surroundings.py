@@ -92,7 +92,16 @@ def prepared(folder: Path, *options: str, status: int = 0, preexec=None, **envir
 )
 def test_settings_for_other_programs_change_nothing_here(tmp_path, environment, expected):
     clean = dict.fromkeys(
-        ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "no_proxy", "NO_PROXY")
+        (
+            "http_proxy",
+            "HTTP_PROXY",
+            "https_proxy",
+            "HTTPS_PROXY",
+            "all_proxy",
+            "no_proxy",
+            "NO_PROXY",
+            "GOMP_SPINCOUNT",
+        )
     )
     facts = prepared(tmp_path, **{**clean, **environment})
     assert {name: facts[name] for name in expected} == expected
