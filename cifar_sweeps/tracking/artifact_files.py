@@ -9,6 +9,8 @@ from cifar_sweeps.system.files import is_inside
 from cifar_sweeps.tracking import mlflow_api
 from cifar_sweeps.tracking.address import sqlite_file
 
+_NOT_THERE = "failed with exception: the artifact was accepted, and is not there"
+"""Begins as MLflow's words for a request that reached no server: it is sent again."""
 _LEAST_LINKED = 16_384
 """Bytes from which on a file is linked: less is not worth it."""
 _LINKED = frozenset({".pt", ".npz", ".png"})
@@ -30,6 +32,17 @@ class ArtifactWriter:
         # MLflow refuses a place outside the run's own: the journal may be another user's.
         if root is None or target is None or not is_inside(target, root) or not _link(path, target):
             self._client.log_artifact(self._run_id, str(path), folder or None)
+            if path.is_file() and str(self._client.tracking_uri).startswith("http"):
+                self._check_arrived(path, folder)
+
+    def _check_arrived(self, path: Path, folder: str) -> None:
+        """Raise MlflowException if a server does not have a file that it was sent: a proxy may have answered.
+
+        A page of a proxy with status 200, a login's for example, passes for the server's answer with MLflow's client.
+        """
+        arrived = {str(each.path) for each in self._client.list_artifacts(self._run_id, folder or None)}
+        if str(PurePosixPath(folder) / path.name) not in arrived:
+            raise mlflow_api.MlflowException(f"{path.name}: {_NOT_THERE}; what answered was no MLflow server")
 
     def _local_root(self) -> Path | None:
         """Return the folder of the run's artifacts where they lie beside an SQLite file; None elsewhere."""

@@ -53,19 +53,19 @@ def is_busy(error: BaseException) -> bool:
     text = str(error)
     if getattr(error, "error_code", "") in _PASSING_CODES or any(part in text for part in _PASSING_TEXTS):
         return True
-    if _status(error):
+    if _status(error) and not (_status(error) == 400 and _is_mlflows(error)):
         return _status(error) in _PASSING_STATUSES
+    if not _status(error) and not isinstance(error, mlflow_api.MlflowException):
+        return False
     # The head of the message: it goes on with the statement and its values, which may hold any words.
-    return (
-        isinstance(error, mlflow_api.MlflowException)
-        and _PASSING_IN_DATABASE.search(text.partition("[SQL:")[0]) is not None
-    )
+    said = str(error.response.text) if _status(error) else text  # type: ignore[attr-defined]
+    return _PASSING_IN_DATABASE.search(said.partition("[SQL:")[0]) is not None
 
 
 def is_refusal(error: BaseException) -> bool:
     """Return whether the store will refuse the same call again: it did answer, and the run is there to be written."""
     if _status(error):
-        return _status(error) == _TOO_LARGE or (_status(error) == 400 and _is_mlflows(error))
+        return _status(error) == _TOO_LARGE or (_status(error) == 400 and _is_mlflows(error) and not is_busy(error))
     if isinstance(error, OSError):  # artifacts are written to where the store says, which may be another machine's
         return error.errno in (errno.EACCES, errno.EPERM, errno.EROFS)
     if not isinstance(error, mlflow_api.MlflowException) or is_busy(error) or is_gone(error):

@@ -25,6 +25,10 @@ PASSING = [
     answered("TEMPORARILY_UNAVAILABLE", "(psycopg2.errors.DeadlockDetected) deadlock detected"),
     of_artifacts(503, "<html>"),
     of_artifacts(500, "{}"),
+    of_artifacts(
+        400, '{"error_code": "BAD_REQUEST", "message": "(psycopg2.InterfaceError) connection already closed"}'
+    ),
+    of_artifacts(400, '{"error_code": "BAD_REQUEST", "message": "QueuePool limit of size 5 overflow 10 reached"}'),
     OSError("('Connection aborted.', ConnectionResetError(104, 'Connection reset by peer'))"),
 ]
 REFUSED = [
