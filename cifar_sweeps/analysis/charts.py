@@ -46,7 +46,7 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Upright:
+class VerticalLine:
     """A dotted line from the panel's bottom to its top, at ``x``."""
 
     x: float
@@ -65,7 +65,7 @@ class Bars:
     name: str = ""
 
 
-Part: TypeAlias = "Line | Upright | Bars"
+Part: TypeAlias = "Line | VerticalLine | Bars"
 
 
 @dataclass(frozen=True)
@@ -191,8 +191,15 @@ class _Frame:
 
     def places(self, x: Sequence[float], y: Sequence[float]) -> Points:
         """Return where points with finite values lie."""
+        return np.concatenate(self.stretches(x, y))
+
+    def stretches(self, x: Sequence[float], y: Sequence[float]) -> list[Points]:
+        """Return where points with finite values lie, in parts between which values are missing."""
         values = np.column_stack([np.asarray(x, np.float64), np.asarray(y, np.float64)])
-        values = values[np.isfinite(values).all(axis=1)]
+        numbers = np.flatnonzero(np.isfinite(values).all(axis=1))
+        return [self._placed(values[part]) for part in np.split(numbers, np.flatnonzero(np.diff(numbers) > 1) + 1)]
+
+    def _placed(self, values: Points) -> Points:
         (left, right), (low, high) = self.limits
         inside = (values - (left, low)) / (right - left, high - low)
         placed: Points = np.column_stack([inside[:, 0] * self.box[2], (1 - inside[:, 1]) * self.box[3]])
@@ -245,14 +252,15 @@ def _draw_panel(image: Image.Image, writer: TextWriter, panel: Panel, box: tuple
 
 def _layer(part: Part) -> int:
     """Return the order in which parts are drawn: curves above all."""
-    return 0 if isinstance(part, Bars) else 1 if isinstance(part, Upright) else 2
+    return 0 if isinstance(part, Bars) else 1 if isinstance(part, VerticalLine) else 2
 
 
 def _draw_part(draw: ImageDraw.ImageDraw, frame: _Frame, part: Part) -> None:
     match part:
         case Line():
-            _draw_line(draw, frame.places(part.x, part.y), part)
-        case Upright():
+            for points in frame.stretches(part.x, part.y):
+                _draw_line(draw, points, part)
+        case VerticalLine():
             at = frame.at_x(part.x)
             _stroke(draw, np.array([[at, frame.box[3]], [at, 0.0]]), part.colour, "dotted")
         case Bars():
@@ -331,7 +339,7 @@ def _draw_handle(image: Image.Image, part: Part, place: tuple[int, int]) -> None
     match part:
         case Bars():
             draw.rectangle((0, 3 * FINE, fine.width, 12 * FINE), fill=part.colour)
-        case Upright():
+        case VerticalLine():
             _stroke(draw, across, part.colour, "dotted")
         case Line():
             if part.dash != "none":
@@ -348,7 +356,7 @@ def _emptiest_place(frame: _Frame, size: tuple[int, int]) -> tuple[int, int]:
         match part:
             case Line():
                 drawn.append(_along(frame.places(part.x, part.y)))
-            case Upright():
+            case VerticalLine():
                 at = frame.at_x(part.x)
                 drawn.append(_along(np.array([[at, 0.0], [at, frame.box[3]]]))[::4])
             case Bars():

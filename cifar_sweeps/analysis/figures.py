@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from cifar_sweeps.analysis.calibration import Calibration
-from cifar_sweeps.analysis.charts import Bars, Line, Marker, Panel, Upright, draw_chart
+from cifar_sweeps.analysis.charts import Bars, Line, Marker, Panel, VerticalLine, draw_chart
 from cifar_sweeps.analysis.image_sheets import Sheet
 from cifar_sweeps.analysis.matplotlib_setup import BLUE, DPI, GREEN, VERMILLION, missing_glyphs
 from cifar_sweeps.analysis.picture_text import without_middle
@@ -49,7 +49,7 @@ def curve_panels(history: Sequence[EpochRow]) -> tuple[Panel, Panel]:
     if not history:
         raise DataError("no epoch to draw: learning curves need at least one; train with trainer.epochs=1 or more")
     best = _best_epoch(history)
-    marks = [Upright(best[0], GREEN, f"best: epoch {best[0]:g}, accuracy {best[1]:.4f}")] if best else []
+    marks = [VerticalLine(best[0], GREEN, f"best: epoch {best[0]:g}, accuracy {best[1]:.4f}")] if best else []
     loss, accuracy = (
         Panel((*_curves(history, figures), *marks), "epoch", label, whole_x=True, has_legend=True)
         for figures, label in ((("loss", "objective"), "cross-entropy (nats)"), (("accuracy",), "accuracy"))

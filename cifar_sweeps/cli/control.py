@@ -38,9 +38,7 @@ def status(
         console.print(to_rich_table(status_table(found), console.width))
     console.print(summary_line(found), markup=False, soft_wrap=True)
     if found.state == "left":
-        console.print(
-            "None of its jobs runs any more; attach goes on with what is left, and closes it:", soft_wrap=True
-        )
+        console.print("None of its jobs runs any more; attach resumes what is left, and closes it:", soft_wrap=True)
     if found.problem:
         console.print(found.problem, markup=False, soft_wrap=True)
     for command in found.next_commands:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import ImageColor
 
-from cifar_sweeps.analysis.charts import Bars, Line, Panel, Upright, draw_chart, ticks
+from cifar_sweeps.analysis.charts import Bars, Line, Panel, VerticalLine, draw_chart, ticks
 
 RED = "#ff0000"
 
@@ -38,10 +38,16 @@ def test_a_curve_rises_where_its_values_do():
 
 
 def test_gaps_in_a_curve_s_values_are_left_out():
-    sheet = draw_chart(
-        [[Panel([Line((1, 2, 3), (1.0, float("nan"), float("inf")), RED, marker="circle")])]], (300, 200)
-    )
-    assert len(pixels_of(sheet))
+    def columns(y):
+        places = pixels_of(draw_chart([[Panel([Line((1, 2, 3, 4, 5), y, RED)], x_limits=(1, 5))]], (300, 200)))
+        return set(places[:, 1].tolist())
+
+    whole = columns((1.0, 2.0, 3.0, 2.0, 1.0))
+    for missing in (float("nan"), float("inf")):
+        left = columns((1.0, 2.0, missing, 2.0, 1.0))  # of four stretches the two in the middle are not drawn
+        middle = (min(whole) + max(whole)) / 2
+        assert min(left) < middle < max(left)
+        assert not {each for each in left if abs(each - middle) < (max(whole) - min(whole)) / 5}
 
 
 def test_dashes_leave_gaps_and_markers_alone_no_line():
@@ -62,7 +68,7 @@ def test_bars_stand_on_zero():
 
 @pytest.mark.parametrize("y", [(0, 1), (1, 0), (0, 0), (1, 1)], ids=str)
 def test_the_legend_hides_no_curve(y):
-    parts = [Line((0, 1), y, RED), Upright(0.5, "#00aa00", "a mark")]
+    parts = [Line((0, 1), y, RED), VerticalLine(0.5, "#00aa00", "a mark")]
     bare, named = (draw_chart([[Panel(parts, has_legend=shown)]], (500, 300)) for shown in (False, True))
     assert len(pixels_of(named)) == len(pixels_of(bare))
 

@@ -71,7 +71,7 @@ def run_task(folder: Path) -> int:
         cause, value, detail = ("timed_out" if interruption.by == signal.SIGALRM else "stopped"), None, ""
     if interruption.by == signal.SIGUSR1 and cause == "stopped":
         return _end_allocation(task, folder, used + time.monotonic() - began)
-    if cause == "stopped":  # a scheduler that has taken its place for another job gives it one again
+    if cause == "stopped":  # a job that was preempted is queued again, and resumes
         before = read_progress(folder, task.attempt)
         seconds = round(used + time.monotonic() - began, 1)
         with contextlib.suppress(OSError):  # a full disk: how it ended is the more important
