@@ -15,6 +15,7 @@ NAMES = (
     "parallel",
     "memory",
     "sweep",
+    "full_length",
     "grid",
     "early_stopping",
     "search",

@@ -50,22 +50,22 @@ def _one_net(outcome: Outcome, name: str, arm: list[str], script: list[str], qui
     # Tiny sizes are tried where the cores may be busy: threads that spin for one another would take minutes there.
     more = {"TF_CPP_MIN_LOG_LEVEL": "2", **({"OMP_NUM_THREADS": "1"} if quick else {})}
     probe = [*script, "--epochs", "1"]  # one is enough to see which is the faster
-    workers = {count: _peer("plain_torch", [*probe, "--workers", str(count)], more)() for count in (0, 2)}
+    workers = {count: peer("plain_torch", [*probe, "--workers", str(count)], more)() for count in (0, 2)}
     best = min(workers, key=lambda count: workers[count])
     loaders = ["--workers", str(best)]
-    measures = {"product": _product(arm, more), "plain_torch": _peer("plain_torch", [*script, *loaders], more)}
-    for peer, variable in BY_HAND.items():
+    measures = {"product": product(arm, more), "plain_torch": peer("plain_torch", [*script, *loaders], more)}
+    for other, variable in BY_HAND.items():
         if os.environ.get(variable):
-            arguments = script if peer == "keras_tf" else [*script, *loaders]
-            measures[peer] = _peer(peer, arguments, more, os.environ[variable])
+            arguments = script if other == "keras_tf" else [*script, *loaders]
+            measures[other] = peer(other, arguments, more, os.environ[variable])
     # The probes above have warmed up what lasts beyond a process: the files in the page cache.
     taken = rounds(measures, 1 if quick else int(os.environ.get("BENCHMARK_SWEEP_ROUNDS", "1")), warm_ups=0)
     outcome.add(f"sweep/{name}/product", f"{name}: cifar-train -m seed=0,1,2,3", taken["product"], "s")
-    for peer in list(taken)[1:]:
-        detail = f" ({best} workers)" if peer != "keras_tf" else ""
-        outcome.add(f"sweep/{name}/{peer}/seconds", f"{name}: {peer}{detail}, {RUNS} scripts", taken[peer], "s")
-        against = ratios(taken[peer], taken["product"])
-        outcome.add(f"sweep/{name}/{peer}", f"{name}: times as fast as {peer}", against, "×")
+    for other in list(taken)[1:]:
+        detail = f" ({best} workers)" if other != "keras_tf" else ""
+        outcome.add(f"sweep/{name}/{other}/seconds", f"{name}: {other}{detail}, {RUNS} scripts", taken[other], "s")
+        against = ratios(taken[other], taken["product"])
+        outcome.add(f"sweep/{name}/{other}", f"{name}: times as fast as {other}", against, "×")
     for count, seconds in workers.items():
         outcome.add(
             f"sweep/{name}/workers_{count}",
@@ -75,8 +75,9 @@ def _one_net(outcome: Outcome, name: str, arm: list[str], script: list[str], qui
         )
 
 
-def _product(arm: list[str], more: Mapping[str, str]) -> Callable[[], float]:
-    command = [*TRAIN, "-m", *arm, "seed=" + ",".join(map(str, range(RUNS)))]
+def product(arm: list[str], more: Mapping[str, str], runs: int = RUNS) -> Callable[[], float]:
+    """Return what measures one sweep of so many seeds, in seconds."""
+    command = [*TRAIN, "-m", *arm, "seed=" + ",".join(map(str, range(runs)))]
 
     def measure() -> float:
         with new_outputs() as outputs:
@@ -85,15 +86,16 @@ def _product(arm: list[str], more: Mapping[str, str]) -> Callable[[], float]:
     return measure
 
 
-def _peer(
-    name: str, arguments: list[str], more: Mapping[str, str], python: str = sys.executable
+def peer(
+    name: str, arguments: list[str], more: Mapping[str, str], python: str = sys.executable, runs: int = RUNS
 ) -> Callable[[], float]:
-    seeds = itertools.cycle(range(RUNS))
+    """Return what times one script of a peer, another seed each time, and counts it ``runs`` times: seconds."""
+    seeds = itertools.cycle(range(runs))
     command = [python, str(PEERS / f"{name}.py"), *arguments]
 
     def measure() -> float:
         with new_outputs() as outputs:
             its_own = ["--seed", str(next(seeds)), "--out", str(outputs)]
-            return RUNS * told([*command, *its_own], outputs, more).seconds
+            return runs * told([*command, *its_own], outputs, more).seconds
 
     return measure
