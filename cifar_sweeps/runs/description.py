@@ -1,5 +1,6 @@
 """The description of a run on MLflow's page: what was trained, what came out, its pictures, how to repeat it."""
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 
@@ -73,6 +74,15 @@ def with_model(description: str, run_id: str) -> str:
 def load_call(run_id: str) -> str:
     """Return the call, in Python, that loads a run's model."""
     return f'mlflow.pyfunc.load_model("runs:/{run_id}/{MODEL_NAME}")'
+
+
+def load_calls(model_call: str, uri: str) -> list[str]:
+    """Return the lines, in Python, that load a model: MLflow is told first where the store is, unless it knows.
+
+    uri: the store's. MLflow reads ``MLFLOW_TRACKING_URI`` itself, which alone may hold a password.
+    """
+    told = bool(os.environ.get("MLFLOW_TRACKING_URI"))
+    return [model_call] if told else [f'mlflow.set_tracking_uri("{uri}")', model_call]
 
 
 def _place(name: str, tags: Mapping[str, str]) -> str:

@@ -27,13 +27,19 @@ def test_the_best_run_of_a_resumed_sweep_gets_its_model_and_the_one_before_keeps
     made = f'  mlflow.pyfunc.load_model("runs:/{first}/model")'
     assert told(store, "seed=0")[-1] == made
     assert [has_served_model(run, store) for run in (first, second)] == [True, False]
-    head, call = told(store, "seed=1")
+    head, address, call = told(store, "seed=1")
+    assert address == f'  mlflow.set_tracking_uri("{store.uri}")'
     assert head.startswith("Model of the best run, seed=1 (of another: CIFAR_SWEEPS_OUTPUTS=there ")
     assert head.endswith("cifar-sweeps export RUN --format mlflow):")
     assert second in call
     assert [has_served_model(run, store) for run in (first, second)] == [True, True]
     monkeypatch.setattr("cifar_sweeps.sweeps.best_model.give_served_model", lambda _run: pytest.fail("made again"))
     assert told(store, "seed=0")[-1] == made
+
+
+def test_mlflow_is_not_told_where_the_store_is_if_it_knows_it_and_its_password(store, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", store.uri)
+    assert [line.split("(")[0] for line in told(store, "seed=0")[1:]] == ["  mlflow.pyfunc.load_model"]
 
 
 @pytest.mark.parametrize("select", ["last", "best"])
