@@ -16,6 +16,8 @@ from cifar_sweeps.tracking.journal_reader import read_curve
 
 ENDINGS: dict[str, Ending] = {"FINISHED": "finished", "PAUSED": "paused", "FAILED": "failed"}
 """How a recorded run ended; all others were killed."""
+_READ_BY = {"none": (), "asha": ("metric", "eta", "grace_epochs"), "median": ("metric", "grace_epochs")}
+"""Which of the settings each rule uses."""
 
 
 def make_scheduler(jobs: Sequence[PlannedJob], swept: tuple[str, ...], folder: Path) -> Scheduler:
@@ -74,8 +76,23 @@ def describe_early_stopping(jobs: Sequence[PlannedJob]) -> Iterator[str]:
                 f"{_count(paused, 'job')} of before, paused by early stopping: trained to the end, as this command has "
                 "none."
             )
+        yield from idle_settings(settings)
         return
+    yield from idle_settings(settings)
     yield describe_rungs(settings, sorted({job.config.total_epochs for job in jobs}))
+
+
+def idle_settings(settings: Sweep, keys: Sequence[str] = ("metric", "eta", "grace_epochs")) -> Iterator[str]:
+    """Yield a line if settings of early stopping were changed that have no effect on this sweep."""
+    rule = settings.early_stopping
+    idle = [key for key in keys if key not in _READ_BY[rule] and getattr(settings, key) != getattr(Sweep, key)]
+    if idle:
+        named = ", ".join(f"sweep.{key}={getattr(settings, key)}" for key in idle)
+        rules = "asha" if "eta" in idle else "asha or median"
+        yield (
+            f"{named}: {'has' if len(idle) == 1 else 'have'} no effect with sweep.early_stopping={rule}; "
+            f"early stopping that uses it is sweep.early_stopping={rules}"
+        )
 
 
 def describe_rungs(settings: Sweep, lengths: Sequence[int]) -> str:

@@ -107,6 +107,22 @@ def test_where_runs_pause_is_said(overrides, line):
         assert re.search(line, lines[0]), lines[0]
 
 
+@pytest.mark.parametrize(
+    ("overrides", "told"),
+    [
+        (("none", "sweep.metric=val/loss"), "sweep.metric=val/loss: has no effect with sweep.early_stopping=none; "),
+        (("none", "sweep.eta=3", "sweep.grace_epochs=2"), "sweep.eta=3, sweep.grace_epochs=2: have no effect with"),
+        (("median", "sweep.eta=3", "sweep.metric=val/loss"), "sweep.eta=3: has no effect with sweep.early_stopping=m"),
+        (("asha", "sweep.eta=3", "sweep.grace_epochs=2", "sweep.metric=val/loss"), None),
+        (("none",), None),
+    ],
+)
+def test_settings_that_a_rule_does_not_use_are_told(overrides, told):
+    rule, *changed = overrides
+    lines = [*describe_early_stopping([planned(0, f"sweep.early_stopping={rule}", *changed)])]
+    assert [line.startswith(told or "") for line in lines if "no effect" in line] == ([] if told is None else [True])
+
+
 @pytest.mark.slow
 def test_a_sweep_pauses_its_jobs_and_one_is_trained_to_its_end_after_all(outputs):
     asha = ("sweep.early_stopping=asha", "sweep.eta=2", "sweep.grace_epochs=1", "hydra.launcher.n_jobs=2")

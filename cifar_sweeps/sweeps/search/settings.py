@@ -8,7 +8,7 @@ from cifar_sweeps.config.schema import RunConfig, Sweep
 from cifar_sweeps.errors import ConfigError
 from cifar_sweeps.search.optuna_search.proposals import SamplerName
 from cifar_sweeps.search.trials import OBJECTIVES, Objective
-from cifar_sweeps.sweeps.early_stopping import common_settings, describe_rungs
+from cifar_sweeps.sweeps.early_stopping import common_settings, describe_rungs, idle_settings
 from cifar_sweeps.sweeps.search.space_of_overrides import SearchSpace
 
 
@@ -75,6 +75,7 @@ def describe_search(space: SearchSpace, settings: SearchSettings, total: int, co
             f"sweep.metric={metric}: has no effect without early stopping; what a search looks for is "
             f"hydra.sweeper.objectives=[{metric}]"
         )
+    lines.extend(idle_settings(config.sweep, ("eta", "grace_epochs")))  # a search without metric was told above
     if config.sweep.early_stopping != "none":
         lines.append(describe_rungs(config.sweep, [config.total_epochs]))
         if settings.sampler == "gp":
