@@ -58,7 +58,7 @@ from cifar_sweeps.tracking.store import (
     jobs_may_send,
     tracking_uri,
 )
-from cifar_sweeps.tracking.store_calls import log_tags
+from cifar_sweeps.tracking.store_calls import log_values
 
 _SEARCH = "hydra_plugins.cifar_sweeps_optuna.OptunaSweeper"
 _LOCK_TIMEOUT = 10.0
@@ -460,7 +460,7 @@ class ParentRun:
         try:
             report = attach_report(self._store, run_id, study, sweep_id, self.folder / "report")
             # Like the report itself not in the journal, which ended before it.
-            log_tags(self._store.client(), run_id, {NOTE: self._description(runs, has_report=True)})
+            log_values(self._store.client(), run_id, tags={NOTE: self._description(runs, has_report=True)})
         except Exception as error:  # noqa: BLE001 (whatever it is, the runs are safe, and can be reported later)
             _print_error(f"The report could not be written: {in_one_line(error)}; try again: {self._report_command()}")
             return
