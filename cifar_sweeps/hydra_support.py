@@ -394,11 +394,15 @@ def _set_singleton_state(state: Any) -> None:  # noqa: ANN401 (Hydra's own)
 
 
 def warm_up_grammar() -> None:
-    """Resolve some interpolations: OmegaConf's parser learns its grammar from what it meets, once per process."""
-    texts = ("${a.b}", "${oc.env:NO_VARIABLE,./x}", "x/${a.b}_${oc.env:NO_VARIABLE,'%Y-%m-%d'}")
-    config = OmegaConf.create({"a": {"b": "1"}, **{f"text{number}": text for number, text in enumerate(texts)}})
-    for key in config:
-        OmegaConf.select(config, str(key))
+    """Resolve some interpolations: OmegaConf's parser learns its grammar from what it meets, letter by letter."""
+    name = "abcdefghijklmnopqrstuvwxyz_"
+    of_node, of_variable = f"${{{name}.{name}.{name}}}", f"${{oc.env:{name.upper()},./{name}}}"
+    with_time = f"${{oc.env:{name.upper()},%Y-%m-%d_%H-%M-%S}}"
+    texts = (of_node, f"{of_node}/{of_node}", f"./{name}/{of_node}_{of_node}", of_variable, f"{of_variable}/{name}")
+    config = OmegaConf.create({name: {name: {name: 1}}})
+    for text in (*texts, with_time, f"[%({name})s] - {of_node}"):
+        config["text"] = text
+        OmegaConf.select(config, "text")
 
 
 class FailedJobReturn(JobReturn):
