@@ -373,7 +373,7 @@ def run_job(context: HydraContext, config: DictConfig, task: TaskFunction, singl
     Both versions. 1.4 limits what the job may build to what the sweep's process may: the list travels in ``context``.
     """
     setup_globals()
-    Singleton.set_state(singletons)
+    _set_singleton_state(singletons)
     with _without_error_log():
         return _hydras_run_job(
             hydra_context=context,
@@ -382,6 +382,27 @@ def run_job(context: HydraContext, config: DictConfig, task: TaskFunction, singl
             job_dir_key="hydra.sweep.dir",
             job_subdir_key="hydra.sweep.subdir",
         )
+
+
+def _set_singleton_state(state: Any) -> None:  # noqa: ANN401 (Hydra's own)
+    """Replace what Hydra keeps once per process, except for the plugins that this process has already found.
+
+    Both versions leave them out of the state, and would import and inspect all of them again.
+    """
+    found = Singleton._instances.get(Plugins)
+    Singleton.set_state(state if found is None else {**state, "instances": {**state["instances"], Plugins: found}})
+
+
+def warm_up_grammar() -> None:
+    """Resolve some interpolations: OmegaConf's parser learns its grammar from what it meets, letter by letter."""
+    name = "abcdefghijklmnopqrstuvwxyz_"
+    of_node, of_variable = f"${{{name}.{name}.{name}}}", f"${{oc.env:{name.upper()},./{name}}}"
+    with_time = f"${{oc.env:{name.upper()},%Y-%m-%d_%H-%M-%S}}"
+    texts = (of_node, f"{of_node}/{of_node}", f"./{name}/{of_node}_{of_node}", of_variable, f"{of_variable}/{name}")
+    config = OmegaConf.create({name: {name: {name: 1}}})
+    for text in (*texts, with_time, f"[%({name})s] - {of_node}"):
+        config["text"] = text
+        OmegaConf.select(config, "text")
 
 
 class FailedJobReturn(JobReturn):

@@ -304,11 +304,14 @@ def _dashes(points: Points, stroke: float, gap: float) -> Iterator[Points]:
     """Yield the pieces of a dashed line through points, in the line's own corners."""
     lengths = np.hypot(*np.diff(points, axis=0).T)
     run = np.concatenate([[0.0], np.cumsum(lengths)])
-    for begin in np.arange(0, run[-1], stroke + gap):
-        end = min(begin + stroke, run[-1])
-        corners = run[(run > begin) & (run < end)]
-        at = np.array([begin, *corners, end])
-        yield np.column_stack([np.interp(at, run, points[:, axis]) for axis in (0, 1)])
+    begins = np.arange(0, run[-1], stroke + gap)
+    ends = np.minimum(begins + stroke, run[-1])
+    # All ends and corners in one call, in the line's order; between a piece's two ends lie its corners.
+    at = np.unique(np.concatenate([begins, ends, run[1:-1]]))
+    placed = np.column_stack([np.interp(at, run, points[:, axis]) for axis in (0, 1)])
+    firsts, lasts = np.searchsorted(at, begins, "left"), np.searchsorted(at, ends, "right")
+    for first, last in zip(firsts, lasts, strict=True):
+        yield placed[first:last]
 
 
 def _draw_legend(image: Image.Image, writer: TextWriter, frame: _Frame) -> None:

@@ -22,6 +22,8 @@ MAX_EPOCHS_WITH_MARKERS = 30
 MAX_NAME_LENGTH = 18
 _MOST_COLOURS = 65_536
 """Of a chart, the smoothed edges of letters and lines among them."""
+_COMPRESSION = 3
+"""Zlib's level: 6, the default, takes half as long again for files that are a fifth smaller."""
 _SPLITS: tuple[tuple[str, str, str, Marker], ...] = (
     ("train", "training", BLUE, "circle"),
     ("val", "validation", VERMILLION, "square"),
@@ -127,7 +129,7 @@ def save(picture: "Sheet | Figure", path: str | Path) -> set[str]:
     with missing_glyphs() as missing, atomic_write(Path(path)) as file:
         if isinstance(picture, Sheet):
             image = with_palette(picture.image) if picture.is_chart else picture.image
-            image.save(file, format="png")
+            image.save(file, format="png", compress_level=_COMPRESSION)
             return picture.missing
         # Imported here: pictures of a run need nothing of it.
         from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -149,12 +151,11 @@ def with_palette(image: Image.Image) -> Image.Image:
     if counted is None:
         return image
     # One in each cell of Pillow's search, so that the most frequent one is what it finds there.
-    cells: dict[tuple[int, ...], tuple[int, ...]] = {}
-    for _, colour in sorted(counted, reverse=True):
-        assert isinstance(colour, tuple)
-        cells.setdefault(tuple(channel >> 3 for channel in colour), colour)
+    colours = np.array([colour for _, colour in sorted(counted, reverse=True)])
+    cells = colours >> 3
+    _, firsts = np.unique(cells @ (1 << 10, 1 << 5, 1), return_index=True)
     palette = Image.new("P", (1, 1))
-    palette.putpalette([channel for colour in list(cells.values())[:256] for channel in colour])
+    palette.putpalette(colours[np.sort(firsts)[:256]].ravel().tolist())
     return image.quantize(palette=palette, dither=Image.Dither.NONE)
 
 

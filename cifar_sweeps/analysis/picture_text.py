@@ -1,7 +1,6 @@
 """Text on pictures that are drawn with Pillow: fonts that have its letters, and lines that fit."""
 
 import functools
-from collections.abc import Iterable
 
 from matplotlib.ft2font import FT2Font
 from PIL import Image, ImageDraw, ImageFont
@@ -105,23 +104,30 @@ def without_middle(text: str, length: int) -> str:
 
 def printable(text: str) -> str:
     """Return a text with a mark in place of each letter that cannot be drawn, such as a control character."""
+    if text.isprintable():
+        return text
     return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
 
 
-def font_for(text: Iterable[str], size: int) -> tuple[ImageFont.FreeTypeFont, set[str]]:
+def font_for(text: str, size: int) -> tuple[ImageFont.FreeTypeFont, set[str]]:
     """Return the first font that has all letters of a text, else the one that lacks the fewest; and what it lacks."""
-    lacking = {}
+    lacking, letters = {}, frozenset(text)
     for file in font_files().values():
-        lacking[file] = {letter for letter in text if ord(letter) not in _letters(file) and letter.isprintable()}
+        lacking[file] = {letter for letter in letters - _letters(file) if letter.isprintable()}
         if not lacking[file]:
             break
     best = min(lacking, key=lambda file: len(lacking[file]))
     return _load_font(best, size), lacking[best]
 
 
+def load_fonts() -> None:
+    """Find the fonts that there are, and read which letters the first one has."""
+    font_for("a", 12)
+
+
 @functools.cache
-def _letters(file: str) -> frozenset[int]:
-    return frozenset(FT2Font(file).get_charmap())
+def _letters(file: str) -> frozenset[str]:
+    return frozenset(map(chr, FT2Font(file).get_charmap()))
 
 
 @functools.cache

@@ -25,7 +25,7 @@ from cifar_sweeps.sweeps.dry_run import print_plan
 from cifar_sweeps.sweeps.early_stopping import describe_early_stopping, make_scheduler, sweep_settings, unmet_promotions
 from cifar_sweeps.sweeps.engines.local.engine import LocalEngine
 from cifar_sweeps.sweeps.engines.setup import EngineSetup, join_placed, make_setup
-from cifar_sweeps.sweeps.engines.worker import make_payload
+from cifar_sweeps.sweeps.engines.worker import make_payload, pack_shared
 from cifar_sweeps.sweeps.jobs import JobResult, JobSpec
 from cifar_sweeps.sweeps.manifest import swept_values
 from cifar_sweeps.sweeps.parent_run import ParentRun
@@ -186,7 +186,7 @@ def run_jobs(
             jobs,
             engine,
             scheduler,
-            make_spec=partial(_make_spec, context, parallelism.threads, parent_run.manifest.swept),
+            make_spec=partial(_make_spec, pack_shared(context), parallelism.threads, parent_run.manifest.swept),
             n_jobs=parallelism.jobs,
             gpus=setup.gpus([job.config for job in jobs] if configs is None else configs),
             display=SweepProgress(rows, Console(highlight=False), parallelism.jobs, total, pauses, setup.has_queue),
@@ -215,9 +215,9 @@ def _check_arms(jobs: Sequence[PlannedJob], master: DictConfig, swept: tuple[str
 
 
 def _make_spec(
-    context: HydraContext, threads: int, keys: tuple[str, ...], job: PlannedJob, gpu: str | None, until: int | None
+    shared: bytes, threads: int, keys: tuple[str, ...], job: PlannedJob, gpu: str | None, until: int | None
 ) -> JobSpec:
-    payload = make_payload(context, job.node)
+    payload = make_payload(shared, job.node)
     timeout, swept = job.config.sweep.timeout, swept_values(list(job.overrides), keys)
     return JobSpec(job.number, job.folder, job.log_file, payload, threads, timeout, gpu, until, job.identity, swept)
 

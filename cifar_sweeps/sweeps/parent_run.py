@@ -4,7 +4,7 @@ import contextlib
 import os
 import shlex
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -36,13 +36,13 @@ from cifar_sweeps.sweeps.previous.launches import (
     resumable_sweeps,
     sweep_hash,
 )
+from cifar_sweeps.sweeps.sweep_end import SweepEnd
 from cifar_sweeps.sweeps.tasks import remove_placement
-from cifar_sweeps.sweeps.terminal.summary import JobFailure, SweepSummary, best_run, print_summary
+from cifar_sweeps.sweeps.terminal.summary import JobFailure, SweepSummary, print_summary
 from cifar_sweeps.sweeps.warm_up import WarmUp
 from cifar_sweeps.system.scripts import needed_environment, recorded_command, shell_command, store_environment
 from cifar_sweeps.tracking import journal
-from cifar_sweeps.tracking.delivery import read_delivery_state, undelivered_folders
-from cifar_sweeps.tracking.delivery_thread import END_PATIENCE, deliver_patiently
+from cifar_sweeps.tracking.delivery import undelivered_folders
 from cifar_sweeps.tracking.journal import State
 from cifar_sweeps.tracking.journal_reader import read_run
 from cifar_sweeps.tracking.page_links import NOTE
@@ -53,12 +53,10 @@ from cifar_sweeps.tracking.store import (
     PREFIX,
     RecordedRun,
     Store,
-    StoreUnavailableError,
     configured_uri,
     jobs_may_send,
     tracking_uri,
 )
-from cifar_sweeps.tracking.store_calls import log_tags
 
 _SEARCH = "hydra_plugins.cifar_sweeps_optuna.OptunaSweeper"
 _LOCK_TIMEOUT = 10.0
@@ -278,14 +276,15 @@ class ParentRun:
             return "FINISHED"
         if self._warm_up is not None:
             (self._warm_up.cancel if state == "KILLED" else self._warm_up.finish)()
+        end = self._sweep_end()
         try:
-            self._end_open_runs()
-            problem = self._deliver_remaining()
+            end.close_open_runs()
+            problem = end.deliver_runs()
         except KeyboardInterrupt:  # the store may take its time; the journals have all of it
             self._logger.end_run("KILLED", "interrupted")
             raise
         remove_placement(self.folder)
-        runs = self._runs()
+        runs = end.runs()
         requested = [run for run in runs if not self.requested or _job_number(run) in self.requested]
         unfinished = [run for run in requested if run.state not in ("FINISHED", "PAUSED")]
         is_whole = not (self._failures or unfinished or self._not_started(runs))
@@ -296,11 +295,11 @@ class ParentRun:
         if problem is not None:
             _print_error(str(problem))
         unsent = len(undelivered_folders(self.folder))
-        print_summary(self._summary(outcome, runs, unsent), Console(highlight=False))
+        print_summary(self._summary(outcome, runs, unsent, end), Console(highlight=False))
         if outcome != "KILLED" and not unsent:
-            self._write_report(runs)
-        elif unsent and self._store is not None and self._config.sweep.report:
-            _say(f"Report: not written, for it reads the store; once all is there:\n  {self._report_command()}")
+            end.write_report(partial(self._description, runs, has_report=True))
+        elif unsent:
+            end.say_that_there_is_no_report()
         return outcome
 
     @property
@@ -328,7 +327,12 @@ class ParentRun:
         ):
             _say(f"  {shell_command('cifar-sweeps', [name, sweep], self._environment())}  # {what}")
 
-    def _summary(self, outcome: State, runs: list[RecordedRun], unsent: int) -> SweepSummary:
+    def _sweep_end(self) -> SweepEnd:
+        makes_model = logged_models(self._config.analysis.log_model) == "best"
+        has_report = bool(self._config.sweep.report)
+        return SweepEnd(self.folder, self.manifest, self._store, self._environment(), makes_model, has_report)
+
+    def _summary(self, outcome: State, runs: list[RecordedRun], unsent: int, end: SweepEnd) -> SweepSummary:
         page = ""
         if self._store is not None and not unsent:
             page = sweep_page(self._store.prepare(self.manifest.study), self.manifest.sweep_id)
@@ -347,23 +351,8 @@ class ParentRun:
             not_started=self._not_started(runs),
             environment=self._environment(),
             objectives=self.objectives,
-            model_lines=partial(self._model_lines, outcome, runs),
+            model_lines=partial(end.model_lines, outcome, runs),
         )
-
-    def _model_lines(self, outcome: State, runs: Sequence[RecordedRun]) -> Iterator[str]:
-        """Yield what is to be known of the best run's model, and make it: ``analysis.log_model=best``.
-
-        Not of a sweep that was stopped: it goes on, perhaps with another best run. One that was the best of an earlier
-        launch keeps its model.
-        """
-        wanted = logged_models(self._config.analysis.log_model)
-        best = best_run(runs)
-        if self._store is None or best is None or outcome == "KILLED" or wanted != "best":
-            return
-        # torch.export and what else it needs: at the end, not at the start
-        from cifar_sweeps.sweeps.best_model import best_model_lines
-
-        yield from best_model_lines(best, self._store, self._environment())
 
     def _show_in_mlflow(self, logger: RunLogger, runs: Sequence[RecordedRun] = ()) -> None:
         """Write the sweep's saved view and its parent's description; runs: those trained, none at its start.
@@ -423,52 +412,6 @@ class ParentRun:
             with contextlib.suppress(OSError):  # Hydra's record of the command; nothing reads it
                 (self._own_folder / "multirun.yaml").replace(self.folder / "multirun.yaml")
                 self._own_folder.rmdir()
-
-    def _end_open_runs(self) -> None:
-        """Mark the runs whose processes are gone as killed: this sweep is over."""
-        for folder in journal.folders(self.folder):
-            run = read_run(folder)
-            if folder != self.folder and run is not None and run.state == "RUNNING":
-                with contextlib.suppress(TrackingError):  # it still writes: under a launcher that does not wait
-                    append_end(folder, "KILLED", "the sweep was stopped")
-
-    def _deliver_remaining(self) -> TrackingError | None:
-        problem = None
-        for folder in undelivered_folders(self.folder):
-            if folder != self.folder:
-                try:
-                    deliver_patiently(folder, END_PATIENCE)
-                except StoreUnavailableError as error:  # the others would wait for the same store
-                    return error
-                except TrackingError as error:
-                    problem = error
-        return problem
-
-    def _runs(self) -> list[RecordedRun]:
-        runs = [read_run(folder) for folder in journal.folders(self.folder) if folder != self.folder]
-        return [run for run in runs if run is not None]
-
-    def _write_report(self, runs: Sequence[RecordedRun]) -> None:
-        """Write the report and log it with the parent run. A sweep that ended well stays so if this fails."""
-        run_id = read_delivery_state(self.folder).run_id
-        if self._store is None or run_id is None or not self._config.sweep.report:
-            return
-        # pandas and matplotlib: at the end, not at the start
-        from cifar_sweeps.studies.reports.study_report import attach_report
-
-        study, sweep_id = self.manifest.study, self.manifest.sweep_id
-        try:
-            report = attach_report(self._store, run_id, study, sweep_id, self.folder / "report")
-            # Like the report itself not in the journal, which ended before it.
-            log_tags(self._store.client(), run_id, {NOTE: self._description(runs, has_report=True)})
-        except Exception as error:  # noqa: BLE001 (whatever it is, the runs are safe, and can be reported later)
-            _print_error(f"The report could not be written: {in_one_line(error)}; try again: {self._report_command()}")
-            return
-        Console(highlight=False).print(f"Report: {report.page}", markup=False, soft_wrap=True)
-
-    def _report_command(self) -> str:
-        sweep = ["report", self.manifest.study, "--sweep", self.manifest.sweep_id]
-        return shell_command("cifar-sweeps", sweep, self._environment())
 
     def _remove_folder(self) -> None:
         """Remove what Hydra created for a sweep of which no job has started."""

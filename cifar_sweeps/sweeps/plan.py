@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Literal, Protocol, TypeAlias
 
@@ -67,7 +68,7 @@ class PlannedJob:
             return True
         return not self.previous.is_finished and self.config.sweep.rerun == "failed"
 
-    @property
+    @cached_property
     def folder(self) -> Path:
         """The folder of its run."""
         with hydra_config(self.node):  # its name may refer to it

@@ -2,6 +2,8 @@
 
 import contextlib
 import os
+import shutil
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
@@ -18,19 +20,19 @@ _LINKED = frozenset({".pt", ".npz", ".png"})
 
 
 class ArtifactWriter:
-    """Writes artifacts of one run."""
+    """Writes artifacts of one run. run: returns it as it is in the store."""
 
-    def __init__(self, client: "mlflow_api.MlflowClient", run_id: str) -> None:
-        self._client, self._run_id = client, run_id
+    def __init__(self, client: "mlflow_api.MlflowClient", run_id: str, run: "Callable[[], mlflow_api.Run]") -> None:
+        self._client, self._run_id, self._run = client, run_id, run
         self._root: Path | None = None
         self._is_known = False
 
     def log(self, path: Path, folder: str) -> None:
         """Log a file or folder under ``folder`` of the run's artifacts. Raises MlflowException or OSError."""
-        root = self._local_root() if _is_linkable(path) else None
+        root = self._local_root() if path.is_file() else None
         target = None if root is None else root / PurePosixPath(folder) / path.name
         # MLflow refuses a place outside the run's own: the journal may be another user's.
-        if root is None or target is None or not is_inside(target, root) or not _link(path, target):
+        if root is None or target is None or not is_inside(target, root) or not _put(path, target):
             self._client.log_artifact(self._run_id, str(path), folder or None)
             if path.is_file() and str(self._client.tracking_uri).startswith("http"):
                 self._check_arrived(path, folder)
@@ -49,7 +51,7 @@ class ArtifactWriter:
         if not self._is_known:
             self._is_known = True
             if sqlite_file(self._client.tracking_uri) is not None:
-                uri = urlsplit(str(self._client.get_run(self._run_id).info.artifact_uri))
+                uri = urlsplit(str(self._run().info.artifact_uri))
                 if uri.scheme == "file" and uri.netloc in ("", "localhost"):
                     self._root = Path(unquote(uri.path))
         return self._root
@@ -59,16 +61,20 @@ def _is_linkable(path: Path) -> bool:
     return path.suffix in _LINKED and not path.is_symlink() and path.is_file() and path.stat().st_size >= _LEAST_LINKED
 
 
-def _link(source: Path, target: Path) -> bool:
-    """Make ``target`` another name of the file ``source``; False where that cannot be: another disk, for example.
+def _put(source: Path, target: Path) -> bool:
+    """Make ``target`` another name of the file ``source``, or a copy of one that is small or that somebody may edit.
 
-    Our files are replaced as a whole and never written into, so the artifact stays what was logged.
+    Our files are replaced as a whole and never written into, so the artifact stays what was logged. False where that
+    cannot be: another disk, for example. MLflow itself would copy, and ask the store for the run before it does.
     """
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         temporary.unlink(missing_ok=True)
-        os.link(source, temporary)
+        if _is_linkable(source):
+            os.link(source, temporary)
+        else:
+            shutil.copy2(source, temporary)
         temporary.replace(target)
     except OSError:
         return False

@@ -11,9 +11,10 @@ import json
 import os
 import shutil
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from itertools import groupby
+from functools import cached_property
 from pathlib import Path
 
 from cifar_sweeps.errors import TrackingError, in_one_line
@@ -30,13 +31,16 @@ from cifar_sweeps.tracking.store import (
     StoreUnavailableError,
     embedded_uri,
 )
-from cifar_sweeps.tracking.store_calls import Told, log_metrics, log_params, log_tags, restore_run
+from cifar_sweeps.tracking.store_calls import MAX_AT_ONCE, MAX_PARAMS, MAX_TAGS, Told, log_values, restore_run
 from cifar_sweeps.tracking.store_errors import is_busy, is_gone, is_refusal
 
 NOTE = "delivered.json"
 LOCK = ".delivery.lock"
 _JOURNAL_TAG = f"{PREFIX}journal"
-_MAX_METRICS, _MAX_PARAMS, _MAX_TAGS = 1000, 100, 100
+_TOGETHER = frozenset({"params", "tags", "metrics", "artifact", "dataset"})
+"""Operations that can be sent together, whatever their order: none changes what another one does."""
+_LARGE_FILE = 1_000_000
+"""Bytes of an artifact above which it is noted as sent at once: a delivery that dies then does not send it again."""
 END_TAGS = (
     *(f"{PREFIX}{key}" for key in ("failure", "failed_epoch", "failed_step", "last_checkpoint")),
     EARLY_STOPPED,
@@ -155,20 +159,21 @@ def store_of(folder: Path, header: Entry) -> Store:
 
 def _deliver(folder: Path, entries: Sequence[Entry], state: DeliveryState) -> str | None:
     store = store_of(folder, entries[0])
-    if state.run_id is None:
-        store.prepare(str(entries[0].fields["study"]))  # first: a client makes a missing file in place, step by step
+    experiment_id = ""
+    if state.run_id is None:  # first: a client makes a missing file in place, step by step
+        experiment_id = store.prepare(str(entries[0].fields["study"]))
     client, run_id = store.client(), state.run_id
-    artifacts: ArtifactWriter | None = None
-    for batch in _batches(entries[state.lines :]):
+    target: _Target | None = None
+    for batch in _batches(entries[state.lines :], folder):
         if run_id is None:
             may_exist, state = not state.untried, replace(state, untried=False)
             # On disk, before the run can be in the store: a power cut would bring back the note that nothing is there.
             write_text_atomic(folder / NOTE, json.dumps(asdict(state)))
-            run_id = _find_or_create_run(folder, entries[0], store, may_exist)
+            run_id = _find_or_create_run(folder, entries[0], store, experiment_id, may_exist)
             state = replace(state, may_have_twin=may_exist)
-        artifacts = artifacts or ArtifactWriter(client, run_id)
+        target = target or _Target(client, run_id, folder)
         try:
-            told = _send_or_set_aside(client, run_id, batch, folder, artifacts)
+            told = _send_or_set_aside(target, batch)
         except mlflow_api.MlflowException as error:
             restored = restore_run(client, run_id) if is_gone(error) else False
             if restored is False:
@@ -178,7 +183,7 @@ def _deliver(folder: Path, entries: Sequence[Entry], state: DeliveryState) -> st
                 say(f"The run of {folder} is gone from MLflow; {_sent_again(entries)}.")
                 return _deliver(folder, entries, DeliveryState())
             say(f"The run of {folder} had been deleted in MLflow; it is restored.")
-            told = _send_or_set_aside(client, run_id, batch, folder, artifacts)
+            told = _send_or_set_aside(target, batch)
         state = _tell(folder, replace(state, run_id=run_id, lines=batch[-1].number), told)
         if state.may_have_twin and batch[-1].op == "close":
             _delete_twins(store, run_id, entries[0])
@@ -211,44 +216,71 @@ def _sent_again(entries: Sequence[Entry]) -> str:
     return f"it is sent again from its journal{lost}"
 
 
-def _send_or_set_aside(
-    client: "mlflow_api.MlflowClient", run_id: str, batch: Sequence[Entry], folder: Path, artifacts: ArtifactWriter
-) -> Told:
+@dataclass(frozen=True)
+class _Target:
+    """The run in the store that a journal's lines are sent to. folder: the journal's."""
+
+    client: "mlflow_api.MlflowClient"
+    run_id: str
+    folder: Path
+
+    @cached_property
+    def run(self) -> "mlflow_api.Run":
+        """The run as it was in the store when this was first asked for: its ids and its place do not change."""
+        return self.client.get_run(self.run_id)
+
+    @cached_property
+    def artifacts(self) -> ArtifactWriter:
+        """Writes the run's artifacts."""
+        return ArtifactWriter(self.client, self.run_id, lambda: self.run)
+
+
+def _send_or_set_aside(target: _Target, batch: Sequence[Entry]) -> Told:
     """Send a batch; what the store refuses for good is set aside, and all else of it sent."""
     try:
-        return _send(client, run_id, batch, folder, artifacts)
+        return _send(target, batch)
     except (mlflow_api.MlflowException, OSError) as error:
         if not is_refusal(error):
             raise
         if len(batch) == 1:
             return Told(refused=[f"{batch[0].op} {batch[0].fields.get('path', '')}: {in_one_line(error)}"])
-    each = [_send_or_set_aside(client, run_id, [entry], folder, artifacts) for entry in batch]
+    half = len(batch) // 2
+    each = [_send_or_set_aside(target, part) for part in (batch[:half], batch[half:])]
     return Told([line for told in each for line in told.renamed], [line for told in each for line in told.refused])
 
 
-def _batches(entries: Sequence[Entry]) -> Iterator[list[Entry]]:
-    """Group consecutive entries that fit into one call."""
-    for op, group in groupby(entries, key=lambda entry: entry.op):
-        batch: list[Entry] = []
-        size = 0
-        for entry in group:
-            more = len(entry.fields["values"]) if op in ("metrics", "params", "tags") else 1
-            limit = {"metrics": _MAX_METRICS, "params": _MAX_PARAMS, "tags": _MAX_TAGS}.get(op, 0)
-            if batch and size + more > limit:
-                yield batch
-                batch, size = [], 0
-            batch.append(entry)
-            size += more
+def _batches(entries: Sequence[Entry], folder: Path) -> Iterator[list[Entry]]:
+    """Group consecutive entries whose values fit into one call, with the files and data sets between them."""
+    batch, sizes = list[Entry](), Counter[str]()
+    for entry in entries:
+        more = len(entry.fields["values"]) if entry.op in ("metrics", "params", "tags") else 0
+        fits = sizes.total() + more <= MAX_AT_ONCE
+        fits &= {"params": MAX_PARAMS, "tags": MAX_TAGS}.get(entry.op, MAX_AT_ONCE) >= sizes[entry.op] + more
+        if batch and not (fits and {entry.op, batch[-1].op} <= _TOGETHER):
+            yield batch
+            batch, sizes = [], Counter()
+        batch.append(entry)
+        sizes[entry.op] += more
+        if entry.op == "artifact" and _is_large(folder / str(entry.fields["path"])):
+            yield batch
+            batch, sizes = [], Counter()
+    if batch:
         yield batch
 
 
-def _find_or_create_run(folder: Path, header: Entry, store: Store, may_exist: bool) -> str:
+def _is_large(path: Path) -> bool:
+    try:
+        return path.is_dir() or path.stat().st_size > _LARGE_FILE
+    except OSError:  # it may have been deleted since
+        return False
+
+
+def _find_or_create_run(folder: Path, header: Entry, store: Store, experiment_id: str, may_exist: bool) -> str:
     """Return the id of the journal's run in the store; create it, after its parent, if it is missing.
 
     may_exist: an earlier delivery was cut short, perhaps after it had created the run.
     """
     fields = header.fields
-    experiment_id = store.prepare(str(fields["study"]))
     tags = {**fields["tags"], _JOURNAL_TAG: str(fields["journal"])}
     if fields["parent"] is not None:
         place = Path(os.path.normpath(folder.absolute() / str(fields["parent"])))
@@ -262,35 +294,18 @@ def _find_or_create_run(folder: Path, header: Entry, store: Store, may_exist: bo
     return found[0] if found else store.create_run(experiment_id, str(fields["name"]), tags, header.time)
 
 
-def _send(
-    client: "mlflow_api.MlflowClient", run_id: str, batch: Sequence[Entry], folder: Path, artifacts: ArtifactWriter
-) -> Told:
-    """Make the store call for a batch, whose entries all have the same op."""
-    first = batch[0]
+def _send(target: _Target, batch: Sequence[Entry]) -> Told:
+    """Make the store calls for a batch: of entries that can be sent together, or of a single other one."""
+    client, run_id, folder, first = target.client, target.run_id, target.folder, batch[0]
     match first.op:
+        case op if op in _TOGETHER:
+            return _send_together(target, batch)
         case "open":
             pass  # the run exists: `_find_or_create_run`
         case "resume":
             client.update_run(run_id, status="RUNNING")
             for key in client.get_run(run_id).data.tags.keys() & set(END_TAGS):
                 client.delete_tag(run_id, key)
-        case "params":
-            return log_params(client, run_id, dict(_values(batch)), _MAX_PARAMS)
-        case "tags":
-            return log_tags(client, run_id, dict(_values(batch)))
-        case "metrics":
-            metrics = [
-                mlflow_api.Metric(key, float(value), entry.time, int(entry.fields["step"]))
-                for entry in batch
-                for key, value in entry.fields["values"].items()
-            ]
-            return log_metrics(client, run_id, metrics)
-        case "artifact":
-            path = _path_in_folder(folder, first)
-            if path.exists():  # it may have been deleted since
-                artifacts.log(path, str(first.fields["folder"]))
-        case "dataset":
-            mlflow_inputs.log_input(client, run_id, **first.fields)
         case "model":
             path = _path_in_folder(folder, first)
             if path.exists():
@@ -299,16 +314,39 @@ def _send(
                 )
                 shutil.rmtree(path, ignore_errors=True)  # the store's artifacts have it now
         case "experiment_tags":
-            experiment_id = client.get_run(run_id).info.experiment_id
-            for key, value in _values(batch):
-                client.set_experiment_tag(experiment_id, key, value)
+            for key, value in first.fields["values"].items():
+                client.set_experiment_tag(target.run.info.experiment_id, key, value)
         case "close":
             if first.fields["reason"]:
-                log_tags(client, run_id, {f"{PREFIX}failure": str(first.fields["reason"])})
+                log_values(client, run_id, tags={f"{PREFIX}failure": str(first.fields["reason"])})
             client.set_terminated(run_id, str(first.fields["state"]), first.time)
         case unknown:
             raise TrackingError(f"{folder}: a newer cifar_sweeps wrote {unknown!r} into the journal; upgrade this one")
     return Told()
+
+
+def _send_together(target: _Target, batch: Sequence[Entry]) -> Told:
+    """Send entries of which none changes what another one does: their values first, then files and data sets."""
+    metrics = [
+        mlflow_api.Metric(key, float(value), entry.time, int(entry.fields["step"]))
+        for entry in batch
+        if entry.op == "metrics"
+        for key, value in entry.fields["values"].items()
+    ]
+    params, tags = dict(_values(batch, "params")), dict(_values(batch, "tags"))
+    told = Told()
+    if metrics or params or tags:
+        told = log_values(
+            target.client, target.run_id, params=params, tags=tags, metrics=metrics, run=lambda: target.run
+        )
+    for entry in batch:
+        if entry.op == "dataset":
+            mlflow_inputs.log_input(target.client, target.run_id, **entry.fields)
+        if entry.op == "artifact":
+            path = _path_in_folder(target.folder, entry)
+            if path.exists():  # it may have been deleted since
+                target.artifacts.log(path, str(entry.fields["folder"]))
+    return told
 
 
 def _path_in_folder(folder: Path, entry: Entry) -> Path:
@@ -319,9 +357,10 @@ def _path_in_folder(folder: Path, entry: Entry) -> Path:
     return path
 
 
-def _values(batch: Sequence[Entry]) -> Iterator[tuple[str, str]]:
+def _values(batch: Sequence[Entry], op: str) -> Iterator[tuple[str, str]]:
     for entry in batch:
-        yield from entry.fields["values"].items()
+        if entry.op == op:
+            yield from entry.fields["values"].items()
 
 
 def _note(folder: Path, state: DeliveryState) -> None:

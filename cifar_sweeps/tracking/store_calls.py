@@ -4,6 +4,7 @@ import hashlib
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TypeVar
 
 from cifar_sweeps.errors import in_one_line
@@ -12,6 +13,9 @@ from cifar_sweeps.tracking.page_links import EXPERIMENT, NOTE, PARENT, RUN, with
 from cifar_sweeps.tracking.store import MAX_TAG_LENGTH
 from cifar_sweeps.tracking.store_errors import is_refusal
 
+MAX_AT_ONCE = 1000
+"""Metrics, parameters and tags together that MLflow takes in one call; of parameters and tags 100 each."""
+MAX_PARAMS, MAX_TAGS = 100, 100
 MAX_PARAM_LENGTH = 6000
 _MAX_NAME_LENGTH = 250
 _UNNAMEABLE = re.compile(r"[^\w.\- /]")  # a colon is refused on Windows
@@ -40,36 +44,64 @@ class Told:
     refused: list[str] = field(default_factory=list)
 
 
-def log_params(client: "mlflow_api.MlflowClient", run_id: str, values: Mapping[str, str], at_once: int) -> Told:
-    """Log parameters, ``at_once`` in a call, the values cut at what MLflow keeps."""
-    params = [mlflow_api.Param(acceptable_name(key), value[:MAX_PARAM_LENGTH]) for key, value in sorted(values.items())]
-    told = Told(_renamed("parameter", values))
-    for start in range(0, len(params), at_once):
-        some = params[start : start + at_once]
+def log_values(
+    client: "mlflow_api.MlflowClient",
+    run_id: str,
+    *,
+    params: Mapping[str, str] = MappingProxyType({}),
+    tags: Mapping[str, str] = MappingProxyType({}),
+    metrics: "Sequence[mlflow_api.Metric]" = (),
+    run: "Callable[[], mlflow_api.Run] | None" = None,
+) -> Told:
+    """Log a run's values, in one call where they fit into one: most of what a call takes is the call itself.
+
+    They are cut at what MLflow keeps. A description gets the ids that its links need. run: returns the run as it is in
+    the store, where the caller knows it already; only a description needs it.
+    """
+    if "{" in tags.get(NOTE, ""):
+        tags = {**tags, NOTE: with_ids(tags[NOTE], _ids(client.get_run(run_id) if run is None else run()))}
+    of_params = [
+        mlflow_api.Param(acceptable_name(key), text[:MAX_PARAM_LENGTH]) for key, text in sorted(params.items())
+    ]
+    of_tags = [mlflow_api.RunTag(acceptable_name(key), text[:MAX_TAG_LENGTH]) for key, text in sorted(tags.items())]
+    named = [mlflow_api.Metric(acceptable_name(each.key), each.value, each.timestamp, each.step) for each in metrics]
+    # In the order of their keys: a database locks their rows in the order in which they come.
+    named.sort(key=lambda metric: (metric.key, metric.step))
+    told = Told([*_renamed("parameter", params), *_renamed("tag", tags)])
+    told.renamed += _renamed("metric", dict.fromkeys(metric.key for metric in metrics))
+    first, rest = of_params[:MAX_PARAMS], of_params[MAX_PARAMS:]
+    if not _log_at_once(client, run_id, named, first, of_tags):
+        rest = of_params
+        told.refused += _log(named, lambda batch: client.log_batch(run_id, metrics=batch), "metric")
+        told.refused += _log(of_tags, lambda batch: client.log_batch(run_id, tags=batch), "tag")
+    for start in range(0, len(rest), MAX_PARAMS):
+        some = rest[start : start + MAX_PARAMS]
         told.refused += _log(some, lambda batch: client.log_batch(run_id, params=batch), "parameter")
     return told
 
 
-def log_tags(client: "mlflow_api.MlflowClient", run_id: str, values: Mapping[str, str]) -> Told:
-    """Log tags, the values cut at what MLflow keeps. A description gets the ids that its links need."""
-    if "{" in values.get(NOTE, ""):
-        values = {**values, NOTE: with_ids(values[NOTE], _ids(client, run_id))}
-    tags = [mlflow_api.RunTag(acceptable_name(key), value[:MAX_TAG_LENGTH]) for key, value in sorted(values.items())]
-    return Told(_renamed("tag", values), _log(tags, lambda batch: client.log_batch(run_id, tags=batch), "tag"))
+def _log_at_once(
+    client: "mlflow_api.MlflowClient",
+    run_id: str,
+    metrics: "list[mlflow_api.Metric]",
+    params: "list[mlflow_api.Param]",
+    tags: "list[mlflow_api.RunTag]",
+) -> bool:
+    """Log values in one call. Returns False if they are too many for one, or if the store refuses some for good."""
+    if len(tags) > MAX_TAGS or len(metrics) + len(params) + len(tags) > MAX_AT_ONCE:
+        return False
+    try:
+        client.log_batch(run_id, metrics=metrics, params=params, tags=tags)
+    except mlflow_api.MlflowException as error:
+        if not is_refusal(error):
+            raise
+        return False
+    return True
 
 
-def _ids(client: "mlflow_api.MlflowClient", run_id: str) -> dict[str, str]:
-    run = client.get_run(run_id)
+def _ids(run: "mlflow_api.Run") -> dict[str, str]:
     parent = run.data.tags.get("mlflow.parentRunId", "")
-    return {EXPERIMENT: str(run.info.experiment_id), RUN: run_id, PARENT: str(parent)}
-
-
-def log_metrics(client: "mlflow_api.MlflowClient", run_id: str, metrics: "Sequence[mlflow_api.Metric]") -> Told:
-    """Log metrics, in the order of their keys: a database locks their rows in the order in which they come."""
-    named = [mlflow_api.Metric(acceptable_name(each.key), each.value, each.timestamp, each.step) for each in metrics]
-    named.sort(key=lambda metric: (metric.key, metric.step))
-    refused = _log(named, lambda batch: client.log_batch(run_id, metrics=batch), "metric")
-    return Told(_renamed("metric", dict.fromkeys(metric.key for metric in metrics)), refused)
+    return {EXPERIMENT: str(run.info.experiment_id), RUN: str(run.info.run_id), PARENT: str(parent)}
 
 
 def _renamed(kind: str, names: Iterable[str]) -> list[str]:
@@ -79,6 +111,8 @@ def _renamed(kind: str, names: Iterable[str]) -> list[str]:
 
 def _log(entities: list[_T], send: Callable[[list[_T]], object], kind: str) -> list[str]:
     """Send in one call; if the store refuses that for good, each by itself, and return those that it refuses."""
+    if not entities:
+        return []
     try:
         send(entities)
         return []

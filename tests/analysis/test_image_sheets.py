@@ -120,7 +120,9 @@ def test_any_text_is_drawn(text):
 
 
 def test_letters_that_no_font_has_are_told(monkeypatch):
-    monkeypatch.setattr(picture_text, "_letters", lambda file: frozenset(range(128)) if "DejaVuSans" in file else ())
+    monkeypatch.setattr(
+        picture_text, "_letters", lambda file: {*map(chr, range(128))} if "DejaVuSans" in file else set()
+    )
     tile = Tile(torch.zeros(3, 8, 8, dtype=torch.uint8), ("plain é",))
     assert image_sheet([[tile]]).missing == {"é"}
     assert not image_sheet([[Tile(tile.image, ("plain",))]]).missing

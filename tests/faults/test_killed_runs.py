@@ -59,8 +59,8 @@ QUICK = {
     ],
     "store": [
         ("making of the run in the store", "after", 1),
-        ("call to the store", "after", 4),
-        ("note of a delivery", "before", 3),
+        ("call to the store", "after", 2),
+        ("note of a delivery", "before", 2),
     ],
 }
 

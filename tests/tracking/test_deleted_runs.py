@@ -10,7 +10,7 @@ from mlflow.utils import validation
 from test_delivery import Stored, empty_store, header, log_all, outputs  # noqa: F401 (fixtures)
 
 from cifar_sweeps.errors import TrackingError
-from cifar_sweeps.tracking import delivery_thread, journal
+from cifar_sweeps.tracking import artifact_files, delivery_thread, journal
 from cifar_sweeps.tracking.delivery import count_undelivered_lines, deliver, read_delivery_state
 from cifar_sweeps.tracking.recovery import recover_abandoned_runs, restore_deleted, sync
 from cifar_sweeps.tracking.run_logger import RunLogger
@@ -208,6 +208,7 @@ def test_an_artifact_that_cannot_be_written_where_the_store_says_holds_up_nothin
     def elsewhere(*_args, **_more):
         raise PermissionError(13, "Permission denied", "/home/alice")
 
+    monkeypatch.setattr(artifact_files, "_put", lambda *_: False)
     monkeypatch.setattr(MlflowClient, "log_artifact", elsewhere)
     logger = RunLogger(header(outputs))
     log_all(logger)

@@ -109,6 +109,7 @@ def test_delivery_resumes_without_gap_or_duplicate_after_dying_at_any_call(outpu
         note(folder, state)
 
     monkeypatch.setattr(delivery, "_note", dying_note)
+    monkeypatch.setattr(delivery, "MAX_AT_ONCE", 2)  # several calls for a run that is as small as this one
     deaths = 0
     while count_undelivered_lines(outputs / "run"):
         lives[0] = deaths % 2  # every second delivery dies at its first call, the others at their second
@@ -122,6 +123,34 @@ def test_delivery_resumes_without_gap_or_duplicate_after_dying_at_any_call(outpu
     assert run.info.status == "FINISHED"
     assert stored.points("val/accuracy") == [(1, 0.1), (2, 0.2), (3, 0.3)]
     assert len(run.inputs.dataset_inputs) == 1
+
+
+def test_the_values_of_a_short_run_are_sent_in_one_call_whatever_files_lie_between_them(outputs, monkeypatch):
+    calls = []
+    for name in ("log_batch", "get_run"):
+        own = getattr(MlflowClient, name)
+        monkeypatch.setattr(
+            MlflowClient,
+            name,
+            lambda *all_, _own=own, _name=name, **more: (calls.append(_name), _own(*all_, **more))[1],
+        )
+    logger = RunLogger(header(outputs, uri="file:///nowhere"))  # nothing is sent by itself
+    log_all(logger)
+    (outputs / "run" / "more.txt").write_text("more")
+    logger.log_artifact(outputs / "run" / "more.txt", "texts")
+    logger.log_metrics({"test/accuracy": 0.5}, step=3)
+    logger.set_tags({NOTE: f"see [it]({run_page()})"})
+    logger.end_run("FINISHED")
+    path = outputs / "run" / journal.NAME
+    path.write_text(path.read_text().replace('"file:///nowhere"', "null"))
+    deliver(outputs / "run")
+    assert sorted(calls) == ["get_run", "log_batch"]
+    stored = Stored(outputs)
+    (run,) = stored.runs
+    assert stored.points("train/loss") == [(1, 1.0), (2, 0.5), (3, 1 / 3)]
+    assert (run.data.params["seed"], run.data.tags["t"], run.data.metrics["test/accuracy"]) == ("0", "2", 0.5)
+    assert run.info.run_id in run.data.tags[NOTE]
+    assert [each.path for each in stored.client.list_artifacts(run.info.run_id, "texts")] == ["texts/more.txt"]
 
 
 @pytest.mark.parametrize("note", ["{torn", None, "{}"], ids=["torn", "gone", "of nothing"])
@@ -491,7 +520,8 @@ def test_a_journal_that_cannot_be_sent_holds_up_no_other_one(outputs, monkeypatc
 
 def test_no_artifact_is_put_outside_of_its_run_s_place(outputs):
     store = Store(embedded_uri(outputs), outputs)
-    writer = ArtifactWriter(store.client(), store.create_run(store.prepare("toys"), "a run", {}, 1))
+    client, run_id = store.client(), store.create_run(store.prepare("toys"), "a run", {}, 1)
+    writer = ArtifactWriter(client, run_id, lambda: client.get_run(run_id))
     source = outputs / "large.png"
     source.write_bytes(b"w" * 100_000)
     with pytest.raises(MlflowException):

@@ -24,9 +24,21 @@ Outcome = tuple[ExitCause, float | None, str]
 """Cause, value and detail of a `JobExit`, as plain values: they are unpickled where other classes may be loaded."""
 
 
-def make_payload(context: HydraContext, node: DictConfig) -> bytes:
-    """Return what `run_payload` runs: Hydra's context, the job's whole config, and which image files were verified."""
-    payload: bytes = cloudpickle.dumps((context, node, get_singleton_state(), cache.export_verified()))
+def pack_shared(context: HydraContext) -> bytes:
+    """Return what all jobs of a sweep share, for `make_payload`: Hydra's context and its state in this process.
+
+    Once a sweep: to copy the state takes as long as a tenth of a small job.
+    """
+    shared: bytes = cloudpickle.dumps((context, get_singleton_state()))
+    return shared
+
+
+def make_payload(shared: bytes, node: DictConfig) -> bytes:
+    """Return what `run_payload` runs: what jobs share, the job's whole config, and which image files were verified.
+
+    shared: of `pack_shared`.
+    """
+    payload: bytes = cloudpickle.dumps((shared, node, cache.export_verified()))
     return payload
 
 
@@ -38,7 +50,8 @@ def run_payload(payload: bytes, reporter: RunReporter, threads: int, gpu: str | 
     """
     if gpu is not None:
         os.environ[CUDA_VISIBLE_DEVICES] = gpu  # before CUDA is asked for anything in this process
-    context, config, state, verified = cloudpickle.loads(payload)
+    shared, config, verified = cloudpickle.loads(payload)
+    context, state = cloudpickle.loads(shared)
     cache.import_verified(verified)
     try:
         done = run_job(context, config, partial(train_job, reporter=reporter, threads=threads, until=until), state)

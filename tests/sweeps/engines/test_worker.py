@@ -36,13 +36,13 @@ def ran(monkeypatch):
 
 
 def test_a_job_sees_the_gpu_that_it_was_given_and_its_threads(ran):
-    payload = worker.make_payload("context", {"seed": 3})
+    payload = worker.make_payload(worker.pack_shared("context"), {"seed": 3})
     assert worker.run_payload(payload, "reporter", 4, "2", 6) == ("returned", 0.5, "")
     assert ran == {"config": {"seed": 3}, "threads": 4, "until": 6, "gpu": "2", "reporter": "reporter"}
 
 
 def test_a_job_that_was_given_no_gpu_sees_what_the_machine_has(ran):
-    worker.run_payload(worker.make_payload("context", {}), "reporter", 1, None, None)
+    worker.run_payload(worker.make_payload(worker.pack_shared("context"), {}), "reporter", 1, None, None)
     assert ran["gpu"] == "0,1,2"
 
 
@@ -53,7 +53,7 @@ def test_what_the_task_raises_is_the_detail_and_an_interrupt_passes(ran, monkeyp
 
         monkeypatch.setattr(worker, "run_job", run_job)
 
-    payload = worker.make_payload("context", {})
+    payload = worker.make_payload(worker.pack_shared("context"), {})
     fails(SystemExit(3))
     assert worker.run_payload(payload, "reporter", 1, None, None) == ("raised", None, "SystemExit: 3")
     fails(KeyboardInterrupt())
@@ -67,7 +67,7 @@ def test_the_process_of_a_job_passes_it_all_on(ran, monkeypatch, tmp_path):
     monkeypatch.setattr(process.signal, "signal", lambda *_: None)  # this process keeps its own handlers
     channel = EventChannel()
     listener = EventListener(channel)
-    (tmp_path / "payload").write_bytes(worker.make_payload("context", {"seed": 1}))
+    (tmp_path / "payload").write_bytes(worker.make_payload(worker.pack_shared("context"), {"seed": 1}))
     outcome = process.run_job_process(str(tmp_path / "payload"), "a.log", listener.address, 7, 3, "1", 4, True)
     listener.close()
     assert outcome == ("returned", 0.5, "")
@@ -76,10 +76,10 @@ def test_the_process_of_a_job_passes_it_all_on(ran, monkeypatch, tmp_path):
 
 
 def test_what_the_launch_gives_the_engine(monkeypatch):
-    monkeypatch.setattr(launch, "make_payload", lambda context, node: (context, node))
+    monkeypatch.setattr(launch, "make_payload", lambda shared, node: (shared, node))
     job = planned(4, timeout=15.0)
-    spec = launch._make_spec("context", 3, ("seed",), job, "5", 4)
+    spec = launch._make_spec(b"shared", 3, ("seed",), job, "5", 4)
     assert (spec.number, spec.threads, spec.timeout, spec.gpu, spec.until) == (4, 3, 15.0, "5", 4)
-    assert spec.payload == ("context", job.node)
+    assert spec.payload == (b"shared", job.node)
     assert spec.swept == {"seed": "4"}
     assert (spec.folder, spec.log_file) == (Path("/sweep/4"), Path("/sweep/4/run.log"))

@@ -23,8 +23,9 @@ _FOR_ANY_RUN = (
     "cifar_sweeps.sweeps.callback",
     "cifar_sweeps.analysis.confusion_picture",
     "cifar_sweeps.analysis.figures",
-    "PIL.JpegImagePlugin",
-    "PIL.PngImagePlugin",
+    "hydra._internal.logging_config",
+    "matplotlib.font_manager",
+    "torch.utils.serialization",
 )
 
 
@@ -32,6 +33,19 @@ def _import(names: Iterable[str]) -> None:
     for name in names:
         with contextlib.suppress(Exception):  # the job that needs it reports what is wrong with it
             importlib.import_module(name)
+
+
+def _warm_up() -> None:
+    """Have what libraries make at their first use: each job would make it anew."""
+    from PIL import Image
+
+    from cifar_sweeps.analysis.picture_text import load_fonts
+    from cifar_sweeps.hydra_support import installed_plugins, warm_up_grammar
+
+    installed_plugins()
+    warm_up_grammar()
+    Image.preinit()
+    load_fonts()
 
 
 with imports_without_gc():
@@ -42,3 +56,5 @@ with imports_without_gc():
 
     _import(_FOR_ANY_RUN)
     provenance()
+    with contextlib.suppress(Exception):  # likewise
+        _warm_up()

@@ -79,7 +79,7 @@ def check_place(requirements: Requirements, place: Place) -> None:
 
 def relocate_payload(payload: bytes, requirements: Requirements, root: str) -> bytes:
     """Return the job with its paths in the folder ``root`` of a node."""
-    context, config, state, _ = cloudpickle.loads(payload)  # the last: image files that were verified on this disk
+    shared, config, _ = cloudpickle.loads(payload)  # the last: image files that were verified on this disk
     places = [Path(requirements.typed_in), Path(requirements.outputs)]
     files = {str(file) for file in requirements.files}
 
@@ -90,7 +90,7 @@ def relocate_payload(payload: bytes, requirements: Requirements, root: str) -> b
         for node, key, text in list(_texts(config)):
             if is_moved(text):
                 node[key] = root + text
-    moved: bytes = cloudpickle.dumps((context, config, state, {}))
+    moved: bytes = cloudpickle.dumps((shared, config, {}))
     return moved
 
 

@@ -42,3 +42,20 @@ def test_the_server_leaves_cuda_alone_so_that_its_jobs_can_use_it():
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "0"
+
+
+def test_a_job_imports_nothing_that_the_server_could_have_imported_for_all(tmp_path):
+    script = (
+        "import importlib, sys\n"
+        f"for name in {fork_server.PRELOAD!r}: importlib.import_module(name)\n"
+        "print(*{'omegaconf._impl', 'hydra_plugins.cifar_sweeps_launcher'} - {*sys.modules})\n"
+        "from cifar_sweeps.config.compose import compose\n"
+        "from cifar_sweeps.runs.run import run\n"
+        "images = ['data=synthetic', 'data.source.train_images=60', 'data.source.test_images=20']\n"
+        "config = compose([*images, 'trainer.epochs=1', 'trainer.threads=1', 'tracking=none', 'outputs=.'])\n"
+        "before = {*sys.modules}\n"
+        "run(config, progress=False)\n"
+        "print(*{*sys.modules} - before)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert done.stdout.split() == []

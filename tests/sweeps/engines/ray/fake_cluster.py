@@ -13,7 +13,7 @@ from cifar_sweeps.sweeps.engines.ray.cluster import ActorLostError, ActorNeeds, 
 from cifar_sweeps.sweeps.engines.ray.engine import RayEngine
 from cifar_sweeps.sweeps.engines.ray.follower import FollowerSettings
 from cifar_sweeps.sweeps.engines.ray.shared_folder import leave_token
-from cifar_sweeps.sweeps.engines.worker import make_payload
+from cifar_sweeps.sweeps.engines.worker import make_payload, pack_shared
 from cifar_sweeps.sweeps.jobs import JobExit, JobSpec
 
 WORKER = Path(__file__).with_name("scripted_worker.py")
@@ -112,7 +112,7 @@ def make_spec(sweep, job=0, images=None, until=None, typed_in=None, **trainer):
         }
     )
     folder = sweep / str(job)
-    return JobSpec(job, folder, folder / "run.log", make_payload("context", node), 1, until=until)
+    return JobSpec(job, folder, folder / "run.log", make_payload(pack_shared("context"), node), 1, until=until)
 
 
 def wait_for(engine, what, seconds=20):
