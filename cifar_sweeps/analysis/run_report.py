@@ -17,7 +17,7 @@ from cifar_sweeps.errors import in_one_line
 from cifar_sweeps.system.files import write_text_atomic
 
 if TYPE_CHECKING:  # matplotlib, which it takes fonts from, would delay the first training step
-    from cifar_sweeps.analysis.image_sheets import Sheet
+    from cifar_sweeps.analysis.sheet import Sheet
 
 Picture: TypeAlias = "tuple[str, Sheet]"
 """The name of a picture's file, and what is drawn."""
