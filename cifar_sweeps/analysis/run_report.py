@@ -48,7 +48,9 @@ def write_data(
     texts = {
         "classification_report.txt": evaluation.text,
         "classification_report.json": json.dumps(evaluation.by_class, indent=1, ensure_ascii=False),
-        "analysis.json": json.dumps(_as_data(evaluation, predictions, measured), ensure_ascii=False),
+        "analysis.json": json.dumps(
+            _as_data(evaluation, predictions, measured), ensure_ascii=False, separators=(",", ":")
+        ),
     }
     for name, text in texts.items():
         write_text_atomic(folder / name, text)

@@ -213,6 +213,7 @@ def _train_and_test(
 
     selection, tested_epoch = _choose_weights(setup, checkpoints, history)
     logger.log_metrics(selection, step=history[-1].epoch)
+    reporter.on_work("testing")
     reporter.on_message(f"testing on {len(setup.data.test):,} images …")
     evaluation, test_metrics = _test(setup)
     logger.log_metrics(test_metrics, step=tested_epoch)
@@ -225,7 +226,8 @@ def _train_and_test(
     work = wrapping_up(setup.config, in_sweep)
     if work:
         reporter.on_message(f"{work} …")  # seconds in which nothing else would be seen
-    log_artifacts(setup, name, folder, logger, rows, evaluation, tested_epoch, reporter.on_message, in_sweep)
+    log_artifacts(setup, name, folder, logger, rows, evaluation, tested_epoch, reporter, in_sweep)
+    reporter.on_work("record")
 
     val_accuracy = next(metrics.val_accuracy for metrics in history if metrics.epoch == tested_epoch)
     return RunResult(None, folder, all_metrics, tuple(history), val_accuracy)

@@ -14,7 +14,7 @@ from cifar_sweeps.sweeps.plan import MOST_WITH_ALL_CHECKPOINTS, PlannedJob, kept
 from cifar_sweeps.system.cores import Parallelism
 
 _BYTES_A_WEIGHT = 4
-_BYTES_COMPRESSED = 3.71
+_BYTES_COMPRESSED = 3.7
 """Of a weight in a file of weights alone, which is compressed."""
 _STATES = {"SGD": 1, "RMSprop": 1, "KerasRMSprop": 1}
 """Numbers that an optimizer keeps for each weight in the last checkpoint; Adam and its kin, and any other, two."""

@@ -77,9 +77,9 @@ def _save_compressed(payload: Mapping[str, Any], file: BinaryIO) -> None:
     """Write what ``torch.save`` writes, its archive's entries deflated."""
     plain = io.BytesIO()
     torch.save(payload, plain)
-    with zipfile.ZipFile(plain) as entries, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as target:
+    with zipfile.ZipFile(plain) as entries, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as target:
         for entry in entries.infolist():
-            target.writestr(zipfile.ZipInfo(entry.filename), entries.read(entry), zipfile.ZIP_DEFLATED, 1)
+            target.writestr(zipfile.ZipInfo(entry.filename), entries.read(entry), zipfile.ZIP_DEFLATED)
 
 
 def load(path: Path, map_location: str = "cpu") -> dict[str, Any]:
