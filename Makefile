@@ -30,7 +30,7 @@ test-slow: $(READY)  ## run the tests that take long: commands pasted, launched 
 NEXT := .venv-next
 NEXT_READY := $(NEXT)/.ready
 HYDRA_NEXT := hydra-core==1.4.0rc3 omegaconf==2.4.1rc1
-HYDRA_TESTS := tests/test_hydra_support.py tests/test_hydra_overrides.py tests/config tests/cli/test_commands.py \
+HYDRA_TESTS := tests/test_hydra_support.py tests/test_hydra_composition_cache.py tests/test_hydra_overrides.py tests/config tests/cli/test_commands.py \
 	tests/sweeps/test_refused_sweeps.py tests/sweeps/test_parent_run.py tests/sweeps/engines tests/sweeps/test_upgraded_sweeps.py tests/sweeps/checks \
 	tests/sweeps/grid tests/sweeps/search
 PURELIB := -c 'import sysconfig; print(sysconfig.get_path("purelib"))'

@@ -12,6 +12,7 @@ from cifar_sweeps.config.grid.zips import is_zip, stand_in
 from cifar_sweeps.config.hydra_targets import check_hydra_targets, hydra_allow_list
 from cifar_sweeps.config.parse import conf_folder
 from cifar_sweeps.config.sweep_composer import SweepComposerCache
+from cifar_sweeps.hydra_composition_cache import composition_cache
 from cifar_sweeps.hydra_overrides import parse_overrides
 from cifar_sweeps.hydra_support import AbortHydra, hooks, hydra_application
 from cifar_sweeps.sweeps.callback import SweepCallback
@@ -52,14 +53,15 @@ def main() -> None:
         if isinstance(callback, SweepCallback):
             callback.command = command
 
-    with hooks(
+    rules = hooks(
         check=_check_config,
         compose=SweepComposerCache(),
         on_callback=introduce,
         allow_list=hydra_allow_list(),
         help_text=help_text,
         stand_in=stand_in,
-    ):
+    )
+    with rules, composition_cache():
         sys.exit(command.run(_checked(hydra_application(train, conf_folder()))))
 
 

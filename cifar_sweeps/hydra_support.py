@@ -1,6 +1,6 @@
-"""Every use of Hydra's internals, for hydra-core 1.3.8 to 1.4, but the reading of overrides (`hydra_overrides`).
+"""Every use of Hydra's internals, for hydra-core 1.3.8 to 1.4, but two: `hydra_overrides` and `hydra_composition_cache`.
 
-No other module imports them or replaces a method.
+No module but these three imports them or replaces a method.
 
 Each function says why there is no public way, and for which of the two versions. The rules themselves (what a config
 may have Hydra build, how a sweep's jobs are composed) are passed in as arguments. Other modules use what Hydra makes
@@ -47,7 +47,7 @@ Compose = Callable[[ConfigLoader, DictConfig, list[str]], DictConfig]
 HelpText = Callable[[DictConfig, Mapping[str, Any], Mapping[str, Sequence[str]], Sequence[Path]], str]
 """Returns the help of a config: with the chosen option and all options of each group, and the folders of the files."""
 
-_Method = Callable[..., Any]
+Method = Callable[..., Any]
 
 _whitelist: Callable[[Sequence[str]], Any] | None = getattr(hydra.utils, "execution_whitelist", None)
 """1.4's allow-list of what Hydra may build; 1.3 has none. Public, but looked up by name: mypy knows one version."""
@@ -110,7 +110,7 @@ def hooks(
     """
     loader = config_loader_impl.ConfigLoaderImpl
 
-    def checked(load: _Method) -> _Method:
+    def checked(load: Method) -> Method:
         def load_and_check(*args: Any, **kwargs: Any) -> DictConfig:  # noqa: ANN401 (Hydra's own)
             config: DictConfig = load(*args, **kwargs)
             check(config)
@@ -118,7 +118,7 @@ def hooks(
 
         return load_and_check
 
-    def composed(own: _Method) -> _Method:
+    def composed(own: Method) -> Method:
         assert compose is not None
         rule = compose
 
@@ -127,7 +127,7 @@ def hooks(
 
         return job
 
-    def introduced(make: _Method) -> _Method:
+    def introduced(make: Method) -> Method:
         assert on_callback is not None
         introduce = on_callback
 
@@ -141,26 +141,26 @@ def hooks(
     with ExitStack() as stack:
         stack.enter_context(_without_error_log())
         # Both versions: Hydra builds plugins before any public hook. Not load_configuration: 1.4's run bypasses it.
-        stack.enter_context(_patched(loader, "_load_configuration_impl", checked))
+        stack.enter_context(patched(loader, "_load_configuration_impl", checked))
         if compose is not None:  # both versions: sweeper and launcher call it, and neither takes another way to compose
-            stack.enter_context(_patched(loader, "load_sweep_config", composed))
+            stack.enter_context(patched(loader, "load_sweep_config", composed))
         if stand_in is not None:  # both versions: their grammar is generated, and nothing can be added to it
-            stack.enter_context(_patched(OverridesParser, "parse_overrides", _with_stand_ins(stand_in)))
+            stack.enter_context(patched(OverridesParser, "parse_overrides", _with_stand_ins(stand_in)))
         if help_text is not None:  # both versions: their template has a list of groups and the config as YAML alone
-            stack.enter_context(_patched(Hydra, "get_help", _with_help_text(help_text)))
+            stack.enter_context(patched(Hydra, "get_help", _with_help_text(help_text)))
         if on_callback is not None:  # both versions: Hydra makes its callbacks from the config and hands them nothing
-            stack.enter_context(_patched(Callbacks, "__init__", introduced))
+            stack.enter_context(patched(Callbacks, "__init__", introduced))
         if "get_mode" in vars(loader):  # 1.4 alone
-            stack.enter_context(_patched(loader, "get_mode", _composed_mode))
+            stack.enter_context(patched(loader, "get_mode", _composed_mode))
         if allow_list is not None and _whitelist is not None:  # 1.4 alone
             stack.enter_context(_whitelist(allow_list))
         yield
 
 
-def _with_help_text(help_text: HelpText) -> Callable[[_Method], _Method]:
+def _with_help_text(help_text: HelpText) -> Callable[[Method], Method]:
     """Both versions give the application's help and Hydra's own by one method; the former names the application."""
 
-    def replaced(own: _Method) -> _Method:
+    def replaced(own: Method) -> Method:
         def get_help(hydra: Hydra, help_cfg: DictConfig, cfg: DictConfig, *args: Any, **kwargs: Any) -> str:  # noqa: ANN401
             if "app_name" not in help_cfg:
                 text: str = own(hydra, help_cfg, cfg, *args, **kwargs)
@@ -178,8 +178,8 @@ def _with_help_text(help_text: HelpText) -> Callable[[_Method], _Method]:
     return replaced
 
 
-def _with_stand_ins(stand_in: Callable[[str], str | None]) -> Callable[[_Method], _Method]:
-    def replaced(own: _Method) -> _Method:
+def _with_stand_ins(stand_in: Callable[[str], str | None]) -> Callable[[Method], Method]:
+    def replaced(own: Method) -> Method:
         def parse(parser: OverridesParser, overrides: list[str]) -> list[Override]:
             ours = {line: instead for line in overrides if (instead := stand_in(line)) is not None}
             parsed: list[Override] = own(parser, [ours.get(line, line) for line in overrides])
@@ -193,7 +193,7 @@ def _with_stand_ins(stand_in: Callable[[str], str | None]) -> Callable[[_Method]
     return replaced
 
 
-def _composed_mode(get_mode: _Method) -> _Method:
+def _composed_mode(get_mode: Method) -> Method:
     """1.4 takes ``hydra.mode`` from the primary file and the command line alone, 1.3 from the config as composed.
 
     A study's file says that it is a sweep; without this, 1.4 refuses it.
@@ -222,14 +222,14 @@ def _without_error_log() -> Iterator[None]:
     The job has logged its error itself, in one line where that says all.
     """
     if hasattr(hydra.core.utils, "_log_job_error_to_file"):
-        with _patched(hydra.core.utils, "_log_job_error_to_file", lambda own: lambda: None):
+        with patched(hydra.core.utils, "_log_job_error_to_file", lambda own: lambda: None):
             yield
     else:
         yield
 
 
 @contextmanager
-def _patched(owner: type | ModuleType, name: str, by: Callable[[_Method], _Method]) -> Iterator[None]:
+def patched(owner: type | ModuleType, name: str, by: Callable[[Method], Method]) -> Iterator[None]:
     """Replace ``owner``'s method or function by ``by`` of it, within the block."""
     before = vars(owner).get(name)
     if before is None:  # a check that Hydra silently bypasses would be no check

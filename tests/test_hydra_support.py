@@ -124,7 +124,7 @@ def test_an_override_of_ours_is_read_as_another_one_and_kept_as_it_was_typed(app
 
 
 def test_a_method_that_hydra_no_longer_has_is_told():
-    gone = hydra_support._patched(Told, "gone", lambda own: own)
+    gone = hydra_support.patched(Told, "gone", lambda own: own)
     with pytest.raises(RuntimeError, match=r"has no Told\.gone"), gone:
         pass
 

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw
 
-from cifar_sweeps.analysis.image_sheets import Sheet
 from cifar_sweeps.analysis.picture_text import TextWriter, text_width, wrapped
+from cifar_sweeps.analysis.sheet import Sheet
 
 Points: TypeAlias = npt.NDArray[np.float64]
 """(N, 2): places on the panel, in pixels from its upper left corner."""

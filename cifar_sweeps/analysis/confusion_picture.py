@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw
 
-from cifar_sweeps.analysis.image_sheets import Sheet
 from cifar_sweeps.analysis.picture_text import TextWriter, text_width, without_middle, wrapped
+from cifar_sweeps.analysis.sheet import Sheet
 
 MAX_CLASSES_WITH_COUNTS = 25
 MAX_NAME_LENGTH = 18

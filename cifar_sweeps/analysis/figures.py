@@ -9,9 +9,9 @@ from PIL import Image
 
 from cifar_sweeps.analysis.calibration import Calibration
 from cifar_sweeps.analysis.charts import Bars, Line, Marker, Panel, VerticalLine, draw_chart
-from cifar_sweeps.analysis.image_sheets import Sheet
 from cifar_sweeps.analysis.matplotlib_setup import BLUE, DPI, GREEN, VERMILLION, missing_glyphs
 from cifar_sweeps.analysis.picture_text import without_middle
+from cifar_sweeps.analysis.sheet import Sheet
 from cifar_sweeps.errors import DataError
 from cifar_sweeps.system.files import atomic_write
 

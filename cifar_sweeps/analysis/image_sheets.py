@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,7 @@ from cifar_sweeps.analysis.matplotlib_setup import BLUE, VERMILLION
 from cifar_sweeps.analysis.mistakes import ConfusedPair, Positions
 from cifar_sweeps.analysis.picture_text import TextWriter, wrapped
 from cifar_sweeps.analysis.predictions import Predictions
+from cifar_sweeps.analysis.sheet import Sheet
 from cifar_sweeps.errors import DataError
 
 COLUMNS = 8
@@ -34,15 +35,6 @@ class Tile:
     image: Tensor
     lines: tuple[str, ...] = ()
     colour: str | None = None
-
-
-@dataclass
-class Sheet:
-    """A drawn sheet. missing: letters that no font here has, which are drawn as boxes. is_chart: it shows no photo."""
-
-    image: Image.Image
-    missing: set[str] = field(default_factory=set)
-    is_chart: bool = False
 
 
 def image_sheet(

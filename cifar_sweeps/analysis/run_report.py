@@ -17,7 +17,7 @@ from cifar_sweeps.errors import in_one_line
 from cifar_sweeps.system.files import write_text_atomic
 
 if TYPE_CHECKING:  # matplotlib, which it takes fonts from, would delay the first training step
-    from cifar_sweeps.analysis.image_sheets import Sheet
+    from cifar_sweeps.analysis.sheet import Sheet
 
 Picture: TypeAlias = "tuple[str, Sheet]"
 """The name of a picture's file, and what is drawn."""
@@ -48,7 +48,9 @@ def write_data(
     texts = {
         "classification_report.txt": evaluation.text,
         "classification_report.json": json.dumps(evaluation.by_class, indent=1, ensure_ascii=False),
-        "analysis.json": json.dumps(_as_data(evaluation, predictions, measured), ensure_ascii=False),
+        "analysis.json": json.dumps(
+            _as_data(evaluation, predictions, measured), ensure_ascii=False, separators=(",", ":")
+        ),
     }
     for name, text in texts.items():
         write_text_atomic(folder / name, text)

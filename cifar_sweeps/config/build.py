@@ -28,6 +28,14 @@ from cifar_sweeps.training.optimizer import RegularizedOptimizer, make_optimizer
 from cifar_sweeps.training.schedules import Schedule
 
 
+@dataclasses.dataclass(frozen=True)
+class Outline:
+    """How many parameters a model has, and whether its pretrained weights must still be downloaded."""
+
+    parameters: int
+    needs_download: bool
+
+
 def images(config: RunConfig, progress: Progress | None = None) -> ImageData:
     """Load the data set, from its cache if there is one. Raises ConfigError or DataError.
 
@@ -147,6 +155,18 @@ def check_config(config: RunConfig, download: bool = True) -> Summary:
 def summarize_model(config: RunConfig) -> Summary:
     """Return the layers, parameters and multiply-adds of the model of ``config``; reads no weights."""
     return _summary(_untrained_model(config), config)
+
+
+def outline_model(config: RunConfig) -> Outline:
+    """Return what `summarize_model` and `needs_download` say of the model's size and weights, without running it."""
+    try:
+        with torch.device("meta"):  # nothing is allocated or drawn
+            net = _untrained_model(config)
+    except ConfigError:  # a class of the user's may compute with its weights, of which the meta device has no values
+        net = _untrained_model(config)
+    is_left_open = any(nn.parameter.is_lazy(parameter) for parameter in net.parameters())
+    count = summarize_model(config).parameters if is_left_open else sum(each.numel() for each in net.parameters())
+    return Outline(count, isinstance(net, Pretrained) and not net.has_pretrained())
 
 
 def trains_on_one_image(config: RunConfig) -> bool:

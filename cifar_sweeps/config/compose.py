@@ -4,13 +4,13 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
-from hydra import compose as hydra_compose
 from omegaconf import DictConfig
 
 from cifar_sweeps.config.hydra_messages import explain_composition_error
 from cifar_sweeps.config.parse import conf_folder, parse_config
 from cifar_sweeps.config.schema import RunConfig
 from cifar_sweeps.errors import ConfigError
+from cifar_sweeps.hydra_composition_cache import compose_without_hydra, composition_cache
 from cifar_sweeps.hydra_support import initialized_compose, is_composition_error
 
 
@@ -36,8 +36,8 @@ def _composed(many: Sequence[Sequence[str]], config_dir: Path | None = None) -> 
     if config_dir is not None and not config_dir.is_dir():
         raise ConfigError(f"--config-dir={config_dir}: there is no such folder")
     try:
-        with initialized_compose(conf_folder(), config_dir):
-            return [hydra_compose("config", overrides=list(overrides)) for overrides in many]
+        with composition_cache(), initialized_compose(conf_folder(), config_dir):
+            return [compose_without_hydra("config", overrides) for overrides in many]
     except Exception as error:
         if not is_composition_error(error):
             raise

@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from cifar_sweeps.analysis.evaluation import evaluation_report
 from cifar_sweeps.analysis.predictions import VALIDATION_FILE, Predictions, from_logits
 from cifar_sweeps.analysis.run_report import class_and_calibration_metrics, draw_pictures, write_data
 from cifar_sweeps.config.schema import RunConfig
+from cifar_sweeps.runs.reporters import RunReporter
 from cifar_sweeps.runs.setup import TrainingSetup
 from cifar_sweeps.tracking.page_links import MODEL_NAME
 from cifar_sweeps.tracking.run_logger import RunLogger
@@ -44,14 +45,14 @@ def log_artifacts(
     history: Sequence[Mapping[str, float]],
     test: Evaluation,
     tested_epoch: int,
-    report: Callable[[str], None],
+    reporter: RunReporter,
     in_sweep: bool = False,
 ) -> None:
     """Write report and figures of the test predictions into the run's folder, and log them, data set and model.
 
     name: the run's, for the figures' titles. history: one mapping per epoch, by MLflow's metric names. tested_epoch:
-    the epoch of the net's weights. report: called with a line for what could not be drawn. in_sweep: whether the run
-    is a sweep's job.
+    the epoch of the net's weights. reporter: told what is done, and what could not be drawn. in_sweep: whether the
+    run is a sweep's job.
     """
     analysis, paths = setup.config.analysis, list[Path]()
     if analysis.report or analysis.pictures:
@@ -63,6 +64,8 @@ def log_artifacts(
             logger.log_metrics(metrics, step=tested_epoch)
             paths += write_data(evaluation, predictions, measured, folder)
         if analysis.pictures:
+            reporter.on_work("pictures")
+            report = reporter.on_message
             images, details = setup.data.test.images, analysis.details
             paths += draw_pictures(images, evaluation, predictions, measured, history, name, folder, report, details)
     if analysis.details and setup.val is not None:
@@ -74,6 +77,7 @@ def log_artifacts(
         return
     _log_input(setup, logger)
     if logs_model(setup.config, in_sweep):
+        reporter.on_work("model")
         _log_model(setup, logger, folder, tested_epoch)
 
 

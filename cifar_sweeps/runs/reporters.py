@@ -3,7 +3,7 @@
 import logging
 import sys
 from dataclasses import dataclass
-from typing import IO, Protocol, cast
+from typing import IO, Literal, Protocol, cast
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
@@ -40,6 +40,10 @@ def notebook_console() -> Console:
     return Console(file=cast(IO[str], ForgivingText(sys.stdout)), force_jupyter=False, highlight=False)
 
 
+Work = Literal["testing", "pictures", "model", "record"]
+"""What a run does after its last epoch: tests on the test images, draws, exports its model, closes its record."""
+
+
 class RunReporter(Protocol):
     """Receives the progress of a run."""
 
@@ -54,6 +58,9 @@ class RunReporter(Protocol):
 
     def on_epoch(self, metrics: EpochMetrics) -> None:
         """Called after each epoch."""
+
+    def on_work(self, work: Work) -> None:
+        """Called when the run begins this after its last epoch."""
 
     def on_message(self, text: str) -> None:
         """Called with a message for the user."""
@@ -86,6 +93,9 @@ class LogReporter:
     def on_epoch(self, metrics: EpochMetrics) -> None:
         """Log the epoch."""
         log.info("%s", epoch_line(metrics, self._epochs))
+
+    def on_work(self, work: Work) -> None:
+        """Do nothing: a message says what takes long."""
 
     def on_message(self, text: str) -> None:
         """Log the message."""
@@ -144,6 +154,9 @@ class TerminalReporter:
         if self._bar is not None:
             self._bar.update(self._task, completed=metrics.epoch)
 
+    def on_work(self, work: Work) -> None:
+        """Do nothing: a message says what takes long."""
+
     def on_message(self, text: str) -> None:
         """Print the message above the bar."""
         self._print(f"  {text}")
@@ -184,6 +197,11 @@ class ReporterGroup:
         """Forward the call."""
         for reporter in self._reporters:
             reporter.on_epoch(metrics)
+
+    def on_work(self, work: Work) -> None:
+        """Forward the call."""
+        for reporter in self._reporters:
+            reporter.on_work(work)
 
     def on_message(self, text: str) -> None:
         """Forward the call."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from cifar_sweeps.config.parse import flatten
 from cifar_sweeps.config.schema import RunConfig
@@ -212,6 +213,7 @@ def _train_and_test(
 
     selection, tested_epoch = _choose_weights(setup, checkpoints, history)
     logger.log_metrics(selection, step=history[-1].epoch)
+    reporter.on_work("testing")
     reporter.on_message(f"testing on {len(setup.data.test):,} images …")
     evaluation, test_metrics = _test(setup)
     logger.log_metrics(test_metrics, step=tested_epoch)
@@ -224,7 +226,8 @@ def _train_and_test(
     work = wrapping_up(setup.config, in_sweep)
     if work:
         reporter.on_message(f"{work} …")  # seconds in which nothing else would be seen
-    log_artifacts(setup, name, folder, logger, rows, evaluation, tested_epoch, reporter.on_message, in_sweep)
+    log_artifacts(setup, name, folder, logger, rows, evaluation, tested_epoch, reporter, in_sweep)
+    reporter.on_work("record")
 
     val_accuracy = next(metrics.val_accuracy for metrics in history if metrics.epoch == tested_epoch)
     return RunResult(None, folder, all_metrics, tuple(history), val_accuracy)
@@ -266,6 +269,7 @@ def _keep_checkpoints(checkpoints: CheckpointManager, config: RunConfig) -> list
     """Remove the checkpoints not to keep and return the others: ``last.pt`` if there is no best one.
 
     Of the weights that were tested nothing else is kept: where they are the last ones, without the optimizer's state.
+    A file of weights alone is compressed: no training goes on from it, and a large sweep has a thousand.
     """
     keep = config.tracking.keep
     both = [path for path in (checkpoints.last, checkpoints.best) if path.exists()]
@@ -273,7 +277,10 @@ def _keep_checkpoints(checkpoints: CheckpointManager, config: RunConfig) -> list
         keep = config.trainer.select if checkpoints.best.exists() else "last"
         if keep == "last":
             state = load(checkpoints.last)
-            save(checkpoints.last, {key: state[key] for key in ("epoch", "model", "config", "metrics") if key in state})
+            weights: dict[str, Any] = {k: state[k] for k in ("epoch", "model", "config", "metrics") if k in state}
+            save(checkpoints.last, weights, is_compressed=True)
+    if keep == "best" and checkpoints.best.exists():
+        save(checkpoints.best, load(checkpoints.best), is_compressed=True)
     kept = [path for path in both if keep in ("all", "auto") or path.stem == keep] or both
     for path in {*both} - {*kept}:
         path.unlink()

@@ -13,10 +13,9 @@ from cifar_sweeps.studies.histories import add_derived_metrics, read_histories
 from cifar_sweeps.studies.pooling import name_arms
 from cifar_sweeps.studies.study import Study, StudyRun, SweepRun, list_names
 from cifar_sweeps.tracking import mlflow_api
+from cifar_sweeps.tracking.many_runs import RecordedRun, search_runs
 from cifar_sweeps.tracking.names import Candidate, choose
 from cifar_sweeps.tracking.store import PREFIX, SWEPT, Store, run_state
-
-_PAGE = 1000
 
 
 def find_runs(what: str, store: Store) -> Study:
@@ -27,7 +26,7 @@ def find_runs(what: str, store: Store) -> Study:
     client = store.client()
     experiment = client.get_experiment_by_name(what)
     if experiment is not None and experiment.lifecycle_stage == "active":
-        name, records = what, _search_runs(client, [str(experiment.experiment_id)])
+        name, records = what, search_runs(client, [str(experiment.experiment_id)])
     else:
         name, records = _find_sweep(client, what, store.uri)
     parents = {record.data.tags.get("mlflow.parentRunId") for record in records}
@@ -45,7 +44,7 @@ def find_runs(what: str, store: Store) -> Study:
     return Study(name, tuple(name_arms(runs)), tuple(_to_sweep_run(record) for record in sweeps))
 
 
-def to_study_run(record: "mlflow_api.Run", client: "mlflow_api.MlflowClient") -> StudyRun:
+def to_study_run(record: "RecordedRun | mlflow_api.Run", client: "mlflow_api.MlflowClient") -> StudyRun:
     """Return a single record of the store as a run to compare, under the name of its arm among no others."""
     return _with_derived_metrics(client, [_to_study_run(record)])[0]
 
@@ -58,10 +57,12 @@ def _with_derived_metrics(client: "mlflow_api.MlflowClient", runs: Sequence[Stud
     ]
 
 
-def _find_sweep(client: "mlflow_api.MlflowClient", what: str, uri: str) -> "tuple[str, list[mlflow_api.Run]]":
+def _find_sweep(
+    client: "mlflow_api.MlflowClient", what: str, uri: str
+) -> "tuple[str, Sequence[RecordedRun | mlflow_api.Run]]":
     experiments = {str(experiment.experiment_id): str(experiment.name) for experiment in client.search_experiments()}
     sweep_name = what.removeprefix("sweep ").strip()
-    records = _search_runs(client, list(experiments), f"tags.`{PREFIX}role` = 'sweep'")
+    records = search_runs(client, list(experiments), (f"{PREFIX}role", "sweep"))
     studies = sorted(name for key, name in experiments.items() if key != "0")  # 0: MLflow's Default
     sweeps = [_candidate(_to_sweep_run(record), record) for record in reversed(records)]
     try:
@@ -77,9 +78,9 @@ def _find_sweep(client: "mlflow_api.MlflowClient", what: str, uri: str) -> "tupl
                 f"{what}: is a run, of the study {study}; its row is among those of: cifar-sweeps results {study}"
             ) from error
         raise TrackingError(f"{error}; studies: {list_names(studies)}{did_you_mean(what, studies)}") from error
-    children = f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'"
+    children = ("mlflow.parentRunId", str(parent.info.run_id))
     experiment_id = str(parent.info.experiment_id)
-    return experiments[experiment_id], [parent, *_search_runs(client, [experiment_id], children)]
+    return experiments[experiment_id], [parent, *search_runs(client, [experiment_id], children)]
 
 
 def _study_of_run(client: "mlflow_api.MlflowClient", experiments: dict[str, str], name: str) -> str:
@@ -90,27 +91,12 @@ def _study_of_run(client: "mlflow_api.MlflowClient", experiments: dict[str, str]
     return experiments[str(found[0].info.experiment_id)] if found else ""
 
 
-def _candidate(sweep: SweepRun, record: "mlflow_api.Run") -> "Candidate[mlflow_api.Run]":
+def _candidate(sweep: SweepRun, record: "RecordedRun | mlflow_api.Run") -> "Candidate[RecordedRun | mlflow_api.Run]":
     ids = (sweep.run_id, sweep.sweep_id, str(record.info.run_name))
     return Candidate(record, ids, "", f"{sweep.sweep_id} ({sweep.run_id[:8]})")
 
 
-def _search_runs(
-    client: "mlflow_api.MlflowClient", experiments: list[str], condition: str = ""
-) -> "list[mlflow_api.Run]":
-    runs: list[mlflow_api.Run] = []
-    token = None
-    while True:
-        page = client.search_runs(
-            experiments, condition, mlflow_api.ViewType.ACTIVE_ONLY, _PAGE, ["attributes.start_time ASC"], token
-        )
-        runs += page
-        token = page.token
-        if not token:
-            return runs
-
-
-def _to_study_run(record: "mlflow_api.Run") -> StudyRun:
+def _to_study_run(record: "RecordedRun | mlflow_api.Run") -> StudyRun:
     info, data = record.info, record.data
     name = str(info.run_name)
     swept = swept_values(data.tags, PREFIX, name)
@@ -130,7 +116,7 @@ def _to_study_run(record: "mlflow_api.Run") -> StudyRun:
     )
 
 
-def _default_arm_name(record: "mlflow_api.Run") -> str:
+def _default_arm_name(record: "RecordedRun | mlflow_api.Run") -> str:
     """Return the name of an arm of which only the seed was swept."""
     if not record.data.tags.get("mlflow.parentRunId"):
         return str(record.info.run_name)
@@ -138,7 +124,7 @@ def _default_arm_name(record: "mlflow_api.Run") -> str:
     return overrides.get("experiment", "one setting")
 
 
-def _to_sweep_run(record: "mlflow_api.Run") -> SweepRun:
+def _to_sweep_run(record: "RecordedRun | mlflow_api.Run") -> SweepRun:
     sweep_id, overrides = _tag(record, "sweep_id") or str(record.info.run_name), _tag(record, "overrides") or ""
     return SweepRun(
         str(record.info.run_id),
@@ -165,6 +151,6 @@ def _time(milliseconds: int) -> datetime.datetime:
     return datetime.datetime.fromtimestamp(milliseconds / 1000, tz=datetime.timezone.utc)
 
 
-def _tag(record: "mlflow_api.Run", key: str) -> str | None:
+def _tag(record: "RecordedRun | mlflow_api.Run", key: str) -> str | None:
     value = record.data.tags.get(f"{PREFIX}{key}")
     return None if value is None else str(value)

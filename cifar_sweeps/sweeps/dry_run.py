@@ -14,6 +14,8 @@ from cifar_sweeps.sweeps.plan import MOST_WITH_ALL_CHECKPOINTS, PlannedJob, kept
 from cifar_sweeps.system.cores import Parallelism
 
 _BYTES_A_WEIGHT = 4
+_BYTES_COMPRESSED = 3.7
+"""Of a weight in a file of weights alone, which is compressed."""
 _STATES = {"SGD": 1, "RMSprop": 1, "KerasRMSprop": 1}
 """Numbers that an optimizer keeps for each weight in the last checkpoint; Adam and its kin, and any other, two."""
 _PICTURES_BYTES = 450_000
@@ -68,8 +70,9 @@ def disk_bytes(config: RunConfig, summary: Summary, jobs: int, test_images: int 
     """
     analysis = config.analysis
     last = 1 + _optimizer_states(config)
-    copies = {"tested": 1, "best": 1, "last": last}.get(kept_checkpoints(config, jobs), last + 1)
-    size = float(summary.parameters * copies) * _BYTES_A_WEIGHT + _RECORD_BYTES + config.total_epochs * _BYTES_AN_EPOCH
+    alone = dict.fromkeys(("tested", "best"), _BYTES_COMPRESSED)
+    each = {**alone, "last": last * _BYTES_A_WEIGHT}.get(kept_checkpoints(config, jobs), (last + 1) * _BYTES_A_WEIGHT)
+    size = summary.parameters * each + _RECORD_BYTES + config.total_epochs * _BYTES_AN_EPOCH
     size += served_bytes(config, summary) if analysis.log_model == "all" else 0
     size += _PICTURES_BYTES if analysis.pictures else 0
     if analysis.report:

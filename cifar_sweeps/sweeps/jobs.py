@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from cifar_sweeps.runs.reporters import Work
+
 JobState = Literal["waiting", "training", "wrapping_up", "paused", "finished", "failed", "killed"]
 """Where a job stands. ``wrapping_up``: trained, its figures and artifacts are being written; the next job may start."""
 
@@ -89,6 +91,14 @@ class TrainingEnded:
 
 
 @dataclass(frozen=True)
+class WorkStarted:
+    """A job begins this after its last epoch: what takes seconds in which no epoch is seen."""
+
+    job: int
+    work: Work
+
+
+@dataclass(frozen=True)
 class ProcessStarted:
     """A job's process runs; for the local engine, which signals it by its id."""
 
@@ -96,7 +106,7 @@ class ProcessStarted:
     process_id: int
 
 
-JobEvent = ProcessStarted | TrainingStarted | StepReport | EpochReport | TrainingEnded
+JobEvent = ProcessStarted | TrainingStarted | StepReport | EpochReport | TrainingEnded | WorkStarted
 """What a job reports while it runs."""
 
 MAYBE_OUT_OF_MEMORY = "maybe out of memory"

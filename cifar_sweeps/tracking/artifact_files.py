@@ -13,8 +13,8 @@ from cifar_sweeps.tracking.address import sqlite_file
 
 _NOT_THERE = "failed with exception: the artifact was accepted, and is not there"
 """Begins as MLflow's words for a request that reached no server: it is sent again."""
-_LEAST_LINKED = 16_384
-"""Bytes from which on a file is linked: less is not worth it."""
+_LEAST_LINKED = 4_096
+"""Bytes from which on a file is linked: less takes one block of most disks."""
 _LINKED = frozenset({".pt", ".npz", ".png"})
 """What nobody changes in place. Text, such as config.yaml, is copied: an editor may write into it."""
 

@@ -1,9 +1,11 @@
 """Save and load a checkpoint file, written atomically, of only tensors and plain values."""
 
+import io
 import pickle
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 from torch import nn
@@ -52,18 +54,32 @@ def load_weights(path: Path, model: nn.Module) -> None:
         ) from error
 
 
-def save(path: Path, payload: Mapping[str, Any]) -> None:
+def save(path: Path, payload: Mapping[str, Any], *, is_compressed: bool = False) -> None:
     """Write ``payload`` (tensors and plain values) atomically: ``path`` is the old file or the complete new one.
 
+    is_compressed: a thirteenth smaller, in several times the time: for a file that is written once. `load` and
+    ``torch.load`` read it like any other, to the same bits; only ``mmap=True`` cannot.
     Raises TrainingError if it cannot be written; the old file then stays unchanged.
     """
     try:
         with atomic_write(path) as file:
-            torch.save(payload, file)
+            if is_compressed:
+                _save_compressed(payload, file)
+            else:
+                torch.save(payload, file)
     except (OSError, RuntimeError) as error:  # torch's zip writer turns a full disk into a RuntimeError
         if isinstance(error.__context__, KeyboardInterrupt):  # and an interrupt too
             raise error.__context__ from None
         raise TrainingError(f"{path}: cannot be written ({error}); free some space, or set outputs=FOLDER") from error
+
+
+def _save_compressed(payload: Mapping[str, Any], file: BinaryIO) -> None:
+    """Write what ``torch.save`` writes, its archive's entries deflated."""
+    plain = io.BytesIO()
+    torch.save(payload, plain)
+    with zipfile.ZipFile(plain) as entries, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as target:
+        for entry in entries.infolist():
+            target.writestr(zipfile.ZipInfo(entry.filename), entries.read(entry), zipfile.ZIP_DEFLATED)
 
 
 def load(path: Path, map_location: str = "cpu") -> dict[str, Any]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from cifar_sweeps.config.compose import compose
 from cifar_sweeps.runs.artifacts import log_artifacts
 from cifar_sweeps.runs.recording import open_run_logger
+from cifar_sweeps.runs.reporters import LogReporter
 from cifar_sweeps.runs.setup import build_setup
 from cifar_sweeps.training.loop import evaluate, fit
 from tests.benchmarks.measuring import Outcome, rounds
@@ -69,7 +70,7 @@ def _analysis(level: str, images: int, folder: Path) -> Callable[[], float]:
         run.mkdir(parents=True)
         logger = open_run_logger(config, "a run", run, "identity")
         began = time.process_time()
-        log_artifacts(setup, "a run", run, logger, history, evaluation, _EPOCHS, print)
+        log_artifacts(setup, "a run", run, logger, history, evaluation, _EPOCHS, LogReporter())
         seconds = time.process_time() - began
         logger.end_run("FINISHED")
         return seconds

@@ -5,7 +5,7 @@ import torch
 import torchvision
 
 from cifar_sweeps import compose
-from cifar_sweeps.config.build import build, check_config
+from cifar_sweeps.config.build import build, check_config, outline_model, summarize_model
 from cifar_sweeps.config.parse import conf_folder
 from cifar_sweeps.config.targets import resolve
 from cifar_sweeps.errors import ConfigError
@@ -156,3 +156,35 @@ def test_each_model_takes_images_that_are_not_square_or_says_what_it_takes(name,
     except ConfigError as error:
         told = str(error)
     assert not told or "image_size" in told or f"the {min(size)} pixels of a side" in told
+
+
+OWN_NETS = """
+from torch import nn
+
+
+class Scaled(nn.Sequential):
+    def __init__(self, num_classes):
+        super().__init__(nn.Flatten(), nn.Linear(3 * 32 * 32, num_classes))
+        self.first = float(self[1].weight[0, 0])
+
+
+class Lazy(nn.Sequential):
+    def __init__(self, num_classes):
+        super().__init__(nn.Flatten(), nn.LazyLinear(num_classes))
+"""
+
+
+@pytest.mark.parametrize("name", ["Scaled", "Lazy"])
+def test_a_net_of_the_users_that_reads_its_weights_or_waits_for_images_has_its_parameters_outlined(
+    name, tmp_path, monkeypatch
+):
+    (tmp_path / "outlined_nets.py").write_text(OWN_NETS, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("CIFAR_SWEEPS_ALLOW_TARGETS", "outlined_nets")
+    conf = tmp_path / "conf" / "model"
+    conf.mkdir(parents=True)
+    (conf / "own.yaml").write_text(f"_target_: outlined_nets.{name}\nnum_classes: 10\n", encoding="utf-8")
+    config = compose(["model=own"], conf.parent)
+    outline = outline_model(config)
+    assert (outline.parameters, outline.needs_download) == (30_730, False)
+    assert summarize_model(config).parameters == 30_730

@@ -80,6 +80,7 @@ def vgg16_weights(tmp_path_factory):
 
 def test_every_arm_builds_and_has_its_documents_parameters(configs):
     counted = {name: build.summarize_model(config).parameters for name, config in configs.items()}
+    assert {name: build.outline_model(config).parameters for name, config in configs.items()} == counted
     assert {name: counted[name] for name in COUNTS} == COUNTS
     assert counted["case_study/model_4"] == 1_735_488 + 1_090_762  # VGG16's first three blocks, and the head
     assert counted["base_cnn/vgg16_frozen"] == 14_714_688 + 512 * 513 + 10 * 513

@@ -6,7 +6,7 @@ from training_toys import OPTIMIZERS, ToyBatches, clone_state, identical, toy_mo
 
 from cifar_sweeps.errors import TrainingError
 from cifar_sweeps.training import checkpoint_file
-from cifar_sweeps.training.checkpoint_file import restore
+from cifar_sweeps.training.checkpoint_file import load, restore, save
 from cifar_sweeps.training.checkpoint_manager import CheckpointManager
 from cifar_sweeps.training.loop import fit
 from cifar_sweeps.training.metrics import EpochMetrics
@@ -158,3 +158,20 @@ def test_a_checkpoint_of_something_else_is_refused(tmp_path, change):
     path = files.best if change == "weights_alone" else files.last
     with pytest.raises(TrainingError, match="does not fit this run's model, optimizer or schedule"):
         restore(path, model, toy_optimizer(model), schedule)
+
+
+def test_compressed_weights_are_smaller_and_read_as_any_others_by_torch_alone(tmp_path):
+    plain, small = tmp_path / "plain.pt", tmp_path / "small.pt"
+    shared = torch.randn(64, 1000)
+    payload = {"weight": shared, "same": shared, "half": shared.bfloat16(), "count": torch.tensor(3), "text": "a ✓"}
+    save(plain, payload)
+    save(small, payload, is_compressed=True)
+    assert small.stat().st_size < 0.95 * plain.stat().st_size
+    for loaded in (load(small), torch.load(small, weights_only=True)):
+        assert loaded["weight"].data_ptr() == loaded["same"].data_ptr()
+        assert loaded["text"] == payload["text"]
+        assert all(torch.equal(loaded[key], payload[key]) for key in ("weight", "same", "half", "count"))
+    half = small.read_bytes()[: small.stat().st_size // 2]
+    small.write_bytes(half)
+    with pytest.raises(TrainingError, match="is not a whole checkpoint"):
+        load(small)

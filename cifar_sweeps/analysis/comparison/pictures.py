@@ -10,9 +10,10 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from cifar_sweeps.analysis.comparison.disagreements import SidePredictions
-from cifar_sweeps.analysis.image_sheets import Sheet, Tile, image_sheet
+from cifar_sweeps.analysis.image_sheets import Tile, image_sheet
 from cifar_sweeps.analysis.mathtext import escape_mathtext
 from cifar_sweeps.analysis.matplotlib_setup import BLUE, VERMILLION
+from cifar_sweeps.analysis.sheet import Sheet
 
 COLUMNS = 3
 """Images beside each other: two sheets fit side by side, and one fits a phone."""

@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from cifar_sweeps.analysis.image_sheets import COLUMNS, Sheet, Tile, image_sheet
+from cifar_sweeps.analysis.image_sheets import COLUMNS, Tile, image_sheet
 from cifar_sweeps.analysis.matplotlib_setup import VERMILLION
+from cifar_sweeps.analysis.sheet import Sheet
 
 A_CLASS = 10
 """Images of each class on the sheet of samples."""

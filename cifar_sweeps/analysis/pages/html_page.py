@@ -9,8 +9,8 @@ from typing import Literal
 import jinja2
 from matplotlib.figure import Figure
 
-from cifar_sweeps.analysis.image_sheets import Sheet
 from cifar_sweeps.analysis.matplotlib_setup import missing_glyphs
+from cifar_sweeps.analysis.sheet import Sheet
 from cifar_sweeps.analysis.tables import TextTable
 
 _DPI = 144

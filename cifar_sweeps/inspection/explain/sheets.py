@@ -7,8 +7,9 @@ from torch import Tensor
 from cifar_sweeps.analysis.explanations import colours
 from cifar_sweeps.analysis.explanations.feature_maps import telling_channels
 from cifar_sweeps.analysis.explanations.grad_cam import scaled_maps
-from cifar_sweeps.analysis.image_sheets import COLUMNS, Sheet, Tile, image_sheet
+from cifar_sweeps.analysis.image_sheets import COLUMNS, Tile, image_sheet
 from cifar_sweeps.analysis.matplotlib_setup import BLUE, VERMILLION
+from cifar_sweeps.analysis.sheet import Sheet
 from cifar_sweeps.inspection.explain.results import Cam, Explanation, Subject
 
 MOST_CHANNELS = 16

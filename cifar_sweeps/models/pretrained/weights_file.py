@@ -122,10 +122,17 @@ def _shapes(path: Path, option: str, mtime: int, size: int) -> dict[str, Shape]:
     return {name: tuple(tensor.shape) for name, tensor in _load(path, option).items()}
 
 
+def _can_be_mapped(path: Path) -> bool:
+    """Say whether a file's tensors lie in it as in memory: not in torchvision's older ones, nor in a compressed one."""
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return all(entry.compress_type == zipfile.ZIP_STORED for entry in archive.infolist())
+
+
 def _load(path: Path, option: str) -> dict[str, Tensor]:
     try:
-        # torchvision's older files are in a format that cannot be mapped.
-        state = torch.load(path, map_location="cpu", mmap=zipfile.is_zipfile(path), weights_only=True)
+        state = torch.load(path, map_location="cpu", mmap=_can_be_mapped(path), weights_only=True)
     except Exception as error:  # a damaged archive may raise anything
         reason = (str(error).splitlines() or [""])[0]
         raise ConfigError(

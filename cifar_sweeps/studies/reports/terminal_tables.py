@@ -1,6 +1,7 @@
 """Tables of a study for the terminal, fitted to its width."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from rich import box
 from rich.console import Console
@@ -9,7 +10,9 @@ from rich.text import Text
 
 from cifar_sweeps.analysis.tables import TextTable
 from cifar_sweeps.studies.columns import MISSING
-from cifar_sweeps.studies.overview.catalogue import CatalogueStudy
+
+if TYPE_CHECKING:  # it imports torch, which takes longer than the rest of a report
+    from cifar_sweeps.studies.overview.catalogue import CatalogueStudy
 
 WIDE_TERMINAL = 110
 """Width of a terminal, in characters, from which on all columns of a table are shown."""
@@ -45,7 +48,7 @@ def _table(title: str) -> Table:
     )
 
 
-def print_catalogue(studies: Sequence[CatalogueStudy], console: Console) -> None:
+def print_catalogue(studies: "Sequence[CatalogueStudy]", console: Console) -> None:
     """Print one table per study: its arms with parameters, published results, and whether they run offline."""
     for study in studies:
         heading = Text(study.name, style="bold")

@@ -12,8 +12,16 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from cifar_sweeps.runs.reporters import shows_live_output
-from cifar_sweeps.sweeps.jobs import EpochReport, JobEvent, JobState, StepReport, TrainingEnded, TrainingStarted
+from cifar_sweeps.runs.reporters import Work, shows_live_output
+from cifar_sweeps.sweeps.jobs import (
+    EpochReport,
+    JobEvent,
+    JobState,
+    StepReport,
+    TrainingEnded,
+    TrainingStarted,
+    WorkStarted,
+)
 from cifar_sweeps.sweeps.manifest import parse_run_name
 
 Phase = Literal["waiting", "queued", "running", "saving", "paused", "finished", "failed", "killed"]
@@ -67,6 +75,13 @@ class JobProgress:
     resumed_at: float | None = None
     """The whole epochs that were done when its process took its first step; None before a report of it."""
     ended: float = 0.0
+    work: Work | None = None
+    """What it does after its last epoch; None before that, and where its record does not tell it."""
+
+    @property
+    def doing(self) -> str:
+        """Its phase, or what it does in it."""
+        return self.work if self.work is not None and self.phase in ("running", "saving") else self.phase
 
     def seconds_an_epoch(self, now: float) -> float | None:
         """Return its pace so far, all that is not training included; None before there is one."""
@@ -84,7 +99,7 @@ class JobProgress:
     def seconds_left(self, now: float) -> float | None:
         """Return the seconds that its remaining epochs will take at this pace; None before there is one."""
         pace = self.seconds_an_epoch(now)
-        return None if pace is None or self.phase != "running" else pace * (self.epochs - self.done)
+        return None if pace is None or self.doing != "running" else pace * (self.epochs - self.done)
 
 
 @dataclass
@@ -135,7 +150,7 @@ class SweepProgress:
             elif self.queues:
                 self.print_line(f"job {event.job} trains again, for the scheduler had queued it again: {job.name}")
             job.phase = "running"
-            job.epochs, job.first_step, job.resumed_at = event.epochs, now, None
+            job.epochs, job.first_step, job.resumed_at, job.work = event.epochs, now, None, None
         elif isinstance(event, StepReport):
             job.reach(event.epochs_done)
             job.loss = event.loss
@@ -146,11 +161,13 @@ class SweepProgress:
                 job.best = max(event.val_accuracy, job.best or 0.0)
         elif isinstance(event, TrainingEnded):  # it writes its model and its pictures
             job.phase = "saving"
+        elif isinstance(event, WorkStarted):
+            job.work = event.work
 
     def started(self, number: int, resumed: bool = False) -> None:
         """Show that a job runs. resumed: a previous launch of the sweep had started it."""
         job = self.job(number)
-        job.phase, job.began = "queued" if self.queues else "running", time.monotonic()
+        job.phase, job.began, job.work = "queued" if self.queues else "running", time.monotonic(), None
         self._over.discard(number)  # it was paused, or failed and is tried again
         if self._live is None:
             word = "queued" if self.queues else "resumed" if resumed else "started"
@@ -204,7 +221,7 @@ class SweepProgress:
         yield "" if job.loss is None else f"{job.loss:.3f}"
         yield Text(accuracy, style="bold green" if is_best else "")
         yield "" if left is None else _clock(left)
-        yield Text(job.phase, style=_STYLE[job.phase])
+        yield Text(job.doing, style=_STYLE[job.phase])
 
     def _total(self) -> int:
         return max(len(self.jobs), self.total or 0)

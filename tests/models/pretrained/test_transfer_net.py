@@ -14,6 +14,7 @@ from cifar_sweeps.config.compose import compose
 from cifar_sweeps.errors import ConfigError
 from cifar_sweeps.models import TransferNet, summarize, transfer_efficientnet_lite0, transfer_vgg16
 from cifar_sweeps.models.pretrained.weights_file import WeightsFile, _download
+from cifar_sweeps.training.checkpoint_file import save
 
 BLOCK3 = ("model=vgg16_block3", "regularization.dropout.dense=[0,0.3,0]")
 
@@ -84,7 +85,11 @@ def test_a_file_with_a_classifier_gives_the_same(weights, tmp_path):
     whole = {**torch.load(weights), "classifier.0.weight": torch.rand(3, 3)}
     torch.save(whole, tmp_path / "whole.pth")
     torch.save(whole, tmp_path / "old.pth", _use_new_zipfile_serialization=False)
-    nets = [vgg(weights=str(path)) for path in (weights, tmp_path / "whole.pth", tmp_path / "old.pth")]
+    save(tmp_path / "small.pt", whole, is_compressed=True)
+    nets = [
+        vgg(weights=str(path))
+        for path in (weights, *(tmp_path / name for name in ("whole.pth", "old.pth", "small.pt")))
+    ]
     assert len({net.backbone.identity() for net in nets}) == 1
 
 

@@ -1,5 +1,8 @@
 """What a report's tables and captions say: which arms were compared, which curves are dotted, whose seconds."""
 
+import subprocess
+import sys
+
 import pytest
 from studies.made_runs import make_run
 
@@ -96,3 +99,11 @@ def test_arms_that_depart_alike_share_one_line():
 )
 def test_names_beside_a_figure_keep_their_order_and_their_distance(heights, expected):
     assert _spread(heights, 0.1) == pytest.approx(expected)
+
+
+def test_results_and_reports_need_no_torch():
+    modules = ", ".join(
+        f"cifar_sweeps.studies.reports.{name}" for name in ("study_report", "terminal_tables", "results_tables")
+    )
+    program = f"import sys, {modules}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

@@ -3,7 +3,7 @@ import io
 import pytest
 from rich.console import Console
 
-from cifar_sweeps.sweeps.jobs import EpochReport, TrainingEnded, TrainingStarted
+from cifar_sweeps.sweeps.jobs import EpochReport, TrainingEnded, TrainingStarted, WorkStarted
 from cifar_sweeps.sweeps.terminal.progress import JobProgress, SweepProgress
 
 
@@ -146,6 +146,25 @@ def test_a_job_that_saves_its_model_is_said_to():
     report_epoch(progress, 0, 0.5)
     progress.handle(TrainingEnded(0))
     assert any("saving" in line for line in drawn(progress))
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_a_job_says_what_it_does_after_its_last_epoch(width):
+    progress = sweep(2, width)
+    progress.started(0)
+    report_epoch(progress, 0, 0.5)
+    for work in ("testing", "pictures", "model", "record"):
+        progress.handle(WorkStarted(0, work))
+        lines = [line.rstrip() for line in drawn(progress)]
+        assert next(line.split()[-1] for line in lines if line.strip().startswith("0 ")) == work
+        assert max(map(len, lines)) <= width
+        if work == "testing":
+            progress.handle(TrainingEnded(0))
+    progress.handle(TrainingStarted(0, 3))  # it was queued again
+    assert progress.jobs[0].doing == "running"
+    progress.handle(WorkStarted(0, "record"))
+    progress.ended(0, "finished")
+    assert progress.jobs[0].doing == "finished"
 
 
 def test_a_job_in_a_scheduler_s_queue_is_queued_until_it_trains(capsys):

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from cifar_sweeps.runs.reporters import RunDescription
+from cifar_sweeps.runs.reporters import RunDescription, Work
 from cifar_sweeps.sweeps.engines.channel import EventChannel
 from cifar_sweeps.sweeps.jobs import (
     EpochReport,
@@ -23,6 +23,7 @@ from cifar_sweeps.sweeps.jobs import (
     StepReport,
     TrainingEnded,
     TrainingStarted,
+    WorkStarted,
 )
 from cifar_sweeps.system.socket_folder import find_socket_folder
 from cifar_sweeps.training.metrics import EpochMetrics, StepProgress
@@ -94,6 +95,10 @@ class EventReporter:
         measured = {"epoch": metrics.epoch, "loss": metrics.train_loss, "val_accuracy": metrics.val_accuracy}
         self._send({"kind": "epoch", **measured})
 
+    def on_work(self, work: Work) -> None:
+        """Send what the run does after its last epoch."""
+        self._send({"kind": "work", "work": work})
+
     def on_message(self, text: str) -> None:
         """Send nothing: the table has one line a job; the log has the rest."""
 
@@ -120,4 +125,6 @@ def parse_event(message: Message) -> JobEvent:
         return EpochReport(
             job, int(message["epoch"]), float(message["loss"]), None if accuracy is None else float(accuracy)
         )
+    if kind == "work":
+        return WorkStarted(job, message["work"])
     return TrainingEnded(job)

@@ -21,6 +21,7 @@ from cifar_sweeps.sweeps.jobs import (
     StepReport,
     TrainingEnded,
     TrainingStarted,
+    WorkStarted,
 )
 from cifar_sweeps.training.metrics import EpochMetrics, StepProgress
 
@@ -115,14 +116,18 @@ def test_what_a_run_reports_arrives_as_events_in_order():
     reporter.on_start(type("Description", (), {"epochs": 3}))
     reporter.on_step(StepProgress(2, 5, 10, 1.5, 0.4, 100.0))
     reporter.on_epoch(EpochMetrics(2, 1.25, 0.5, 1.5, 0.625, None, None, 0.1, 1.0, 100.0))
+    reporter.on_work("testing")
     reporter.on_end("over")
+    reporter.on_work("pictures")
     listener.close()
     assert channel.drain(0) == [
         ProcessStarted(7, 4711),
         TrainingStarted(7, 3),
         StepReport(7, 1.5, 1.5),
         EpochReport(7, 2, 1.25, 0.625),
+        WorkStarted(7, "testing"),
         TrainingEnded(7),
+        WorkStarted(7, "pictures"),
     ]
     reporter.on_end("nobody listens any more")  # and the run continues
 
