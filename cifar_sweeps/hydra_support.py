@@ -1,6 +1,6 @@
-"""Every use of Hydra's internals, for hydra-core 1.3.8 to 1.4, but the reading of overrides (`hydra_overrides`).
+"""Every use of Hydra's internals, for hydra-core 1.3.8 to 1.4, but `hydra_overrides` and `hydra_composition_cache`.
 
-No other module imports them or replaces a method.
+No module but these three imports them or replaces a method.
 
 Each function says why there is no public way, and for which of the two versions. The rules themselves (what a config
 may have Hydra build, how a sweep's jobs are composed) are passed in as arguments. Other modules use what Hydra makes

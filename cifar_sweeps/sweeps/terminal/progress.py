@@ -99,7 +99,7 @@ class JobProgress:
     def seconds_left(self, now: float) -> float | None:
         """Return the seconds that its remaining epochs will take at this pace; None before there is one."""
         pace = self.seconds_an_epoch(now)
-        return None if pace is None or self.phase != "running" else pace * (self.epochs - self.done)
+        return None if pace is None or self.doing != "running" else pace * (self.epochs - self.done)
 
 
 @dataclass
