@@ -1,4 +1,4 @@
-"""Every use of Hydra's internals, for hydra-core 1.3.8 to 1.4, but two: `hydra_overrides` and `hydra_composition_cache`.
+"""Every use of Hydra's internals, for hydra-core 1.3.8 to 1.4, but `hydra_overrides` and `hydra_composition_cache`.
 
 No module but these three imports them or replaces a method.
 
