@@ -23,6 +23,7 @@ _FOR_ANY_RUN = (
     "cifar_sweeps.sweeps.callback",
     "cifar_sweeps.analysis.confusion_picture",
     "cifar_sweeps.analysis.figures",
+    "cifar_sweeps.analysis.image_sheets",
     "hydra._internal.logging_config",
     "matplotlib.font_manager",
     "torch.utils.serialization",
