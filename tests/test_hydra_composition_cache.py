@@ -83,6 +83,21 @@ def test_what_is_refused_is_refused_in_hydras_words(overrides):
     assert str(quick.value) == str(plain.value)
 
 
+def test_what_our_studies_set_of_hydras_own_part_is_accepted_by_hydra():
+    """Composed without that part, nothing else checks it."""
+    studies = sorted(path.stem for path in (conf_folder() / "study").glob("*.yaml"))
+    assert "quickstart" in studies
+    with composition_cache(), initialized_compose(conf_folder()):
+        for study in studies:
+            hydra.compose("config", overrides=[f"study={study}"], return_hydra_config=True)
+
+
+def test_another_hydras_insides_are_no_reason_to_fail(monkeypatch):
+    monkeypatch.setattr("cifar_sweeps.hydra_composition_cache.defaults_list", None)
+    with initialized_compose(conf_folder()):
+        assert compose_without_hydra("config", ["seed=3"]).seed == 3
+
+
 def test_files_of_the_users_own_are_read_before_ours_and_read_anew_by_the_next_command(tmp_path):
     (tmp_path / "experiment").mkdir()
     (tmp_path / "optimizer").mkdir()

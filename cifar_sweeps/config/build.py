@@ -158,7 +158,10 @@ def summarize_model(config: RunConfig) -> Summary:
 
 
 def outline_model(config: RunConfig) -> Outline:
-    """Return what `summarize_model` and `needs_download` say of the model's size and weights, without running it."""
+    """Return what `summarize_model` and `needs_download` say of the model's size and weights, without running it.
+
+    For commands that train nothing: a class of the user's may keep a tensor that was made here, which has no values.
+    """
     try:
         with torch.device("meta"):  # nothing is allocated or drawn
             net = _untrained_model(config)

@@ -1,6 +1,5 @@
 """The description of a run on MLflow's page: what was trained, what came out, its pictures, how to repeat it."""
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 
@@ -81,8 +80,8 @@ def load_calls(model_call: str, uri: str) -> list[str]:
 
     uri: the store's. MLflow reads ``MLFLOW_TRACKING_URI`` itself, which alone may hold a password.
     """
-    told = bool(os.environ.get("MLFLOW_TRACKING_URI"))
-    return [model_call] if told else [f'mlflow.set_tracking_uri("{uri}")', model_call]
+    is_told = configured_uri(None) == uri
+    return ["import mlflow" if is_told else f"import mlflow; mlflow.set_tracking_uri({uri!r})", model_call]
 
 
 def _place(name: str, tags: Mapping[str, str]) -> str:

@@ -280,7 +280,8 @@ def _keep_checkpoints(checkpoints: CheckpointManager, config: RunConfig) -> list
             weights: dict[str, Any] = {k: state[k] for k in ("epoch", "model", "config", "metrics") if k in state}
             save(checkpoints.last, weights, is_compressed=True)
     if keep == "best" and checkpoints.best.exists():
-        save(checkpoints.best, load(checkpoints.best), is_compressed=True)
+        with contextlib.suppress(TrainingError):  # no room for a second one: it stays as it is, a thirteenth larger
+            save(checkpoints.best, load(checkpoints.best), is_compressed=True)
     kept = [path for path in both if keep in ("all", "auto") or path.stem == keep] or both
     for path in {*both} - {*kept}:
         path.unlink()

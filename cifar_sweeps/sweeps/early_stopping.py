@@ -88,10 +88,10 @@ def idle_settings(settings: Sweep, keys: Sequence[str] = ("metric", "eta", "grac
     idle = [key for key in keys if key not in _READ_BY[rule] and getattr(settings, key) != getattr(Sweep, key)]
     if idle:
         named = ", ".join(f"sweep.{key}={getattr(settings, key)}" for key in idle)
-        rules = "asha" if "eta" in idle else "asha or median"
+        other = "" if "eta" in idle else " (or median)"
         yield (
             f"{named}: {'has' if len(idle) == 1 else 'have'} no effect with sweep.early_stopping={rule}; "
-            f"early stopping that uses it is sweep.early_stopping={rules}"
+            f"set sweep.early_stopping=asha{other}, or leave {'it' if len(idle) == 1 else 'them'} out"
         )
 
 

@@ -67,7 +67,9 @@ def _put(source: Path, target: Path) -> bool:
     Our files are replaced as a whole and never written into, so the artifact stays what was logged. False where that
     cannot be: another disk, for example. MLflow itself would copy, and ask the store for the run before it does.
     """
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    # MLflow lists no file of such a name. One that a kill leaves is replaced by the next delivery: there is but one at
+    # a time.
+    temporary = target.with_name(f".artifact.uploading.{target.name}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         temporary.unlink(missing_ok=True)

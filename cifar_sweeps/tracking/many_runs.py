@@ -7,6 +7,23 @@ from typing import Any
 from cifar_sweeps.tracking import mlflow_api
 
 _PAGE = 1000
+_COLUMNS = {
+    "SqlRun": "run_uuid name experiment_id status start_time end_time lifecycle_stage",
+    "SqlParam": "run_uuid key value",
+    "SqlTag": "run_uuid key value",
+    "SqlLatestMetric": "run_uuid key value is_nan",
+}
+"""MLflow's tables and what is read of each. They are no part of its public API."""
+
+
+@dataclass(frozen=True)
+class _Tables:
+    """MLflow's classes for the tables."""
+
+    runs: Any
+    params: Any
+    tags: Any
+    metrics: Any
 
 
 @dataclass(frozen=True)
@@ -46,9 +63,9 @@ def search_runs(
     MLflow's search makes several objects of each parameter, metric and tag, and takes three quarters of the time that a
     report of a thousand runs would wait for its data.
     """
-    store = getattr(getattr(client, "_tracking_client", None), "store", None)
-    if hasattr(store, "ManagedSessionMaker"):
-        return _read_database(store, experiments, tag)
+    database = _database(client)
+    if database is not None:
+        return _read_database(*database, experiments, tag)
     condition = "" if tag is None else f"tags.`{tag[0]}` = '{tag[1]}'"
     runs: list[mlflow_api.Run] = []
     token = None
@@ -62,31 +79,56 @@ def search_runs(
             return runs
 
 
-def _read_database(store: Any, experiments: Sequence[str], tag: tuple[str, str] | None) -> list[RecordedRun]:  # noqa: ANN401 (MLflow's)
-    from mlflow.store.tracking.dbmodels.models import SqlLatestMetric, SqlParam, SqlRun, SqlTag
+def _database(client: "mlflow_api.MlflowClient") -> "tuple[Any, _Tables] | None":
+    """Return what opens sessions, and the tables; None of a server, and if another MLflow has them elsewhere."""
+    open_session = getattr(
+        getattr(getattr(client, "_tracking_client", None), "store", None), "ManagedSessionMaker", None
+    )
+    if open_session is None:
+        return None
+    try:
+        from mlflow.store.tracking.dbmodels import models
+
+        return open_session, _Tables(*(_with_columns(models, name, columns) for name, columns in _COLUMNS.items()))
+    except (ImportError, AttributeError):
+        return None
+
+
+def _with_columns(models: Any, name: str, columns: str) -> Any:  # noqa: ANN401 (MLflow's)
+    table = getattr(models, name)
+    for column in columns.split():
+        getattr(table, column)
+    return table
+
+
+def _read_database(
+    open_session: Any,  # noqa: ANN401 (MLflow's)
+    tables: "_Tables",
+    experiments: Sequence[str],
+    tag: tuple[str, str] | None,
+) -> list[RecordedRun]:
     from sqlalchemy import select
 
-    chosen = [SqlRun.experiment_id.in_([int(each) for each in experiments]), SqlRun.lifecycle_stage == "active"]
+    runs, tags, latest = tables.runs, tables.tags, tables.metrics
+    chosen = [runs.experiment_id.in_([int(each) for each in experiments]), runs.lifecycle_stage == "active"]
     if tag is not None:
-        chosen.append(SqlRun.run_uuid.in_(select(SqlTag.run_uuid).where(SqlTag.key == tag[0], SqlTag.value == tag[1])))
-    ids = select(SqlRun.run_uuid).where(*chosen)
-    info = (SqlRun.name, SqlRun.experiment_id, SqlRun.status, SqlRun.start_time, SqlRun.end_time)
-    with store.ManagedSessionMaker() as session:
+        chosen.append(runs.run_uuid.in_(select(tags.run_uuid).where(tags.key == tag[0], tags.value == tag[1])))
+    ids = select(runs.run_uuid).where(*chosen)
+    info = (runs.name, runs.experiment_id, runs.status, runs.start_time, runs.end_time)
+    with open_session() as session:
         rows = session.execute(
-            select(SqlRun.run_uuid, *info).where(*chosen).order_by(SqlRun.start_time, SqlRun.run_uuid)
+            select(runs.run_uuid, *info).where(*chosen).order_by(runs.start_time, runs.run_uuid)
         ).all()
         data: dict[str, RunData] = {str(row[0]): RunData({}, {}, {}) for row in rows}
         # A run that another program adds meanwhile is in the later answers alone.
-        for kind, name in ((SqlParam, "params"), (SqlTag, "tags")):
+        for kind, name in ((tables.params, "params"), (tags, "tags")):
             of_run = {run_id: getattr(each, name) for run_id, each in data.items()}
             for run_id, key, value in session.execute(
                 select(kind.run_uuid, kind.key, kind.value).where(kind.run_uuid.in_(ids))
             ):
                 if run_id in of_run:
                     of_run[run_id][key] = value
-        metrics = select(
-            SqlLatestMetric.run_uuid, SqlLatestMetric.key, SqlLatestMetric.value, SqlLatestMetric.is_nan
-        ).where(SqlLatestMetric.run_uuid.in_(ids))
+        metrics = select(latest.run_uuid, latest.key, latest.value, latest.is_nan).where(latest.run_uuid.in_(ids))
         for run_id, key, value, is_nan in session.execute(metrics):
             if run_id in data:
                 data[run_id].metrics[key] = float("nan") if is_nan else value

@@ -12,7 +12,8 @@ from alembic.runtime.migration import HeadMaintainer
 
 from cifar_sweeps.config.compose import compose
 from cifar_sweeps.runs.run import run
-from cifar_sweeps.tracking import delivery
+from cifar_sweeps.tracking import artifact_files, delivery
+from cifar_sweeps.tracking.artifact_files import ArtifactWriter
 from cifar_sweeps.tracking.journal import Journal
 from cifar_sweeps.tracking.store import Store
 from cifar_sweeps.training import checkpoint_manager
@@ -28,6 +29,9 @@ MOMENTS = {
     "removal of the checkpoints": (CheckpointManager, "clear"),
     "making of the run in the store": (Store, "create_run"),
     "call to the store": (delivery, "_send"),
+    "values into the store": (delivery, "log_values"),
+    "artifact into the store": (ArtifactWriter, "log"),
+    "file of an artifact": (artifact_files, "_put"),
     "note of a delivery": (delivery, "_note"),
 }
 """What a run does on its way, each in one function."""

@@ -60,6 +60,8 @@ QUICK = {
     "store": [
         ("making of the run in the store", "after", 1),
         ("call to the store", "after", 2),
+        ("values into the store", "after", 1),
+        ("artifact into the store", "after", 1),
         ("note of a delivery", "before", 2),
     ],
 }

@@ -28,7 +28,7 @@ def test_the_best_run_of_a_resumed_sweep_gets_its_model_and_the_one_before_keeps
     assert told(store, "seed=0")[-1] == made
     assert [has_served_model(run, store) for run in (first, second)] == [True, False]
     head, address, call = told(store, "seed=1")
-    assert address == f'  mlflow.set_tracking_uri("{store.uri}")'
+    assert address == f"  import mlflow; mlflow.set_tracking_uri({store.uri!r})"
     assert head.startswith("Model of the best run, seed=1 (of another: CIFAR_SWEEPS_OUTPUTS=there ")
     assert head.endswith("cifar-sweeps export RUN --format mlflow):")
     assert second in call
@@ -39,7 +39,12 @@ def test_the_best_run_of_a_resumed_sweep_gets_its_model_and_the_one_before_keeps
 
 def test_mlflow_is_not_told_where_the_store_is_if_it_knows_it_and_its_password(store, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", store.uri)
-    assert [line.split("(")[0] for line in told(store, "seed=0")[1:]] == ["  mlflow.pyfunc.load_model"]
+    assert [line.split("(")[0] for line in told(store, "seed=0")[1:]] == [
+        "  import mlflow",
+        "  mlflow.pyfunc.load_model",
+    ]
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://another:5000")
+    assert told(store, "seed=0")[1] == f"  import mlflow; mlflow.set_tracking_uri({store.uri!r})"
 
 
 @pytest.mark.parametrize("select", ["last", "best"])

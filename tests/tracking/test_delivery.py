@@ -92,7 +92,7 @@ def test_everything_logged_reaches_the_store(outputs):
 
 
 def test_delivery_resumes_without_gap_or_duplicate_after_dying_at_any_call(outputs, monkeypatch):
-    """The process dies after each call to the store, before the note of it; then the next delivery starts."""
+    """The process dies after each batch that the store has, before the note of it; then the next delivery starts."""
     logger = RunLogger(header(outputs, uri="file:///nowhere"))  # nothing is sent by itself
     log_all(logger)
     logger.end_run("FINISHED")

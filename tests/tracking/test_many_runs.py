@@ -7,6 +7,7 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import ViewType
 
+from cifar_sweeps.tracking import many_runs
 from cifar_sweeps.tracking.many_runs import search_runs
 
 
@@ -50,6 +51,16 @@ def test_a_database_is_read_as_mlflow_searches_it(client, chosen, tag):
     searched = client.search_runs(experiments, condition, ViewType.ACTIVE_ONLY, order_by=["attributes.start_time ASC"])
     assert _told(search_runs(client, experiments, tag)) == _told(searched)
     assert len(searched) == len(chosen) * {None: 4, ("kind", "odd"): 2}.get(tag, 0)
+
+
+@pytest.mark.parametrize(("table", "columns"), [("SqlRun", "run_uuid no_such"), ("SqlNoSuch", "run_uuid")])
+def test_a_database_of_another_mlflow_is_searched_like_a_server(client, monkeypatch, table, columns):
+    before, searched = _told(search_runs(client, ["1", "2"])), []
+    monkeypatch.setitem(many_runs._COLUMNS, table, columns)
+    search = client.search_runs
+    monkeypatch.setattr(client, "search_runs", lambda *words: searched.append(words) or search(*words))
+    assert _told(search_runs(client, ["1", "2"])) == before
+    assert len(searched) == 1
 
 
 def test_a_server_is_searched_page_by_page():

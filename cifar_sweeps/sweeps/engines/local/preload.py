@@ -1,7 +1,8 @@
 """Import what every job needs, once, in the fork server: torch, and all that a run uses.
 
-Imported by the server alone. Nothing here may start a thread, for a fork would not take it along. A missing
-module only makes each job import it by itself, which takes seconds.
+Imported by the server alone. Nothing here may leave a thread running, for a fork would not take it along (matplotlib's
+timer, where it makes its list of fonts, has ended by then). A missing module only makes each job import it by itself,
+which takes seconds.
 """
 
 import contextlib
@@ -43,10 +44,9 @@ def _warm_up() -> None:
     from cifar_sweeps.analysis.picture_text import load_fonts
     from cifar_sweeps.hydra_support import installed_plugins, warm_up_grammar
 
-    installed_plugins()
-    warm_up_grammar()
-    Image.preinit()
-    load_fonts()
+    for make in (installed_plugins, warm_up_grammar, Image.preinit, load_fonts):
+        with contextlib.suppress(Exception):  # the job that needs it reports what is wrong with it
+            make()
 
 
 with imports_without_gc():
@@ -57,5 +57,5 @@ with imports_without_gc():
 
     _import(_FOR_ANY_RUN)
     provenance()
-    with contextlib.suppress(Exception):  # likewise
+    with contextlib.suppress(Exception):  # a job can make all of it by itself
         _warm_up()
