@@ -106,8 +106,13 @@ def recorded_config(original: RecordedRun, store: Store) -> dict[str, Any]:
     return config_dict
 
 
-def localized_config(config_dict: Mapping[str, Any], original: RecordedRun, store: Store) -> dict[str, Any]:
-    """Return a recorded config with this machine's outputs folder, and the recorded threads and precision."""
+def localized_config(
+    config_dict: Mapping[str, Any], original: RecordedRun, store: Store, own_cache: str | None = None
+) -> dict[str, Any]:
+    """Return a recorded config with this machine's outputs folder, and the recorded threads and precision.
+
+    own_cache: a folder of decoded images that this command itself was told to use, wherever it lies.
+    """
     then, now = str(config_dict.get("outputs", "")), str(store.outputs)
 
     def relocate(value: object) -> object:
@@ -121,7 +126,7 @@ def localized_config(config_dict: Mapping[str, Any], original: RecordedRun, stor
     config = fill_missing_keys(with_added_keys({key: relocate(value) for key, value in config_dict.items()}), default)
     # The record may be another user's: it must not choose where this machine writes, downloads and records to.
     config |= {"outputs": now, "tracking": _local_tracking(config, store)}
-    config["data"] = confined_source(config.get("data"), Path(now), default["data"]["source"]["cache"])
+    config["data"] = confined_source(config.get("data"), Path(now), default["data"]["source"]["cache"], own_cache)
     threads, precision = original.tag("threads"), original.tag("precision")
     if isinstance(config.get("trainer"), dict) and threads and precision:
         config["trainer"] |= {"threads": int(threads), "precision": precision}
@@ -133,12 +138,17 @@ def _local_tracking(config: Mapping[str, Any], store: Store) -> dict[str, Any]:
     return {**tracking, "uri": store.uri} if isinstance(tracking, Mapping) else {"backend": "mlflow", "uri": store.uri}
 
 
-def confined_source(data: Any, outputs: Path, cache: str) -> Any:  # noqa: ANN401 (whatever was recorded)
-    """Return a recorded data node with its cache and downloads confined to the outputs folder."""
+def confined_source(
+    data: Any,  # noqa: ANN401 (whatever was recorded)
+    outputs: Path,
+    cache: str,
+    own_cache: str | None = None,
+) -> Any:  # noqa: ANN401 (likewise)
+    """Return a recorded data node with its cache and downloads confined to the outputs folder, or to our own cache."""
     if not isinstance(data, Mapping) or not isinstance(data.get("source"), Mapping):
         return data  # the schema reports the error
     source = dict(data["source"])
-    if "cache" in source and not is_inside(str(source["cache"]), outputs):
+    if "cache" in source and source["cache"] != own_cache and not is_inside(str(source["cache"]), outputs):
         source["cache"] = cache
     if "download" in source and not is_inside(str(source.get("root")), outputs):
         source["download"] = False

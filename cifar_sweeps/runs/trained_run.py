@@ -183,11 +183,14 @@ def find_artifact(record: RecordedRun, store: Store, name: str, folder: Path | N
         return None
 
 
-def open_trained_run(run: str | RecordedRun, store: Store, progress: Progress | None = None) -> TrainedRun:
+def open_trained_run(
+    run: str | RecordedRun, store: Store, progress: Progress | None = None, own_cache: str | None = None
+) -> TrainedRun:
     """Return a finished run by its id, the beginning of that, or its name.
 
-    progress: told what is loaded. Raises TrackingError if there is none, or if it has not finished, ConfigError if its
-    recorded config is not valid any more.
+    progress: told what is loaded. own_cache: see `localized_config`.
+    Raises TrackingError if there is none, or if it has not finished, ConfigError if its recorded config is not valid
+    any more.
     """
     record = store.find_run(run) if isinstance(run, str) else run
     if record.state != "FINISHED":
@@ -195,5 +198,5 @@ def open_trained_run(run: str | RecordedRun, store: Store, progress: Progress | 
             f"{record.run_id[:8]} ({record.name}): is {record.state_text}, and has no trained model to look at; "
             f"finish it: {finish_command(record.run_id, record.tags)}"
         )
-    config = from_dict(localized_config(recorded_config(record, store), record, store))
+    config = from_dict(localized_config(recorded_config(record, store), record, store, own_cache))
     return TrainedRun(record, dataclasses.replace(config, overrides=tuple(recorded_overrides(record))), store, progress)

@@ -10,11 +10,14 @@ from cifar_sweeps.system.scripts import shell_command
 from cifar_sweeps.tracking.store import RecordedRun, Store
 
 
-def best_model_lines(best: RecordedRun, store: Store, environment: Mapping[str, str]) -> Iterator[str]:
+def best_model_lines(
+    best: RecordedRun, store: Store, environment: Mapping[str, str], cache: str | None = None
+) -> Iterator[str]:
     """Make the model of a sweep's best run, unless it has one, and yield how it is loaded, and how another's is made.
 
-    best: as its journal has it. environment: with which the printed commands find its store. Raises nothing: the runs
-    are safe, and a model can be made later.
+    best: as its journal has it. environment: with which the printed commands find its store. cache: the folder of
+    decoded images that the sweep was told to use, or they would be decoded once more for this. Raises nothing: the
+    runs are safe, and a model can be made later.
     """
 
     def command(run: str) -> str:
@@ -23,7 +26,7 @@ def best_model_lines(best: RecordedRun, store: Store, environment: Mapping[str, 
     yield f"Model of the best run, {best.name} (of another: {command('RUN')}):"
     try:
         if not has_served_model(best.run_id, store):
-            give_served_model(open_trained_run(best, store))
+            give_served_model(open_trained_run(best, store, own_cache=cache))
     except Exception as error:  # noqa: BLE001 (whatever it is, it must not hide what else is printed)
         yield f"  it could not be made: {in_one_line(error)}; try again: {command(best.run_id[:8])}"
         return

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from hydra.core.utils import JobReturn
-from omegaconf import DictConfig, read_write
+from omegaconf import DictConfig, OmegaConf, read_write
 from rich.console import Console
 
 from cifar_sweeps.config.upgrades import logged_models
@@ -330,7 +330,8 @@ class ParentRun:
     def _sweep_end(self) -> SweepEnd:
         makes_model = logged_models(self._config.analysis.log_model) == "best"
         has_report = bool(self._config.sweep.report)
-        return SweepEnd(self.folder, self.manifest, self._store, self._environment(), makes_model, has_report)
+        cache = OmegaConf.select(self._config, "data.source.cache", throw_on_resolution_failure=False)
+        return SweepEnd(self.folder, self.manifest, self._store, self._environment(), makes_model, has_report, cache)
 
     def _summary(self, outcome: State, runs: list[RecordedRun], unsent: int, end: SweepEnd) -> SweepSummary:
         page = ""

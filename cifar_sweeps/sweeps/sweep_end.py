@@ -29,6 +29,7 @@ class SweepEnd:
 
     folder: the sweep's. store: None with tracking=none. environment: the variables that a command needs to find it.
     makes_model: whether the best run gets a model for ``mlflow.pyfunc``. has_report: whether a report is written.
+    cache: the folder of decoded images that the sweep was told to use, if its data set has one.
     """
 
     folder: Path
@@ -37,6 +38,7 @@ class SweepEnd:
     environment: Mapping[str, str]
     makes_model: bool
     has_report: bool
+    cache: str | None
 
     def close_open_runs(self) -> None:
         """Mark the runs whose processes are gone as killed: this sweep is over."""
@@ -75,7 +77,7 @@ class SweepEnd:
         # torch.export and what else it needs: at the end, not at the start
         from cifar_sweeps.sweeps.best_model import best_model_lines
 
-        yield from best_model_lines(best, self.store, self.environment)
+        yield from best_model_lines(best, self.store, self.environment, self.cache)
 
     def write_report(self, description: Callable[[], str]) -> None:
         """Write the report and log it with the parent run. A sweep that ended well stays so if this fails.

@@ -65,6 +65,15 @@ def test_a_record_chooses_no_place_on_this_machine(store_with_config, outputs):
     assert config.data.source["download"] is False
 
 
+def test_images_stay_where_this_command_was_told_to_keep_them(store_with_config, outputs):
+    before = changed(compose([]).as_dict, data__source__cache="/shared/images")
+    store = store_with_config(yaml.safe_dump(before))
+    inside = f"{outputs}/data/cache"
+    for own, kept in (("/shared/images", "/shared/images"), ("/another", inside), (None, inside)):
+        config = localized_config(recorded_config(recorded_run(), store), recorded_run(), store, own)
+        assert config["data"]["source"]["cache"] == kept
+
+
 def test_a_place_in_the_outputs_moves_with_them(store_with_config, outputs):
     before = changed(compose(["data=cifar10"]).as_dict, outputs="/then", data__source__root="/then/data/cifar10")
     store = store_with_config(yaml.safe_dump(changed(before, data__source__cache="/then/data/mine")))

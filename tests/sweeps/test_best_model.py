@@ -1,7 +1,7 @@
 """The model of a sweep's best run: made at its end, once, and never at the cost of what else is printed."""
 
 import pytest
-from conftest import TINY
+from conftest import TINY, cifar_train
 
 import cifar_sweeps
 from cifar_sweeps.runs.served_model import has_served_model
@@ -35,6 +35,17 @@ def test_the_best_run_of_a_resumed_sweep_gets_its_model_and_the_one_before_keeps
     assert [has_served_model(run, store) for run in (first, second)] == [True, True]
     monkeypatch.setattr("cifar_sweeps.sweeps.best_model.give_served_model", lambda _run: pytest.fail("made again"))
     assert told(store, "seed=0")[-1] == made
+
+
+@pytest.mark.slow
+def test_a_sweep_whose_images_are_kept_elsewhere_decodes_them_once_for_its_model_too(outputs, tmp_path):
+    kept = tmp_path / "kept"
+    swept = ["-m", "seed=0,1", *TINY, "analysis.pictures=false", "sweep.report=false"]
+    done = cifar_train(*swept, f"data.source.cache={kept}")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "mlflow.pyfunc.load_model" in done.stdout
+    assert [path.suffix for path in kept.glob("*.pt")] == [".pt"]
+    assert not (outputs / "data").exists()
 
 
 def test_mlflow_is_not_told_where_the_store_is_if_it_knows_it_and_its_password(store, monkeypatch):
