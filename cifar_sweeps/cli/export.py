@@ -70,7 +70,7 @@ def _log_into_run(run: str, out: Path | None) -> None:
         raise ConfigError(f"--out {out}: belongs to onnx and torch; --format mlflow logs the model into the run")
     mark_abandoned_runs()
     from cifar_sweeps.inspection.export.mlflow_export import export_to_mlflow
-    from cifar_sweeps.runs.description import load_call, load_calls
+    from cifar_sweeps.runs.description import load_call, loading_lines
     from cifar_sweeps.runs.loading import LoadingBar
     from cifar_sweeps.runs.trained_run import open_trained_run
     from cifar_sweeps.tracking.store import default_store
@@ -86,5 +86,5 @@ def _log_into_run(run: str, out: Path | None) -> None:
     else:
         typer.echo(f"{opened.label}: pixels (N, 3, H, W) uint8 in RGB to probabilities, any N")
         typer.echo(f"Checked on the test images: {agreement}.")
-    for line in load_calls(load_call(opened.record.run_id), store.uri):
+    for line in loading_lines(load_call(opened.record.run_id), store.uri):
         typer.echo(f"load it: {line}")

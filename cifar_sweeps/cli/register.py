@@ -16,7 +16,7 @@ def register(
     alias: Annotated[list[str] | None, typer.Option(help="another name of this version, such as champion")] = None,
 ) -> None:
     """Register a run's model in MLflow, with its data, its accuracy and how to repeat it."""
-    from cifar_sweeps.runs.description import load_calls
+    from cifar_sweeps.runs.description import loading_lines
     from cifar_sweeps.runs.model_registry import check_names, register_model
     from cifar_sweeps.tracking.store import default_store
 
@@ -33,7 +33,7 @@ def register(
         typer.echo(f"{found.name}, version {found.version}, is the model of {shown} already; no version was added")
     for each in alias or []:
         typer.echo(f"alias: models:/{found.name}@{each}")
-    for line in load_calls(f'mlflow.pyfunc.load_model("models:/{found.name}/{found.version}")', store.uri):
+    for line in loading_lines(f'mlflow.pyfunc.load_model("models:/{found.name}/{found.version}")', store.uri):
         typer.echo(f"load it: {line}")
 
 

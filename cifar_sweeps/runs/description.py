@@ -75,7 +75,7 @@ def load_call(run_id: str) -> str:
     return f'mlflow.pyfunc.load_model("runs:/{run_id}/{MODEL_NAME}")'
 
 
-def load_calls(model_call: str, uri: str) -> list[str]:
+def loading_lines(model_call: str, uri: str) -> list[str]:
     """Return the lines, in Python, that load a model: MLflow is told first where the store is, unless it knows.
 
     uri: the store's. MLflow reads ``MLFLOW_TRACKING_URI`` itself, which alone may hold a password.

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 from cifar_sweeps.errors import in_one_line
-from cifar_sweeps.runs.description import load_call, load_calls
+from cifar_sweeps.runs.description import load_call, loading_lines
 from cifar_sweeps.runs.served_model import give_served_model, has_served_model
 from cifar_sweeps.runs.trained_run import open_trained_run
 from cifar_sweeps.system.scripts import shell_command
@@ -30,5 +30,5 @@ def best_model_lines(
     except Exception as error:  # noqa: BLE001 (whatever it is, it must not hide what else is printed)
         yield f"  it could not be made: {in_one_line(error)}; try again: {command(best.run_id[:8])}"
         return
-    for line in load_calls(load_call(best.run_id), store.uri):
+    for line in loading_lines(load_call(best.run_id), store.uri):
         yield f"  {line}"
