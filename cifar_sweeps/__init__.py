@@ -39,7 +39,8 @@ if TYPE_CHECKING:
     from cifar_sweeps.errors import CifarSweepsError, ConfigError, DataError, TrackingError, TrainingError
     from cifar_sweeps.runs.run import RunResult, run
     from cifar_sweeps.studies.results import load_history, load_results
-    from cifar_sweeps.tracking.store import RecordedRun, Store
+    from cifar_sweeps.tracking.recorded_run import RecordedRun
+    from cifar_sweeps.tracking.store import Store
 
 __version__ = "0.1.0"
 
@@ -67,7 +68,7 @@ _HOMES = {
     "load_results": "studies.results",
     "load_history": "studies.results",
     "Store": "tracking.store",
-    "RecordedRun": "tracking.store",
+    "RecordedRun": "tracking.recorded_run",
 }
 """The module of each name; that of the errors is `errors`."""
 

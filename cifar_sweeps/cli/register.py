@@ -7,7 +7,8 @@ import typer
 from cifar_sweeps.cli.runs import RunName
 
 if TYPE_CHECKING:
-    from cifar_sweeps.tracking.store import RecordedRun, Store
+    from cifar_sweeps.tracking.recorded_run import RecordedRun
+    from cifar_sweeps.tracking.store import Store
 
 
 def register(

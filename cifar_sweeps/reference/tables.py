@@ -17,7 +17,8 @@ from cifar_sweeps.studies.validity.timings import NAME
 from cifar_sweeps.system.files import write_text_atomic
 from cifar_sweeps.tracking import journal
 from cifar_sweeps.tracking.delivery import deliver
-from cifar_sweeps.tracking.store import Store, embedded_uri
+from cifar_sweeps.tracking.store import Store
+from cifar_sweeps.tracking.store_uri import embedded_uri
 
 
 def make_table(study: str, folder: Path) -> list[Path]:

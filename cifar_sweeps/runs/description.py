@@ -7,7 +7,7 @@ from cifar_sweeps.config.parse import flatten
 from cifar_sweeps.config.schema import RunConfig
 from cifar_sweeps.system.scripts import needed_environment, recorded_command
 from cifar_sweeps.tracking.page_links import MODEL_NAME, PARENT, RUN, code, link, run_page
-from cifar_sweeps.tracking.store import configured_uri
+from cifar_sweeps.tracking.store_uri import configured_uri
 
 _PICTURES = (".png", ".html")
 

@@ -19,7 +19,7 @@ from cifar_sweeps.runs.setup import TrainingSetup
 from cifar_sweeps.system.files import safe_load_yaml, sha256
 from cifar_sweeps.system.gpus import visible_gpus
 from cifar_sweeps.tracking.provenance import provenance
-from cifar_sweeps.tracking.store import PREFIX
+from cifar_sweeps.tracking.recorded_run import PREFIX
 from cifar_sweeps.training.precision import resolve_device, resolve_precision
 
 _BUILT = ("model", "optimizer", "augmentation", "lr_schedule")

@@ -20,7 +20,8 @@ from cifar_sweeps.runs.setup import build_setup, resolve_threads
 from cifar_sweeps.system.files import is_inside
 from cifar_sweeps.system.locks import file_lock
 from cifar_sweeps.tracking import mlflow_api
-from cifar_sweeps.tracking.store import Store, tracking_uri
+from cifar_sweeps.tracking.store import Store
+from cifar_sweeps.tracking.store_uri import tracking_uri
 from cifar_sweeps.training.checkpoint_file import load_weights, save
 from cifar_sweeps.training.loop import fit
 

@@ -16,7 +16,8 @@ from cifar_sweeps.errors import ConfigError, TrackingError, in_one_line
 from cifar_sweeps.tracking.address import with_password
 from cifar_sweeps.tracking.mlflow_inputs import find_model
 from cifar_sweeps.tracking.page_links import code, link, run_page
-from cifar_sweeps.tracking.store import PREFIX, RecordedRun, Store, finish_command
+from cifar_sweeps.tracking.recorded_run import PREFIX, RecordedRun, finish_command
+from cifar_sweeps.tracking.store import Store
 from cifar_sweeps.tracking.store_errors import is_busy, store_errors
 
 _ALIAS = re.compile(r"[\w-]+")

@@ -17,7 +17,8 @@ from cifar_sweeps.errors import DataError, TrackingError, in_one_line
 from cifar_sweeps.system.files import is_inside, safe_load_yaml
 from cifar_sweeps.system.scripts import shell_command
 from cifar_sweeps.tracking import mlflow_api
-from cifar_sweeps.tracking.store import RecordedRun, Store
+from cifar_sweeps.tracking.recorded_run import RecordedRun
+from cifar_sweeps.tracking.store import Store
 
 
 def recorded_overrides(original: RecordedRun) -> list[str]:

@@ -8,8 +8,10 @@ from pathlib import Path
 from cifar_sweeps.config.schema import RunConfig
 from cifar_sweeps.runs.setup import resolve_threads
 from cifar_sweeps.system.scripts import needed_environment, recorded_command
+from cifar_sweeps.tracking.recorded_run import PREFIX, SWEPT
 from cifar_sweeps.tracking.run_logger import RunHeader, RunLogger
-from cifar_sweeps.tracking.store import DEFAULT_EXPERIMENT, PREFIX, SWEPT, Store, configured_uri, tracking_uri
+from cifar_sweeps.tracking.store import DEFAULT_EXPERIMENT, Store
+from cifar_sweeps.tracking.store_uri import configured_uri, tracking_uri
 from cifar_sweeps.training.precision import resolve_device, resolve_precision
 
 

@@ -27,7 +27,8 @@ from cifar_sweeps.runs.recorded import (
 from cifar_sweeps.runs.reporters import LogReporter, ReporterGroup, TerminalReporter
 from cifar_sweeps.runs.reproduction_check import COMPARED, MetricsByEpoch, Tolerance, Verdict, compare_runs
 from cifar_sweeps.runs.run import RunResult, run
-from cifar_sweeps.tracking.store import PREFIX, RecordedRun, Store
+from cifar_sweeps.tracking.recorded_run import PREFIX, RecordedRun
+from cifar_sweeps.tracking.store import Store
 
 ENVIRONMENT_KEYS = frozenset({"trainer.threads", "trainer.precision", "trainer.device", "data.root", "tracking.uri"})
 """Keys of places and hardware: with other values it is still the same run."""

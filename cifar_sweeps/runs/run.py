@@ -22,9 +22,9 @@ from cifar_sweeps.runs.setup import TrainingSetup, build_setup
 from cifar_sweeps.system.scripts import shell_command, store_environment, sync_command
 from cifar_sweeps.tracking.journal_reader import read_run
 from cifar_sweeps.tracking.page_links import NOTE, code
+from cifar_sweeps.tracking.recorded_run import EARLY_STOPPED, EARLY_STOPPED_OF, PREFIX, state_text
 from cifar_sweeps.tracking.recovery import recover_abandoned_runs
 from cifar_sweeps.tracking.run_logger import RunLogger
-from cifar_sweeps.tracking.store import EARLY_STOPPED, EARLY_STOPPED_OF, PREFIX, state_text
 from cifar_sweeps.training.checkpoint_file import load, save
 from cifar_sweeps.training.checkpoint_manager import CheckpointManager
 from cifar_sweeps.training.early_stopping import EarlyStopper

@@ -25,7 +25,8 @@ from cifar_sweeps.runs.recorded import localized_config, recorded_config, record
 from cifar_sweeps.runs.setup import check_data, fitted_whitening
 from cifar_sweeps.system.files import is_inside
 from cifar_sweeps.tracking import mlflow_api
-from cifar_sweeps.tracking.store import RecordedRun, Store, finish_command
+from cifar_sweeps.tracking.recorded_run import RecordedRun, finish_command
+from cifar_sweeps.tracking.store import Store
 from cifar_sweeps.training.checkpoint_file import load_weights
 from cifar_sweeps.training.loop import evaluate
 from cifar_sweeps.training.precision import resolve_device, resolve_precision

@@ -8,7 +8,7 @@ from typing import Any
 from cifar_sweeps.studies.study import StudyRun
 from cifar_sweeps.system.files import is_inside, safe_load_yaml
 from cifar_sweeps.tracking import mlflow_api
-from cifar_sweeps.tracking.store import locate_folder
+from cifar_sweeps.tracking.recorded_run import locate_folder
 
 
 def arm_configs(

@@ -13,9 +13,10 @@ from cifar_sweeps.studies.histories import add_derived_metrics, read_histories
 from cifar_sweeps.studies.pooling import name_arms
 from cifar_sweeps.studies.study import Study, StudyRun, SweepRun, list_names
 from cifar_sweeps.tracking import mlflow_api
-from cifar_sweeps.tracking.many_runs import RecordedRun, search_runs
+from cifar_sweeps.tracking.many_runs import StoredRun, search_runs
 from cifar_sweeps.tracking.names import Candidate, choose
-from cifar_sweeps.tracking.store import PREFIX, SWEPT, Store, run_state
+from cifar_sweeps.tracking.recorded_run import PREFIX, SWEPT, run_state
+from cifar_sweeps.tracking.store import Store
 
 
 def find_runs(what: str, store: Store) -> Study:
@@ -44,7 +45,7 @@ def find_runs(what: str, store: Store) -> Study:
     return Study(name, tuple(name_arms(runs)), tuple(_to_sweep_run(record) for record in sweeps))
 
 
-def to_study_run(record: "RecordedRun | mlflow_api.Run", client: "mlflow_api.MlflowClient") -> StudyRun:
+def to_study_run(record: "StoredRun | mlflow_api.Run", client: "mlflow_api.MlflowClient") -> StudyRun:
     """Return a single record of the store as a run to compare, under the name of its arm among no others."""
     return _with_derived_metrics(client, [_to_study_run(record)])[0]
 
@@ -59,7 +60,7 @@ def _with_derived_metrics(client: "mlflow_api.MlflowClient", runs: Sequence[Stud
 
 def _find_sweep(
     client: "mlflow_api.MlflowClient", what: str, uri: str
-) -> "tuple[str, Sequence[RecordedRun | mlflow_api.Run]]":
+) -> "tuple[str, Sequence[StoredRun | mlflow_api.Run]]":
     experiments = {str(experiment.experiment_id): str(experiment.name) for experiment in client.search_experiments()}
     sweep_name = what.removeprefix("sweep ").strip()
     records = search_runs(client, list(experiments), (f"{PREFIX}role", "sweep"))
@@ -91,12 +92,12 @@ def _study_of_run(client: "mlflow_api.MlflowClient", experiments: dict[str, str]
     return experiments[str(found[0].info.experiment_id)] if found else ""
 
 
-def _candidate(sweep: SweepRun, record: "RecordedRun | mlflow_api.Run") -> "Candidate[RecordedRun | mlflow_api.Run]":
+def _candidate(sweep: SweepRun, record: "StoredRun | mlflow_api.Run") -> "Candidate[StoredRun | mlflow_api.Run]":
     ids = (sweep.run_id, sweep.sweep_id, str(record.info.run_name))
     return Candidate(record, ids, "", f"{sweep.sweep_id} ({sweep.run_id[:8]})")
 
 
-def _to_study_run(record: "RecordedRun | mlflow_api.Run") -> StudyRun:
+def _to_study_run(record: "StoredRun | mlflow_api.Run") -> StudyRun:
     info, data = record.info, record.data
     name = str(info.run_name)
     swept = swept_values(data.tags, PREFIX, name)
@@ -116,7 +117,7 @@ def _to_study_run(record: "RecordedRun | mlflow_api.Run") -> StudyRun:
     )
 
 
-def _default_arm_name(record: "RecordedRun | mlflow_api.Run") -> str:
+def _default_arm_name(record: "StoredRun | mlflow_api.Run") -> str:
     """Return the name of an arm of which only the seed was swept."""
     if not record.data.tags.get("mlflow.parentRunId"):
         return str(record.info.run_name)
@@ -124,7 +125,7 @@ def _default_arm_name(record: "RecordedRun | mlflow_api.Run") -> str:
     return overrides.get("experiment", "one setting")
 
 
-def _to_sweep_run(record: "RecordedRun | mlflow_api.Run") -> SweepRun:
+def _to_sweep_run(record: "StoredRun | mlflow_api.Run") -> SweepRun:
     sweep_id, overrides = _tag(record, "sweep_id") or str(record.info.run_name), _tag(record, "overrides") or ""
     return SweepRun(
         str(record.info.run_id),
@@ -151,6 +152,6 @@ def _time(milliseconds: int) -> datetime.datetime:
     return datetime.datetime.fromtimestamp(milliseconds / 1000, tz=datetime.timezone.utc)
 
 
-def _tag(record: "RecordedRun | mlflow_api.Run", key: str) -> str | None:
+def _tag(record: "StoredRun | mlflow_api.Run", key: str) -> str | None:
     value = record.data.tags.get(f"{PREFIX}{key}")
     return None if value is None else str(value)

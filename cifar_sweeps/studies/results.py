@@ -17,7 +17,8 @@ from cifar_sweeps.studies.arms import swept_values
 from cifar_sweeps.studies.histories import is_by_epoch, read_histories
 from cifar_sweeps.studies.query import find_runs
 from cifar_sweeps.studies.study import Study, StudyRun
-from cifar_sweeps.tracking.store import PREFIX, Store, default_store
+from cifar_sweeps.tracking.recorded_run import PREFIX
+from cifar_sweeps.tracking.store import Store, default_store
 
 _TAGS = ("budget", "data", "data_fingerprint", "validated_on", "failure")
 _FIRST_COLUMNS = (

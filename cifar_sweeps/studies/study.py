@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from cifar_sweeps.errors import TrackingError
 from cifar_sweeps.tracking.names import Candidate, choose
-from cifar_sweeps.tracking.store import PREFIX, state_text
+from cifar_sweeps.tracking.recorded_run import PREFIX, state_text
 
 _MAX_NAMES = 8
 

@@ -7,7 +7,8 @@ from cifar_sweeps.runs.description import load_call, loading_lines
 from cifar_sweeps.runs.served_model import give_served_model, has_served_model
 from cifar_sweeps.runs.trained_run import open_trained_run
 from cifar_sweeps.system.scripts import shell_command
-from cifar_sweeps.tracking.store import RecordedRun, Store
+from cifar_sweeps.tracking.recorded_run import RecordedRun
+from cifar_sweeps.tracking.store import Store
 
 
 def best_model_lines(

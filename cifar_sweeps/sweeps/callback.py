@@ -21,7 +21,7 @@ from cifar_sweeps.sweeps.checks.resolvers import resolve_task
 from cifar_sweeps.sweeps.checks.zips import check_zips
 from cifar_sweeps.sweeps.engines.local import fork_server
 from cifar_sweeps.system.gc_control import imports_without_gc
-from cifar_sweeps.tracking.store import jobs_may_send
+from cifar_sweeps.tracking.store_uri import jobs_may_send
 
 if TYPE_CHECKING:
     from cifar_sweeps.sweeps.command import Command

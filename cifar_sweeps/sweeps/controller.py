@@ -33,7 +33,7 @@ from cifar_sweeps.sweeps.tasks import read_tasks
 from cifar_sweeps.sweeps.terminal.exit_reason import STOPPED, explain_exit
 from cifar_sweeps.tracking.journal import State
 from cifar_sweeps.tracking.journal_reader import read_run
-from cifar_sweeps.tracking.store import RecordedRun
+from cifar_sweeps.tracking.recorded_run import RecordedRun
 
 _POLL_SECONDS = 0.2
 """Seconds after which a signal that came in the meantime is seen."""

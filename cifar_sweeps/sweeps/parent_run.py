@@ -46,17 +46,11 @@ from cifar_sweeps.tracking.delivery import undelivered_folders
 from cifar_sweeps.tracking.journal import State
 from cifar_sweeps.tracking.journal_reader import read_run
 from cifar_sweeps.tracking.page_links import NOTE
+from cifar_sweeps.tracking.recorded_run import PREFIX, RecordedRun
 from cifar_sweeps.tracking.recovery import append_end, recover_abandoned_runs, restore_deleted
 from cifar_sweeps.tracking.run_logger import RunHeader, RunLogger
-from cifar_sweeps.tracking.store import (
-    DEFAULT_EXPERIMENT,
-    PREFIX,
-    RecordedRun,
-    Store,
-    configured_uri,
-    jobs_may_send,
-    tracking_uri,
-)
+from cifar_sweeps.tracking.store import DEFAULT_EXPERIMENT, Store
+from cifar_sweeps.tracking.store_uri import configured_uri, jobs_may_send, tracking_uri
 
 _SEARCH = "hydra_plugins.cifar_sweeps_optuna.OptunaSweeper"
 _LOCK_TIMEOUT = 10.0

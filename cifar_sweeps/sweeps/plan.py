@@ -33,7 +33,7 @@ from cifar_sweeps.sweeps.parent_run import ParentRun
 from cifar_sweeps.sweeps.previous.differences import NewJob
 from cifar_sweeps.sweeps.previous.launches import PreviousJob
 from cifar_sweeps.system.gc_control import collect_rarely
-from cifar_sweeps.tracking.store import RecordedRun
+from cifar_sweeps.tracking.recorded_run import RecordedRun
 
 LOG_NAME = "run.log"
 MOST_WITH_ALL_CHECKPOINTS = 100

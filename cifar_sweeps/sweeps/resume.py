@@ -17,7 +17,7 @@ from cifar_sweeps.sweeps.tasks import read_placement
 from cifar_sweeps.tracking import journal
 from cifar_sweeps.tracking.journal_reader import read_run
 from cifar_sweeps.tracking.names import Candidate, choose
-from cifar_sweeps.tracking.store import RecordedRun, finish_command
+from cifar_sweeps.tracking.recorded_run import RecordedRun, finish_command
 
 
 @dataclass(frozen=True)

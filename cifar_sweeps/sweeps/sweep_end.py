@@ -18,8 +18,9 @@ from cifar_sweeps.tracking.delivery_thread import END_PATIENCE, deliver_patientl
 from cifar_sweeps.tracking.journal import State
 from cifar_sweeps.tracking.journal_reader import read_run
 from cifar_sweeps.tracking.page_links import NOTE
+from cifar_sweeps.tracking.recorded_run import RecordedRun
 from cifar_sweeps.tracking.recovery import append_end
-from cifar_sweeps.tracking.store import RecordedRun, Store, StoreUnavailableError
+from cifar_sweeps.tracking.store import Store, StoreUnavailableError
 from cifar_sweeps.tracking.store_calls import log_values
 
 

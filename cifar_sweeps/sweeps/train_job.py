@@ -25,7 +25,8 @@ from cifar_sweeps.sweeps.checks.resolvers import resolve, resolved_overrides
 from cifar_sweeps.sweeps.terminal.where_to_look import mlflow_lines
 from cifar_sweeps.system.scripts import shell_command, store_environment
 from cifar_sweeps.tracking.page_links import run_page
-from cifar_sweeps.tracking.store import Store, configured_uri, tracking_uri
+from cifar_sweeps.tracking.store import Store
+from cifar_sweeps.tracking.store_uri import configured_uri, tracking_uri
 
 log = logging.getLogger(__name__)
 

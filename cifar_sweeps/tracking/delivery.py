@@ -23,16 +23,11 @@ from cifar_sweeps.system.locks import file_lock
 from cifar_sweeps.tracking import journal, mlflow_api, mlflow_inputs
 from cifar_sweeps.tracking.artifact_files import ArtifactWriter
 from cifar_sweeps.tracking.journal import Entry
-from cifar_sweeps.tracking.store import (
-    EARLY_STOPPED,
-    EARLY_STOPPED_OF,
-    PREFIX,
-    Store,
-    StoreUnavailableError,
-    embedded_uri,
-)
+from cifar_sweeps.tracking.recorded_run import EARLY_STOPPED, EARLY_STOPPED_OF, PREFIX
+from cifar_sweeps.tracking.store import Store, StoreUnavailableError
 from cifar_sweeps.tracking.store_calls import MAX_AT_ONCE, MAX_PARAMS, MAX_TAGS, Told, log_values, restore_run
 from cifar_sweeps.tracking.store_errors import is_busy, is_gone, is_refusal
+from cifar_sweeps.tracking.store_uri import embedded_uri
 
 NOTE = "delivered.json"
 LOCK = ".delivery.lock"

@@ -15,8 +15,9 @@ from cifar_sweeps.errors import TrackingError
 from cifar_sweeps.tracking import journal
 from cifar_sweeps.tracking.delivery import count_undelivered_lines, store_of
 from cifar_sweeps.tracking.journal_reader import read_run
-from cifar_sweeps.tracking.store import Store, embedded_uri
+from cifar_sweeps.tracking.store import Store
 from cifar_sweeps.tracking.store_errors import store_errors
+from cifar_sweeps.tracking.store_uri import embedded_uri
 from cifar_sweeps.tracking.ui.saved_view import remove_orphans
 
 _ABANDONED_AFTER = 3600.0

@@ -6,7 +6,7 @@ from pathlib import Path
 from cifar_sweeps.tracking import journal
 from cifar_sweeps.tracking.delivery import END_TAGS, read_delivery_state
 from cifar_sweeps.tracking.names import Candidate, choose, describe
-from cifar_sweeps.tracking.store import PREFIX, RecordedRun, run_state
+from cifar_sweeps.tracking.recorded_run import PREFIX, RecordedRun, run_state
 
 
 def read_run(folder: Path) -> RecordedRun | None:

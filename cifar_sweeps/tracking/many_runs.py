@@ -48,7 +48,7 @@ class RunData:
 
 
 @dataclass(frozen=True)
-class RecordedRun:
+class StoredRun:
     """A run as it is in the store: what is used of MLflow's ``Run``."""
 
     info: RunInfo
@@ -57,7 +57,7 @@ class RecordedRun:
 
 def search_runs(
     client: "mlflow_api.MlflowClient", experiments: Sequence[str], tag: tuple[str, str] | None = None
-) -> "Sequence[RecordedRun | mlflow_api.Run]":
+) -> "Sequence[StoredRun | mlflow_api.Run]":
     """Return the runs of these experiments that are not deleted, all or those with this value of a tag, oldest first.
 
     MLflow's search makes several objects of each parameter, metric and tag, and takes three quarters of the time that a
@@ -106,7 +106,7 @@ def _read_database(
     tables: "_Tables",
     experiments: Sequence[str],
     tag: tuple[str, str] | None,
-) -> list[RecordedRun]:
+) -> list[StoredRun]:
     from sqlalchemy import select
 
     runs, tags, latest = tables.runs, tables.tags, tables.metrics
@@ -133,7 +133,7 @@ def _read_database(
             if run_id in data:
                 data[run_id].metrics[key] = float("nan") if is_nan else value
     return [
-        RecordedRun(
+        StoredRun(
             RunInfo(run_id, name or data[run_id].tags.get("mlflow.runName", ""), str(experiment), status, start, end),
             data[run_id],
         )

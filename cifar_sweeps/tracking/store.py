@@ -1,4 +1,4 @@
-"""The MLflow store: its URI, its creation, and access to its runs.
+"""The MLflow store: its creation, and access to its runs.
 
 Everything goes through `MlflowClient`: no active run, no global tracking URI.
 """
@@ -13,14 +13,13 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
-from cifar_sweeps.errors import ConfigError, TrackingError, hide_secrets, in_one_line
-from cifar_sweeps.system.files import is_inside
+from cifar_sweeps.errors import TrackingError, in_one_line
 from cifar_sweeps.system.locks import file_lock
 from cifar_sweeps.system.scripts import sync_command
 from cifar_sweeps.tracking import mlflow_api
-from cifar_sweeps.tracking.address import DATABASES, parse_address, sqlite_file, with_password
+from cifar_sweeps.tracking.address import DATABASES, sqlite_file, with_password
 from cifar_sweeps.tracking.names import Candidate, choose, describe
-from cifar_sweeps.tracking.page_links import NOTE
+from cifar_sweeps.tracking.recorded_run import PREFIX, RecordedRun, run_state
 from cifar_sweeps.tracking.server_version import old_server_warning
 from cifar_sweeps.tracking.sqlite_store import (
     check_revision,
@@ -29,18 +28,9 @@ from cifar_sweeps.tracking.sqlite_store import (
     relocate_artifacts,
 )
 from cifar_sweeps.tracking.store_errors import is_busy, store_errors, wants_login
+from cifar_sweeps.tracking.store_uri import tracking_uri
 
 DEFAULT_EXPERIMENT = "cifar_sweeps"
-PREFIX = "cifar_sweeps."
-"""Prefix of all tags that this project sets."""
-EARLY_STOPPED, EARLY_STOPPED_OF = f"{PREFIX}early_stopped", f"{PREFIX}early_stopped_of"
-"""Tags of a run that early stopping of its sweep has paused: the epoch that it has reached, and its full length."""
-SWEPT = "swept/"
-"""Prefix of the parameters that hold what a sweep varied, as it was typed, for MLflow's columns and charts.
-
-They repeat what the config's own parameters say, a group's option by its name, and are none of the config's.
-"""
-
 MAX_TAG_LENGTH = 8000
 """Characters that MLflow keeps of a tag."""
 _MAX_NAME_LENGTH = 250  # the column's size in databases that enforce one
@@ -48,57 +38,6 @@ _MAX_NAME_LENGTH = 250  # the column's size in databases that enforce one
 
 class StoreUnavailableError(TrackingError):
     """A store that does not answer now, but may later."""
-
-
-def tracking_uri(configured: str | None, outputs: str | Path) -> str:
-    """Return the configured URI, else ``MLFLOW_TRACKING_URI``, else that of the SQLite file in the outputs folder.
-
-    Raises ConfigError if that folder's name cannot stand in a URI.
-    """
-    return configured_uri(configured) or embedded_uri(outputs)
-
-
-def configured_uri(configured: str | None, outputs: str | Path | None = None) -> str | None:
-    """Return the configured address, else ``MLFLOW_TRACKING_URI``, made whole and without its password; None if none.
-
-    outputs: None too if it is that of this folder's own SQLite file, which may be moved with the folder.
-    Raises ConfigError if MLflow cannot use it, or if the configured one holds a password, which records would show.
-    """
-    if configured and hide_secrets(configured) != configured:
-        raise ConfigError(
-            f"tracking.uri={hide_secrets(configured)}: holds a password, which the run's records would show; "
-            "put the address into the environment variable MLFLOW_TRACKING_URI instead"
-        )
-    address = parse_address(configured, "tracking.uri") if configured else None
-    address = address or parse_address(os.environ.get("MLFLOW_TRACKING_URI", ""))
-    if address is None or (outputs is not None and address.uri == f"sqlite:///{_embedded_file(outputs)}"):
-        return None
-    return address.uri
-
-
-def jobs_may_send(configured: str | None) -> bool:
-    """Return whether a sweep's jobs send to the store at the configured address themselves: to a server.
-
-    A file of this machine is written by the sweep's command alone: no job then needs MLflow, and none waits for another
-    that writes. Raises ConfigError as `configured_uri` does.
-    """
-    uri = configured_uri(configured)
-    return uri is not None and not uri.startswith(("sqlite", "file", "/", "."))
-
-
-def embedded_uri(outputs: str | Path) -> str:
-    """Return the URI of the SQLite file in an outputs folder; raises as `tracking_uri` does."""
-    path = _embedded_file(outputs)
-    if "?" in path or "%" in path:
-        raise ConfigError(
-            f"outputs={outputs}: {path} contains ? or %, which an SQLite URI cannot hold; "
-            "choose a folder without them, or another store: MLFLOW_TRACKING_URI"
-        )
-    return f"sqlite:///{path}"
-
-
-def _embedded_file(outputs: str | Path) -> str:
-    return (Path(outputs).absolute() / "mlflow.db").as_posix()
 
 
 @dataclass(frozen=True)
@@ -362,73 +301,6 @@ class Store:
         if path is None:
             return False
         return os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)  # SQLite's journal is written beside it
-
-
-@dataclass(frozen=True)
-class RecordedRun:
-    """One recorded run, from a store or a journal. ``metrics`` are the last values."""
-
-    run_id: str
-    name: str
-    state: str
-    metrics: Mapping[str, float]
-    tags: Mapping[str, str]
-
-    def tag(self, key: str) -> str | None:
-        """Return one of this project's tags by its short name."""
-        return self.tags.get(f"{PREFIX}{key}")
-
-    @property
-    def state_text(self) -> str:
-        """Its state as a person reads it: ``finished``, ``paused at epoch 4 of 40``."""
-        return state_text(self.state, self.tags)
-
-    @property
-    def repeat_command(self) -> str:
-        """The `recorded_command` that trains the run again; empty if it is not known."""
-        earlier = self.tags.get(NOTE, "")  # runs of an earlier version have it there alone
-        return self.tag("repeat") or (earlier[12:-1] if earlier.startswith("Repeat it: `") else "")
-
-    def folder_in(self, outputs: Path) -> Path | None:
-        """Return the run's folder: as recorded, or where it lies in an outputs folder that was moved since.
-
-        None if none was recorded.
-        """
-        return locate_folder(self.tag("folder"), outputs)
-
-
-def run_state(status: str, tags: Mapping[str, str]) -> str:
-    """Return MLflow's state of a run, or PAUSED where it is FINISHED because early stopping of its sweep ended it."""
-    return "PAUSED" if status == "FINISHED" and EARLY_STOPPED in tags else status
-
-
-def state_text(state: str, tags: Mapping[str, str]) -> str:
-    """Return a run's state in words; of a paused run with the epoch that it has reached, and its full length."""
-    if state.upper() != "PAUSED":
-        return state.lower()
-    return f"paused at epoch {tags.get(EARLY_STOPPED, '?')} of {tags.get(EARLY_STOPPED_OF, '?')}"
-
-
-def finish_command(run_id: str, tags: Mapping[str, str]) -> str:
-    """Return the command that trains a stopped or paused run to its end; of a sweep's job, the sweep's."""
-    sweep, job = tags.get(f"{PREFIX}sweep_id"), tags.get(f"{PREFIX}job")
-    if EARLY_STOPPED in tags and sweep and job:
-        return f"cifar-sweeps promote {sweep} {job}"
-    return f"cifar-sweeps resume {sweep or run_id[:8]}"
-
-
-def locate_folder(recorded: str | None, outputs: Path) -> Path | None:
-    """Return a recorded folder of a run as it can be found in ``outputs`` now; as recorded if it cannot."""
-    if not recorded:
-        return None
-    path = Path(recorded)
-    if is_inside(path, outputs) and path.is_dir():
-        return path
-    for start in range(1, len(path.parts)):
-        inside = outputs.joinpath(*path.parts[start:])
-        if (inside / "journal.jsonl").is_file():
-            return inside
-    return path
 
 
 def default_store() -> Store:

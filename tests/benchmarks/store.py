@@ -16,8 +16,10 @@ from cifar_sweeps.studies import results
 from cifar_sweeps.studies.reports.study_report import write_report
 from cifar_sweeps.tracking import delivery
 from cifar_sweeps.tracking.journal import Op, State
+from cifar_sweeps.tracking.recorded_run import PREFIX
 from cifar_sweeps.tracking.run_logger import RunHeader, RunLogger
-from cifar_sweeps.tracking.store import PREFIX, Store, tracking_uri
+from cifar_sweeps.tracking.store import Store
+from cifar_sweeps.tracking.store_uri import tracking_uri
 from tests.benchmarks import real_data
 from tests.benchmarks.commands import new_outputs
 from tests.benchmarks.measuring import Outcome, rounds

@@ -18,7 +18,7 @@ from cifar_sweeps.runs import initial_weights
 from cifar_sweeps.runs.recorded import localized_config, recorded_config, recorded_overrides
 from cifar_sweeps.studies.arm_configs import arm_configs
 from cifar_sweeps.tracking import store as store_module
-from cifar_sweeps.tracking.store import RecordedRun
+from cifar_sweeps.tracking.recorded_run import RecordedRun
 
 
 def recorded_run(**tags):

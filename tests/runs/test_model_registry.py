@@ -11,7 +11,8 @@ from mlflow.tracking import get_tracking_uri, is_tracking_uri_set
 from cifar_sweeps.errors import ConfigError, TrackingError
 from cifar_sweeps.runs.model_registry import register_model
 from cifar_sweeps.tracking.mlflow_inputs import log_model
-from cifar_sweeps.tracking.store import Store, embedded_uri
+from cifar_sweeps.tracking.store import Store
+from cifar_sweeps.tracking.store_uri import embedded_uri
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,8 @@ from cifar_sweeps.runs.run import run
 from cifar_sweeps.runs.trained_run import open_trained_run
 from cifar_sweeps.studies.query import find_runs
 from cifar_sweeps.tracking.journal_reader import read_curve, read_run
-from cifar_sweeps.tracking.store import EARLY_STOPPED, Store, finish_command
+from cifar_sweeps.tracking.recorded_run import EARLY_STOPPED, finish_command
+from cifar_sweeps.tracking.store import Store
 
 QUICK = (*TINY, "trainer.epochs=4", "analysis=none", "analysis.log_model=false")
 TIMES = {"epoch_seconds", "images_per_second"}

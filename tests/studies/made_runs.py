@@ -3,7 +3,7 @@
 import datetime
 
 from cifar_sweeps.studies.study import StudyRun
-from cifar_sweeps.tracking.store import PREFIX
+from cifar_sweeps.tracking.recorded_run import PREFIX
 
 NOW = datetime.datetime(2026, 1, 1, tzinfo=datetime.timezone.utc)
 

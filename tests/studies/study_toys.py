@@ -8,7 +8,8 @@ from mlflow.entities import Metric, Param, RunTag
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
-from cifar_sweeps.tracking.store import Store, tracking_uri
+from cifar_sweeps.tracking.store import Store
+from cifar_sweeps.tracking.store_uri import tracking_uri
 
 SHORT = "short: 3 of 35 epochs, 2,000 of 40,000 training images"
 ARMS = {

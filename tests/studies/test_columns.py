@@ -13,7 +13,7 @@ from cifar_sweeps.errors import ConfigError
 from cifar_sweeps.studies import columns
 from cifar_sweeps.studies.reports.report_tables import ranking_table
 from cifar_sweeps.sweeps.terminal.summary import results_table
-from cifar_sweeps.tracking.store import RecordedRun
+from cifar_sweeps.tracking.recorded_run import RecordedRun
 
 TABLE = pd.DataFrame(
     {

@@ -9,7 +9,8 @@ from cifar_sweeps.config.compose import compose
 from cifar_sweeps.runs.run import run
 from cifar_sweeps.sweeps.dry_run import disk_bytes
 from cifar_sweeps.sweeps.plan import PlannedJob, kept_checkpoints, with_checkpoints_of
-from cifar_sweeps.tracking.store import Store, embedded_uri
+from cifar_sweeps.tracking.store import Store
+from cifar_sweeps.tracking.store_uri import embedded_uri
 
 
 @pytest.mark.parametrize(("jobs", "kept"), [(1, "all"), (100, "all"), (101, "tested"), (1000, "tested")])

@@ -7,7 +7,7 @@ import pytest
 from cifar_sweeps.sweeps.manifest import SweepManifest, swept_keys
 from cifar_sweeps.sweeps.previous.launches import JobNumbering, PreviousJob, resumable_sweeps, sweep_hash
 from cifar_sweeps.tracking.journal import Journal
-from cifar_sweeps.tracking.store import RecordedRun
+from cifar_sweeps.tracking.recorded_run import RecordedRun
 
 
 def previous_job(number, identity):

@@ -7,7 +7,7 @@ import pytest
 
 from cifar_sweeps.errors import ConfigError, hide_secrets
 from cifar_sweeps.tracking.address import parse_address, sqlite_file, with_password, without_password
-from cifar_sweeps.tracking.store import configured_uri
+from cifar_sweeps.tracking.store_uri import configured_uri
 
 
 @pytest.mark.parametrize("text", ["", "  ", "''", '" "', "\n"])

@@ -14,9 +14,10 @@ from cifar_sweeps.tracking import artifact_files, delivery_thread, journal
 from cifar_sweeps.tracking.delivery import count_undelivered_lines, deliver, read_delivery_state
 from cifar_sweeps.tracking.recovery import recover_abandoned_runs, restore_deleted, sync
 from cifar_sweeps.tracking.run_logger import RunLogger
-from cifar_sweeps.tracking.store import Store, StoreUnavailableError, embedded_uri
+from cifar_sweeps.tracking.store import Store, StoreUnavailableError
 from cifar_sweeps.tracking.store_calls import acceptable_name
 from cifar_sweeps.tracking.store_errors import is_busy
+from cifar_sweeps.tracking.store_uri import embedded_uri
 
 
 def delete(outputs, what, purged):

@@ -19,7 +19,8 @@ from cifar_sweeps.tracking.journal_reader import read_run
 from cifar_sweeps.tracking.page_links import NOTE, PARENT, link, run_page
 from cifar_sweeps.tracking.recovery import ABANDONED, recover_abandoned_runs
 from cifar_sweeps.tracking.run_logger import RunHeader, RunLogger
-from cifar_sweeps.tracking.store import Store, embedded_uri
+from cifar_sweeps.tracking.store import Store
+from cifar_sweeps.tracking.store_uri import embedded_uri
 
 
 def header(outputs, folder="run", parent=None, **more):

@@ -9,7 +9,8 @@ from cifar_sweeps.config.compose import compose
 from cifar_sweeps.errors import TrackingError
 from cifar_sweeps.runs.run import run
 from cifar_sweeps.tracking import disk_usage
-from cifar_sweeps.tracking.store import Store, embedded_uri
+from cifar_sweeps.tracking.store import Store
+from cifar_sweeps.tracking.store_uri import embedded_uri
 
 LEAN = (*TINY, "trainer.epochs=1", "analysis.pictures=false", "analysis.log_model=false")
 

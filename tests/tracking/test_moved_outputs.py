@@ -6,8 +6,10 @@ import pytest
 from mlflow import MlflowClient
 from test_delivery import empty_store, header, log_all  # noqa: F401 (a fixture)
 
+from cifar_sweeps.tracking.recorded_run import locate_folder
 from cifar_sweeps.tracking.run_logger import RunLogger
-from cifar_sweeps.tracking.store import Store, configured_uri, embedded_uri, locate_folder
+from cifar_sweeps.tracking.store import Store
+from cifar_sweeps.tracking.store_uri import configured_uri, embedded_uri
 
 
 @pytest.fixture

@@ -5,7 +5,8 @@ import pytest
 from cifar_sweeps.errors import TrackingError
 from cifar_sweeps.studies.query import find_runs
 from cifar_sweeps.tracking.names import Candidate, choose, describe
-from cifar_sweeps.tracking.store import Store, tracking_uri
+from cifar_sweeps.tracking.store import Store
+from cifar_sweeps.tracking.store_uri import tracking_uri
 
 CANDIDATES = [
     Candidate("newest", ("c0ffee01", "2026-03-03_10"), "seed=0", "c0ffee01 (seed=0)"),

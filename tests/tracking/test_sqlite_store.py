@@ -12,7 +12,8 @@ from mlflow.store.db import utils as mlflow_db
 from cifar_sweeps.errors import TrackingError
 from cifar_sweeps.tracking import sqlite_store
 from cifar_sweeps.tracking.sqlite_store import _revisions, check_revision
-from cifar_sweeps.tracking.store import Store, tracking_uri
+from cifar_sweeps.tracking.store import Store
+from cifar_sweeps.tracking.store_uri import tracking_uri
 
 
 @pytest.fixture(scope="module")

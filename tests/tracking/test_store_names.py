@@ -6,7 +6,8 @@ from cifar_sweeps.config.compose import compose
 from cifar_sweeps.config.hydra_messages import quote
 from cifar_sweeps.errors import ConfigError, TrackingError
 from cifar_sweeps.tracking.run_logger import RunHeader, RunLogger
-from cifar_sweeps.tracking.store import Store, tracking_uri
+from cifar_sweeps.tracking.store import Store
+from cifar_sweeps.tracking.store_uri import tracking_uri
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,8 @@ from cifar_sweeps.inspection.comparison.sides import Side
 from cifar_sweeps.runs.trained_run import TrainedRun, find_artifact, open_trained_run, own_folder
 from cifar_sweeps.studies.histories import PER_CLASS
 from cifar_sweeps.studies.study import StudyRun
-from cifar_sweeps.tracking.store import RecordedRun, Store
+from cifar_sweeps.tracking.recorded_run import RecordedRun
+from cifar_sweeps.tracking.store import Store
 
 _MAX_SHOWN = 8
 

@@ -9,7 +9,8 @@ from cifar_sweeps.studies.query import find_runs, to_study_run
 from cifar_sweeps.studies.study import Study, StudyRun
 from cifar_sweeps.tracking import mlflow_api
 from cifar_sweeps.tracking.names import Candidate, choose, describe
-from cifar_sweeps.tracking.store import PREFIX, Store, finish_command
+from cifar_sweeps.tracking.recorded_run import PREFIX, finish_command
+from cifar_sweeps.tracking.store import Store
 
 HOW = "an arm is named SWEEP:ARM (or STUDY:ARM), with ARM as cifar-sweeps results SWEEP --arms shows it"
 _MAX_SHOWN = 12

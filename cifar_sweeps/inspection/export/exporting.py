@@ -18,7 +18,7 @@ from cifar_sweeps.errors import ConfigError, TrackingError, in_one_line
 from cifar_sweeps.inspection.export.formats import INPUT, OUTPUT, ExportFormat, Predict
 from cifar_sweeps.runs.trained_run import TrainedRun
 from cifar_sweeps.system.files import atomic_write, file_name, write_text_atomic
-from cifar_sweeps.tracking.store import PREFIX
+from cifar_sweeps.tracking.recorded_run import PREFIX
 from cifar_sweeps.tracking.store_errors import store_errors
 
 BATCH = 500

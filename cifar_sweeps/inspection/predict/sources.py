@@ -7,7 +7,8 @@ from pathlib import Path
 
 from cifar_sweeps.data.folder_layout import is_litter, show
 from cifar_sweeps.errors import ConfigError, DataError, TrackingError
-from cifar_sweeps.tracking.store import RecordedRun, Store
+from cifar_sweeps.tracking.recorded_run import RecordedRun
+from cifar_sweeps.tracking.store import Store
 
 _PICTURE_ENDINGS = frozenset(
     {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".jp2", ".tga", ".heic"}

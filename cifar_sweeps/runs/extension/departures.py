@@ -10,7 +10,7 @@ from cifar_sweeps.runs.identity import environment_tags, own_tags
 from cifar_sweeps.runs.reproduce import short_tags
 from cifar_sweeps.runs.reproduction_check import environment_differences
 from cifar_sweeps.runs.setup import resolve_threads
-from cifar_sweeps.tracking.store import RecordedRun
+from cifar_sweeps.tracking.recorded_run import RecordedRun
 from cifar_sweeps.training.metrics import EpochMetrics
 from cifar_sweeps.training.precision import resolve_device, resolve_precision
 

@@ -17,7 +17,8 @@ from cifar_sweeps.runs.reproduce import recorded_metrics, train_again
 from cifar_sweeps.runs.reproduction_check import COMPARED
 from cifar_sweeps.runs.run import RunResult
 from cifar_sweeps.runs.trained_run import TrainedRun, open_trained_run
-from cifar_sweeps.tracking.store import RecordedRun, Store, finish_command
+from cifar_sweeps.tracking.recorded_run import RecordedRun, finish_command
+from cifar_sweeps.tracking.store import Store
 from cifar_sweeps.training.starting_state import LastState, place_state, read_last_state
 
 log = logging.getLogger(__name__)

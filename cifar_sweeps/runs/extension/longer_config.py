@@ -22,7 +22,7 @@ from cifar_sweeps.runs.recorded import (
 )
 from cifar_sweeps.runs.reproduce import ENVIRONMENT_KEYS
 from cifar_sweeps.runs.trained_run import TrainedRun
-from cifar_sweeps.tracking.store import RecordedRun
+from cifar_sweeps.tracking.recorded_run import RecordedRun
 from cifar_sweeps.training.early_stopping import EarlyStopper
 from cifar_sweeps.training.metrics import EpochMetrics
 

@@ -9,7 +9,7 @@ from cifar_sweeps.studies.columns import find_column
 from cifar_sweeps.studies.histories import History, is_by_epoch, metric_at_epoch
 from cifar_sweeps.studies.pooling import name_arms
 from cifar_sweeps.studies.study import Study, StudyRun
-from cifar_sweeps.tracking.store import PREFIX
+from cifar_sweeps.tracking.recorded_run import PREFIX
 
 EARLY_STOPPED = "early_stopped"
 """Tag of a run that early stopping has paused; its epoch."""

@@ -10,7 +10,8 @@ from pathlib import Path
 from cifar_sweeps.tracking import journal, mlflow_api
 from cifar_sweeps.tracking.delivery import count_undelivered_lines
 from cifar_sweeps.tracking.journal_reader import read_run
-from cifar_sweeps.tracking.store import RecordedRun, Store, run_state
+from cifar_sweeps.tracking.recorded_run import RecordedRun, run_state
+from cifar_sweeps.tracking.store import Store
 
 _BEST = "best/val_accuracy"
 

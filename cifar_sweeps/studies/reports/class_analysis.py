@@ -16,7 +16,7 @@ from cifar_sweeps.studies.intervals import Estimate, estimate
 from cifar_sweeps.studies.study import StudyRun
 from cifar_sweeps.system.files import is_inside
 from cifar_sweeps.tracking import mlflow_api
-from cifar_sweeps.tracking.store import locate_folder
+from cifar_sweeps.tracking.recorded_run import locate_folder
 
 _FILE = "analysis.json"
 _MOST_ROWS = 25

@@ -7,7 +7,8 @@ from cifar_sweeps.sweeps.mlflow_page.view import sweep_page
 from cifar_sweeps.sweeps.terminal.summary import JobFailure, early_stopping_lines, result_rows
 from cifar_sweeps.system.scripts import recorded_command
 from cifar_sweeps.tracking.page_links import EXPERIMENT, code, link, run_page
-from cifar_sweeps.tracking.store import MAX_TAG_LENGTH, RecordedRun
+from cifar_sweeps.tracking.recorded_run import RecordedRun
+from cifar_sweeps.tracking.store import MAX_TAG_LENGTH
 
 _ROOM = 1500
 """Characters that are left for what stands around the table and the ids that its links get."""

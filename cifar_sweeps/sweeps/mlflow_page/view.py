@@ -8,7 +8,7 @@ from typing import Any
 from cifar_sweeps.studies.histories import PER_CLASS, is_by_epoch
 from cifar_sweeps.sweeps.manifest import SweepManifest
 from cifar_sweeps.tracking.page_links import filtered_page, view_page
-from cifar_sweeps.tracking.store import EARLY_STOPPED, PREFIX, SWEPT, RecordedRun
+from cifar_sweeps.tracking.recorded_run import EARLY_STOPPED, PREFIX, SWEPT, RecordedRun
 from cifar_sweeps.tracking.store_calls import acceptable_name
 from cifar_sweeps.tracking.ui import saved_view
 from cifar_sweeps.tracking.ui.saved_view import Card, Section, column, view_id

@@ -16,7 +16,7 @@ from cifar_sweeps.studies.pooling import CODE, FIRST_NUMBERS, IMAGES, arm_values
 from cifar_sweeps.sweeps.manifest import SweepManifest, swept_values
 from cifar_sweeps.sweeps.previous.launches import PreviousJob
 from cifar_sweeps.system.files import safe_load_yaml
-from cifar_sweeps.tracking.store import PREFIX
+from cifar_sweeps.tracking.recorded_run import PREFIX
 from cifar_sweeps.training.precision import resolve_device, resolve_precision
 
 _MAX_SHOWN = 3

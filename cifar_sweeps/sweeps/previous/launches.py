@@ -11,7 +11,7 @@ from cifar_sweeps.sweeps.manifest import SweepManifest, find_manifests
 from cifar_sweeps.sweeps.tasks import planned_identities
 from cifar_sweeps.tracking import journal
 from cifar_sweeps.tracking.journal_reader import read_run, read_training_hash
-from cifar_sweeps.tracking.store import RecordedRun
+from cifar_sweeps.tracking.recorded_run import RecordedRun
 
 _WITHOUT_EFFECT = ("hydra", "sweep", "analysis", "outputs", "tracking", "trainer.resume")
 """Groups and keys that say how a sweep runs its jobs, and nothing of what the jobs train."""

@@ -29,7 +29,7 @@ from cifar_sweeps.sweeps.search.space_of_overrides import SearchSpace
 from cifar_sweeps.sweeps.tasks import read_tasks
 from cifar_sweeps.sweeps.terminal.progress import JobProgress
 from cifar_sweeps.tracking.journal_reader import read_curve, read_run
-from cifar_sweeps.tracking.store import RecordedRun
+from cifar_sweeps.tracking.recorded_run import RecordedRun
 
 
 class TrialJobs:

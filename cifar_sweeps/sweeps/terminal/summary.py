@@ -17,7 +17,7 @@ from cifar_sweeps.sweeps.manifest import SweepManifest, parse_run_name
 from cifar_sweeps.sweeps.terminal.where_to_look import mlflow_lines
 from cifar_sweeps.system.scripts import as_typed, shell_command
 from cifar_sweeps.tracking.journal import State
-from cifar_sweeps.tracking.store import RecordedRun
+from cifar_sweeps.tracking.recorded_run import RecordedRun
 
 _MAX_NUMBERS = 12
 

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from cifar_sweeps.errors import TrackingError
 from cifar_sweeps.tracking import journal
-from cifar_sweeps.tracking.store import Store, configured_uri, embedded_uri
+from cifar_sweeps.tracking.store import Store
+from cifar_sweeps.tracking.store_uri import configured_uri, embedded_uri
 from cifar_sweeps.tracking.ui import watchdog
 
 HOST = "127.0.0.1"

@@ -8,7 +8,8 @@ import cifar_sweeps
 from cifar_sweeps.analysis.predictions import FILE, Predictions
 from cifar_sweeps.config import build
 from cifar_sweeps.config.parse import flatten
-from cifar_sweeps.tracking.store import Store, tracking_uri
+from cifar_sweeps.tracking.store import Store
+from cifar_sweeps.tracking.store_uri import tracking_uri
 
 TINY = ("data.source.train_images=200", "data.source.test_images=60", "trainer.epochs=3", "trainer.precision=fp32")
 TEST_IMAGES = 60

@@ -6,7 +6,7 @@ from cifar_sweeps.sweeps.manifest import SweepManifest
 from cifar_sweeps.sweeps.mlflow_page.description import describe_sweep
 from cifar_sweeps.sweeps.terminal.summary import JobFailure
 from cifar_sweeps.tracking.page_links import with_ids
-from cifar_sweeps.tracking.store import RecordedRun
+from cifar_sweeps.tracking.recorded_run import RecordedRun
 
 MANIFEST = SweepManifest("the-sweep", "study", ("optimizer.lr",), "digits", ("-m",), "/here")
 ASKED = (MANIFEST, "cifar-train -m optimizer.lr=1,2", {})

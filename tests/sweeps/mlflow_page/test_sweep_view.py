@@ -10,7 +10,7 @@ from mlflow.utils.validation import MAX_EXPERIMENT_TAG_VAL_LENGTH
 from cifar_sweeps.sweeps.manifest import SweepManifest
 from cifar_sweeps.sweeps.mlflow_page import view
 from cifar_sweeps.sweeps.mlflow_page.view import sweep_page, sweep_view
-from cifar_sweeps.tracking.store import RecordedRun
+from cifar_sweeps.tracking.recorded_run import RecordedRun
 from cifar_sweeps.tracking.ui import saved_view
 
 STARTED = 1_790_000_000_000

@@ -23,7 +23,7 @@ from cifar_sweeps.sweeps.previous.differences import (
     selection_settings,
 )
 from cifar_sweeps.sweeps.previous.launches import PreviousJob
-from cifar_sweeps.tracking.store import RecordedRun
+from cifar_sweeps.tracking.recorded_run import RecordedRun
 
 SWEPT = ("seed", "optimizer.lr")
 

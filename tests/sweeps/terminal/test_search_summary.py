@@ -4,7 +4,7 @@ import pytest
 from rich.console import Console
 
 from cifar_sweeps.sweeps.terminal.summary import best_paused_job, front_lines, results_table
-from cifar_sweeps.tracking.store import RecordedRun
+from cifar_sweeps.tracking.recorded_run import RecordedRun
 
 BOTH = {"val/accuracy": "best/val_accuracy", "model/parameters": "model/parameters"}
 

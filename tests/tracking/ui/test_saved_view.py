@@ -2,7 +2,8 @@
 
 from mlflow.entities import RunTag
 
-from cifar_sweeps.tracking.store import Store, embedded_uri
+from cifar_sweeps.tracking.store import Store
+from cifar_sweeps.tracking.store_uri import embedded_uri
 from cifar_sweeps.tracking.ui import saved_view
 
 
