@@ -31,6 +31,28 @@ def test_the_server_has_imported_all_that_a_job_unpickles_and_runs():
     assert done.stdout.split() == []
 
 
+def test_the_server_has_made_what_libraries_make_at_their_first_use():
+    states = "sum(len(each.states) for each in OmegaConfGrammarParser.decisionsToDFA)"
+    script = (
+        "import importlib\n"
+        f"for name in {fork_server.PRELOAD!r}: importlib.import_module(name)\n"
+        "from hydra.core.plugins import Plugins\n"
+        "from hydra.core.singleton import Singleton\n"
+        "from omegaconf.grammar.gen.OmegaConfGrammarParser import OmegaConfGrammarParser\n"
+        "from PIL import Image\n"
+        "from cifar_sweeps.analysis import picture_text\n"
+        f"learned = {states}\n"
+        "if Plugins not in Singleton._instances: print('the installed plugins')\n"
+        "if not Image._initialized: print('the formats of images')\n"
+        "if not picture_text._letters.cache_info().currsize: print('the fonts')\n"
+        "from cifar_sweeps.config.compose import compose\n"
+        "compose(['data=synthetic'])\n"
+        f"if {states} > 1.1 * learned: print('the grammar:', learned, {states})\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == []
+
+
 def test_the_server_leaves_cuda_alone_so_that_its_jobs_can_use_it():
     # A process that has initialized the driver can fork none that uses CUDA: torch then says so of each fork.
     script = (
