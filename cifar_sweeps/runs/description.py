@@ -7,7 +7,7 @@ from cifar_sweeps.config.parse import flatten
 from cifar_sweeps.config.schema import RunConfig
 from cifar_sweeps.system.scripts import needed_environment, recorded_command
 from cifar_sweeps.tracking.page_links import MODEL_NAME, PARENT, RUN, code, link, run_page
-from cifar_sweeps.tracking.store_uri import configured_uri
+from cifar_sweeps.tracking.store_uri import configured_uri, is_mlflows_own
 
 _PICTURES = (".png", ".html")
 
@@ -78,10 +78,9 @@ def load_call(run_id: str) -> str:
 def loading_lines(model_call: str, uri: str) -> list[str]:
     """Return the lines, in Python, that load a model: MLflow is told first where the store is, unless it knows.
 
-    uri: the store's. MLflow reads ``MLFLOW_TRACKING_URI`` itself, which alone may hold a password.
+    uri: the store's.
     """
-    is_told = configured_uri(None) == uri
-    return ["import mlflow" if is_told else f"import mlflow; mlflow.set_tracking_uri({uri!r})", model_call]
+    return ["import mlflow" if is_mlflows_own(uri) else f"import mlflow; mlflow.set_tracking_uri({uri!r})", model_call]
 
 
 def _place(name: str, tags: Mapping[str, str]) -> str:

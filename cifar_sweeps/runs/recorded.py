@@ -149,7 +149,8 @@ def confined_source(
     if not isinstance(data, Mapping) or not isinstance(data.get("source"), Mapping):
         return data  # the schema reports the error
     source = dict(data["source"])
-    if "cache" in source and source["cache"] != own_cache and not is_inside(str(source["cache"]), outputs):
+    is_own = own_cache is not None and source.get("cache") == own_cache
+    if "cache" in source and not is_own and not is_inside(str(source["cache"]), outputs):
         source["cache"] = cache
     if "download" in source and not is_inside(str(source.get("root")), outputs):
         source["download"] = False

@@ -28,8 +28,9 @@ def best_model_lines(
     try:
         if not has_served_model(best.run_id, store):
             give_served_model(open_trained_run(best, store, own_cache=cache))
+        lines = loading_lines(load_call(best.run_id), store.uri)
     except Exception as error:  # noqa: BLE001 (whatever it is, it must not hide what else is printed)
         yield f"  it could not be made: {in_one_line(error)}; try again: {command(best.run_id[:8])}"
         return
-    for line in loading_lines(load_call(best.run_id), store.uri):
+    for line in lines:
         yield f"  {line}"

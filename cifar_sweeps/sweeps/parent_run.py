@@ -268,10 +268,10 @@ class ParentRun:
             self._logger.leave()
             self._say_that_it_is_left()
             return "FINISHED"
-        if self._warm_up is not None:
-            (self._warm_up.cancel if state == "KILLED" else self._warm_up.finish)()
         end = self._sweep_end()
         try:
+            if self._warm_up is not None:
+                (self._warm_up.cancel if state == "KILLED" else self._warm_up.finish)()
             end.close_open_runs()
             problem = end.deliver_runs()
         except KeyboardInterrupt:  # the store may take its time; the journals have all of it

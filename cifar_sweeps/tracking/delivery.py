@@ -198,7 +198,7 @@ def _delete_twins(store: Store, run_id: str, header: Entry) -> None:
 
 def _tell(folder: Path, state: DeliveryState, told: Told) -> DeliveryState:
     """Say what was recorded otherwise than the journal has it, each thing once; return the state that remembers it."""
-    renamed = [line for line in told.renamed if line not in state.renamed]
+    renamed = [line for line in dict.fromkeys(told.renamed) if line not in state.renamed]
     for line in renamed:
         say(f"{folder}: {line}, which does not take that name")
     for line in told.refused:

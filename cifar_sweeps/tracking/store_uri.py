@@ -33,6 +33,20 @@ def configured_uri(configured: str | None, outputs: str | Path | None = None) ->
     return address.uri
 
 
+def is_mlflows_own(uri: str) -> bool:
+    """Return whether MLflow uses this store if it is told nothing: by ``MLFLOW_TRACKING_URI``, which it reads itself.
+
+    It takes that word by word. An address that we had to complete, such as a relative one, leads it elsewhere; one
+    with a password is MLflow's own, for nothing else may hold that.
+    """
+    typed = os.environ.get("MLFLOW_TRACKING_URI", "")
+    try:
+        address = parse_address(typed)
+    except ConfigError:  # it is not used: another store was configured
+        return False
+    return address is not None and address.uri == uri and (typed == uri or address.secret_uri != uri)
+
+
 def jobs_may_send(configured: str | None) -> bool:
     """Return whether a sweep's jobs send to the store at the configured address themselves: to a server.
 

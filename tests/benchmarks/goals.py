@@ -54,6 +54,8 @@ GOALS: dict[str, Goal] = {
     "start/job_growth": at_most(1.1),
     "store/recording_percent": at_most(1.0),
     "controller/growth": at_most(1.2),
+    "controller/memory/many": at_most(2),
+    "grid/regret": at_most(0.0005),
     "analysis/none": at_most(0.01),
     "analysis/basic": at_most(0.3),
     "thousand/planning": at_most(25),

@@ -8,13 +8,14 @@ from typing import Any
 
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, Run
+from typing_extensions import override
 
 from cifar_sweeps.config.compose import compose
 from cifar_sweeps.runs import artifacts, recording
 from cifar_sweeps.runs.run import run
 from cifar_sweeps.studies import results
 from cifar_sweeps.studies.reports.study_report import write_report
-from cifar_sweeps.tracking import delivery
+from cifar_sweeps.tracking import delivery_thread
 from cifar_sweeps.tracking.journal import Op, State
 from cifar_sweeps.tracking.recorded_run import PREFIX
 from cifar_sweeps.tracking.run_logger import RunHeader, RunLogger
@@ -45,24 +46,27 @@ class Clock:
     @contextmanager
     def over_a_run(self) -> Iterator[None]:
         """Count what the one run of the block spends."""
-        clock, deliver = self, delivery.deliver
+        clock, deliver = self, delivery_thread.deliver
 
         class TimedRecord(RunLogger):
             def __init__(self, opening: RunHeader) -> None:
                 with clock.waiting():
                     super().__init__(opening)
 
+            @override
             def _append(self, op: Op, **facts: object) -> None:
                 with clock.waiting():
                     super()._append(op, **facts)
 
-            def metrics(self, values: Mapping[str, float], step: int) -> None:
+            @override
+            def log_metrics(self, values: Mapping[str, float], step: int) -> None:
                 before = clock.waited
                 started = time.perf_counter()
                 super().log_metrics(values, step)
                 clock.waited = before + time.perf_counter() - started  # with the disk's own time, which _append lacks
 
-            def close(self, state: State, reason: str = "") -> None:
+            @override
+            def end_run(self, state: State, reason: str = "") -> None:
                 before = clock.waited
                 started = time.perf_counter()
                 super().end_run(state, reason)
@@ -75,11 +79,11 @@ class Clock:
             finally:
                 clock.sent += time.thread_time() - started
 
-        recording.RunLogger, delivery.deliver = TimedRecord, timed  # type: ignore[misc]
+        recording.RunLogger, delivery_thread.deliver = TimedRecord, timed  # type: ignore[misc]
         try:
             yield
         finally:
-            recording.RunLogger, delivery.deliver = RunLogger, deliver  # type: ignore[misc]
+            recording.RunLogger, delivery_thread.deliver = RunLogger, deliver  # type: ignore[misc]
 
 
 def measure(quick: bool) -> Outcome:
@@ -133,6 +137,8 @@ def _one_run(overrides: list[str], folder: Path) -> tuple[float, float, float]:
             run(config, name="benchmark", folder=folder)
     finally:
         artifacts.mlflow_model.save_model = save_model
+    if not (clock.waited and clock.sent and saved):
+        raise AssertionError(f"something is timed that was not called: {clock.waited}, {clock.sent}, {saved}")
     return clock.waited + clock.sent, saved, time.perf_counter() - started
 
 

@@ -66,10 +66,14 @@ def test_a_record_chooses_no_place_on_this_machine(store_with_config, outputs):
 
 
 def test_images_stay_where_this_command_was_told_to_keep_them(store_with_config, outputs):
-    before = changed(compose([]).as_dict, data__source__cache="/shared/images")
-    store = store_with_config(yaml.safe_dump(before))
     inside = f"{outputs}/data/cache"
-    for own, kept in (("/shared/images", "/shared/images"), ("/another", inside), (None, inside)):
+    for recorded, own, kept in (
+        ("/shared/images", "/shared/images", "/shared/images"),
+        ("/shared/images", "/another", inside),
+        ("/shared/images", None, inside),
+        (None, None, inside),  # not told is no place
+    ):
+        store = store_with_config(yaml.safe_dump(changed(compose([]).as_dict, data__source__cache=recorded)))
         config = localized_config(recorded_config(recorded_run(), store), recorded_run(), store, own)
         assert config["data"]["source"]["cache"] == kept
 

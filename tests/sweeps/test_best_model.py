@@ -54,8 +54,9 @@ def test_mlflow_is_not_told_where_the_store_is_if_it_knows_it_and_its_password(s
         "  import mlflow",
         "  mlflow.pyfunc.load_model",
     ]
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://another:5000")
-    assert told(store, "seed=0")[1] == f"  import mlflow; mlflow.set_tracking_uri({store.uri!r})"
+    for another in ("http://another:5000", "./not-an-address"):
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", another)
+        assert told(store, "seed=0")[1] == f"  import mlflow; mlflow.set_tracking_uri({store.uri!r})"
 
 
 @pytest.mark.parametrize("select", ["last", "best"])

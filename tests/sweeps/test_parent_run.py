@@ -6,6 +6,7 @@ import math
 import re
 import shlex
 from pathlib import Path
+from unittest.mock import Mock
 
 import mlflow
 import numpy as np
@@ -15,7 +16,9 @@ import yaml
 from conftest import TINY, cifar_train
 from mlflow import MlflowClient
 
-from cifar_sweeps.sweeps.parent_run import left_text
+from cifar_sweeps.sweeps.parent_run import ParentRun, left_text
+from cifar_sweeps.tracking.journal_reader import read_run
+from cifar_sweeps.tracking.run_logger import RunHeader, RunLogger
 from cifar_sweeps.tracking.ui import saved_view
 
 JOBS = 4
@@ -70,6 +73,16 @@ def test_a_second_command_does_not_change_the_files_of_a_sweep_that_another_one_
     assert f"sweep {folder.name}: a command controls it (process " in refused.stderr
     assert f"cifar-sweeps status {folder.name} shows it" in refused.stderr
     assert [file.read_bytes() for file in files] == before
+
+
+def test_an_interrupt_while_the_command_waits_for_its_imports_ends_the_sweep_as_killed(tmp_path):
+    parent = object.__new__(ParentRun)
+    parent._logger = RunLogger(RunHeader(tmp_path, tmp_path, "none", None, "study", "sweep x", {}, "identity"))
+    parent._warm_up = Mock(finish=Mock(side_effect=KeyboardInterrupt))
+    parent._sweep_end, parent.is_left = Mock(), False
+    with pytest.raises(KeyboardInterrupt):
+        parent.end()
+    assert read_run(tmp_path).state == "KILLED"
 
 
 def test_the_printed_link_names_the_sweep_s_only_view(sweep):

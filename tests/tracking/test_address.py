@@ -7,7 +7,7 @@ import pytest
 
 from cifar_sweeps.errors import ConfigError, hide_secrets
 from cifar_sweeps.tracking.address import parse_address, sqlite_file, with_password, without_password
-from cifar_sweeps.tracking.store_uri import configured_uri
+from cifar_sweeps.tracking.store_uri import configured_uri, is_mlflows_own
 
 
 @pytest.mark.parametrize("text", ["", "  ", "''", '" "', "\n"])
@@ -121,6 +121,29 @@ def test_a_password_in_the_config_is_refused_before_anything_is_recorded(secret)
     assert secret not in str(caught.value)
     assert hide_secrets("postgresql://alice@host/db") == "postgresql://alice@host/db"
     assert configured_uri("http://host:5000/") == "http://host:5000"
+
+
+@pytest.mark.parametrize(
+    ("typed", "uri", "is_own"),
+    [
+        ("", "sqlite:////there/mlflow.db", False),
+        ("sqlite:////there/mlflow.db", "sqlite:////there/mlflow.db", True),
+        ("sqlite:////there/mlflow.db", "sqlite:////elsewhere/mlflow.db", False),
+        ("sqlite:///{here}/mlflow.db", "sqlite:///{here}/mlflow.db", True),
+        # MLflow takes it word by word, and would open a file of that name.
+        ("sqlite:///mlflow.db", "sqlite:///{here}/mlflow.db", False),
+        ("'sqlite:///{here}/mlflow.db'", "sqlite:///{here}/mlflow.db", False),
+        ("http://host:5000", "http://host:5000", True),
+        ("http://alice:pw@host:5000", "http://alice:***@host:5000", True),
+        # Not used where another store is configured, and not parsed before.
+        ("./mlruns", "http://host:5000", False),
+        ("host:5000", "http://host:5000", False),
+    ],
+)
+def test_a_store_is_mlflow_s_own_if_the_environment_s_words_lead_there(typed, uri, is_own, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", typed.format(here=tmp_path))
+    assert is_mlflows_own(uri.format(here=tmp_path)) is is_own
 
 
 def test_an_address_gets_its_password_back_from_the_environment_alone(monkeypatch):

@@ -14,12 +14,19 @@ from mlflow.exceptions import MlflowException
 from cifar_sweeps.errors import ConfigError, TrackingError
 from cifar_sweeps.tracking import delivery, delivery_thread, journal
 from cifar_sweeps.tracking.artifact_files import ArtifactWriter
-from cifar_sweeps.tracking.delivery import count_undelivered_lines, deliver, read_delivery_state, undelivered_folders
+from cifar_sweeps.tracking.delivery import (
+    DeliveryState,
+    count_undelivered_lines,
+    deliver,
+    read_delivery_state,
+    undelivered_folders,
+)
 from cifar_sweeps.tracking.journal_reader import read_run
 from cifar_sweeps.tracking.page_links import NOTE, PARENT, link, run_page
 from cifar_sweeps.tracking.recovery import ABANDONED, recover_abandoned_runs
 from cifar_sweeps.tracking.run_logger import RunHeader, RunLogger
 from cifar_sweeps.tracking.store import Store
+from cifar_sweeps.tracking.store_calls import Told
 from cifar_sweeps.tracking.store_uri import embedded_uri
 
 
@@ -113,7 +120,7 @@ def test_delivery_resumes_without_gap_or_duplicate_after_dying_at_any_call(outpu
     monkeypatch.setattr(delivery, "MAX_AT_ONCE", 2)  # several calls for a run that is as small as this one
     deaths = 0
     while count_undelivered_lines(outputs / "run"):
-        lives[0] = deaths % 2  # every second delivery dies at its first call, the others at their second
+        lives[0] = deaths % 2  # every second delivery dies at its first batch, the others at their second
         try:
             deliver(outputs / "run")
         except KeyboardInterrupt:
@@ -474,6 +481,15 @@ def test_an_artifact_that_cannot_be_linked_is_copied(outputs, monkeypatch):
     logger.end_run("FINISHED")
     stored = outputs / "artifacts" / logger.run_id / "artifacts" / "checkpoints"
     assert [(path.name, path.stat().st_size) for path in stored.iterdir()] == [("best.pt", 100_000)]
+
+
+def test_what_was_recorded_under_another_name_is_said_once_however_often_it_was_sent(tmp_path, capsys):
+    told = Told(renamed=["f1:a is f1_a", "f1:a is f1_a", "f1:b is f1_b"])
+    state = delivery._tell(tmp_path, DeliveryState(), told)
+    assert state.renamed == ("f1:a is f1_a", "f1:b is f1_b")
+    assert capsys.readouterr().err.count("\n") == 2
+    assert delivery._tell(tmp_path, state, told) == state
+    assert not capsys.readouterr().err
 
 
 def test_short_epochs_are_sent_together(outputs, monkeypatch):
