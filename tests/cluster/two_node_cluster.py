@@ -28,7 +28,8 @@ class TwoNodes:
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,
-                env={**os.environ, **self.environment},
+                # A job that is submitted finds cifar-train on the path of the node, as on a cluster that has it.
+                env={**os.environ, **self.environment, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
             )
         answer = json.loads(self._answer())
         self.address, self.second, self.jobs = answer["address"], answer["second"], f"http://{answer['jobs']}"
