@@ -86,5 +86,6 @@ def _log_into_run(run: str, out: Path | None) -> None:
     else:
         typer.echo(f"{opened.label}: pixels (N, 3, H, W) uint8 in RGB to probabilities, any N")
         typer.echo(f"Checked on the test images: {agreement}.")
+    typer.echo("Load it, in Python:")
     for line in loading_lines(load_call(opened.record.run_id), store.uri):
-        typer.echo(f"load it: {line}")
+        typer.echo(line)

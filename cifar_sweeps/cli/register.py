@@ -34,8 +34,9 @@ def register(
         typer.echo(f"{found.name}, version {found.version}, is the model of {shown} already; no version was added")
     for each in alias or []:
         typer.echo(f"alias: models:/{found.name}@{each}")
+    typer.echo("Load it, in Python:")
     for line in loading_lines(f'mlflow.pyfunc.load_model("models:/{found.name}/{found.version}")', store.uri):
-        typer.echo(f"load it: {line}")
+        typer.echo(line)
 
 
 def _give_model(recorded: "RecordedRun", store: "Store") -> None:

@@ -80,7 +80,10 @@ def loading_lines(model_call: str, uri: str) -> list[str]:
 
     uri: the store's.
     """
-    return ["import mlflow" if is_mlflows_own(uri) else f"import mlflow; mlflow.set_tracking_uri({uri!r})", model_call]
+    return [
+        "import mlflow" if is_mlflows_own(uri) else f"import mlflow; mlflow.set_tracking_uri({uri!r})",
+        f"model = {model_call}",
+    ]
 
 
 def _place(name: str, tags: Mapping[str, str]) -> str:

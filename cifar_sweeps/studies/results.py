@@ -169,7 +169,8 @@ def select_results(
         if left_out:
             paused = sum(run.state == "paused" for run in study.runs)
             also = f", {paused} of them paused by early stopping" if paused else ""
-            notes.append(f"{left_out} runs are in no mean: unfinished{also}, or repeats of the same arm and seed.")
+            which = "1 run is" if left_out == 1 else f"{left_out} runs are"
+            notes.append(f"{which} in no mean: unfinished{also}, or repeats of the same arm and seed.")
         table = table[table["run_id"].isin(counted)]
         measured = [key for key in keys if selection.is_measured(key, table[key])]
         texts = [key for key in keys if columns and key not in measured]

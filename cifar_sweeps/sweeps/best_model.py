@@ -32,5 +32,4 @@ def best_model_lines(
     except Exception as error:  # noqa: BLE001 (whatever it is, it must not hide what else is printed)
         yield f"  it could not be made: {in_one_line(error)}; try again: {command(best.run_id[:8])}"
         return
-    for line in lines:
-        yield f"  {line}"
+    yield from lines  # as Python takes them, which allows no indentation

@@ -181,7 +181,7 @@ def test_rows_and_columns_of_any_key_as_csv_and_json(ask):
 def test_means_over_seeds_count_finished_runs_and_say_what_is_left_out(ask):
     text = ask("--arms", width=120)
     assert "0.7050 ± 0.0635" in text
-    assert "1 runs are in no mean" in text
+    assert "1 run is in no mean" in text
     (adam, sgd) = json.loads(ask("--arms", "--json"))
     assert (adam["seeds"], sgd["seeds"], sgd["val/accuracy"], sgd["val/accuracy ±"]) == (2, 1, 0.5, None)
     by_epoch = json.loads(ask("--arms", "--epochs", "--json", "--columns", "val"))

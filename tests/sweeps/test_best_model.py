@@ -24,11 +24,11 @@ def told(store, name):
 
 def test_the_best_run_of_a_resumed_sweep_gets_its_model_and_the_one_before_keeps_its_own(store, monkeypatch):
     first, second = (store.find_run(f"seed={seed}").run_id for seed in (0, 1))
-    made = f'  mlflow.pyfunc.load_model("runs:/{first}/model")'
+    made = f'model = mlflow.pyfunc.load_model("runs:/{first}/model")'
     assert told(store, "seed=0")[-1] == made
     assert [has_served_model(run, store) for run in (first, second)] == [True, False]
     head, address, call = told(store, "seed=1")
-    assert address == f"  import mlflow; mlflow.set_tracking_uri({store.uri!r})"
+    assert address == f"import mlflow; mlflow.set_tracking_uri({store.uri!r})"
     assert head.startswith("Model of the best run, seed=1 (of another: CIFAR_SWEEPS_OUTPUTS=there ")
     assert head.endswith("cifar-sweeps export RUN --format mlflow):")
     assert second in call
@@ -51,12 +51,12 @@ def test_a_sweep_whose_images_are_kept_elsewhere_decodes_them_once_for_its_model
 def test_mlflow_is_not_told_where_the_store_is_if_it_knows_it_and_its_password(store, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", store.uri)
     assert [line.split("(")[0] for line in told(store, "seed=0")[1:]] == [
-        "  import mlflow",
-        "  mlflow.pyfunc.load_model",
+        "import mlflow",
+        "model = mlflow.pyfunc.load_model",
     ]
     for another in ("http://another:5000", "./not-an-address"):
         monkeypatch.setenv("MLFLOW_TRACKING_URI", another)
-        assert told(store, "seed=0")[1] == f"  import mlflow; mlflow.set_tracking_uri({store.uri!r})"
+        assert told(store, "seed=0")[1] == f"import mlflow; mlflow.set_tracking_uri({store.uri!r})"
 
 
 @pytest.mark.parametrize("select", ["last", "best"])

@@ -87,14 +87,24 @@ def _store(outputs: Path) -> Store:
 
 
 def _last_uri(outputs: Path) -> str | None:
-    """Return the store that the newest sweep or run of an outputs folder was recorded in; None: the embedded one."""
-    folders = [each for kind in ("sweeps", "runs") for each in (outputs / kind).glob("*") if each.is_dir()]
-    for folder in sorted(folders, key=lambda each: each.name, reverse=True):
-        entries = journal.read(folder)
+    """Return the store that was recorded in last, by a sweep or run of an outputs folder; None: the embedded one.
+
+    By what was written last: a sweep that is joined again keeps its name.
+    """
+    journals = [path for kind in ("sweeps", "runs") for path in (outputs / kind).glob(f"*/{journal.NAME}")]
+    for path in sorted(journals, key=_written, reverse=True):
+        entries = journal.read(path.parent)
         if entries and entries[0].fields["backend"] == "mlflow":
             uri = entries[0].fields["uri"]
             return None if uri is None else str(uri)
     return None
+
+
+def _written(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:  # removed since
+        return 0.0
 
 
 def _login_instructions(host: str, port: int, store_options: list[str]) -> str:

@@ -103,6 +103,7 @@ def recorded_in(outputs, name, uri):
     journal = Journal(folder)
     journal.append("open", backend="mlflow", uri=uri)
     journal.close()
+    return folder / "journal.jsonl"
 
 
 @pytest.mark.parametrize(
@@ -114,10 +115,20 @@ def recorded_in(outputs, name, uri):
 )
 def test_a_store_that_the_page_cannot_show_is_named(outputs, uri, said, monkeypatch):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    recorded_in(outputs, "2026-01-01", None)
+    os.utime(recorded_in(outputs, "2026-01-01", None), (1, 1))
     recorded_in(outputs, "2026-01-02", uri)
     with pytest.raises(TrackingError, match=re.escape(said)):
         server.serve(outputs, 5001)
+
+
+def test_the_page_shows_the_store_of_a_sweep_that_was_joined_again_last(outputs, tmp_path, monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    first = recorded_in(outputs, "2026-01-01", None)
+    second = recorded_in(outputs, "2026-01-02", f"sqlite:///{tmp_path}/other.db")
+    os.utime(first, (1, 1))
+    assert server._last_uri(outputs) == f"sqlite:///{tmp_path}/other.db"
+    os.utime(second, (0, 0))
+    assert server._last_uri(outputs) is None
 
 
 def test_the_page_shows_the_store_of_the_last_run(outputs, tmp_path, monkeypatch, capsys):
