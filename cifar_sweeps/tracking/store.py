@@ -9,7 +9,7 @@ import re
 import sqlite3
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +33,8 @@ from cifar_sweeps.tracking.store_uri import tracking_uri
 DEFAULT_EXPERIMENT = "cifar_sweeps"
 MAX_TAG_LENGTH = 8000
 """Characters that MLflow keeps of a tag."""
+_LOCK_PATIENCE = 30.0
+"""Seconds to wait for another process that creates the database, which takes it a second or two."""
 _MAX_NAME_LENGTH = 250  # the column's size in databases that enforce one
 
 
@@ -73,6 +75,7 @@ class Store:
         """
         try:
             self.outputs.mkdir(parents=True, exist_ok=True)
+            mlflow_api.load()  # which takes a second or two, in which nobody need wait for the lock
             with self._lock():
                 check_revision(self.uri)
                 if self._file is not None:
@@ -277,12 +280,20 @@ class Store:
         """The file of an SQLite store; None for any other."""
         return sqlite_file(self.uri)
 
-    def _lock(self) -> AbstractContextManager[object]:
-        """Lock the database's creation, for any outputs folder that uses it; a server needs no lock."""
-        if self._file is None:
-            return nullcontext()
-        self._file.parent.mkdir(parents=True, exist_ok=True)
-        return file_lock(self._file.with_name(f".{self._file.name}.lock"))
+    @contextmanager
+    def _lock(self) -> Iterator[None]:
+        """Lock the database's creation, for any outputs folder that uses it; a server needs no lock.
+
+        Raises StoreUnavailableError if another process does not let go of it.
+        """
+        with ExitStack() as stack:
+            if self._file is not None:
+                self._file.parent.mkdir(parents=True, exist_ok=True)
+                try:
+                    stack.enter_context(file_lock(self._file.with_name(f".{self._file.name}.lock"), _LOCK_PATIENCE))
+                except TimeoutError as error:
+                    raise StoreUnavailableError(f"{self.uri}: {error}") from error
+            yield
 
     def _is_new(self) -> bool:
         """Return whether it is a file that does not exist yet, and whose folder can be written."""

@@ -231,10 +231,14 @@ def test_two_signals_stop_at_once_and_the_next_command_marks_what_was_left(begin
 
 
 def test_the_same_command_while_it_runs_is_a_sweep_of_its_own(begin, outputs):
-    first = begin()
-    wait_until(lambda: epochs_of(outputs, 0) >= 1)
+    longer = tuple(
+        override.replace("=12", "=400") for override in SWEEP
+    )  # as the store has a run seconds after its start
+    first = begin(longer)
+    # Not while it makes the store, for which others would wait.
+    wait_until(lambda: epochs_of(outputs, 0) >= 1 and (outputs / "mlflow.db").exists() and Stored(outputs).children)
     kill(first.process.pid, signal.SIGSTOP)  # so that it is at work for as long as the second one looks
-    second = begin()
+    second = begin(longer)
     assert second.wait() == 0
     kill(first.process.pid, signal.SIGCONT)
     assert first.wait() == 0

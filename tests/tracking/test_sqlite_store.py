@@ -1,5 +1,6 @@
 """A store of another MLflow version is not changed; the error says how to upgrade it."""
 
+import fcntl
 import hashlib
 import sqlite3
 from pathlib import Path
@@ -11,8 +12,9 @@ from mlflow.store.db import utils as mlflow_db
 
 from cifar_sweeps.errors import TrackingError
 from cifar_sweeps.tracking import sqlite_store
+from cifar_sweeps.tracking import store as store_module
 from cifar_sweeps.tracking.sqlite_store import _revisions, check_revision
-from cifar_sweeps.tracking.store import Store
+from cifar_sweeps.tracking.store import Store, StoreUnavailableError
 from cifar_sweeps.tracking.store_uri import tracking_uri
 
 
@@ -130,3 +132,13 @@ def test_one_whose_folder_cannot_be_made_is_an_error_before_the_training(tmp_pat
     outputs = tmp_path / "file" / "outputs"
     with pytest.raises(TrackingError, match="cannot be used"):
         Store(tracking_uri(None, outputs), outputs).availability_error("study")
+
+
+def test_a_process_that_does_not_let_go_of_the_store_delays_the_others_and_holds_up_none(tmp_path, monkeypatch):
+    monkeypatch.setattr(store_module, "_LOCK_PATIENCE", 0.2)
+    store = Store(tracking_uri(None, tmp_path), tmp_path)
+    with (tmp_path / ".mlflow.db.lock").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(StoreUnavailableError, match=r"another process has held .* is it suspended"):
+            store.prepare("study")
+    assert store.prepare("study") == "1"
